@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VFIO_BROKER_H
+#define VFIO_BROKER_H
+
+/**
+ * DOC: libvfio-broker
+ *
+ * Drive a PCI device from a process that is not root. A root daemon (vfio-brokerd) decides who gets which device; the
+ * caller owns the IOMMU domain, maps its own memory into it and pays for it; registers and interrupts are reached
+ * through a device channel, a socket that can be handed to another process.
+ *
+ * Results: 0 is success, a negative value is the errno of something that failed here, a positive one is an
+ * &enum vbroker_refusal, a documented answer. vbroker_detail() then has the particulars in words. Output parameters
+ * (ret_...) are written on success only.
+ *
+ * Threads: the library starts none and keeps no global state but vbroker_detail(), which is per thread. One object is
+ * used by one thread at a time; different objects by different threads freely, except that a device bound to
+ * a domain must be released before the domain is closed.
+ *
+ * Order of things: session (or an inherited device channel) -> device -> bind to a domain -> map, use. Closing the
+ * session releases all its devices. Nothing here is inherited by fork() and exec() unless it is passed explicitly.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VBROKER_SOCKET "/run/vfio-broker/broker.sock"
+
+/**
+ * enum vbroker_refusal - answers other than yes
+ *
+ * The numbers are stable. vbroker_refusal_name(), _sentence() and _advice() put them into words.
+ */
+enum vbroker_refusal {
+	VBROKER_NO_IOMMU = 1,
+	VBROKER_NO_DOMAINS = 2,
+	VBROKER_DOMAIN_INCOMPATIBLE = 3,
+	VBROKER_DEVICE_BAD_STATE = 4,
+	VBROKER_NOT_A_DOMAIN = 5,
+	VBROKER_NOT_A_DEVICE = 6,
+	VBROKER_GROUP_NOT_VIABLE = 7,
+	VBROKER_DEVICE_BUSY = 8,
+	VBROKER_NO_SUCH_DEVICE = 9,
+	VBROKER_DENIED = 10,
+	VBROKER_QUOTA = 11,
+	VBROKER_MEMLOCK = 12,
+	VBROKER_IOVA_IN_USE = 13,
+	VBROKER_IOVA_INVALID = 14,
+	VBROKER_NOT_BOUND = 15,
+	VBROKER_ALREADY_BOUND = 16,
+	VBROKER_QUARANTINED = 17,
+	VBROKER_REVOKED = 18,
+	VBROKER_GONE = 19,
+	VBROKER_UNSUPPORTED = 20,
+	VBROKER_MALFORMED = 21,
+	VBROKER_NO_KEEPER = 22,
+	VBROKER_FAILED = 23
+};
+
+/** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
+const char *vbroker_refusal_name(int refusal);
+/** vbroker_refusal_sentence() - what the refusal means, one sentence; a constant string, never NULL */
+const char *vbroker_refusal_sentence(int refusal);
+/** vbroker_refusal_advice() - what a person can do about it; a constant string, never NULL */
+const char *vbroker_refusal_advice(int refusal);
+
+/**
+ * vbroker_detail() - the particulars of the last failure in this thread
+ *
+ * Which sibling device, which holder, which limit. Empty when there is nothing to add. Valid until the thread's next
+ * vbroker call.
+ */
+const char *vbroker_detail(void);
+
+/**
+ * vbroker_explain() - one line about a result: name or errno text, sentence, detail
+ * @result: what a vbroker function returned
+ * @buffer: where to write, always ended by a NUL
+ * @size: of the buffer in bytes
+ *
+ * Returns @buffer.
+ */
+const char *vbroker_explain(int result, char *buffer, size_t size);
+
+/* ---- sessions ---- */
+
+/** struct vbroker_session - a broker channel; closing it releases its devices */
+struct vbroker_session;
+/** struct vbroker_device - a device channel */
+struct vbroker_device;
+/** struct vbroker_domain - an IOMMU domain that this process owns */
+struct vbroker_domain;
+
+/**
+ * vbroker_session_open() - connects to the broker and agrees on a version
+ * @path: of its socket, or NULL for VBROKER_SOCKET
+ * @ret_session: the caller's, for vbroker_session_close()
+ *
+ * -ENOENT or -ECONNREFUSED: there is no broker. -EACCES: its socket is closed to this user.
+ */
+int vbroker_session_open(const char *path, struct vbroker_session **ret_session);
+
+/** vbroker_session_close() - releases the session and, in the broker, its devices. NULL is fine. */
+void vbroker_session_close(struct vbroker_session *session);
+
+/** vbroker_session_fd() - for poll(): readable or hung up when the broker is gone. Stays the session's. */
+int vbroker_session_fd(const struct vbroker_session *session);
+
+/** vbroker_session_ping() - one round trip */
+int vbroker_session_ping(struct vbroker_session *session);
+
+enum vbroker_device_state {
+	VBROKER_STATE_FREE = 0,
+	VBROKER_STATE_CLAIMING = 1,
+	VBROKER_STATE_LEASED = 2,
+	VBROKER_STATE_RELEASING = 3,
+	VBROKER_STATE_RESTORING = 4,
+	VBROKER_STATE_QUARANTINED = 5
+};
+
+#define VBROKER_GROUP_NONE UINT32_MAX
+
+/** struct vbroker_holder - who has something; pid 0: nobody */
+struct vbroker_holder {
+	uint32_t uid;
+	uint32_t pid;
+	char unit[64]; /* systemd unit, cut if it is longer; empty: none */
+};
+
+/** struct vbroker_device_entry - one PCI device of the machine */
+struct vbroker_device_entry {
+	char name[32];	 /* "0000:01:00.0" */
+	char driver[32]; /* the host driver at this moment; empty: none */
+	uint32_t group;	 /* IOMMU group or VBROKER_GROUP_NONE */
+	uint32_t vendor;
+	uint32_t device;
+	uint32_t class_code; /* 24 bits */
+	enum vbroker_device_state state;
+	struct vbroker_holder holder;
+};
+
+/**
+ * vbroker_session_list() - the machine's PCI devices
+ * @ret_entries: an array for the caller to free()
+ * @ret_count: its length
+ */
+int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries,
+	size_t *ret_count);
+
+/** struct vbroker_obstacle - something that stands between the caller and a device */
+struct vbroker_obstacle {
+	int refusal; /* enum vbroker_refusal */
+	char detail[256];
+};
+
+/**
+ * vbroker_session_check() - could this caller lease the device now?
+ * @ret_obstacles: an array for the caller to free(), most important first; none: yes
+ * @ret_count: its length
+ * @ret_claim: 1 if the device would be taken from its host driver
+ */
+int vbroker_session_check(struct vbroker_session *session, const char *name,
+	struct vbroker_obstacle **ret_obstacles, size_t *ret_count, int *ret_claim);
+
+/** struct vbroker_status - counters of the broker since its start */
+struct vbroker_status {
+	uint64_t uptime_us;
+	uint32_t sessions, leases, keepers, keepers_spare, devices, quarantined;
+	uint64_t requests, opens, refusals, releases, malformed;
+};
+
+int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status);
+
+/** struct vbroker_session_entry - one connection to the broker */
+struct vbroker_session_entry {
+	uint64_t id;
+	struct vbroker_holder peer;
+	uint64_t requests;
+	uint64_t age_us;
+	uint32_t leases;
+};
+
+/** vbroker_session_sessions() - who is connected; an array for the caller to free() */
+int vbroker_session_sessions(struct vbroker_session *session, struct vbroker_session_entry **ret_entries,
+	size_t *ret_count);
+
+/** struct vbroker_lease_entry - one leased device and the keeper that holds it */
+struct vbroker_lease_entry {
+	char name[32];
+	uint64_t session; /* id of the session it belongs to */
+	uint64_t age_us;
+	uint32_t group;
+	uint32_t keeper_pid;
+	uint32_t keeper_uid;
+	enum vbroker_device_state state;
+};
+
+/** vbroker_session_leases() - who has what; an array for the caller to free() */
+int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries,
+	size_t *ret_count);
+
+/* ---- the simple case ---- */
+
+/**
+ * vbroker_open() - session, device and a domain of its own in one call
+ * @name: PCI address, "0000:01:00.0"
+ * @ret_device: bound and ready; vbroker_device_close() ends all three
+ *
+ * Then vbroker_domain_map(vbroker_device_domain(device), ...), use it, close it.
+ */
+int vbroker_open(const char *name, struct vbroker_device **ret_device);
+
+/** vbroker_device_domain() - the domain the device is bound to, or NULL. Stays its owner's. */
+struct vbroker_domain *vbroker_device_domain(const struct vbroker_device *device);
+
+/* ---- devices ---- */
+
+/**
+ * vbroker_device_open() - leases a device from the broker
+ * @ret_device: the caller's, for vbroker_device_close(); may outlive neither the session nor a revocation
+ *
+ * Refusals: DENIED, DEVICE_BUSY, GROUP_NOT_VIABLE, NO_IOMMU, NO_SUCH_DEVICE, DEVICE_BAD_STATE, QUARANTINED, QUOTA,
+ * NO_KEEPER.
+ */
+int vbroker_device_open(struct vbroker_session *session, const char *name, struct vbroker_device **ret_device);
+
+/**
+ * vbroker_device_adopt() - makes a device of a device channel that another process passed
+ * @fd: taken on success, the caller's on failure
+ *
+ * NOT_A_DEVICE if it is something else.
+ */
+int vbroker_device_adopt(int fd, struct vbroker_device **ret_device);
+
+/** vbroker_device_fd() - the device channel, to pass it on or to poll for a hang-up. Stays the device's. */
+int vbroker_device_fd(const struct vbroker_device *device);
+
+/**
+ * vbroker_device_close() - releases the device (and what vbroker_open() made with it), frees the object
+ *
+ * When it returns, the device has been reset where it can be, and its group has left the domain, unless other
+ * processes have copies of the channel: then the device lives on with them. NULL is fine.
+ */
+void vbroker_device_close(struct vbroker_device *device);
+
+int vbroker_device_ping(struct vbroker_device *device);
+
+/** VFIO_DEVICE_RESET: function, power state or bus reset. UNSUPPORTED if the device has none. */
+int vbroker_device_reset(struct vbroker_device *device);
+
+#define VBROKER_REGIONS_MAX 64
+#define VBROKER_IRQS_MAX    16
+
+/** struct vbroker_region - index and flags as in linux/vfio.h; size 0: not there */
+struct vbroker_region {
+	uint32_t index;
+	uint32_t flags;
+	uint64_t size;
+};
+
+/** struct vbroker_irq - index and flags as in linux/vfio.h; count 0: not there */
+struct vbroker_irq {
+	uint32_t index;
+	uint32_t flags;
+	uint32_t count;
+};
+
+/** struct vbroker_device_info - regions and irqs are known once the device is bound */
+struct vbroker_device_info {
+	char name[32];
+	uint32_t group;
+	uint32_t vendor;
+	uint32_t device;
+	uint32_t class_code;
+	int bound;
+	int can_reset;
+	uint32_t regions_count;
+	uint32_t irqs_count;
+	struct vbroker_region regions[VBROKER_REGIONS_MAX];
+	struct vbroker_irq irqs[VBROKER_IRQS_MAX];
+};
+
+int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device_info *ret_info);
+
+/* ---- binding ---- */
+
+/**
+ * vbroker_device_bind() - puts the device's IOMMU group into the domain; then switches bus mastering on
+ *
+ * Several devices can be bound to one domain. Refusals: NO_DOMAINS, DOMAIN_INCOMPATIBLE, DEVICE_BAD_STATE,
+ * NOT_A_DOMAIN, ALREADY_BOUND, GROUP_NOT_VIABLE.
+ */
+int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *domain);
+
+/**
+ * vbroker_bind() - the same for bare file descriptors, a device channel and a domain, in either order
+ *
+ * Nothing is changed unless there is exactly one of each: NOT_A_DEVICE and NOT_A_DOMAIN say which is missing.
+ * No request may be under way on the channel. Both fds stay the caller's.
+ */
+int vbroker_bind(int fd, int other_fd);
+
+/** vbroker_device_unbind() - bus mastering off, interrupts off, device closed, group out of the domain */
+int vbroker_device_unbind(struct vbroker_device *device);
+
+/* ---- regions: BARs and configuration space, numbered as in linux/vfio.h ---- */
+
+/** vbroker_region_read() - one access of 1, 2, 4 or 8 bytes at a multiple of its width; the value in host order */
+int vbroker_region_read(struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width,
+	uint64_t *ret_value);
+int vbroker_region_write(struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width,
+	uint64_t value);
+
+/** vbroker_region_read_bytes() - any number of bytes, in accesses of @width bytes, or as the kernel likes with 0 */
+int vbroker_region_read_bytes(struct vbroker_device *device, uint32_t region, uint64_t offset, void *data,
+	size_t length, unsigned int width);
+int vbroker_region_write_bytes(struct vbroker_device *device, uint32_t region, uint64_t offset, const void *data,
+	size_t length, unsigned int width);
+
+enum vbroker_op_kind {
+	VBROKER_OP_READ = 1,   /* result: what was read */
+	VBROKER_OP_WRITE = 2,  /* writes value */
+	VBROKER_OP_MODIFY = 3, /* writes (read & ~mask) | (value & mask); result: what was read */
+	VBROKER_OP_POLL = 4    /* reads until (read & mask) == value; result: what was read last */
+};
+
+/** struct vbroker_op - one step of a register program */
+struct vbroker_op {
+	enum vbroker_op_kind kind;
+	uint32_t region;
+	uint32_t width; /* 1, 2, 4, 8 */
+	uint32_t timeout_us; /* POLL only; all of a program at most one second together */
+	uint64_t offset;
+	uint64_t value;
+	uint64_t mask;
+	uint64_t result; /* set by vbroker_region_program() */
+};
+
+/** The operations that one call carries at most. */
+#define VBROKER_PROGRAM_MAX 2000
+
+/**
+ * vbroker_region_program() - many register accesses in one round trip, in order
+ * @ret_done: how many were done; also written when the result is -ETIMEDOUT (a POLL) or -EIO (an access failed)
+ */
+int vbroker_region_program(struct vbroker_device *device, struct vbroker_op *ops, size_t count, size_t *ret_done);
+
+/* ---- interrupts ---- */
+
+/**
+ * vbroker_irq_set() - lets vectors signal eventfds
+ * @index: VFIO_PCI_INTX_IRQ_INDEX (0), VFIO_PCI_MSI_IRQ_INDEX (1) or VFIO_PCI_MSIX_IRQ_INDEX (2)
+ * @start: first vector
+ * @eventfds: one for each vector, at most 253; they stay the caller's
+ */
+int vbroker_irq_set(struct vbroker_device *device, uint32_t index, uint32_t start, const int *eventfds,
+	uint32_t count);
+/** vbroker_irq_clear() - @count 0 with @start 0 switches the whole interrupt off */
+int vbroker_irq_clear(struct vbroker_device *device, uint32_t index, uint32_t start, uint32_t count);
+/** vbroker_irq_unmask() - INTx masks itself each time it fires */
+int vbroker_irq_unmask(struct vbroker_device *device, uint32_t index, uint32_t start, uint32_t count);
+
+/* ---- domains ---- */
+
+/**
+ * vbroker_domain_open() - opens an IOMMU domain; needs no broker and no privilege
+ * @ret_domain: the caller's, for vbroker_domain_close()
+ */
+int vbroker_domain_open(struct vbroker_domain **ret_domain);
+
+/** vbroker_domain_close() - all mappings end with it once no device is bound any more. NULL is fine. */
+void vbroker_domain_close(struct vbroker_domain *domain);
+
+/** vbroker_domain_fd() - the file descriptor for BIND. Stays the domain's. */
+int vbroker_domain_fd(const struct vbroker_domain *domain);
+
+/** struct vbroker_range - first and last usable IOVA */
+struct vbroker_range {
+	uint64_t first;
+	uint64_t last;
+};
+
+/**
+ * vbroker_domain_ranges() - the IOVAs that all devices of the domain can be given
+ * @ret_page_sizes: bit mask of the page sizes; the lowest is the granule of every mapping
+ *
+ * NOT_BOUND before the first device is bound. Another device may narrow them.
+ */
+int vbroker_domain_ranges(struct vbroker_domain *domain, struct vbroker_range **ret_ranges, size_t *ret_count,
+	uint64_t *ret_page_sizes);
+
+#define VBROKER_IOVA_ANY UINT64_MAX
+
+enum vbroker_access {
+	VBROKER_DEVICE_READS = 1,
+	VBROKER_DEVICE_WRITES = 2
+};
+
+/**
+ * vbroker_domain_map() - lets the devices of the domain reach memory of this process
+ * @address: page-aligned
+ * @length: in bytes, a multiple of the page size
+ * @access: enum vbroker_access bits
+ * @iova: page-aligned, or VBROKER_IOVA_ANY to let the library choose
+ * @ret_iova: where the devices find it; may be NULL if @iova was given
+ *
+ * The memory is pinned and counts against RLIMIT_MEMLOCK of this process until it is unmapped. Mixing chosen
+ * and given IOVAs is fine. Refusals: NOT_BOUND, MEMLOCK, IOVA_IN_USE, IOVA_INVALID, QUOTA (65,535 mappings).
+ * -EFAULT: no such memory.
+ */
+int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access,
+	uint64_t iova, uint64_t *ret_iova);
+
+/**
+ * vbroker_domain_unmap() - ends mappings
+ *
+ * The range must cover whole mappings (IOVA_INVALID otherwise) and at least one (also IOVA_INVALID).
+ */
+int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t length);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "channel.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void channel_init(struct channel *channel, int fd)
+{
+	*channel = (struct channel){.fd = fd, .state = STATE_NEW};
+}
+
+void channel_close(struct channel *channel)
+{
+	if (channel->fd >= 0)
+		close(channel->fd);
+	channel->fd = -1;
+	channel->deferred = false;
+	if (channel->unsent) {
+		packet_clear(channel->unsent);
+		free(channel->unsent);
+		channel->unsent = NULL;
+	}
+}
+
+short channel_events(const struct channel *channel)
+{
+	if (channel->unsent)
+		return POLLOUT;
+	return channel->deferred ? 0 : POLLIN;
+}
+
+/* Moves PACKET, fds and all, to memory of its own size. */
+static struct packet *keep(struct packet *packet)
+{
+	size_t size = offsetof(struct packet, payload) + packet->header.length;
+	struct packet *kept = malloc(size);
+
+	if (!kept)
+		return NULL;
+	memcpy(kept, packet, size);
+	fdset_init(&packet->fds);
+	return kept;
+}
+
+static int send_reply(struct channel *channel, struct packet *reply)
+{
+	int r = packet_send(channel->fd, MSG_DONTWAIT, reply);
+
+	if (r != -EAGAIN)
+		return r;
+	channel->unsent = keep(reply);
+	return channel->unsent ? 0 : -ENOMEM;
+}
+
+static int send_unsent(struct channel *channel)
+{
+	int r = packet_send(channel->fd, MSG_DONTWAIT, channel->unsent);
+
+	if (r == -EAGAIN)
+		return 0;
+	packet_clear(channel->unsent);
+	free(channel->unsent);
+	channel->unsent = NULL;
+	return r;
+}
+
+static int finish(struct channel *channel, const struct message_header *request, int result, struct packet *reply,
+	const struct detail *detail)
+{
+	if (result != 0) {
+		channel->refusals++;
+		packet_refuse(reply, request, result, detail);
+	}
+	return send_reply(channel, reply);
+}
+
+/* Framing that cannot be trusted: say so, once, and let the caller close. */
+static int refuse_framing(struct channel *channel, struct channel_buffers *buffers)
+{
+	struct message_header header = buffers->request.header;
+	struct detail detail;
+
+	refuse(&detail, REFUSAL_MALFORMED,
+		"not one whole packet: a header, a length that is its own, at most %d bytes, no surprising fds",
+		MESSAGE_SIZE_MAX);
+	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
+	return CHANNEL_BROKEN;
+}
+
+static int act(struct channel *channel, const struct channel_service *service, void *context,
+	struct channel_buffers *buffers, struct detail *detail)
+{
+	struct packet *request = &buffers->request;
+	int r = table_check(service->table, channel->state, request, detail);
+
+	if (r != 0)
+		return r;
+	switch (request->header.type) {
+	case COMMON_HELLO:
+		r = table_hello(service->table, service->features, request, &buffers->reply, detail);
+		if (r == 0 && channel->state == STATE_NEW)
+			channel->state = STATE_READY;
+		return r;
+	case COMMON_PING:
+		return 0;
+	default:
+		if (!service->handlers[request->header.type])
+			return refuse(detail, REFUSAL_UNSUPPORTED, "%s is not served here",
+				table_name(service->table, request->header.type));
+		return service->handlers[request->header.type](context, request, &buffers->reply, detail);
+	}
+}
+
+int channel_serve(struct channel *channel, const struct channel_service *service, void *context,
+	struct channel_buffers *buffers)
+{
+	struct packet *request = &buffers->request;
+	struct detail detail;
+	int r;
+
+	if (channel->unsent)
+		return send_unsent(channel);
+	r = packet_receive(channel->fd, MSG_DONTWAIT, service->table->takes_fds, request);
+	if (r == -EAGAIN)
+		return CHANNEL_OPEN;
+	if (r == PACKET_END)
+		return CHANNEL_ENDED;
+	if (r == -EPROTO)
+		return refuse_framing(channel, buffers);
+	if (r < 0)
+		return r;
+	channel->requests++;
+	detail.text[0] = '\0';
+	packet_reply(&buffers->reply, &request->header);
+	r = act(channel, service, context, buffers, &detail);
+	fdset_clear(&request->fds);
+	if (channel->fd < 0)
+		return CHANNEL_OPEN;
+	if (r == CHANNEL_LATER) {
+		channel->deferred = true;
+		channel->awaiting = request->header;
+		return CHANNEL_OPEN;
+	}
+	return finish(channel, &request->header, r, &buffers->reply, &detail);
+}
+
+int channel_answer(struct channel *channel, int result, struct packet *reply, const struct detail *detail)
+{
+	channel->deferred = false;
+	return finish(channel, &channel->awaiting, result, reply, detail);
+}
+
+void channel_notify(struct channel *channel, struct packet *event)
+{
+	if (!channel->unsent)
+		packet_send(channel->fd, MSG_DONTWAIT, event);
+	packet_clear(event);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int level_max = LOG_INFO;
+
+void log_set_level(int level)
+{
+	level_max = level;
+}
+
+void log_line(int level, const char *format, ...)
+{
+	int saved = errno;
+	char line[1024];
+	va_list arguments;
+	int used;
+
+	if (level > level_max)
+		return;
+	used = snprintf(line, sizeof line, "<%d>", level);
+	va_start(arguments, format);
+	used += vsnprintf(line + used, sizeof line - (size_t)used - 1, format, arguments);
+	va_end(arguments);
+	if ((size_t)used > sizeof line - 2)
+		used = (int)sizeof line - 2;
+	line[used++] = '\n';
+	/* One write, so that lines of several processes do not mix. A full or closed stderr must not stop a daemon. */
+	if (write(STDERR_FILENO, line, (size_t)used) < 0)
+		errno = saved;
+	errno = saved;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_KERNEL_H
+#define KEEPER_KERNEL_H
+
+#include <linux/vfio.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * What the keeper asks of the kernel, one function per step, so that tests can put a fake in its place. Every
+ * function returns 0 (or the result its comment names) or a negative errno, and is as dumb as the system call behind it:
+ * what an errno means is decided in binding.c. Borrowed fds stay the caller's.
+ *
+ * vfio_type1 is the VFIO container API (Documentation/driver-api/vfio.rst). iommufd fits in beside it: its domain_*
+ * functions take an iommufd, group_attach/detach do nothing, and device_get binds and attaches the device's cdev.
+ */
+struct vfio_kernel {
+	const char *name;
+
+	/* True if FD is a domain of this kind, found out without any call that a file system of the sender could
+	 * stall (statx with AT_STATX_DONT_SYNC asks no FUSE server). */
+	bool (*domain_check)(int fd);
+	/* True if both are the same open domain (kcmp, KCMP_FILE). */
+	bool (*domain_same)(int a, int b);
+	/* True if VFIO_SET_IOMMU was done on it (VFIO_IOMMU_GET_INFO answers). */
+	bool (*domain_ready)(int domain);
+	/* VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU. */
+	int (*domain_setup)(int domain);
+
+	/* VFIO_GROUP_GET_STATUS: VFIO_GROUP_FLAGS_* */
+	int (*group_status)(int group, uint32_t *ret_flags);
+	/* VFIO_GROUP_SET_CONTAINER, VFIO_GROUP_UNSET_CONTAINER */
+	int (*group_attach)(int group, int domain);
+	int (*group_detach)(int group);
+
+	/* VFIO_GROUP_GET_DEVICE_FD. Returns a new fd, owned by the caller, closed by device_close. */
+	int (*device_get)(int group, const char *name);
+	/* Closing the last copy lets VFIO switch interrupts and bus mastering off and reset the device if it can. */
+	void (*device_close)(int device);
+	/* VFIO_DEVICE_GET_INFO, _GET_REGION_INFO, _GET_IRQ_INFO: argsz and index are set by the caller. */
+	int (*device_info)(int device, struct vfio_device_info *info);
+	int (*region_info)(int device, struct vfio_region_info *info);
+	int (*irq_info)(int device, struct vfio_irq_info *info);
+	/* VFIO_DEVICE_SET_IRQS */
+	int (*irq_set)(int device, struct vfio_irq_set *set);
+	/* VFIO_DEVICE_RESET */
+	int (*device_reset)(int device);
+	/* One pread or pwrite at region offset + OFFSET, as region_info gave it: bytes done or a negative errno. */
+	long (*region_read)(int device, uint64_t position, void *data, size_t length);
+	long (*region_write)(int device, uint64_t position, const void *data, size_t length);
+};
+
+extern const struct vfio_kernel vfio_type1;
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "fdset.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+void fd_cleanup(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+void fdset_init(struct fdset *set)
+{
+	set->count = 0;
+}
+
+void fdset_clear(struct fdset *set)
+{
+	int saved = errno;
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->fds[i] >= 0)
+			close(set->fds[i]);
+	}
+	set->count = 0;
+	errno = saved;
+}
+
+int fdset_add(struct fdset *set, int fd)
+{
+	if (set->count >= FDSET_MAX) {
+		close(fd);
+		return -ENOSPC;
+	}
+	set->fds[set->count++] = fd;
+	return 0;
+}
+
+int fdset_take(struct fdset *set, size_t i)
+{
+	int fd;
+
+	if (i >= set->count)
+		return -1;
+	fd = set->fds[i];
+	set->fds[i] = -1;
+	return fd;
+}

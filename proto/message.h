@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTO_MESSAGE_H
+#define PROTO_MESSAGE_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The wire structs of all channels. PROTOCOL.md is the text to read; this is its exact form.
+ *
+ * A packet is one SOCK_SEQPACKET message: a struct message_header and its payload. Numbers are in the byte order of
+ * the machine, both ends being on it. Fields named `zero` must be zero, and so must unknown bits of `flags`.
+ */
+
+#define MESSAGE_VERSION 1
+
+/* One packet, header included. Linux delivers it whole or not at all; it fits the default socket buffer thrice. */
+#define MESSAGE_SIZE_MAX 65536
+
+enum message_flags {
+	MESSAGE_REPLY = 1 << 0,	  /* answers the request with the same cookie */
+	MESSAGE_REFUSED = 1 << 1, /* together with MESSAGE_REPLY: the payload is a struct message_refusal */
+	MESSAGE_EVENT = 1 << 2,	  /* nobody asked; the cookie is 0 */
+};
+
+struct message_header {
+	uint16_t type;	 /* a request or event number of the channel's kind */
+	uint16_t flags;	 /* enum message_flags; a request has none */
+	uint32_t length; /* bytes of payload after this header */
+	uint64_t cookie; /* chosen by the requester, not 0; copied into the reply */
+};
+static_assert(sizeof(struct message_header) == 16, "wire");
+
+#define MESSAGE_PAYLOAD_MAX (MESSAGE_SIZE_MAX - sizeof(struct message_header))
+
+/* The payload of a refused reply. The detail follows it without a NUL and fills the rest of the packet. */
+struct message_refusal {
+	uint32_t refusal; /* enum refusal */
+	uint32_t error;	  /* errno of the failed step, with REFUSAL_FAILED; else 0 */
+};
+static_assert(sizeof(struct message_refusal) == 8, "wire");
+
+/* A PCI address as sysfs writes it ("0000:01:00.0", the domain may be longer), padded with NULs, the last one NUL. */
+#define DEVICE_NAME_SIZE 32
+
+enum channel_kind {
+	CHANNEL_BROKER = 1,
+	CHANNEL_DEVICE = 2,
+	CHANNEL_DOMAIN = 3,
+	CHANNEL_KEEPER = 4, /* between vfio-brokerd and vfio-keeper only; may change with every release */
+};
+
+/* ---- on every channel ---- */
+
+enum common_type {
+	COMMON_HELLO = 1,
+	COMMON_PING = 2,
+};
+
+struct hello_request {
+	uint32_t flags;		  /* none yet */
+	uint16_t version_lowest;  /* the requester speaks these versions ... */
+	uint16_t version_highest; /* ... and everything between them */
+	uint64_t features;	  /* what it would like to use; bits that the other side does not know are ignored */
+};
+static_assert(sizeof(struct hello_request) == 16, "wire");
+
+struct hello_reply {
+	uint16_t version; /* the highest that both speak; refused with UNSUPPORTED if there is none */
+	uint16_t kind;	  /* enum channel_kind */
+	uint32_t packet_max;
+	uint64_t features; /* those asked for that the server has */
+};
+static_assert(sizeof(struct hello_reply) == 16, "wire");
+
+/* PING has no payload, nor has its reply. */
+
+/* ---- broker channel ---- */
+
+enum broker_type {
+	BROKER_HELLO = COMMON_HELLO,
+	BROKER_PING = COMMON_PING,
+	BROKER_LIST = 3,     /* the machine's PCI devices */
+	BROKER_CHECK = 4,    /* could this caller lease this device now? */
+	BROKER_OPEN = 5,     /* lease it; the reply carries the device channel */
+	BROKER_STATUS = 6,   /* counters */
+	BROKER_SESSIONS = 7, /* who is connected */
+	BROKER_LEASES = 8,   /* who has what, and through which keeper */
+	BROKER_TYPE_MAX,
+};
+
+enum device_state {
+	DEVICE_STATE_FREE = 0,	      /* not leased; `driver` says what the host does with it */
+	DEVICE_STATE_CLAIMING = 1,    /* a lease is being made */
+	DEVICE_STATE_LEASED = 2,
+	DEVICE_STATE_RELEASING = 3,   /* the keeper is letting go */
+	DEVICE_STATE_RESTORING = 4,   /* going back to its host driver */
+	DEVICE_STATE_QUARANTINED = 5, /* not given to anybody; `check` says why */
+};
+
+#define UNIT_NAME_SIZE 64
+#define GROUP_NONE     UINT32_MAX
+
+/* Who holds something. pid is 0 where nobody does. The unit is cut if it is longer. */
+struct holder_record {
+	uint32_t uid;
+	uint32_t pid;
+	char unit[UNIT_NAME_SIZE];
+};
+static_assert(sizeof(struct holder_record) == 72, "wire");
+
+/* LIST, SESSIONS and LEASES are read in pieces: ask again with start + count until that reaches total. */
+struct page_request {
+	uint32_t flags; /* none */
+	uint32_t start; /* the first entry wanted */
+};
+static_assert(sizeof(struct page_request) == 8, "wire");
+
+struct page_reply {
+	uint32_t total; /* entries there are now */
+	uint32_t count; /* entries that follow */
+};
+static_assert(sizeof(struct page_reply) == 8, "wire");
+
+struct device_record {
+	char name[DEVICE_NAME_SIZE];
+	char driver[32]; /* of the host, at this moment; empty: none */
+	uint32_t group;	 /* IOMMU group, or GROUP_NONE */
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t class;	 /* 24 bits, as sysfs has it */
+	uint32_t state;	 /* enum device_state */
+	struct holder_record holder;
+};
+static_assert(sizeof(struct device_record) == 152, "wire");
+
+struct check_request {
+	uint32_t flags; /* none */
+	uint32_t zero;
+	char name[DEVICE_NAME_SIZE];
+};
+static_assert(sizeof(struct check_request) == 40, "wire");
+
+/* Everything that stands in the way, most important first; none: OPEN would succeed now. */
+struct check_reply {
+	uint32_t count;
+	uint32_t claim; /* 1: OPEN would take the device from its host driver first */
+	/* struct check_obstacle follows, count times */
+};
+static_assert(sizeof(struct check_reply) == 8, "wire");
+
+struct check_obstacle {
+	uint32_t refusal;
+	uint32_t zero;
+	char detail[256]; /* ends with a NUL */
+};
+static_assert(sizeof(struct check_obstacle) == 264, "wire");
+
+struct open_request {
+	uint32_t flags; /* none yet */
+	uint32_t zero;
+	char name[DEVICE_NAME_SIZE];
+};
+static_assert(sizeof(struct open_request) == 40, "wire");
+
+/* One fd: the device channel. */
+struct open_reply {
+	uint32_t group;
+	uint32_t zero;
+};
+static_assert(sizeof(struct open_reply) == 8, "wire");
+
+struct status_reply {
+	uint64_t uptime_us;
+	uint32_t sessions;
+	uint32_t leases;
+	uint32_t keepers; /* spare ones included */
+	uint32_t keepers_spare;
+	uint32_t devices;
+	uint32_t quarantined;
+	uint64_t requests; /* since start, like all below */
+	uint64_t opens;
+	uint64_t refusals;
+	uint64_t releases;
+	uint64_t malformed;
+};
+static_assert(sizeof(struct status_reply) == 72, "wire");
+
+struct session_record {
+	uint64_t id;
+	struct holder_record peer;
+	uint64_t requests;
+	uint64_t age_us;
+	uint32_t leases;
+	uint32_t zero;
+};
+static_assert(sizeof(struct session_record) == 104, "wire");
+
+struct lease_record {
+	char name[DEVICE_NAME_SIZE];
+	uint64_t session;
+	uint64_t age_us;
+	uint32_t group;
+	uint32_t keeper_pid;
+	uint32_t keeper_uid;
+	uint32_t state; /* enum device_state */
+};
+static_assert(sizeof(struct lease_record) == 64, "wire");
+
+/* ---- device channel ---- */
+
+enum device_type {
+	DEVICE_HELLO = COMMON_HELLO,
+	DEVICE_PING = COMMON_PING,
+	DEVICE_DESCRIBE = 3,
+	DEVICE_BIND = 4, /* one fd: the IOMMU domain */
+	DEVICE_UNBIND = 5,
+	DEVICE_REGION_READ = 6,
+	DEVICE_REGION_WRITE = 7,
+	DEVICE_REGION_PROGRAM = 8,
+	DEVICE_IRQ_SET = 9, /* one eventfd per vector */
+	DEVICE_IRQ_CLEAR = 10,
+	DEVICE_IRQ_UNMASK = 11, /* INTx masks itself when it fires */
+	DEVICE_RESET = 12,
+	DEVICE_RELEASE = 13,
+	DEVICE_TYPE_MAX,
+	/* events */
+	DEVICE_EVENT_CLOSED = 128, /* struct closed_event; the last packet of the channel */
+};
+
+/* PING, UNBIND, RESET, RELEASE and DESCRIBE have no payload; the replies of all but DESCRIBE have none either. */
+
+enum describe_flags {
+	DESCRIBE_BOUND = 1 << 0, /* regions and interrupts are known from then on only */
+	DESCRIBE_RESET = 1 << 1, /* the device can be reset by function, power state or bus */
+};
+
+struct describe_reply {
+	char name[DEVICE_NAME_SIZE];
+	uint32_t flags; /* enum describe_flags */
+	uint32_t group;
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t class;
+	uint32_t regions; /* that many struct region_record follow ... */
+	uint32_t irqs;	  /* ... and then that many struct irq_record */
+};
+static_assert(sizeof(struct describe_reply) == 56, "wire");
+
+/* As VFIO numbers and flags them (linux/vfio.h: VFIO_PCI_BAR0_REGION_INDEX, VFIO_REGION_INFO_FLAG_READ ...). */
+struct region_record {
+	uint32_t index;
+	uint32_t flags;
+	uint64_t size; /* bytes; 0: not there */
+};
+static_assert(sizeof(struct region_record) == 16, "wire");
+
+struct irq_record {
+	uint32_t index; /* VFIO_PCI_INTX_IRQ_INDEX ... */
+	uint32_t flags; /* VFIO_IRQ_INFO_EVENTFD ... */
+	uint32_t count; /* vectors; 0: not there */
+	uint32_t zero;
+};
+static_assert(sizeof(struct irq_record) == 16, "wire");
+
+struct bind_request {
+	uint32_t flags; /* none yet */
+	uint32_t zero;
+};
+static_assert(sizeof(struct bind_request) == 8, "wire");
+
+/*
+ * REGION_READ answers with `length` bytes; REGION_WRITE has them behind this struct. Each access is `width` bytes
+ * wide (1, 2, 4 or 8; offset and length are multiples of it); width 0 leaves the widths to the kernel. The data is
+ * as the device has it: little endian for every PCI device.
+ */
+struct region_request {
+	uint32_t flags; /* none */
+	uint32_t region;
+	uint64_t offset; /* bytes from the start of the region */
+	uint32_t length;
+	uint32_t width;
+};
+static_assert(sizeof(struct region_request) == 24, "wire");
+
+#define REGION_LENGTH_MAX 32768
+
+enum region_op_kind {
+	REGION_OP_READ = 1,   /* result: what was read */
+	REGION_OP_WRITE = 2,  /* writes value; result: value */
+	REGION_OP_MODIFY = 3, /* reads, then writes (read & ~mask) | (value & mask); result: what was read */
+	REGION_OP_POLL = 4,   /* reads until (read & mask) == value; result: what was read last */
+};
+
+struct region_op {
+	uint8_t kind;	     /* enum region_op_kind */
+	uint8_t width;	     /* 1, 2, 4 or 8 bytes; the offset is a multiple of it */
+	uint16_t region;
+	uint32_t timeout_us; /* POLL only, at least 1; else 0 */
+	uint64_t offset;
+	uint64_t value; /* in the byte order of the machine; 0 for READ */
+	uint64_t mask;	/* MODIFY and POLL; else 0 */
+};
+static_assert(sizeof(struct region_op) == 32, "wire");
+
+struct program_request {
+	uint32_t flags; /* none */
+	uint32_t count; /* struct region_op follows, count times */
+};
+static_assert(sizeof(struct program_request) == 8, "wire");
+
+#define PROGRAM_OPS_MAX 2000
+/* All POLL timeouts of one program together. Longer waits are several programs: the keeper stays revocable. */
+#define PROGRAM_TIMEOUT_MAX_US 1000000
+
+enum program_stop {
+	PROGRAM_COMPLETE = 0,
+	PROGRAM_TIMED_OUT = 1, /* at a POLL; nothing after it was done */
+	PROGRAM_FAILED = 2,    /* the device or the kernel refused the access; `error` is the errno */
+};
+
+struct program_reply {
+	uint32_t done; /* operations that were completed; count results follow, those not done being 0 */
+	uint32_t stop; /* enum program_stop */
+	uint32_t error;
+	uint32_t count; /* uint64_t results that follow */
+};
+static_assert(sizeof(struct program_reply) == 16, "wire");
+
+/* IRQ_SET: one eventfd for each of the vectors start ... start + count - 1. CLEAR and UNMASK carry no fds. */
+struct irq_request {
+	uint32_t flags; /* none */
+	uint32_t index; /* VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX or VFIO_PCI_MSIX_IRQ_INDEX */
+	uint32_t start;
+	uint32_t count; /* IRQ_CLEAR: 0 (with start 0) switches the whole interrupt off */
+};
+static_assert(sizeof(struct irq_request) == 16, "wire");
+
+struct closed_event {
+	uint32_t refusal; /* why: REVOKED or GONE; NONE after RELEASE */
+	uint32_t zero;
+	char detail[248]; /* ends with a NUL */
+};
+static_assert(sizeof(struct closed_event) == 256, "wire");
+
+/* ---- domain channel ---- */
+
+enum domain_type {
+	DOMAIN_HELLO = COMMON_HELLO,
+	DOMAIN_PING = COMMON_PING,
+	DOMAIN_DESCRIBE = 3,
+	DOMAIN_MAP = 4,	   /* fds: the memory of those elements that bring their own */
+	DOMAIN_UNMAP = 5,
+	DOMAIN_FORGET = 6, /* a memory handle */
+	DOMAIN_ALLOC = 7,  /* the reply carries one fd per element */
+	DOMAIN_TYPE_MAX,
+};
+
+#define IOVA_ANY UINT64_MAX
+
+enum map_flags {
+	MAP_DEVICE_READ = 1 << 0,  /* the device may read this memory */
+	MAP_DEVICE_WRITE = 1 << 1, /* the device may write it */
+	MAP_NEW_MEMORY = 1 << 2,   /* MAP: takes the next fd of the packet; the reply has its handle */
+	MAP_HUGE_PAGES = 1 << 3,   /* ALLOC: if there are some */
+};
+
+/* Every array request: its elements follow it, count times. Every array reply: the results follow, count times. */
+struct array_header {
+	uint32_t flags; /* none */
+	uint32_t count;
+};
+static_assert(sizeof(struct array_header) == 8, "wire");
+
+struct map_element {
+	uint32_t flags;	 /* enum map_flags */
+	uint32_t handle; /* of memory passed before; 0 with MAP_NEW_MEMORY */
+	uint64_t offset; /* into the memory */
+	uint64_t length;
+	uint64_t iova; /* or IOVA_ANY */
+};
+static_assert(sizeof(struct map_element) == 32, "wire");
+
+struct map_result {
+	uint32_t refusal; /* 0: mapped */
+	uint32_t handle;
+	uint64_t iova;
+};
+static_assert(sizeof(struct map_result) == 16, "wire");
+
+struct unmap_element {
+	uint64_t iova;
+	uint64_t length;
+};
+static_assert(sizeof(struct unmap_element) == 16, "wire");
+
+struct forget_element {
+	uint32_t handle;
+	uint32_t zero;
+};
+static_assert(sizeof(struct forget_element) == 8, "wire");
+
+struct alloc_element {
+	uint32_t flags; /* enum map_flags */
+	uint32_t zero;
+	uint64_t length;
+};
+static_assert(sizeof(struct alloc_element) == 16, "wire");
+
+/* ---- keeper channel ---- */
+
+enum keeper_type {
+	KEEPER_HELLO = COMMON_HELLO,
+	KEEPER_PING = COMMON_PING,
+	KEEPER_LEASE = 3, /* fds: the keeper's end of the device channel; with the first lease the group before it */
+	KEEPER_TYPE_MAX,
+	/* events */
+	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
+};
+
+enum lease_flags {
+	LEASE_GROUP = 1 << 0, /* the first fd is the VFIO group; needed once, refused later */
+};
+
+struct lease_request {
+	uint32_t flags; /* enum lease_flags */
+	uint32_t group;
+	char name[DEVICE_NAME_SIZE];
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t class;
+};
+static_assert(sizeof(struct lease_request) == 48, "wire");
+
+struct released_event {
+	char name[DEVICE_NAME_SIZE];
+	uint32_t remaining; /* devices that this keeper still has */
+	uint32_t error;	    /* errno of the step that failed while letting go, or 0 */
+};
+static_assert(sizeof(struct released_event) == 40, "wire");
+
+#endif

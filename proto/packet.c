@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "packet.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdalign.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/*
+ * Room for every fd that the kernel can put into one message. Ancillary data of other kinds (credentials, say) cannot
+ * come: nobody switches SO_PASSCRED or its like on.
+ */
+union control {
+	alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
+};
+
+void packet_init(struct packet *packet)
+{
+	fdset_init(&packet->fds);
+	memset(&packet->header, 0, sizeof packet->header);
+}
+
+void packet_clear(struct packet *packet)
+{
+	fdset_clear(&packet->fds);
+	memset(&packet->header, 0, sizeof packet->header);
+}
+
+static void packet_start(struct packet *packet, uint16_t type, uint16_t flags, uint64_t cookie)
+{
+	fdset_clear(&packet->fds);
+	packet->header = (struct message_header){.type = type, .flags = flags, .cookie = cookie};
+}
+
+void packet_request(struct packet *packet, uint16_t type, uint64_t cookie)
+{
+	packet_start(packet, type, 0, cookie);
+}
+
+void packet_reply(struct packet *packet, const struct message_header *request)
+{
+	packet_start(packet, request->type, MESSAGE_REPLY, request->cookie);
+}
+
+void packet_event(struct packet *packet, uint16_t type)
+{
+	packet_start(packet, type, MESSAGE_EVENT, 0);
+}
+
+void packet_refuse(struct packet *packet, const struct message_header *request, int result,
+	const struct detail *detail)
+{
+	size_t length = detail ? strnlen(detail->text, sizeof detail->text) : 0;
+	struct message_refusal *refusal;
+	char *text;
+
+	packet_start(packet, request->type, MESSAGE_REPLY | MESSAGE_REFUSED, request->cookie);
+	refusal = packet_append(packet, sizeof *refusal);
+	refusal->refusal = (uint32_t)(result < 0 ? REFUSAL_FAILED : result);
+	refusal->error = (uint32_t)(result < 0 ? -result : 0);
+	text = packet_append(packet, length);
+	if (length > 0)
+		memcpy(text, detail->text, length);
+}
+
+void *packet_append(struct packet *packet, size_t size)
+{
+	size_t used = packet->header.length;
+	void *bytes = packet->payload + used;
+
+	if (sizeof packet->payload - used < size)
+		return NULL;
+	memset(bytes, 0, size);
+	packet->header.length = (uint32_t)(used + size);
+	return bytes;
+}
+
+const void *packet_body(const struct packet *packet, size_t size)
+{
+	return packet->header.length < size ? NULL : packet->payload;
+}
+
+int packet_refusal(const struct packet *packet, struct detail *detail)
+{
+	const struct message_refusal *refusal = packet_body(packet, sizeof *refusal);
+	const uint8_t *text = packet->payload + sizeof *refusal;
+	size_t length;
+
+	detail->text[0] = '\0';
+	if (!refusal || refusal->refusal == REFUSAL_NONE || refusal->refusal > INT32_MAX)
+		return -EPROTO;
+	length = packet->header.length - sizeof *refusal;
+	if (length > sizeof detail->text - 1)
+		length = sizeof detail->text - 1;
+	/* It will reach a terminal: whoever the server is, it cannot send more than printable text there. */
+	for (size_t i = 0; i < length; i++)
+		detail->text[i] = (char)(text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?');
+	detail->text[length] = '\0';
+	if (refusal->refusal == REFUSAL_FAILED && refusal->error > 0 && refusal->error < 4096)
+		return -(int)refusal->error;
+	return (int)refusal->refusal;
+}
+
+static void collect_fds(struct msghdr *message, struct fdset *set)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
+		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < count; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+			fdset_add(set, fd);
+		}
+	}
+}
+
+/* A message of zero bytes may be one that somebody sent; the end is one on a socket that is hung up. */
+static int end_or_empty(int channel)
+{
+	struct pollfd p = {.fd = channel, .events = POLLRDHUP};
+
+	if (poll(&p, 1, 0) >= 0 && (p.revents & (POLLHUP | POLLRDHUP)))
+		return PACKET_END;
+	return -EPROTO;
+}
+
+int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
+{
+	struct iovec bytes = {&packet->header, MESSAGE_SIZE_MAX};
+	union control control;
+	struct msghdr message = {
+		.msg_iov = &bytes,
+		.msg_iovlen = 1,
+		.msg_control = fds_wanted ? control.bytes : NULL,
+		.msg_controllen = fds_wanted ? sizeof control.bytes : 0,
+	};
+	ssize_t size;
+
+	packet_clear(packet);
+	do
+		size = recvmsg(channel, &message, flags | MSG_CMSG_CLOEXEC);
+	while (size < 0 && errno == EINTR);
+	if (size < 0)
+		return -errno;
+	/* Every fd is ours before anything is judged, so that no way out of here can lose one. */
+	if (fds_wanted)
+		collect_fds(&message, &packet->fds);
+	if (size == 0 && packet->fds.count == 0 && !(message.msg_flags & MSG_CTRUNC)) {
+		packet_clear(packet);
+		return end_or_empty(channel);
+	}
+	if ((size_t)size < sizeof packet->header || (message.msg_flags & MSG_TRUNC)) {
+		packet_clear(packet);
+		return -EPROTO;
+	}
+	if ((message.msg_flags & MSG_CTRUNC) ||
+		packet->header.length != (size_t)size - sizeof packet->header) {
+		fdset_clear(&packet->fds);
+		return -EPROTO;
+	}
+	return PACKET_RECEIVED;
+}
+
+static void attach_fds(struct msghdr *message, union control *control, const struct fdset *set)
+{
+	struct cmsghdr *c;
+
+	message->msg_control = control->bytes;
+	message->msg_controllen = CMSG_SPACE(sizeof(int) * set->count);
+	memset(control->bytes, 0, message->msg_controllen);
+	c = CMSG_FIRSTHDR(message);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * set->count);
+	memcpy(CMSG_DATA(c), set->fds, sizeof(int) * set->count);
+}
+
+int packet_send(int channel, int flags, struct packet *packet)
+{
+	struct iovec bytes = {&packet->header, sizeof packet->header + packet->header.length};
+	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+	union control control;
+	ssize_t size;
+
+	if (packet->fds.count > 0)
+		attach_fds(&message, &control, &packet->fds);
+	do
+		size = sendmsg(channel, &message, flags | MSG_NOSIGNAL);
+	while (size < 0 && errno == EINTR);
+	if (size < 0)
+		return -errno;
+	fdset_clear(&packet->fds);
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTO_REFUSAL_H
+#define PROTO_REFUSAL_H
+
+#include <stddef.h>
+
+/*
+ * The documented answers other than yes. The numbers are part of the protocol: they never change and are never
+ * used again. Functions that can refuse return 0, a negative errno (something failed here), or one of these.
+ */
+enum refusal {
+	REFUSAL_NONE = 0,
+	/* The four of the mail of 2010. */
+	REFUSAL_NO_IOMMU = 1,
+	REFUSAL_NO_DOMAINS = 2,
+	REFUSAL_DOMAIN_INCOMPATIBLE = 3,
+	REFUSAL_DEVICE_BAD_STATE = 4,
+	/* Wrong things handed in. */
+	REFUSAL_NOT_A_DOMAIN = 5,
+	REFUSAL_NOT_A_DEVICE = 6,
+	/* The device cannot be had. */
+	REFUSAL_GROUP_NOT_VIABLE = 7,
+	REFUSAL_DEVICE_BUSY = 8,
+	REFUSAL_NO_SUCH_DEVICE = 9,
+	REFUSAL_DENIED = 10,
+	REFUSAL_QUOTA = 11,
+	/* Memory. */
+	REFUSAL_MEMLOCK = 12,
+	REFUSAL_IOVA_IN_USE = 13,
+	REFUSAL_IOVA_INVALID = 14,
+	/* The order of things. */
+	REFUSAL_NOT_BOUND = 15,
+	REFUSAL_ALREADY_BOUND = 16,
+	/* The end of things. */
+	REFUSAL_QUARANTINED = 17,
+	REFUSAL_REVOKED = 18,
+	REFUSAL_GONE = 19,
+	/* The request itself. */
+	REFUSAL_UNSUPPORTED = 20,
+	REFUSAL_MALFORMED = 21,
+	/* The service is not whole, or the kernel failed in a way nobody foresaw (the detail has the errno). */
+	REFUSAL_NO_KEEPER = 22,
+	REFUSAL_FAILED = 23,
+	REFUSAL_MAX,
+};
+
+/* Room for one detail, NUL included. Longer ones are cut. */
+#define DETAIL_SIZE 256
+
+/*
+ * What a refusal is about, in words: the sibling device and its driver, the holder's uid, pid and unit, the limit
+ * and the need. Lives where the caller put it; empty when text[0] is NUL.
+ */
+struct detail {
+	char text[DETAIL_SIZE];
+};
+
+/* Writes the detail and returns REFUSAL, so that a refusal is one statement: return refuse(detail, ...). */
+int refuse(struct detail *detail, enum refusal refusal, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
+ * Copies TEXT, which a client sent, into BUFFER in a form that is safe to print: control characters, quotes,
+ * backslashes and bytes beyond ASCII become \xNN. Reads at most LENGTH bytes of TEXT, stops at a NUL. Returns BUFFER.
+ */
+const char *refusal_quote(char *buffer, size_t size, const char *text, size_t length);
+
+/* Constant strings; never NULL. An unknown number gives "UNKNOWN" and a sentence that says so. */
+const char *refusal_name(int refusal);
+const char *refusal_sentence(int refusal);
+/* What to do about it, for a person. */
+const char *refusal_advice(int refusal);
+
+#endif

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+#include "table.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define MALFORMED(...) refuse(detail, REFUSAL_MALFORMED, __VA_ARGS__)
+
+/* ---- what several validators need ---- */
+
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+/* Counts the hexadecimal digits at the start of TEXT. */
+static size_t hex_span(const char *text)
+{
+	size_t n = 0;
+
+	while (is_hex(text[n]))
+		n++;
+	return n;
+}
+
+bool device_name_valid(const char name[DEVICE_NAME_SIZE])
+{
+	size_t length = strnlen(name, DEVICE_NAME_SIZE);
+	size_t domain;
+	const char *rest;
+
+	if (length == DEVICE_NAME_SIZE)
+		return false;
+	for (size_t i = length; i < DEVICE_NAME_SIZE; i++) {
+		if (name[i] != '\0')
+			return false;
+	}
+	/* drivers/pci/probe.c names devices "%04x:%02x:%02x.%d"; the domain can have up to eight digits. */
+	domain = hex_span(name);
+	rest = name + domain;
+	return domain >= 4 && domain <= 8 && rest[0] == ':' && hex_span(rest + 1) == 2 && rest[3] == ':' &&
+		hex_span(rest + 4) == 2 && rest[6] == '.' && rest[7] >= '0' && rest[7] <= '7' && rest[8] == '\0';
+}
+
+/* Every request with a payload begins with its flags word (static_assert below); none has a flag yet but these. */
+static int flags_known(const struct packet *request, uint32_t known, struct detail *detail)
+{
+	uint32_t flags;
+
+	memcpy(&flags, request->payload, sizeof flags);
+	if (flags & ~known)
+		return MALFORMED("unknown flags %#" PRIx32, flags & ~known);
+	return 0;
+}
+static_assert(offsetof(struct hello_request, flags) == 0, "flags first");
+static_assert(offsetof(struct page_request, flags) == 0, "flags first");
+static_assert(offsetof(struct check_request, flags) == 0, "flags first");
+static_assert(offsetof(struct open_request, flags) == 0, "flags first");
+static_assert(offsetof(struct bind_request, flags) == 0, "flags first");
+static_assert(offsetof(struct region_request, flags) == 0, "flags first");
+static_assert(offsetof(struct program_request, flags) == 0, "flags first");
+static_assert(offsetof(struct irq_request, flags) == 0, "flags first");
+static_assert(offsetof(struct array_header, flags) == 0, "flags first");
+static_assert(offsetof(struct lease_request, flags) == 0, "flags first");
+
+static int validate_flags(const struct packet *request, struct detail *detail)
+{
+	return flags_known(request, 0, detail);
+}
+
+static int name_valid(const char name[DEVICE_NAME_SIZE], struct detail *detail)
+{
+	char quoted[DEVICE_NAME_SIZE * 4 + 1];
+
+	if (!device_name_valid(name))
+		return MALFORMED("\"%s\" is not the name of a PCI device; one looks like 0000:01:00.0",
+			refusal_quote(quoted, sizeof quoted, name, DEVICE_NAME_SIZE));
+	return 0;
+}
+
+static bool is_width(uint32_t width)
+{
+	return width == 1 || width == 2 || width == 4 || width == 8;
+}
+
+/* ---- all channels ---- */
+
+static int validate_hello(const struct packet *request, struct detail *detail)
+{
+	const struct hello_request *hello = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (hello->version_lowest == 0 || hello->version_lowest > hello->version_highest)
+		return MALFORMED("versions %u to %u are not a range", hello->version_lowest, hello->version_highest);
+	return 0;
+}
+
+/* ---- broker channel ---- */
+
+static int validate_check(const struct packet *request, struct detail *detail)
+{
+	const struct check_request *check = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (check->zero != 0)
+		return MALFORMED("padding is not zero");
+	return name_valid(check->name, detail);
+}
+
+static int validate_open(const struct packet *request, struct detail *detail)
+{
+	const struct open_request *open = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (open->zero != 0)
+		return MALFORMED("padding is not zero");
+	return name_valid(open->name, detail);
+}
+
+/* ---- device channel ---- */
+
+static int validate_bind(const struct packet *request, struct detail *detail)
+{
+	const struct bind_request *bind = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (bind->zero != 0)
+		return MALFORMED("padding is not zero");
+	return 0;
+}
+
+static int region_valid(const struct region_request *region, struct detail *detail)
+{
+	/* The reply, or the request with its struct, must fit one packet. */
+	if (region->length == 0 || region->length > REGION_LENGTH_MAX)
+		return MALFORMED("length %" PRIu32 " is not in 1 ... %d", region->length, REGION_LENGTH_MAX);
+	if (region->offset > UINT64_MAX - region->length)
+		return MALFORMED("offset %#" PRIx64 " and length overflow", region->offset);
+	if (region->width == 0)
+		return 0;
+	if (!is_width(region->width))
+		return MALFORMED("width %" PRIu32 " is not 0, 1, 2, 4 or 8", region->width);
+	/* PCI has no access that crosses its own natural alignment. */
+	if (region->offset % region->width != 0 || region->length % region->width != 0)
+		return MALFORMED("offset %#" PRIx64 " or length %" PRIu32 " is not a multiple of width %" PRIu32,
+			region->offset, region->length, region->width);
+	return 0;
+}
+
+static int validate_region_read(const struct packet *request, struct detail *detail)
+{
+	int r = flags_known(request, 0, detail);
+
+	return r != 0 ? r : region_valid((const void *)request->payload, detail);
+}
+
+static int validate_region_write(const struct packet *request, struct detail *detail)
+{
+	const struct region_request *region = (const void *)request->payload;
+	int r = validate_region_read(request, detail);
+
+	if (r != 0)
+		return r;
+	if (request->header.length - sizeof *region != region->length)
+		return MALFORMED("%zu bytes of data for length %" PRIu32, request->header.length - sizeof *region,
+			region->length);
+	return 0;
+}
+
+static int region_op_valid(const struct region_op *op, uint32_t i, struct detail *detail)
+{
+	if (op->kind < REGION_OP_READ || op->kind > REGION_OP_POLL)
+		return MALFORMED("operation %" PRIu32 ": unknown kind %u", i, op->kind);
+	if (!is_width(op->width) || op->offset % op->width != 0)
+		return MALFORMED("operation %" PRIu32 ": width %u at offset %#" PRIx64, i, op->width, op->offset);
+	if (op->offset > UINT64_MAX - op->width)
+		return MALFORMED("operation %" PRIu32 ": offset %#" PRIx64 " overflows", i, op->offset);
+	if ((op->kind == REGION_OP_POLL) != (op->timeout_us != 0))
+		return MALFORMED("operation %" PRIu32 ": POLL has a timeout, the others have none", i);
+	/* Fields without a meaning are zero, so that they can get one. */
+	if (op->kind == REGION_OP_READ && op->value != 0)
+		return MALFORMED("operation %" PRIu32 ": READ with a value", i);
+	if (op->kind <= REGION_OP_WRITE && op->mask != 0)
+		return MALFORMED("operation %" PRIu32 ": a mask without use", i);
+	/* Could never come true, and would only wait. */
+	if (op->kind == REGION_OP_POLL && (op->value & ~op->mask) != 0)
+		return MALFORMED("operation %" PRIu32 ": POLL for bits outside its mask", i);
+	return 0;
+}
+
+static int validate_program(const struct packet *request, struct detail *detail)
+{
+	const struct program_request *program = (const void *)request->payload;
+	const struct region_op *ops = (const void *)(request->payload + sizeof *program);
+	uint64_t timeouts = 0;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (program->count == 0 || program->count > PROGRAM_OPS_MAX)
+		return MALFORMED("%" PRIu32 " operations, not 1 ... %d", program->count, PROGRAM_OPS_MAX);
+	if (request->header.length - sizeof *program != program->count * sizeof *ops)
+		return MALFORMED("count %" PRIu32 " does not match the length", program->count);
+	for (uint32_t i = 0; i < program->count; i++) {
+		r = region_op_valid(&ops[i], i, detail);
+		if (r != 0)
+			return r;
+		timeouts += ops[i].timeout_us;
+	}
+	if (timeouts > PROGRAM_TIMEOUT_MAX_US)
+		return MALFORMED("timeouts of %" PRIu64 " us in one program, at most %d", timeouts,
+			PROGRAM_TIMEOUT_MAX_US);
+	return 0;
+}
+
+static int validate_irq_range(const struct packet *request, struct detail *detail)
+{
+	const struct irq_request *irq = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (irq->start > UINT32_MAX - irq->count)
+		return MALFORMED("vectors %" PRIu32 " + %" PRIu32 " overflow", irq->start, irq->count);
+	return 0;
+}
+
+static int validate_irq_set(const struct packet *request, struct detail *detail)
+{
+	const struct irq_request *irq = (const void *)request->payload;
+	int r = validate_irq_range(request, detail);
+
+	if (r != 0)
+		return r;
+	if (irq->count != request->fds.count)
+		return MALFORMED("%" PRIu32 " vectors with %zu eventfds", irq->count, request->fds.count);
+	return 0;
+}
+
+static int validate_irq_clear(const struct packet *request, struct detail *detail)
+{
+	const struct irq_request *irq = (const void *)request->payload;
+	int r = validate_irq_range(request, detail);
+
+	if (r != 0)
+		return r;
+	if (irq->count == 0 && irq->start != 0)
+		return MALFORMED("count 0 is for the whole interrupt, start 0, not %" PRIu32, irq->start);
+	return 0;
+}
+
+static int validate_irq_unmask(const struct packet *request, struct detail *detail)
+{
+	const struct irq_request *irq = (const void *)request->payload;
+	int r = validate_irq_range(request, detail);
+
+	if (r != 0)
+		return r;
+	if (irq->count == 0)
+		return MALFORMED("no vectors");
+	return 0;
+}
+
+/* ---- domain channel ---- */
+
+/* Elements are one packet's worth at most; that bound is the packet itself. */
+static int array_valid(const struct packet *request, size_t element_size, struct detail *detail)
+{
+	const struct array_header *array = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (array->count == 0 || request->header.length - sizeof *array != (uint64_t)array->count * element_size)
+		return MALFORMED("count %" PRIu32 " is 0 or does not match the length", array->count);
+	return 0;
+}
+
+static const void *array_elements(const struct packet *request)
+{
+	return request->payload + sizeof(struct array_header);
+}
+
+static uint32_t array_count(const struct packet *request)
+{
+	return ((const struct array_header *)(const void *)request->payload)->count;
+}
+
+static int map_element_valid(const struct map_element *e, uint32_t i, struct detail *detail)
+{
+	const uint32_t access = MAP_DEVICE_READ | MAP_DEVICE_WRITE;
+
+	if (e->flags & ~(access | MAP_NEW_MEMORY))
+		return MALFORMED("element %" PRIu32 ": unknown flags %#" PRIx32, i, e->flags);
+	if (!(e->flags & access))
+		return MALFORMED("element %" PRIu32 ": the device may neither read nor write", i);
+	if ((e->flags & MAP_NEW_MEMORY) && e->handle != 0)
+		return MALFORMED("element %" PRIu32 ": new memory with a handle", i);
+	if (e->length == 0 || e->offset > UINT64_MAX - e->length)
+		return MALFORMED("element %" PRIu32 ": empty, or offset and length overflow", i);
+	if (e->iova != IOVA_ANY && e->iova > UINT64_MAX - e->length)
+		return MALFORMED("element %" PRIu32 ": IOVA and length overflow", i);
+	return 0;
+}
+
+static int validate_map(const struct packet *request, struct detail *detail)
+{
+	const struct map_element *elements = array_elements(request);
+	size_t memories = 0;
+	int r = array_valid(request, sizeof *elements, detail);
+
+	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
+		r = map_element_valid(&elements[i], i, detail);
+		memories += !!(elements[i].flags & MAP_NEW_MEMORY);
+	}
+	if (r == 0 && memories != request->fds.count)
+		return MALFORMED("%zu elements bring memory, %zu fds came", memories, request->fds.count);
+	return r;
+}
+
+static int validate_unmap(const struct packet *request, struct detail *detail)
+{
+	const struct unmap_element *elements = array_elements(request);
+	int r = array_valid(request, sizeof *elements, detail);
+
+	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
+		if (elements[i].length == 0 || elements[i].iova > UINT64_MAX - elements[i].length)
+			return MALFORMED("element %" PRIu32 ": empty, or IOVA and length overflow", i);
+	}
+	return r;
+}
+
+static int validate_forget(const struct packet *request, struct detail *detail)
+{
+	const struct forget_element *elements = array_elements(request);
+	int r = array_valid(request, sizeof *elements, detail);
+
+	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
+		if (elements[i].handle == 0 || elements[i].zero != 0)
+			return MALFORMED("element %" PRIu32 ": no handle, or padding that is not zero", i);
+	}
+	return r;
+}
+
+static int validate_alloc(const struct packet *request, struct detail *detail)
+{
+	const struct alloc_element *elements = array_elements(request);
+	const uint32_t known = MAP_DEVICE_READ | MAP_DEVICE_WRITE | MAP_HUGE_PAGES;
+	int r = array_valid(request, sizeof *elements, detail);
+
+	/* The reply carries one fd per element. */
+	if (r == 0 && array_count(request) > FDSET_MAX)
+		return MALFORMED("%" PRIu32 " elements, at most %d", array_count(request), FDSET_MAX);
+	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
+		if ((elements[i].flags & ~known) || elements[i].zero != 0 || elements[i].length == 0)
+			return MALFORMED("element %" PRIu32 ": unknown flags, padding or no length", i);
+		if (!(elements[i].flags & (MAP_DEVICE_READ | MAP_DEVICE_WRITE)))
+			return MALFORMED("element %" PRIu32 ": the device may neither read nor write", i);
+	}
+	return r;
+}
+
+/* ---- keeper channel ---- */
+
+static int validate_lease(const struct packet *request, struct detail *detail)
+{
+	const struct lease_request *lease = (const void *)request->payload;
+	int r = flags_known(request, LEASE_GROUP, detail);
+
+	if (r != 0)
+		return r;
+	if (request->fds.count != (lease->flags & LEASE_GROUP ? 2U : 1U))
+		return MALFORMED("%zu fds", request->fds.count);
+	return name_valid(lease->name, detail);
+}
+
+/* ---- the tables ---- */
+
+#define RULE_HELLO {"HELLO", STATE_ANY, sizeof(struct hello_request), 0, 0, 0, validate_hello}
+#define RULE_PING  {"PING", STATE_GREETED, 0, 0, 0, 0, NULL}
+
+static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
+	[BROKER_HELLO] = RULE_HELLO,
+	[BROKER_PING] = RULE_PING,
+	[BROKER_LIST] = {"LIST", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_CHECK] = {"CHECK", STATE_READY, sizeof(struct check_request), 0, 0, 0, validate_check},
+	[BROKER_OPEN] = {"OPEN", STATE_READY, sizeof(struct open_request), 0, 0, 0, validate_open},
+	[BROKER_STATUS] = {"STATUS", STATE_READY, 0, 0, 0, 0, NULL},
+	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+};
+
+static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {
+	[DEVICE_HELLO] = RULE_HELLO,
+	[DEVICE_PING] = RULE_PING,
+	[DEVICE_DESCRIBE] = {"DESCRIBE", STATE_GREETED, 0, 0, 0, 0, NULL},
+	[DEVICE_BIND] = {"BIND", STATE_READY, sizeof(struct bind_request), 0, 1, 1, validate_bind},
+	[DEVICE_UNBIND] = {"UNBIND", STATE_BOUND, 0, 0, 0, 0, NULL},
+	[DEVICE_REGION_READ] = {"REGION_READ", STATE_BOUND, sizeof(struct region_request), 0, 0, 0,
+		validate_region_read},
+	[DEVICE_REGION_WRITE] = {"REGION_WRITE", STATE_BOUND, sizeof(struct region_request), 1, 0, 0,
+		validate_region_write},
+	[DEVICE_REGION_PROGRAM] = {"REGION_PROGRAM", STATE_BOUND, sizeof(struct program_request),
+		sizeof(struct region_op), 0, 0, validate_program},
+	[DEVICE_IRQ_SET] = {"IRQ_SET", STATE_BOUND, sizeof(struct irq_request), 0, 1, FDSET_MAX, validate_irq_set},
+	[DEVICE_IRQ_CLEAR] = {"IRQ_CLEAR", STATE_BOUND, sizeof(struct irq_request), 0, 0, 0, validate_irq_clear},
+	[DEVICE_IRQ_UNMASK] = {"IRQ_UNMASK", STATE_BOUND, sizeof(struct irq_request), 0, 0, 0, validate_irq_unmask},
+	[DEVICE_RESET] = {"RESET", STATE_BOUND, 0, 0, 0, 0, NULL},
+	[DEVICE_RELEASE] = {"RELEASE", STATE_GREETED, 0, 0, 0, 0, NULL},
+};
+
+static const struct request_rule domain_rules[DOMAIN_TYPE_MAX] = {
+	[DOMAIN_HELLO] = RULE_HELLO,
+	[DOMAIN_PING] = RULE_PING,
+	[DOMAIN_DESCRIBE] = {"DESCRIBE", STATE_READY, 0, 0, 0, 0, NULL},
+	[DOMAIN_MAP] = {"MAP", STATE_READY, sizeof(struct array_header), sizeof(struct map_element), 0, FDSET_MAX,
+		validate_map},
+	[DOMAIN_UNMAP] = {"UNMAP", STATE_READY, sizeof(struct array_header), sizeof(struct unmap_element), 0, 0,
+		validate_unmap},
+	[DOMAIN_FORGET] = {"FORGET", STATE_READY, sizeof(struct array_header), sizeof(struct forget_element), 0, 0,
+		validate_forget},
+	[DOMAIN_ALLOC] = {"ALLOC", STATE_READY, sizeof(struct array_header), sizeof(struct alloc_element), 0, 0,
+		validate_alloc},
+};
+
+static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
+	[KEEPER_HELLO] = RULE_HELLO,
+	[KEEPER_PING] = RULE_PING,
+	[KEEPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 1, 2, validate_lease},
+};
+
+const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};
+const struct request_table device_table = {CHANNEL_DEVICE, device_rules, DEVICE_TYPE_MAX, true};
+const struct request_table domain_table = {CHANNEL_DOMAIN, domain_rules, DOMAIN_TYPE_MAX, true};
+const struct request_table keeper_table = {CHANNEL_KEEPER, keeper_rules, KEEPER_TYPE_MAX, true};
+
+static const struct request_rule *rule_of(const struct request_table *table, uint16_t type)
+{
+	if (type >= table->count || !table->rules[type].name)
+		return NULL;
+	return &table->rules[type];
+}
+
+const char *table_name(const struct request_table *table, uint16_t type)
+{
+	const struct request_rule *rule = rule_of(table, type);
+
+	return rule ? rule->name : "unknown request";
+}
+
+static int state_refusal(const struct request_rule *rule, enum channel_state state, struct detail *detail)
+{
+	if (state == STATE_NEW)
+		return MALFORMED("%s before HELLO", rule->name);
+	if (state == STATE_BOUND)
+		return refuse(detail, REFUSAL_ALREADY_BOUND, "%s while bound", rule->name);
+	return refuse(detail, REFUSAL_NOT_BOUND, "%s needs a bound device", rule->name);
+}
+
+static int size_valid(const struct request_rule *rule, size_t length, struct detail *detail)
+{
+	if (length < rule->size)
+		return MALFORMED("%s: %zu bytes of payload, at least %zu needed", rule->name, length, rule->size);
+	if (rule->element_size == 0 ? length != rule->size : (length - rule->size) % rule->element_size != 0)
+		return MALFORMED("%s: trailing bytes in a payload of %zu", rule->name, length);
+	return 0;
+}
+
+int table_check(const struct request_table *table, enum channel_state state, const struct packet *request,
+	struct detail *detail)
+{
+	const struct message_header *header = &request->header;
+	const struct request_rule *rule = rule_of(table, header->type);
+	int r;
+
+	if (header->flags != 0)
+		return MALFORMED("a request has no flags, this one has %#x", header->flags);
+	if (header->cookie == 0)
+		return MALFORMED("a request has a cookie other than 0");
+	if (!rule)
+		return refuse(detail, REFUSAL_UNSUPPORTED, "request number %u", header->type);
+	r = size_valid(rule, header->length, detail);
+	if (r != 0)
+		return r;
+	if (request->fds.count < rule->fds_min || request->fds.count > rule->fds_max)
+		return MALFORMED("%s: %zu file descriptors, not %u to %u", rule->name, request->fds.count,
+			rule->fds_min, rule->fds_max);
+	r = rule->validate ? rule->validate(request, detail) : 0;
+	if (r != 0)
+		return r;
+	return rule->states & state ? 0 : state_refusal(rule, state, detail);
+}
+
+int table_hello(const struct request_table *table, uint64_t features, const struct packet *request,
+	struct packet *reply, struct detail *detail)
+{
+	const struct hello_request *hello = (const void *)request->payload;
+	struct hello_reply *answer;
+
+	if (hello->version_lowest > MESSAGE_VERSION)
+		return refuse(detail, REFUSAL_UNSUPPORTED, "versions %u to %u; this side speaks %d",
+			hello->version_lowest, hello->version_highest, MESSAGE_VERSION);
+	answer = packet_append(reply, sizeof *answer);
+	answer->version = MESSAGE_VERSION;
+	answer->kind = (uint16_t)table->kind;
+	answer->packet_max = MESSAGE_SIZE_MAX;
+	answer->features = hello->features & features;
+	return 0;
+}

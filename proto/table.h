@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTO_TABLE_H
+#define PROTO_TABLE_H
+
+#include "packet.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * The request tables: for each channel kind, what each request must look like and when it is allowed. Servers check
+ * with table_check() before they do anything, the fuzzers aim at it, PROTOCOL.md repeats it in words. Anything that
+ * is not in a table is refused. The order is fixed: decode (packet_receive), validate (table_check), authorize and
+ * act (the server's handler of the same number).
+ */
+
+/* The life of a channel as far as requests depend on it. A channel is in one of them. */
+enum channel_state {
+	STATE_NEW = 1 << 0,	/* before HELLO */
+	STATE_READY = 1 << 1,	/* broker, domain and keeper channels after HELLO; device channels: not bound */
+	STATE_BOUND = 1 << 2,	/* device channels: bound to an IOMMU domain */
+};
+
+#define STATE_ANY     (STATE_NEW | STATE_READY | STATE_BOUND)
+#define STATE_GREETED (STATE_READY | STATE_BOUND)
+
+/* Checks what sizes and states cannot say. Pure: reads only the packet, changes nothing. Returns 0 or refuse(). */
+typedef int (*request_validator)(const struct packet *request, struct detail *detail);
+
+struct request_rule {
+	const char *name;	/* NULL: no such request */
+	unsigned int states;	/* enum channel_state bits in which it is allowed */
+	size_t size;		/* of the fixed part of the payload */
+	size_t element_size;	/* 0: nothing may follow; 1: bytes; else an array of these */
+	unsigned int fds_min;
+	unsigned int fds_max;
+	request_validator validate; /* may be NULL */
+};
+
+struct request_table {
+	enum channel_kind kind;
+	const struct request_rule *rules; /* indexed by request number */
+	size_t count;
+	bool takes_fds; /* some request carries fds; otherwise the kernel drops them all (packet_receive) */
+};
+
+extern const struct request_table broker_table;
+extern const struct request_table device_table;
+extern const struct request_table domain_table;
+extern const struct request_table keeper_table;
+
+/* The name of a request, for messages; never NULL. */
+const char *table_name(const struct request_table *table, uint16_t type);
+
+/*
+ * Validates a received packet on a channel in STATE. Returns 0, or a refusal with its detail: UNSUPPORTED (no such
+ * request), NOT_BOUND, ALREADY_BOUND (wrong state) or MALFORMED (whatever else).
+ */
+int table_check(const struct request_table *table, enum channel_state state, const struct packet *request,
+	struct detail *detail);
+
+/* Answers HELLO: fills REPLY, or refuses with UNSUPPORTED. FEATURES: what the server has. */
+int table_hello(const struct request_table *table, uint64_t features, const struct packet *request,
+	struct packet *reply, struct detail *detail);
+
+/* True if NAME has a PCI address's form ("0000:01:00.0"), ends with a NUL and is padded with NULs. */
+bool device_name_valid(const char name[DEVICE_NAME_SIZE]);
+
+#endif
