@@ -12,17 +12,25 @@ vm_packages=(
     libasan8 libubsan1
 )
 
-# Units that cost time in every boot and serve no test.
+# Units that cost time in every boot and serve no test. Those that load modules, make users and fill /run stay.
 vm_unwanted_units=(
     sysinit.target.wants/{cryptsetup.target,integritysetup.target,veritysetup.target,proc-sys-fs-binfmt_misc.automount}
     sysinit.target.wants/systemd-{ask-password-console.path,binfmt.service,firstboot.service,journal-flush.service}
     sysinit.target.wants/systemd-{machine-id-commit.service,pcrphase-sysinit.service,pcrphase.service,random-seed.service}
     sysinit.target.wants/systemd-{repart.service,update-utmp.service}
+    # /init mounts these
+    sysinit.target.wants/{dev-hugepages.mount,dev-mqueue.mount,sys-fs-fuse-connections.mount,sys-kernel-config.mount}
+    sysinit.target.wants/sys-kernel-{debug.mount,tracing.mount}
     sockets.target.wants/systemd-{initctl.socket,journald-audit.socket}
-    multi-user.target.wants/{getty.target,systemd-ask-password-wall.path,systemd-logind.service}
+    # the socket stays: dbus starts when it is wanted
+    multi-user.target.wants/{dbus.service,getty.target,systemd-ask-password-wall.path,systemd-logind.service}
     multi-user.target.wants/systemd-{update-utmp-runlevel.service,user-sessions.service}
     timers.target.wants/systemd-tmpfiles-clean.timer
 )
+
+# Of these two, only what is named here stays.
+vm_udev_rules=(50-udev-default 60-block 60-persistent-storage 75-net-description 80-drivers 80-net-setup-link 99-systemd)
+vm_tmpfiles=(dbus static-nodes-permissions systemd tmp var)
 
 build_image() {
     local work=$1 out=$2 root=$1/root
@@ -33,7 +41,6 @@ build_image() {
     ldconfig -r "$root"
     # the machine's mirror, name and resolver are no part of the image
     rm -rf "$root"/etc/apt "$root"/etc/resolv.conf "$root"/var/{cache,lib/apt,log}/*
-    touch "$root"/{etc,var}/.updated # nothing is newer: ConditionNeedsUpdate= units stay idle
     mksquashfs "$root" "$out/root.squashfs" -quiet -no-progress -noI -noD -noF -noX >&2
 }
 
@@ -93,6 +100,18 @@ trim() {
     for unit in "${vm_unwanted_units[@]}"; do rm "$root/usr/lib/systemd/system/$unit"; done
     # of the generators only the one that reads systemd.mask= and the like from the kernel's command line
     find "$root/usr/lib/systemd/system-generators" -type l,f ! -name systemd-debug-generator -delete
+    keep_only "$root/usr/lib/udev/rules.d" rules "${vm_udev_rules[@]}"
+    keep_only "$root/usr/lib/tmpfiles.d" conf "${vm_tmpfiles[@]}"
     rm -rf "$root"/usr/lib/udev/hwdb.d "$root"/usr/share/{doc,man,locale,info,bash-completion,perl5,lintian}
     rm -rf "$root"/etc/{rc?.d,init.d,cron.*,logrotate.d}
+}
+
+# keep_only DIRECTORY SUFFIX NAME...: delete everything else in it.
+keep_only() {
+    local directory=$1 suffix=$2 name
+    shift 2
+    mkdir "$directory.new"
+    for name in "$@"; do mv "$directory/$name.$suffix" "$directory.new/"; done
+    rm -rf "$directory"
+    mv "$directory.new" "$directory"
 }
