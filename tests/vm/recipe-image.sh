@@ -6,7 +6,7 @@
 
 vm_packages=(
     base-files base-passwd debianutils systemd systemd-sysv udev dbus libnss-systemd kmod # the system
-    bash coreutils util-linux mount login passwd procps findutils grep sed mawk gawk diffutils
+    bash dash coreutils util-linux mount login passwd procps findutils grep sed mawk gawk diffutils
     pciutils libc-bin libcap2-bin psmisc strace                               # what tests call
     libsystemd0 libseccomp2 libcap-ng0 libinih1 libjson-c5 libcmocka0         # what our programs link
     libasan8 libubsan1
