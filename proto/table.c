@@ -297,9 +297,10 @@ static uint32_t array_count(const struct packet *request)
 static int map_element_valid(const struct map_element *e, uint32_t i, struct detail *detail)
 {
 	const uint32_t access = MAP_DEVICE_READ | MAP_DEVICE_WRITE;
+	const uint32_t unknown = e->flags & ~(access | MAP_NEW_MEMORY);
 
-	if (e->flags & ~(access | MAP_NEW_MEMORY))
-		return MALFORMED("element %" PRIu32 ": unknown flags %#" PRIx32, i, e->flags);
+	if (unknown != 0)
+		return MALFORMED("element %" PRIu32 ": unknown flags %#" PRIx32, i, unknown);
 	if (!(e->flags & access))
 		return MALFORMED("element %" PRIu32 ": the device may neither read nor write", i);
 	if ((e->flags & MAP_NEW_MEMORY) && e->handle != 0)

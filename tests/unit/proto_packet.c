@@ -9,8 +9,9 @@
 #include <sys/resource.h>
 
 /*
- * Every case runs over a real socket and compares the number of open descriptors at its end with that at its start.
- * The sending side of the hostile cases is raw sendmsg(): packet_send() would not produce what they need.
+ * Every case runs over a real socket and compares the number of open descriptors at its end with that at its
+ * start. The sending side of the hostile cases is raw sendmsg(): packet_send() would not produce what they
+ * need.
  */
 struct wire {
 	int fds_before;
@@ -125,7 +126,8 @@ static void largest_packet_arrives(void **state)
 	assert_int_equal(wire->packet.payload[MESSAGE_PAYLOAD_MAX - 1], 0xee);
 }
 
-/* CMSG_SPACE(sizeof(int)) has room for two descriptors: a receiver that counts on one would lose the second. */
+/* CMSG_SPACE(sizeof(int)) has room for two descriptors: a receiver that counts on one would lose the second.
+ */
 static void two_fds_where_one_is_wanted_are_both_collected(void **state)
 {
 	struct wire *wire = *state;
@@ -240,7 +242,8 @@ static void truncated_packet_loses_its_fds_too(void **state)
 	assert_int_equal(receive(wire, 1), -EAGAIN);
 }
 
-/* The table of descriptors is full after some of those that came: the kernel delivers these, drops the others. */
+/* The table of descriptors is full after some of those that came: the kernel delivers these, drops the
+ * others. */
 static void fds_cut_by_the_descriptor_limit_are_closed(void **state)
 {
 	struct wire *wire = *state;
