@@ -49,10 +49,13 @@ static int send_reply(struct channel *channel, struct packet *reply)
 {
 	int r = packet_send(channel->fd, MSG_DONTWAIT, reply);
 
-	if (r != -EAGAIN)
-		return r;
-	channel->unsent = keep(reply);
-	return channel->unsent ? 0 : -ENOMEM;
+	if (r == -EAGAIN) {
+		channel->unsent = keep(reply);
+		r = channel->unsent ? 0 : -ENOMEM;
+	}
+	/* The buffers outlive the client: a descriptor left in them would keep its other end waiting for a hang-up. */
+	packet_clear(reply);
+	return r;
 }
 
 static int send_unsent(struct channel *channel)
@@ -137,8 +140,10 @@ int channel_serve(struct channel *channel, const struct channel_service *service
 	packet_reply(&buffers->reply, &request->header);
 	r = act(channel, service, context, buffers, &detail);
 	fdset_clear(&request->fds);
-	if (channel->fd < 0)
+	if (channel->fd < 0) {
+		packet_clear(&buffers->reply);
 		return CHANNEL_OPEN;
+	}
 	if (r == CHANNEL_LATER) {
 		channel->deferred = true;
 		channel->awaiting = request->header;
