@@ -37,7 +37,7 @@ build_image() {
     unpack_packages "$work" "$root"
     do_as_maintainer_scripts "$root"
     trim "$root"
-    cp -rT --no-preserve=ownership "$vm_dir/image" "$root"
+    cp -rT --no-preserve=ownership "${vm_dir:?}/image" "$root"
     ldconfig -r "$root"
     # the machine's mirror, name and resolver are no part of the image
     rm -rf "$root"/etc/apt "$root"/etc/resolv.conf "$root"/var/{cache,lib/apt,log}/*
