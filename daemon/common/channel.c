@@ -25,6 +25,18 @@ void channel_close(struct channel *channel)
 	}
 }
 
+void channel_finish(struct channel *channel, struct packet *scratch)
+{
+	int r = PACKET_RECEIVED;
+
+	/* From here on nothing is added, so this ends. No fds are taken: the kernel drops them (packet.h). */
+	if (channel->fd < 0 || shutdown(channel->fd, SHUT_RD) < 0)
+		r = PACKET_END;
+	while (r == PACKET_RECEIVED || r == -EPROTO)
+		r = packet_receive(channel->fd, MSG_DONTWAIT, 0, scratch);
+	channel_close(channel);
+}
+
 short channel_events(const struct channel *channel)
 {
 	if (channel->unsent)

@@ -58,6 +58,12 @@ void channel_init(struct channel *channel, int fd);
 /* Closes the socket and frees what waits. Twice is fine. */
 void channel_close(struct channel *channel);
 
+/*
+ * Like channel_close(), for an orderly end: takes requests that nobody will answer off the socket first. With any left
+ * there, the kernel would give the other side ECONNRESET in place of what was sent to it last. SCRATCH is overwritten.
+ */
+void channel_finish(struct channel *channel, struct packet *scratch);
+
 /* What to poll for: POLLIN, POLLOUT, or 0 while a handler owes an answer (a hang-up is reported all the same). */
 short channel_events(const struct channel *channel);
 

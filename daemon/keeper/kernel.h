@@ -2,6 +2,8 @@
 #ifndef KEEPER_KERNEL_H
 #define KEEPER_KERNEL_H
 
+#include "sandbox.h"
+
 #include <linux/vfio.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,6 +19,9 @@
  */
 struct vfio_kernel {
 	const char *name;
+	/* The system calls that these functions make, for the process's filter. */
+	const struct sandbox_rule *rules;
+	size_t rule_count;
 
 	/* True if FD is a domain of this kind, found out without any call that a file system of the sender could
 	 * stall (statx with AT_STATX_DONT_SYNC asks no FUSE server). */
@@ -52,5 +57,8 @@ struct vfio_kernel {
 };
 
 extern const struct vfio_kernel vfio_type1;
+
+/* The kernel of this program: linked in with main.c, so that a test can have a keeper on another one. */
+const struct vfio_kernel *keeper_kernel(void);
 
 #endif

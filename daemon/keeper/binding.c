@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+#include "binding.h"
+#include "device.h"
+#include "fdset.h"
+#include "stranger.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <string.h>
+#include <unistd.h>
+
+enum step {
+	STEP_STATUS,
+	STEP_ATTACH,
+	STEP_SETUP,
+	STEP_OPEN,
+	STEP_DISCOVER,
+	STEP_ENABLE,
+};
+
+static const char *const step_names[] = {
+	[STEP_STATUS] = "VFIO_GROUP_GET_STATUS",
+	[STEP_ATTACH] = "VFIO_GROUP_SET_CONTAINER",
+	[STEP_SETUP] = "VFIO_SET_IOMMU",
+	[STEP_OPEN] = "VFIO_GROUP_GET_DEVICE_FD",
+	[STEP_DISCOVER] = "describing the device",
+	[STEP_ENABLE] = "switching memory access and bus mastering on",
+};
+
+/* What an errno of a step means, given what was found to be in order before it. */
+struct meaning {
+	enum step step;
+	int error;
+	enum refusal refusal;
+	const char *words;
+};
+
+static const struct meaning meanings[] = {
+	{STEP_STATUS, ENODEV, REFUSAL_GONE, "the group has left the machine"},
+	{STEP_ATTACH, EBADF, REFUSAL_NOT_A_DOMAIN, "it is not open"},
+	{STEP_ATTACH, EBADFD, REFUSAL_NOT_A_DOMAIN, "it is not a VFIO container"},
+	{STEP_ATTACH, ENODEV, REFUSAL_DOMAIN_INCOMPATIBLE, "the domain's IOMMU does not serve this group"},
+	{STEP_ATTACH, EINVAL, REFUSAL_DOMAIN_INCOMPATIBLE,
+		"its mappings collide with IOVA ranges that the group reserves, or the group is in a domain already"},
+	{STEP_ATTACH, EBUSY, REFUSAL_DOMAIN_INCOMPATIBLE, "the group is in another domain"},
+	{STEP_ATTACH, ENOMEM, REFUSAL_NO_DOMAINS, "no memory for the IOMMU's tables"},
+	{STEP_ATTACH, ENOSPC, REFUSAL_NO_DOMAINS, "the IOMMU has no domain left"},
+	{STEP_ATTACH, EPERM, REFUSAL_NO_IOMMU,
+		"no interrupt remapping, without which a device could forge any interrupt"},
+	{STEP_SETUP, EPERM, REFUSAL_NO_IOMMU,
+		"no interrupt remapping, without which a device could forge any interrupt"},
+	{STEP_SETUP, ENODEV, REFUSAL_DOMAIN_INCOMPATIBLE, "no type 1 IOMMU serves this group"},
+	{STEP_SETUP, EINVAL, REFUSAL_DOMAIN_INCOMPATIBLE, "somebody else is setting the domain up"},
+	{STEP_SETUP, EBUSY, REFUSAL_DOMAIN_INCOMPATIBLE, "somebody else uses the group's IOMMU"},
+	{STEP_SETUP, ENOMEM, REFUSAL_NO_DOMAINS, "no memory for the IOMMU's tables"},
+	{STEP_SETUP, ENOSPC, REFUSAL_NO_DOMAINS, "the IOMMU has no domain left"},
+	{STEP_OPEN, ENODEV, REFUSAL_GONE, "vfio-pci does not have the device any more"},
+	{STEP_OPEN, EINVAL, REFUSAL_DEVICE_BAD_STATE, "it cannot be opened"},
+	{STEP_OPEN, EIO, REFUSAL_DEVICE_BAD_STATE, "it does not answer"},
+	{STEP_OPEN, EBUSY, REFUSAL_DEVICE_BAD_STATE, "the host still works on it"},
+	{STEP_OPEN, ETIMEDOUT, REFUSAL_DEVICE_BAD_STATE, "it does not answer"},
+	{STEP_OPEN, EACCES, REFUSAL_UNSUPPORTED, "it is a virtual function that needs its owner's token"},
+	{STEP_DISCOVER, EIO, REFUSAL_DEVICE_BAD_STATE, "it does not answer"},
+	{STEP_DISCOVER, ENODEV, REFUSAL_GONE, "it has left the machine"},
+	{STEP_ENABLE, EIO, REFUSAL_DEVICE_BAD_STATE, "it does not answer"},
+	{STEP_ENABLE, EFAULT, REFUSAL_DEVICE_BAD_STATE, "it does not answer"},
+	{STEP_ENABLE, ENODEV, REFUSAL_GONE, "it has left the machine"},
+};
+
+/* The detail names device, group, step and errno. Returns what the step's failure means. */
+static int failed(const struct device *device, enum step step, int error, struct detail *detail)
+{
+	const struct meaning *meaning = NULL;
+
+	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++) {
+		if (meanings[i].step == step && meanings[i].error == -error)
+			meaning = &meanings[i];
+	}
+	refuse(detail, REFUSAL_FAILED, "%s, IOMMU group %u: %s: %s%s%s", device->lease.name, device->group->number,
+		step_names[step], strerror(-error), meaning ? ": " : "", meaning ? meaning->words : "");
+	return meaning ? (int)meaning->refusal : error;
+}
+
+static int not_viable(const struct device *device, struct detail *detail)
+{
+	return refuse(detail, REFUSAL_GROUP_NOT_VIABLE,
+		"%s: another device of IOMMU group %u is bound to a host driver ('vfio-brokerctl list' shows which)",
+		device->lease.name, device->group->number);
+}
+
+/* ---- the group joins the domain ---- */
+
+static int check_viable(const struct device *device, struct detail *detail)
+{
+	uint32_t flags;
+	int r = device->group->kernel->group_status(device->group->fd, &flags);
+
+	if (r < 0)
+		return failed(device, STEP_STATUS, r, detail);
+	return flags & VFIO_GROUP_FLAGS_VIABLE ? 0 : not_viable(device, detail);
+}
+
+static int attach(struct group *group, const struct device *device, int domain, struct detail *detail)
+{
+	int r = group->kernel->group_attach(group->fd, domain);
+
+	/* Viable a moment ago, so a host driver came just now; if not, EPERM means the IOMMU. */
+	if (r == -EPERM) {
+		int changed = check_viable(device, detail);
+
+		if (changed == REFUSAL_GROUP_NOT_VIABLE)
+			return changed;
+	}
+	return r < 0 ? failed(device, STEP_ATTACH, r, detail) : 0;
+}
+
+static int setup(const struct group *group, const struct device *device, int domain, struct detail *detail)
+{
+	int r;
+
+	if (group->kernel->domain_ready(domain))
+		return 0;
+	r = group->kernel->domain_setup(domain);
+	/* Another keeper with a group for the same domain, or the owner itself, may have been faster. */
+	if (r == -EINVAL && group->kernel->domain_ready(domain))
+		return 0;
+	return r < 0 ? failed(device, STEP_SETUP, r, detail) : 0;
+}
+
+/* Takes DOMAIN. On success the group is in it. */
+static int join(struct group *group, const struct device *device, int domain, struct detail *detail)
+{
+	OWNED_FD owned = domain;
+	const struct device *sibling = group_bound(group, device);
+	int r;
+
+	if (sibling) {
+		if (group->kernel->domain_same(owned, group->domain))
+			return 0;
+		return refuse(detail, REFUSAL_DOMAIN_INCOMPATIBLE,
+			"%s shares IOMMU group %u with %s, which is bound to another domain; bind both to the same",
+			device->lease.name, group->number, sibling->lease.name);
+	}
+	r = attach(group, device, owned, detail);
+	if (r != 0)
+		return r;
+	group->domain = fd_take(&owned);
+	r = setup(group, device, group->domain, detail);
+	if (r != 0)
+		group_leave(group);
+	return r;
+}
+
+static void leave_if_last(struct group *group, int *r)
+{
+	int left = group_bound(group, NULL) ? 0 : group_leave(group);
+
+	if (*r == 0)
+		*r = left;
+}
+
+/* ---- the device ---- */
+
+static int config_get(const struct device *device, uint64_t offset, uint16_t *ret_value)
+{
+	uint16_t raw;
+	int r = region_get(device, VFIO_PCI_CONFIG_REGION_INDEX, offset, &raw, sizeof raw);
+
+	if (r == 0)
+		*ret_value = le16toh(raw);
+	return r;
+}
+
+/* Reads, changes and writes the PCI command register: CLEAR goes first. */
+static int command_change(const struct device *device, uint16_t clear, uint16_t set)
+{
+	uint16_t value, raw;
+	int r = config_get(device, PCI_COMMAND, &value);
+
+	if (r != 0)
+		return r;
+	raw = htole16((uint16_t)((value & ~clear) | set));
+	return region_put(device, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &raw, sizeof raw);
+}
+
+static int discover(struct device *device)
+{
+	struct vfio_device_info info = {.argsz = sizeof info};
+	int r = device->group->kernel->device_info(device->fd, &info);
+
+	if (r < 0)
+		return r;
+	device->resettable = info.flags & VFIO_DEVICE_FLAGS_RESET;
+	r = region_discover(device, info.num_regions);
+	if (r == 0)
+		r = interrupt_discover(device, info.num_irqs);
+	/* Without a configuration space it is no PCI device, and nothing below would hold. */
+	if (r == 0 &&
+		(device->region_count <= VFIO_PCI_CONFIG_REGION_INDEX ||
+			device->regions[VFIO_PCI_CONFIG_REGION_INDEX].size < PCI_STD_HEADER_SIZEOF))
+		return -EIO;
+	return r;
+}
+
+static int check_answers(const struct device *device, struct detail *detail)
+{
+	uint16_t vendor;
+	int r = config_get(device, PCI_VENDOR_ID, &vendor);
+
+	if (r < 0)
+		return failed(device, STEP_DISCOVER, r, detail);
+	/* What the bus gives when nobody answers. */
+	if (vendor == 0xffff)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE,
+			"%s, IOMMU group %u: its configuration space reads ffff: it does not answer",
+			device->lease.name, device->group->number);
+	return 0;
+}
+
+/*
+ * Opens the device with bus mastering off, and switches that on only when nothing can fail any more: a device that was left
+ * in the middle of something must not get at the new domain's memory through a BIND that is then refused.
+ */
+static int open_device(struct device *device, struct detail *detail)
+{
+	int r = device->group->kernel->device_get(device->group->fd, device->lease.name);
+
+	if (r < 0)
+		return failed(device, STEP_OPEN, r, detail);
+	device->fd = r;
+	r = discover(device);
+	if (r < 0)
+		return failed(device, STEP_DISCOVER, r, detail);
+	r = check_answers(device, detail);
+	if (r != 0)
+		return r;
+	r = command_change(device, PCI_COMMAND_MASTER, 0);
+	if (r == 0)
+		r = command_change(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
+}
+
+int binding_make(struct device *device, int domain, struct detail *detail)
+{
+	struct group *group = device->group;
+	OWNED_FD owned = domain;
+	int r, undone = 0;
+
+	/* The client named it a domain; a SET_CONTAINER on anything else would be an ioctl on a stranger's file. */
+	if (!group->kernel->domain_check(owned))
+		return refuse(detail, REFUSAL_NOT_A_DOMAIN, "for %s came %s, not an open IOMMU domain",
+			device->lease.name, stranger_name(owned));
+	r = check_viable(device, detail);
+	if (r == 0)
+		r = join(group, device, fd_take(&owned), detail);
+	if (r != 0)
+		return r;
+	r = open_device(device, detail);
+	if (r == 0)
+		return 0;
+	binding_close_device(device);
+	leave_if_last(group, &undone);
+	return r;
+}
+
+int binding_close_device(struct device *device)
+{
+	int r, bus;
+
+	if (device->fd < 0)
+		return 0;
+	r = interrupt_off(device);
+	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
+	bus = device->region_count > VFIO_PCI_CONFIG_REGION_INDEX ? command_change(device, PCI_COMMAND_MASTER, 0) : 0;
+	device->group->kernel->device_close(fd_take(&device->fd));
+	device->region_count = 0;
+	device->irq_count = 0;
+	return r != 0 ? r : bus;
+}
+
+int binding_undo(struct device *device)
+{
+	bool bound = device->fd >= 0;
+	int r = binding_close_device(device);
+
+	if (bound)
+		leave_if_last(device->group, &r);
+	return r;
+}

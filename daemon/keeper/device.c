@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include "device.h"
+#include "binding.h"
+#include "clock.h"
+#include "log.h"
+#include "program.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The only place where a device changes its state. */
+static void device_enter(struct device *device, enum device_life life)
+{
+	device->life = life;
+	if (life != DEVICE_ENDED)
+		device->channel.state = life == DEVICE_BOUND ? STATE_BOUND : STATE_READY;
+}
+
+struct device *device_new(struct group *group, const struct lease_request *lease, int channel)
+{
+	OWNED_FD owned = channel;
+	struct device *device = calloc(1, sizeof *device);
+
+	if (!device)
+		return NULL;
+	device->group = group;
+	device->lease = *lease;
+	device->life = DEVICE_LEASED;
+	device->fd = -1;
+	device->irq_on = INTERRUPT_NONE;
+	channel_init(&device->channel, fd_take(&owned));
+	return device;
+}
+
+void device_free(struct device *device)
+{
+	if (!device)
+		return;
+	assert(device->fd < 0);
+	channel_close(&device->channel);
+	free(device);
+}
+
+/* ---- requests ---- */
+
+static int serve_describe(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct device *device = context;
+	bool bound = device->life == DEVICE_BOUND;
+	struct describe_reply *describe = packet_append(reply, sizeof *describe);
+
+	(void)request;
+	(void)detail;
+	memcpy(describe->name, device->lease.name, sizeof describe->name);
+	describe->flags = (bound ? DESCRIBE_BOUND : 0U) | (bound && device->resettable ? DESCRIBE_RESET : 0U);
+	describe->group = device->group->number;
+	describe->vendor = device->lease.vendor;
+	describe->device = device->lease.device;
+	describe->class = device->lease.class;
+	if (!bound)
+		return 0;
+	describe->regions = device->region_count;
+	describe->irqs = device->irq_count;
+	for (uint32_t i = 0; i < device->region_count; i++) {
+		struct region_record *record = packet_append(reply, sizeof *record);
+
+		*record = (struct region_record){i, device->regions[i].flags, device->regions[i].size};
+	}
+	for (uint32_t i = 0; i < device->irq_count; i++) {
+		struct irq_record *record = packet_append(reply, sizeof *record);
+
+		*record = (struct irq_record){i, device->irqs[i].flags, device->irqs[i].count, 0};
+	}
+	return 0;
+}
+
+static int serve_bind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct device *device = context;
+	uint64_t start = clock_us();
+	int r = binding_make(device, fdset_take(&request->fds, 0), detail);
+
+	(void)reply;
+	if (r != 0) {
+		log_line(LOG_NOTICE, "%s: bind refused: %s: %s", device->lease.name,
+			refusal_name(r < 0 ? REFUSAL_FAILED : r), detail->text);
+		return r;
+	}
+	device_enter(device, DEVICE_BOUND);
+	log_line(LOG_INFO, "%s: bound to an IOMMU domain in %llu us", device->lease.name,
+		(unsigned long long)(clock_us() - start));
+	return 0;
+}
+
+static int serve_unbind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct device *device = context;
+	uint64_t start = clock_us();
+	int r = binding_undo(device);
+
+	(void)request;
+	(void)reply;
+	/* Whatever failed on the way, the device is closed. */
+	device_enter(device, DEVICE_LEASED);
+	if (r < 0) {
+		refuse(detail, REFUSAL_FAILED, "%s is closed, but not cleanly: %s", device->lease.name, strerror(-r));
+		log_line(LOG_WARNING, "%s", detail->text);
+		return r;
+	}
+	log_line(LOG_INFO, "%s: unbound in %llu us", device->lease.name, (unsigned long long)(clock_us() - start));
+	return 0;
+}
+
+/* The hot path, with serve_region_write(): nothing here but the access itself. */
+static int serve_region_read(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct region_request *region = (const void *)request->payload;
+
+	return region_read(context, region, packet_append(reply, region->length), detail);
+}
+
+static int serve_region_write(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct region_request *region = (const void *)request->payload;
+
+	(void)reply;
+	return region_write(context, region, region + 1, detail);
+}
+
+static int serve_region_program(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	return program_run(context, (const void *)request->payload, reply, detail);
+}
+
+static int serve_irq_set(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	(void)reply;
+	return interrupt_set(context, (const void *)request->payload, &request->fds, detail);
+}
+
+static int serve_irq_clear(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	(void)reply;
+	return interrupt_clear(context, (const void *)request->payload, detail);
+}
+
+static int serve_irq_unmask(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	(void)reply;
+	return interrupt_unmask(context, (const void *)request->payload, detail);
+}
+
+static int serve_reset(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct device *device = context;
+	int r;
+
+	(void)request;
+	(void)reply;
+	if (!device->resettable)
+		return refuse(detail, REFUSAL_UNSUPPORTED, "%s has no reset of its own (function, power state or bus)",
+			device->lease.name);
+	r = device->group->kernel->device_reset(device->fd);
+	if (r < 0)
+		refuse(detail, REFUSAL_FAILED, "reset of %s: %s", device->lease.name, strerror(-r));
+	return r;
+}
+
+/* The reply says that the device is closed, and out of the domain if it was the last one in it. */
+static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	(void)request;
+	(void)reply;
+	(void)detail;
+	device_end(context);
+	return 0;
+}
+
+static const channel_handler handlers[DEVICE_TYPE_MAX] = {
+	[DEVICE_DESCRIBE] = serve_describe,
+	[DEVICE_BIND] = serve_bind,
+	[DEVICE_UNBIND] = serve_unbind,
+	[DEVICE_REGION_READ] = serve_region_read,
+	[DEVICE_REGION_WRITE] = serve_region_write,
+	[DEVICE_REGION_PROGRAM] = serve_region_program,
+	[DEVICE_IRQ_SET] = serve_irq_set,
+	[DEVICE_IRQ_CLEAR] = serve_irq_clear,
+	[DEVICE_IRQ_UNMASK] = serve_irq_unmask,
+	[DEVICE_RESET] = serve_reset,
+	[DEVICE_RELEASE] = serve_release,
+};
+
+static const struct channel_service service = {&device_table, handlers, 0};
+
+void device_serve(struct device *device, struct channel_buffers *buffers)
+{
+	if (channel_serve(&device->channel, &service, device, buffers) != CHANNEL_OPEN && device->life != DEVICE_ENDED)
+		device_end(device);
+}
+
+/* ---- the end ---- */
+
+static void ended(struct device *device, int error, uint64_t start)
+{
+	device->error = -error;
+	device_enter(device, DEVICE_ENDED);
+	if (error)
+		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
+			(unsigned long long)(clock_us() - start), strerror(-error));
+	else
+		log_line(LOG_INFO, "%s: let go of in %llu us", device->lease.name,
+			(unsigned long long)(clock_us() - start));
+}
+
+void device_end(struct device *device)
+{
+	uint64_t start = clock_us();
+
+	ended(device, binding_undo(device), start);
+}
+
+void device_end_early(struct device *device)
+{
+	uint64_t start = clock_us();
+
+	ended(device, binding_close_device(device), start);
+}
+
+void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event)
+{
+	struct closed_event *closed;
+
+	assert(device->life == DEVICE_ENDED);
+	if (device->channel.fd < 0)
+		return;
+	packet_event(event, DEVICE_EVENT_CLOSED);
+	closed = packet_append(event, sizeof *closed);
+	closed->refusal = (uint32_t)why;
+	snprintf(closed->detail, sizeof closed->detail, "%s: %s", device->lease.name, words);
+	channel_notify(&device->channel, event);
+	channel_finish(&device->channel, event);
+}

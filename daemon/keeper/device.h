@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_DEVICE_H
+#define KEEPER_DEVICE_H
+
+#include "channel.h"
+#include "group.h"
+#include "interrupt.h"
+#include "limits.h"
+#include "message.h"
+#include "region.h"
+#include "stranger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * The life of a lease of one device. LEASED <-> BOUND by BIND and UNBIND, both -> ENDED by RELEASE, the end of its
+ * channel, or the broker. The state of its channel follows (device_enter()).
+ */
+enum device_life {
+	DEVICE_LEASED,
+	DEVICE_BOUND,
+	DEVICE_ENDED, /* the kernel has it back; its last words are still to be said */
+};
+
+/* A leased device, and the serving end of its channel. */
+struct device {
+	struct group *group;
+	struct lease_request lease; /* name and identity, as the broker gave them */
+	enum device_life life;
+	int error; /* of letting go, once ENDED */
+	struct channel channel;
+
+	/* Known and used while bound. */
+	int fd; /* owned; -1: not bound */
+	bool resettable;
+	uint32_t region_count;
+	struct region regions[REGIONS_MAX];
+	uint32_t irq_count;
+	struct interrupt irqs[IRQS_MAX];
+	uint32_t irq_on;      /* which kind of interrupt is on, or INTERRUPT_NONE */
+	uint32_t irq_vectors; /* and up to which vector */
+};
+
+/* A device of GROUP that is served on CHANNEL, a socket, which it takes, also on failure. NULL without memory. */
+struct device *device_new(struct group *group, const struct lease_request *lease, int channel);
+
+/* Frees an ended device, which is no longer in its group. */
+void device_free(struct device *device);
+
+/* Serves one request. Ends the device when its channel ends. */
+void device_serve(struct device *device, struct channel_buffers *buffers);
+
+/* Gives the device back to the kernel: the channel is still open. */
+void device_end(struct device *device);
+
+/* The same for a device whose group will leave the domain later, with all the others. */
+void device_end_early(struct device *device);
+
+/* Sends the last event of the channel and closes it. EVENT is memory to make it in. */
+void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "group.h"
+#include "device.h"
+#include "fdset.h"
+
+#include <assert.h>
+#include <string.h>
+#include <unistd.h>
+
+void group_init(struct group *group, const struct vfio_kernel *kernel)
+{
+	*group = (struct group){.kernel = kernel, .fd = -1, .domain = -1};
+}
+
+void group_adopt(struct group *group, int fd, uint32_t number)
+{
+	assert(group->fd < 0);
+	group->fd = fd;
+	group->number = number;
+}
+
+bool group_full(const struct group *group)
+{
+	return group->device_count == DEVICES_MAX;
+}
+
+void group_add(struct group *group, struct device *device)
+{
+	assert(!group_full(group));
+	group->devices[group->device_count++] = device;
+}
+
+void group_remove(struct group *group, const struct device *device)
+{
+	size_t i = 0;
+
+	while (group->devices[i] != device)
+		i++;
+	group->device_count--;
+	memmove(&group->devices[i], &group->devices[i + 1], (group->device_count - i) * sizeof group->devices[0]);
+}
+
+struct device *group_find(const struct group *group, const char *name)
+{
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (strcmp(group->devices[i]->lease.name, name) == 0)
+			return group->devices[i];
+	}
+	return NULL;
+}
+
+const struct device *group_bound(const struct group *group, const struct device *except)
+{
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (group->devices[i] != except && group->devices[i]->fd >= 0)
+			return group->devices[i];
+	}
+	return NULL;
+}
+
+int group_leave(struct group *group)
+{
+	int r;
+
+	if (group->domain < 0)
+		return 0;
+	assert(!group_bound(group, NULL));
+	r = group->kernel->group_detach(group->fd);
+	close(fd_take(&group->domain));
+	return r;
+}
+
+void group_close(struct group *group)
+{
+	assert(group->domain < 0);
+	if (group->fd >= 0)
+		close(fd_take(&group->fd));
+}

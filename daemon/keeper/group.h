@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_GROUP_H
+#define KEEPER_GROUP_H
+
+#include "kernel.h"
+#include "limits.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct device;
+
+/*
+ * The IOMMU group of this process: what the broker leased of it, and the one IOMMU domain that all its bound devices
+ * share, because the IOMMU cannot tell them apart.
+ */
+struct group {
+	const struct vfio_kernel *kernel;
+	int fd; /* owned; -1 before the first lease and after group_close() */
+	uint32_t number;
+	int domain;			     /* owned; -1 while no device is bound */
+	struct device *devices[DEVICES_MAX]; /* borrowed, in the order of their leases */
+	size_t device_count;
+};
+
+void group_init(struct group *group, const struct vfio_kernel *kernel);
+
+/* Becomes the group NUMBER, whose FD it takes. Once only. */
+void group_adopt(struct group *group, int fd, uint32_t number);
+
+/* Adds a leased device; there is room (group_full() was asked). */
+void group_add(struct group *group, struct device *device);
+void group_remove(struct group *group, const struct device *device);
+bool group_full(const struct group *group);
+struct device *group_find(const struct group *group, const char *name);
+
+/* A bound device other than EXCEPT, or NULL. */
+const struct device *group_bound(const struct group *group, const struct device *except);
+
+/* Leaves the IOMMU domain and closes it. No device is open any more. Returns 0 or the kernel's negative errno; the domain
+ * is closed all the same. May never return: see hazard 1 in binding.h. */
+int group_leave(struct group *group);
+
+/* Gives the group back to the host. Twice is fine. */
+void group_close(struct group *group);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_INTERRUPT_H
+#define KEEPER_INTERRUPT_H
+
+#include "fdset.h"
+#include "message.h"
+#include "refusal.h"
+
+#include <stdint.h>
+
+struct device;
+
+/* A kind of interrupt of a device, as the kernel described it when the device was bound. */
+struct interrupt {
+	uint32_t flags; /* VFIO_IRQ_INFO_* */
+	uint32_t count;
+};
+
+/* device->irq_on: no kind of interrupt is on. */
+#define INTERRUPT_NONE UINT32_MAX
+
+/* Asks the kernel for all interrupts of a device that was just opened. Returns 0 or a negative errno. */
+int interrupt_discover(struct device *device, uint32_t count);
+
+/* The requests IRQ_SET (EVENTFDS stay the caller's; the kernel has its own references then), IRQ_CLEAR, IRQ_UNMASK. */
+int interrupt_set(
+	struct device *device, const struct irq_request *request, const struct fdset *eventfds, struct detail *detail);
+int interrupt_clear(struct device *device, const struct irq_request *request, struct detail *detail);
+int interrupt_unmask(struct device *device, const struct irq_request *request, struct detail *detail);
+
+/* Switches whatever is on off. Returns 0 or a negative errno. */
+int interrupt_off(struct device *device);
+
+#endif

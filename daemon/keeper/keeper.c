@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "keeper.h"
+#include "binding.h"
+#include "clock.h"
+#include "device.h"
+#include "log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void keeper_init(struct keeper *keeper, const struct vfio_kernel *kernel, int channel)
+{
+	group_init(&keeper->group, kernel);
+	channel_init(&keeper->channel, channel);
+	keeper->turn = 0;
+	keeper->leased = false;
+	packet_init(&keeper->buffers.request);
+	packet_init(&keeper->buffers.reply);
+}
+
+/* ---- leases ---- */
+
+static bool is_channel(int fd)
+{
+	int type = 0;
+	socklen_t size = sizeof type;
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
+}
+
+/* The broker is trusted, but a mistake there must not turn into one device under two names or a mix of groups. */
+static int lease_check(
+	const struct keeper *keeper, const struct lease_request *lease, const struct fdset *fds, struct detail *detail)
+{
+	const struct group *group = &keeper->group;
+	bool first = lease->flags & LEASE_GROUP;
+	uint32_t flags;
+	int r;
+
+	if (first && group->fd >= 0)
+		return refuse(
+			detail, REFUSAL_MALFORMED, "this keeper has IOMMU group %" PRIu32 " already", group->number);
+	if (!first && group->fd < 0)
+		return refuse(detail, REFUSAL_MALFORMED, "the first lease brings the group, and this one has none");
+	if (!first && lease->group != group->number)
+		return refuse(detail, REFUSAL_MALFORMED, "%s is in IOMMU group %" PRIu32 ", this keeper has %" PRIu32,
+			lease->name, lease->group, group->number);
+	if (group_find(group, lease->name))
+		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s is leased already, by this keeper", lease->name);
+	if (group_full(group))
+		return refuse(detail, REFUSAL_QUOTA, "%d devices of one group at most", DEVICES_MAX);
+	if (!is_channel(fds->fds[fds->count - 1]))
+		return refuse(detail, REFUSAL_MALFORMED, "the device channel of %s is %s", lease->name,
+			stranger_name(fds->fds[fds->count - 1]));
+	r = first ? group->kernel->group_status(fds->fds[0], &flags) : 0;
+	if (r < 0)
+		return refuse(detail, REFUSAL_MALFORMED, "IOMMU group %" PRIu32 " of %s: %s: %s", lease->group,
+			lease->name, stranger_name(fds->fds[0]), strerror(-r));
+	return 0;
+}
+
+static int serve_lease(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct keeper *keeper = context;
+	const struct lease_request *lease = (const void *)request->payload;
+	struct lease_reply *who;
+	struct device *device;
+	int r = lease_check(keeper, lease, &request->fds, detail);
+
+	if (r != 0) {
+		log_line(LOG_WARNING, "lease refused: %s", detail->text);
+		return r;
+	}
+	device = device_new(&keeper->group, lease, fdset_take(&request->fds, request->fds.count - 1));
+	if (!device)
+		return -ENOMEM;
+	if (lease->flags & LEASE_GROUP)
+		group_adopt(&keeper->group, fdset_take(&request->fds, 0), lease->group);
+	group_add(&keeper->group, device);
+	keeper->leased = true;
+	who = packet_append(reply, sizeof *who);
+	who->pid = (uint32_t)getpid();
+	who->uid = getuid();
+	log_line(LOG_INFO, "%s: leased, IOMMU group %" PRIu32, lease->name, lease->group);
+	return 0;
+}
+
+static const channel_handler handlers[KEEPER_TYPE_MAX] = {[KEEPER_LEASE] = serve_lease};
+static const struct channel_service service = {&keeper_table, handlers, 0};
+
+/* ---- the end of leases ---- */
+
+/* Frees an ended device and tells the broker, for whom REMAINING 0 means that the group is free. */
+static void report_released(struct keeper *keeper, struct device *device)
+{
+	struct group *group = &keeper->group;
+	struct packet *event = &keeper->buffers.reply;
+	struct released_event *released;
+
+	group_remove(group, device);
+	if (group->device_count == 0)
+		group_close(group);
+	packet_event(event, KEEPER_EVENT_RELEASED);
+	released = packet_append(event, sizeof *released);
+	memcpy(released->name, device->lease.name, sizeof released->name);
+	released->remaining = (uint32_t)group->device_count;
+	released->error = (uint32_t)device->error;
+	channel_notify(&keeper->channel, event);
+	device_free(device);
+}
+
+/* After each step: devices that ended in it, by RELEASE or because their channel did. */
+static void reap(struct keeper *keeper, struct device *device)
+{
+	if (device->life != DEVICE_ENDED)
+		return;
+	device_farewell(device, REFUSAL_NONE, "released", &keeper->buffers.reply);
+	report_released(keeper, device);
+}
+
+/*
+ * All devices are closed before the group leaves the domain: that may hang (binding.h), and whoever waits for the
+ * devices to be quiet need not wait for it.
+ */
+void keeper_release(struct keeper *keeper)
+{
+	struct group *group = &keeper->group;
+	uint64_t start = clock_us();
+	int r;
+
+	if (keeper->channel.fd < 0)
+		return;
+	for (size_t i = 0; i < group->device_count; i++) {
+		device_end_early(group->devices[i]);
+		device_farewell(
+			group->devices[i], REFUSAL_REVOKED, "taken back by vfio-brokerd", &keeper->buffers.reply);
+	}
+	r = group_leave(group);
+	if (r < 0)
+		log_line(LOG_WARNING, "IOMMU group %" PRIu32 ": leaving the domain: %s", group->number, strerror(-r));
+	group_close(group);
+	for (; group->device_count > 0;) {
+		struct device *device = group->devices[0];
+
+		if (device->error == 0)
+			device->error = -r;
+		report_released(keeper, device);
+	}
+	if (keeper->leased)
+		log_line(LOG_INFO, "IOMMU group %" PRIu32 ": all released in %llu us", group->number,
+			(unsigned long long)(clock_us() - start));
+	channel_finish(&keeper->channel, &keeper->buffers.request);
+	packet_clear(&keeper->buffers.request);
+	packet_clear(&keeper->buffers.reply);
+}
+
+/* ---- the loop ---- */
+
+/* Slot 0 is the broker, the others are the devices in their order. Returns the number of slots. */
+static size_t fill(const struct keeper *keeper, struct pollfd *slots)
+{
+	const struct group *group = &keeper->group;
+
+	/* POLLRDHUP, because the end of the broker counts at once, even with requests or an unread reply before it. */
+	slots[0] = (struct pollfd){keeper->channel.fd, (short)(channel_events(&keeper->channel) | POLLRDHUP), 0};
+	for (size_t i = 0; i < group->device_count; i++) {
+		const struct channel *channel = &group->devices[i]->channel;
+
+		slots[1 + i] = (struct pollfd){channel->fd, channel_events(channel), 0};
+	}
+	return 1 + group->device_count;
+}
+
+/* The broker's turn comes first: nothing that clients do may delay a revocation by more than one request. */
+static bool serve_broker(struct keeper *keeper, short events)
+{
+	if (events & (POLLRDHUP | POLLHUP | POLLERR))
+		return false;
+	return channel_serve(&keeper->channel, &service, keeper, &keeper->buffers) == CHANNEL_OPEN;
+}
+
+static void serve_device(struct keeper *keeper, const struct pollfd *slots)
+{
+	const struct group *group = &keeper->group;
+
+	for (size_t i = 0; i < group->device_count; i++) {
+		size_t turn = (keeper->turn + i) % group->device_count;
+		struct device *device = group->devices[turn];
+
+		if (!slots[1 + turn].revents)
+			continue;
+		keeper->turn = turn + 1;
+		device_serve(device, &keeper->buffers);
+		reap(keeper, device);
+		return;
+	}
+}
+
+bool keeper_step(struct keeper *keeper, int timeout_ms)
+{
+	struct pollfd slots[1 + DEVICES_MAX];
+	int r;
+
+	do
+		r = poll(slots, fill(keeper, slots), timeout_ms);
+	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		return true;
+	/* Without poll there is no way to hear of anything any more. */
+	if (r < 0 || (slots[0].revents && !serve_broker(keeper, slots[0].revents)))
+		keeper_release(keeper);
+	else if (!slots[0].revents)
+		serve_device(keeper, slots);
+	if (keeper->leased && keeper->group.device_count == 0)
+		keeper_release(keeper);
+	return keeper->channel.fd >= 0;
+}

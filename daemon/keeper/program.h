@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_PROGRAM_H
+#define KEEPER_PROGRAM_H
+
+#include "packet.h"
+
+struct device;
+
+/*
+ * REGION_PROGRAM: does a list of register accesses in one go. All of them are checked first: a refusal means that
+ * none was done. Keeps the process busy for PROGRAM_TIMEOUT_MAX_US at most, plus what the accesses themselves take.
+ * Appends struct program_reply and the results to REPLY. Returns 0 or a refusal.
+ */
+int program_run(const struct device *device, const struct program_request *program, struct packet *reply,
+	struct detail *detail);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "sandbox_rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* What the keeper does whatever kernel interface is under it. */
+static const struct sandbox_rule own[] = {
+	/* its loop, and its channels (proto/packet.c) */
+	{SCMP_SYS(poll), 0, 0, 0},
+	{SCMP_SYS(ppoll), 0, 0, 0}, /* what poll() is where there is no such system call */
+	{SCMP_SYS(recvmsg), 0, 0, 0},
+	{SCMP_SYS(sendmsg), 0, 0, 0},
+	{SCMP_SYS(close), 0, 0, 0},
+	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
+	/* what is this file descriptor? (stranger.c, keeper.c) */
+	{SCMP_SYS(statx), 0, 0, 0},
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
+	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_TYPE},
+	/* who is this process? (keeper.c) */
+	{SCMP_SYS(getpid), 0, 0, 0},
+	{SCMP_SYS(getuid), 0, 0, 0},
+	/* time, where it needs a system call; POLL */
+	{SCMP_SYS(clock_gettime), 0, 0, 0},
+	{SCMP_SYS(clock_nanosleep), 0, 0, 0},
+	{SCMP_SYS(restart_syscall), 0, 0, 0},
+	/* malloc(); memory that could be executed stays refused */
+	{SCMP_SYS(brk), 0, 0, 0},
+	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_SYS(munmap), 0, 0, 0},
+	{SCMP_SYS(madvise), 0, 0, 0},
+	/* the log */
+	{SCMP_SYS(write), 0, UINT32_MAX, STDERR_FILENO},
+	/* the end */
+	{SCMP_SYS(exit_group), 0, 0, 0},
+	{SCMP_SYS(rt_sigreturn), 0, 0, 0},
+};
+
+int sandbox_rules(const struct vfio_kernel *kernel, struct sandbox_rule rules[SANDBOX_RULES_MAX])
+{
+	const size_t count = sizeof own / sizeof own[0];
+
+	if (SANDBOX_RULES_MAX - count < kernel->rule_count)
+		return -ENOSPC;
+	memcpy(rules, own, sizeof own);
+	memcpy(rules + count, kernel->rules, kernel->rule_count * sizeof own[0]);
+	return (int)(count + kernel->rule_count);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "stranger.h"
+
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+static bool look(int fd, struct statx *ret_status)
+{
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, ret_status) == 0;
+}
+
+static bool is_path(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 || (flags & O_PATH);
+}
+
+const char *stranger_name(int fd)
+{
+	struct statx status;
+
+	if (!look(fd, &status))
+		return "a closed descriptor";
+	if (is_path(fd))
+		return "a descriptor opened with O_PATH";
+	switch (status.stx_mode & S_IFMT) {
+	case S_IFSOCK:
+		return "a socket (a device channel?)";
+	case S_IFREG:
+		return "a regular file";
+	case S_IFDIR:
+		return "a directory";
+	case S_IFIFO:
+		return "a pipe";
+	case S_IFBLK:
+		return "a block device";
+	case S_IFCHR:
+		return "another character device";
+	default:
+		return "an eventfd, a VFIO device or the like";
+	}
+}
+
+bool stranger_is_eventfd(int fd)
+{
+	struct statx status;
+
+	return look(fd, &status) && (status.stx_mode & S_IFMT) == 0;
+}
+
+bool stranger_is_device(int fd, unsigned int major, unsigned int minor)
+{
+	struct statx status;
+
+	return look(fd, &status) && S_ISCHR(status.stx_mode) && status.stx_rdev_major == major &&
+		status.stx_rdev_minor == minor && !is_path(fd);
+}
