@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+#include "domain.h"
+
+#include "detail.h"
+#include "fdset.h"
+#include "iova.h"
+#include "memlock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/*
+ * The kernel knows best what is mapped: other processes may hold the domain too, and a domain that loses its last
+ * device loses its mappings without a word. The record in `space` follows the kernel; it serves to choose IOVAs and to say
+ * in words why the kernel refused.
+ */
+struct vbroker_domain {
+	const struct domain_kernel *kernel;
+	int fd;			      /* owned */
+	bool fresh;		      /* what follows is what the kernel said after the last BIND */
+	struct iova_space *space;     /* owned; NULL: no device is bound, as far as we know */
+	struct vbroker_range *ranges; /* owned; the usable ones */
+	size_t ranges_count;
+	uint64_t page_sizes;
+	uint64_t granule; /* the smallest page size */
+};
+
+/* drivers/vfio/vfio_iommu_type1.c: dma_entry_limit, U16_MAX unless the administrator changed it */
+#define MAPPINGS_MAX 65535
+
+/* VFIO_IOMMU_GET_INFO says how much room it needs; a kernel that never has enough is not asked for ever. */
+#define INFO_TRIES 4
+
+/* include/uapi/linux/major.h MISC_MAJOR; include/linux/miscdevice.h VFIO_MINOR */
+#define DOMAIN_MAJOR 10
+#define DOMAIN_MINOR 196
+
+/* ---- opening and closing ---- */
+
+int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **ret_domain)
+{
+	struct vbroker_domain *domain = calloc(1, sizeof *domain);
+	int fd;
+
+	if (!domain)
+		return -ENOMEM;
+	fd = kernel->open();
+	if (fd < 0) {
+		free(domain);
+		return detail_set(fd, "opening /dev/vfio/vfio; is the kernel's vfio module there?");
+	}
+	domain->kernel = kernel;
+	domain->fd = fd;
+	*ret_domain = domain;
+	return 0;
+}
+
+int vbroker_domain_open(struct vbroker_domain **ret_domain)
+{
+	detail_clear();
+	return domain_open_on(&domain_type1, ret_domain);
+}
+
+static void forget(struct vbroker_domain *domain)
+{
+	iova_space_free(domain->space);
+	free(domain->ranges);
+	domain->space = NULL;
+	domain->ranges = NULL;
+	domain->ranges_count = 0;
+	domain->fresh = false;
+}
+
+void vbroker_domain_close(struct vbroker_domain *domain)
+{
+	if (!domain)
+		return;
+	forget(domain);
+	close(domain->fd);
+	free(domain);
+}
+
+int vbroker_domain_fd(const struct vbroker_domain *domain)
+{
+	return domain->fd;
+}
+
+bool domain_is_domain(int fd)
+{
+	struct statx s;
+
+	/* A FUSE server is not asked with AT_STATX_DONT_SYNC, so it cannot keep us waiting. It could have claimed these
+	 * numbers earlier; the keeper, which is the one to act on them, looks again. */
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &s) == 0 && S_ISCHR(s.stx_mode) &&
+		s.stx_rdev_major == DOMAIN_MAJOR && s.stx_rdev_minor == DOMAIN_MINOR;
+}
+
+/* ---- what the kernel says about the domain ---- */
+
+/* *RET_INFO is the caller's to free. Returns 0, -ENOMEM, or what the kernel said. */
+static int info_read(const struct vbroker_domain *domain, struct vfio_iommu_type1_info **ret_info)
+{
+	size_t size = 4096;
+
+	for (int i = 0; i < INFO_TRIES; i++) {
+		struct vfio_iommu_type1_info *info = calloc(1, size);
+		int r;
+
+		if (!info)
+			return -ENOMEM;
+		info->argsz = (uint32_t)size;
+		r = domain->kernel->info(domain->fd, info);
+		if (r == 0 && info->argsz <= size) {
+			*ret_info = info;
+			return 0;
+		}
+		size = info->argsz;
+		free(info);
+		if (r < 0)
+			return r;
+	}
+	return -EOVERFLOW;
+}
+
+/* The capability with ID in a chain of INFO, or NULL. Offsets are the kernel's; a loop in them ends all the same. */
+static const void *info_capability(const struct vfio_iommu_type1_info *info, uint16_t id, size_t size)
+{
+	uint32_t offset = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
+
+	for (int i = 0; i < 64 && offset >= sizeof *info; i++) {
+		const struct vfio_info_cap_header *header = (const void *)((const char *)info + offset);
+
+		if (offset > info->argsz || info->argsz - offset < sizeof *header)
+			return NULL;
+		if (header->id == id)
+			return info->argsz - offset < size ? NULL : header;
+		offset = header->next;
+	}
+	return NULL;
+}
+
+/* Copies the usable ranges, cut to whole granules. */
+static int ranges_read(const struct vfio_iommu_type1_info *info, uint64_t granule, struct vbroker_range **ret_ranges,
+	size_t *ret_count)
+{
+	const struct vfio_iommu_type1_info_cap_iova_range *cap =
+		info_capability(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof *cap);
+	struct vbroker_range *ranges;
+	size_t room, count = 0;
+
+	if (!cap)
+		return detail_set(REFUSAL_UNSUPPORTED, "this kernel does not say which IOVAs are usable");
+	room = info->argsz - (size_t)((const char *)cap->iova_ranges - (const char *)info);
+	if (cap->nr_iovas > room / sizeof cap->iova_ranges[0])
+		return -EOVERFLOW;
+	ranges = calloc(cap->nr_iovas + 1U, sizeof *ranges);
+	if (!ranges)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < cap->nr_iovas; i++) {
+		uint64_t first = (cap->iova_ranges[i].start + granule - 1) & ~(granule - 1);
+		uint64_t last = ((cap->iova_ranges[i].end + 1) & ~(granule - 1)) - 1;
+
+		if (first >= cap->iova_ranges[i].start && first < last)
+			ranges[count++] = (struct vbroker_range){first, last};
+	}
+	*ret_ranges = ranges;
+	*ret_count = count;
+	return 0;
+}
+
+/* Takes RANGES on success. Mappings stay known. */
+static int adopt_ranges(struct vbroker_domain *domain, struct vbroker_range *ranges, size_t count, uint64_t granule)
+{
+	struct iova_space *space;
+	int r;
+
+	if (domain->space && count == domain->ranges_count && granule == domain->granule &&
+		memcmp(ranges, domain->ranges, count * sizeof *ranges) == 0) {
+		free(ranges);
+		return 0;
+	}
+	r = iova_space_new(ranges, count, granule, domain->space, &space);
+	if (r < 0)
+		return r;
+	iova_space_free(domain->space);
+	free(domain->ranges);
+	domain->space = space;
+	domain->ranges = ranges;
+	domain->ranges_count = count;
+	domain->granule = granule;
+	return 0;
+}
+
+/* Asks the kernel anew. NOT_BOUND: there is no device in the domain, hence no mapping either. */
+static int learn(struct vbroker_domain *domain)
+{
+	struct vfio_iommu_type1_info *info;
+	struct vbroker_range *ranges;
+	uint64_t page_sizes, granule;
+	size_t count;
+	int r;
+
+	r = info_read(domain, &info);
+	if (r == -EINVAL) {
+		forget(domain);
+		return detail_set(REFUSAL_NOT_BOUND, "no device is bound to this domain");
+	}
+	if (r < 0)
+		return detail_set(r, "asking the kernel about the domain (VFIO_IOMMU_GET_INFO)");
+	page_sizes = info->flags & VFIO_IOMMU_INFO_PGSIZES ? info->iova_pgsizes : 0;
+	if (page_sizes == 0)
+		page_sizes = (uint64_t)sysconf(_SC_PAGESIZE);
+	granule = page_sizes & -page_sizes;
+	r = ranges_read(info, granule, &ranges, &count);
+	free(info);
+	if (r != 0)
+		return r;
+	r = adopt_ranges(domain, ranges, count, granule);
+	if (r < 0) {
+		free(ranges);
+		return r;
+	}
+	domain->page_sizes = page_sizes;
+	domain->fresh = true;
+	return 0;
+}
+
+static int known(struct vbroker_domain *domain)
+{
+	return domain->fresh ? 0 : learn(domain);
+}
+
+void domain_before_bind(struct vbroker_domain *domain)
+{
+	if (domain->space)
+		(void)learn(domain);
+}
+
+void domain_after_bind(struct vbroker_domain *domain)
+{
+	domain->fresh = false;
+}
+
+int vbroker_domain_ranges(
+	struct vbroker_domain *domain, struct vbroker_range **ret_ranges, size_t *ret_count, uint64_t *ret_page_sizes)
+{
+	struct vbroker_range *copy;
+	int r;
+
+	detail_clear();
+	r = learn(domain);
+	if (r != 0)
+		return r;
+	copy = calloc(domain->ranges_count + 1, sizeof *copy);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, domain->ranges, domain->ranges_count * sizeof *copy);
+	*ret_ranges = copy;
+	*ret_count = domain->ranges_count;
+	*ret_page_sizes = domain->page_sizes;
+	return 0;
+}
+
+/* ---- refusals in words ---- */
+
+static int refuse_range(const struct vbroker_domain *domain, uint64_t first, uint64_t last)
+{
+	char text[160] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < domain->ranges_count && used < sizeof text; i++)
+		used += (size_t)snprintf(text + used, sizeof text - used, " %#" PRIx64 "-%#" PRIx64,
+			domain->ranges[i].first, domain->ranges[i].last);
+	return detail_set(REFUSAL_IOVA_INVALID, "%#" PRIx64 "-%#" PRIx64 " is not within one of the usable ranges%s",
+		first, last, text);
+}
+
+static int refuse_memlock(const struct vbroker_domain *domain, uint64_t need)
+{
+	struct memlock memlock;
+	uint64_t locked;
+	size_t count;
+
+	memlock_read(&memlock);
+	locked = memlock.locked;
+	/* Without /proc, what this domain has mapped is the least it can be. */
+	if (!memlock.known)
+		iova_space_sum(domain->space, &count, &locked);
+	if (memlock.limit == UINT64_MAX || (locked < memlock.limit && need <= memlock.limit - locked))
+		return detail_set(-ENOMEM, "the kernel has no memory for this mapping; the memlock limit is not why");
+	return detail_set(REFUSAL_MEMLOCK,
+		"%" PRIu64 " KiB more on top of %" PRIu64 " KiB locked %swould exceed the limit of %" PRIu64
+		" KiB; raise LimitMEMLOCK= of the unit to at least %" PRIu64 "K",
+		need / 1024, locked / 1024, memlock.known ? "" : "by this domain alone ", memlock.limit / 1024,
+		(locked + need) / 1024);
+}
+
+static int refuse_in_use(const struct vbroker_domain *domain, uint64_t first, uint64_t last)
+{
+	struct vbroker_range other;
+
+	if (iova_space_used(domain->space, first, last, &other))
+		return detail_set(REFUSAL_IOVA_IN_USE, "%#" PRIx64 "-%#" PRIx64 " is mapped", other.first, other.last);
+	return detail_set(REFUSAL_IOVA_IN_USE,
+		"somewhere in %#" PRIx64 "-%#" PRIx64
+		" something is mapped, not by this library but by other means through the same domain",
+		first, last);
+}
+
+/* The kernel's errno for a MAP whose form has been checked. */
+static int refuse_map(struct vbroker_domain *domain, int error, const struct vfio_iommu_type1_dma_map *map)
+{
+	uint64_t last = map->iova + (map->size - 1);
+	int r;
+
+	switch (error) {
+	case -EINVAL:
+		r = learn(domain);
+		return r != 0 ? r : refuse_range(domain, map->iova, last);
+	case -EEXIST:
+		return refuse_in_use(domain, map->iova, last);
+	case -ENOMEM:
+		return refuse_memlock(domain, map->size);
+	case -ENOSPC:
+		return detail_set(REFUSAL_QUOTA,
+			"the kernel allows %d mappings in one domain (dma_entry_limit of vfio_iommu_type1); map larger pieces",
+			MAPPINGS_MAX);
+	case -EFAULT:
+		return detail_set(-EFAULT, "not all of %#" PRIx64 "-%#" PRIx64 " is memory of this process%s",
+			(uint64_t)map->vaddr, (uint64_t)(map->vaddr + map->size - 1),
+			map->flags & VFIO_DMA_MAP_FLAG_WRITE ? " that it may write" : "");
+	default:
+		return detail_set(
+			error, "mapping %" PRIu64 " bytes at IOVA %#" PRIx64, (uint64_t)map->size, (uint64_t)map->iova);
+	}
+}
+
+/* ---- mapping ---- */
+
+static int check_form(const struct vbroker_domain *domain, uint64_t address, uint64_t length, uint64_t iova)
+{
+	uint64_t rest = domain->granule - 1;
+
+	if (length == 0)
+		return detail_set(REFUSAL_IOVA_INVALID, "the length is 0");
+	if ((address | length | iova) & rest)
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"address %#" PRIx64 ", length %#" PRIx64 " and IOVA %#" PRIx64
+			" must be multiples of the page size, %" PRIu64,
+			address, length, iova, domain->granule);
+	if (length - 1 > UINT64_MAX - iova)
+		return detail_set(
+			REFUSAL_IOVA_INVALID, "IOVA %#" PRIx64 " and length %#" PRIx64 " overflow", iova, length);
+	return 0;
+}
+
+/* The record first, so that nothing can fail once the kernel has mapped. Returns 0, a refusal, or a negative errno, that of
+ * the kernel for refuse_map(). */
+static int map_anywhere(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+{
+	uint64_t iova;
+	int r = iova_space_take(domain->space, map->size, &iova);
+
+	if (r == -ENOSPC)
+		return detail_set(REFUSAL_QUOTA, "no free run of %" PRIu64 " KiB is left among the usable IOVAs",
+			(uint64_t)map->size / 1024);
+	if (r < 0)
+		return r;
+	map->iova = iova;
+	r = domain->kernel->map(domain->fd, map);
+	if (r < 0)
+		iova_space_release(domain->space, iova, iova + (map->size - 1));
+	return r;
+}
+
+/* A device that came in by other means than vbroker_device_bind() may have narrowed the usable ranges: EINVAL is
+ * reason for one look at the kernel and one more try. */
+static int map_anywhere_twice(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+{
+	int r = map_anywhere(domain, map);
+
+	if (r != -EINVAL)
+		return r;
+	r = learn(domain);
+	return r != 0 ? r : map_anywhere(domain, map);
+}
+
+/* The kernel first, because it decides: a record that it contradicts is of a mapping that has ended. */
+static int map_at(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+{
+	uint64_t last = map->iova + (map->size - 1);
+	int r = domain->kernel->map(domain->fd, map);
+
+	if (r < 0)
+		return r;
+	iova_space_evict(domain->space, map->iova, last);
+	r = iova_space_take_at(domain->space, map->iova, last);
+	/* Usable after all, because a device has left: the next look at the kernel will say so too. */
+	if (r == -EINVAL) {
+		r = learn(domain);
+		if (r == 0)
+			r = iova_space_take_at(domain->space, map->iova, last);
+	}
+	if (r != 0) {
+		struct vfio_iommu_type1_dma_unmap undo = {.argsz = sizeof undo, .iova = map->iova, .size = map->size};
+
+		domain->kernel->unmap(domain->fd, &undo);
+	}
+	return r;
+}
+
+int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
+	uint64_t *ret_iova)
+{
+	bool any = iova == VBROKER_IOVA_ANY;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof map,
+		.flags = (access & VBROKER_DEVICE_READS ? VFIO_DMA_MAP_FLAG_READ : 0) |
+			(access & VBROKER_DEVICE_WRITES ? VFIO_DMA_MAP_FLAG_WRITE : 0),
+		.vaddr = (uintptr_t)address,
+		.size = length,
+		.iova = iova,
+	};
+	int r;
+
+	detail_clear();
+	if (map.flags == 0 || (access & ~(VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES)) || (any && !ret_iova))
+		return detail_set(-EINVAL, "access %#x, or nowhere to put the chosen IOVA", access);
+	r = known(domain);
+	if (r == 0)
+		r = check_form(domain, map.vaddr, map.size, any ? 0 : iova);
+	if (r != 0)
+		return r;
+	r = any ? map_anywhere_twice(domain, &map) : map_at(domain, &map);
+	if (r < 0)
+		return refuse_map(domain, r, &map);
+	if (r == 0 && ret_iova)
+		*ret_iova = map.iova;
+	return r;
+}
+
+/* ---- unmapping ---- */
+
+/* The kernel said EINVAL to an UNMAP whose form is right: it would cut a mapping, or there is no device any more. */
+static int refuse_unmap(struct vbroker_domain *domain, uint64_t first, uint64_t last)
+{
+	struct vbroker_range at_first, at_last;
+	const struct vbroker_range *cut = NULL;
+	int r = learn(domain);
+
+	if (r != 0)
+		return r;
+	if (iova_space_used(domain->space, first, first, &at_first) && at_first.first < first)
+		cut = &at_first;
+	else if (iova_space_used(domain->space, last, last, &at_last) && at_last.last > last)
+		cut = &at_last;
+	if (!cut)
+		return detail_set(
+			REFUSAL_IOVA_INVALID, "%#" PRIx64 "-%#" PRIx64 " does not cover whole mappings", first, last);
+	return detail_set(REFUSAL_IOVA_INVALID,
+		"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last, cut->first,
+		cut->last);
+}
+
+int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t length)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {.argsz = sizeof unmap, .iova = iova, .size = length};
+	uint64_t last = iova + (length - 1);
+	int r;
+
+	detail_clear();
+	r = known(domain);
+	if (r == 0)
+		r = check_form(domain, 0, length, iova);
+	if (r != 0)
+		return r;
+	r = domain->kernel->unmap(domain->fd, &unmap);
+	if (r == -EINVAL)
+		return refuse_unmap(domain, iova, last);
+	if (r < 0)
+		return detail_set(r, "unmapping %zu bytes at IOVA %#" PRIx64, length, iova);
+	iova_space_release(domain->space, iova, last);
+	if (unmap.size == 0)
+		return detail_set(REFUSAL_IOVA_INVALID, "nothing is mapped in %#" PRIx64 "-%#" PRIx64, iova, last);
+	return 0;
+}

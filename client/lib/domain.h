@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_DOMAIN_H
+#define LIB_DOMAIN_H
+
+#include "domain_kernel.h"
+#include "vfio-broker.h"
+
+#include <stdbool.h>
+
+/* vbroker_domain_open() on another kernel, for tests. */
+int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **ret_domain);
+
+/* True if FD is an open /dev/vfio/vfio. Asks only the kernel, never whoever may be behind a file system. */
+bool domain_is_domain(int fd);
+
+/* Around a BIND: forgets the mappings of a former life if all devices have left since; then, that a device has come. */
+void domain_before_bind(struct vbroker_domain *domain);
+void domain_after_bind(struct vbroker_domain *domain);
+
+#endif

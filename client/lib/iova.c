@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT */
+#include "iova.h"
+
+#include <assert.h>
+#include <bsd/sys/tree.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * Extents, used and free, tile the usable ranges without gaps; two free ones are never neighbours within a range. All
+ * are in a tree by address. The free ones are in a second tree too, by size: one extent of each size is in
+ * it and leads a list of the others of that size. Programs map few different sizes, so that tree stays
+ * small even when a million pages are free one by one, and taking one of them touches little memory.
+ */
+struct extent {
+	RB_ENTRY(extent) by_address;
+	uint64_t first;
+	uint64_t last;
+	bool used;
+	/* free ones only: */
+	bool leads;    /* is in the tree by size */
+	uint64_t span; /* the size that can be handed out, less one; the key there */
+	RB_ENTRY(extent) by_size;
+	struct extent *peer_before; /* others of this size; NULL before the leader */
+	struct extent *peer_after;
+};
+
+RB_HEAD(address_tree, extent);
+RB_HEAD(size_tree, extent);
+
+struct iova_space {
+	struct address_tree by_address;
+	struct size_tree by_size;
+	struct extent *spare; /* at least as many as the operation under way still needs; a list by peer_after */
+	uint64_t granule;
+	size_t used_count;
+	uint64_t used_bytes;
+	size_t ranges_count;
+	struct vbroker_range ranges[];
+};
+
+static int compare_address(const struct extent *a, const struct extent *b)
+{
+	return (a->first > b->first) - (a->first < b->first);
+}
+
+static int compare_size(const struct extent *a, const struct extent *b)
+{
+	return (a->span > b->span) - (a->span < b->span);
+}
+
+/* RB_GENERATE_STATIC of libbsd needs a macro __unused that glibc has not. */
+#define TREE static __attribute__((unused))
+RB_GENERATE_INTERNAL(address_tree, extent, by_address, compare_address, TREE)
+RB_GENERATE_INTERNAL(size_tree, extent, by_size, compare_size, TREE)
+
+/* ---- extents in memory ---- */
+
+/* Makes sure of COUNT spare extents, so that what follows cannot fail half way. */
+static int spare_reserve(struct iova_space *space, unsigned int count)
+{
+	struct extent **at = &space->spare;
+
+	for (unsigned int i = 0; i < count; i++, at = &(*at)->peer_after) {
+		if (*at)
+			continue;
+		*at = calloc(1, sizeof **at);
+		if (!*at)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static struct extent *spare_take(struct iova_space *space, uint64_t first, uint64_t last)
+{
+	struct extent *extent = space->spare;
+
+	assert(extent);
+	space->spare = extent->peer_after;
+	extent->first = first;
+	extent->last = last;
+	extent->used = false;
+	return extent;
+}
+
+/* ---- the tree by size ---- */
+
+/* IOVA 0 is never handed out, so its granule does not count. */
+static uint64_t offered_first(const struct iova_space *space, const struct extent *extent)
+{
+	return extent->first == 0 ? space->granule : extent->first;
+}
+
+static void size_insert(struct iova_space *space, struct extent *extent)
+{
+	uint64_t first = offered_first(space, extent);
+	struct extent *leader;
+
+	extent->leads = false;
+	extent->peer_before = NULL;
+	extent->peer_after = NULL;
+	if (extent->last < first)
+		return;
+	extent->span = extent->last - first;
+	leader = RB_INSERT(size_tree, &space->by_size, extent);
+	if (!leader) {
+		extent->leads = true;
+		return;
+	}
+	extent->peer_before = leader;
+	extent->peer_after = leader->peer_after;
+	if (leader->peer_after)
+		leader->peer_after->peer_before = extent;
+	leader->peer_after = extent;
+}
+
+static void size_remove(struct iova_space *space, struct extent *extent)
+{
+	struct extent *heir = extent->peer_after;
+
+	if (extent->peer_before)
+		extent->peer_before->peer_after = heir;
+	if (heir)
+		heir->peer_before = extent->peer_before;
+	if (!extent->leads)
+		return;
+	RB_REMOVE(size_tree, &space->by_size, extent);
+	extent->leads = false;
+	if (heir) {
+		RB_INSERT(size_tree, &space->by_size, heir);
+		heir->leads = true;
+	}
+}
+
+/* ---- the tree by address ---- */
+
+/* The extent that ADDRESS is in, else the next one above it, else NULL. */
+static struct extent *extent_from(const struct iova_space *space, uint64_t address)
+{
+	struct extent *extent = RB_ROOT(&space->by_address);
+	struct extent *found = NULL;
+
+	while (extent) {
+		if (extent->last < address) {
+			extent = RB_RIGHT(extent, by_address);
+		} else {
+			found = extent;
+			if (extent->first <= address)
+				break;
+			extent = RB_LEFT(extent, by_address);
+		}
+	}
+	return found;
+}
+
+/* Makes FIRST ... LAST, which is part of the free EXTENT, a used extent of its own. Needs two spares. */
+static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last)
+{
+	struct extent *part;
+
+	size_remove(space, extent);
+	if (first > extent->first) {
+		part = spare_take(space, extent->first, first - 1);
+		extent->first = first;
+		RB_INSERT(address_tree, &space->by_address, part);
+		size_insert(space, part);
+	}
+	if (last < extent->last) {
+		part = spare_take(space, last + 1, extent->last);
+		extent->last = last;
+		RB_INSERT(address_tree, &space->by_address, part);
+		size_insert(space, part);
+	}
+	extent->used = true;
+	space->used_count++;
+	space->used_bytes += last - first + 1;
+}
+
+static bool joins(const struct extent *low, const struct extent *high)
+{
+	return low && high && !low->used && !high->used && low->last + 1 == high->first;
+}
+
+/* Adds the free extent HIGH to LOW, its neighbour, which is in no size list at the moment. */
+static void absorb(struct iova_space *space, struct extent *low, struct extent *high)
+{
+	RB_REMOVE(address_tree, &space->by_address, high);
+	low->last = high->last;
+	free(high);
+}
+
+/* Makes a used extent free. Returns the free extent that it is in now. */
+static struct extent *set_free(struct iova_space *space, struct extent *extent)
+{
+	struct extent *low = RB_PREV(address_tree, &space->by_address, extent);
+	struct extent *high = RB_NEXT(address_tree, &space->by_address, extent);
+
+	extent->used = false;
+	space->used_count--;
+	space->used_bytes -= extent->last - extent->first + 1;
+	if (joins(extent, high)) {
+		size_remove(space, high);
+		absorb(space, extent, high);
+	}
+	if (joins(low, extent)) {
+		size_remove(space, low);
+		absorb(space, low, extent);
+		extent = low;
+	}
+	size_insert(space, extent);
+	return extent;
+}
+
+/* ---- spaces ---- */
+
+static struct iova_space *space_alloc(const struct vbroker_range *ranges, size_t count, uint64_t granule)
+{
+	struct iova_space *space = calloc(1, sizeof *space + count * sizeof *ranges);
+
+	if (!space)
+		return NULL;
+	RB_INIT(&space->by_address);
+	RB_INIT(&space->by_size);
+	space->granule = granule;
+	space->ranges_count = count;
+	memcpy(space->ranges, ranges, count * sizeof *ranges);
+	return space;
+}
+
+static int inherit(struct iova_space *space, const struct iova_space *former)
+{
+	struct extent *extent;
+
+	RB_FOREACH (extent, address_tree, (struct address_tree *)&former->by_address) {
+		/* -EINVAL: not usable any more. The kernel lets no device in while something is mapped there, so it
+		 * is not mapped. */
+		if (extent->used && iova_space_take_at(space, extent->first, extent->last) == -ENOMEM)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int iova_space_new(const struct vbroker_range *ranges, size_t count, uint64_t granule, const struct iova_space *former,
+	struct iova_space **ret_space)
+{
+	struct iova_space *space = space_alloc(ranges, count, granule);
+	int r = 0;
+
+	if (!space)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct extent *extent;
+
+		r = spare_reserve(space, 1);
+		if (r < 0)
+			break;
+		extent = spare_take(space, ranges[i].first, ranges[i].last);
+		RB_INSERT(address_tree, &space->by_address, extent);
+		size_insert(space, extent);
+	}
+	if (r == 0 && former)
+		r = inherit(space, former);
+	if (r < 0) {
+		iova_space_free(space);
+		return r;
+	}
+	*ret_space = space;
+	return 0;
+}
+
+void iova_space_free(struct iova_space *space)
+{
+	struct extent *extent;
+	struct extent *next;
+
+	if (!space)
+		return;
+	RB_FOREACH_SAFE (extent, address_tree, &space->by_address, next) {
+		RB_REMOVE(address_tree, &space->by_address, extent);
+		free(extent);
+	}
+	while ((extent = space->spare)) {
+		space->spare = extent->peer_after;
+		free(extent);
+	}
+	free(space);
+}
+
+int iova_space_take(struct iova_space *space, uint64_t length, uint64_t *ret_first)
+{
+	struct extent key = {.span = length - 1};
+	struct extent *extent = RB_NFIND(size_tree, &space->by_size, &key);
+	uint64_t first;
+	int r;
+
+	if (!extent)
+		return -ENOSPC;
+	/* One behind the leader leaves the tree alone. */
+	if (extent->peer_after)
+		extent = extent->peer_after;
+	r = spare_reserve(space, 2);
+	if (r < 0)
+		return r;
+	first = offered_first(space, extent);
+	carve(space, extent, first, first + length - 1);
+	*ret_first = first;
+	return 0;
+}
+
+int iova_space_take_at(struct iova_space *space, uint64_t first, uint64_t last)
+{
+	struct extent *extent;
+	struct vbroker_range range;
+	int r;
+
+	if (!iova_space_usable(space, first, last))
+		return -EINVAL;
+	if (iova_space_used(space, first, last, &range))
+		return -EEXIST;
+	r = spare_reserve(space, 2);
+	if (r < 0)
+		return r;
+	/* Usable and nothing in use: it is all in one free extent. */
+	extent = extent_from(space, first);
+	assert(extent && !extent->used && extent->first <= first && extent->last >= last);
+	carve(space, extent, first, last);
+	return 0;
+}
+
+static void release(struct iova_space *space, uint64_t first, uint64_t last, bool whole_only)
+{
+	struct extent *extent = extent_from(space, first);
+
+	while (extent && extent->first <= last) {
+		bool whole = extent->first >= first && extent->last <= last;
+
+		if (extent->used && (whole || !whole_only))
+			extent = set_free(space, extent);
+		extent = RB_NEXT(address_tree, &space->by_address, extent);
+	}
+}
+
+void iova_space_release(struct iova_space *space, uint64_t first, uint64_t last)
+{
+	release(space, first, last, true);
+}
+
+void iova_space_evict(struct iova_space *space, uint64_t first, uint64_t last)
+{
+	release(space, first, last, false);
+}
+
+bool iova_space_used(const struct iova_space *space, uint64_t first, uint64_t last, struct vbroker_range *ret_range)
+{
+	struct extent *extent = extent_from(space, first);
+
+	while (extent && !extent->used)
+		extent = RB_NEXT(address_tree, &space->by_address, extent);
+	if (!extent || extent->first > last)
+		return false;
+	*ret_range = (struct vbroker_range){extent->first, extent->last};
+	return true;
+}
+
+bool iova_space_usable(const struct iova_space *space, uint64_t first, uint64_t last)
+{
+	for (size_t i = 0; i < space->ranges_count; i++) {
+		if (space->ranges[i].first <= first && last <= space->ranges[i].last)
+			return first <= last;
+	}
+	return false;
+}
+
+void iova_space_sum(const struct iova_space *space, size_t *ret_count, uint64_t *ret_bytes)
+{
+	*ret_count = space->used_count;
+	*ret_bytes = space->used_bytes;
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "requester.h"
+
+#include "detail.h"
+#include "text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+void requester_init(struct requester *requester, int fd, const struct request_table *table)
+{
+	requester->fd = fd;
+	requester->table = table;
+	requester->end = 0;
+	requester->end_why.text[0] = '\0';
+	requester->timeout_ms = -1;
+	requester->cookie = 0;
+	packet_init(&requester->packet);
+}
+
+void requester_clear(struct requester *requester)
+{
+	packet_clear(&requester->packet);
+}
+
+void *requester_begin(struct requester *requester, uint16_t type, size_t size)
+{
+	packet_request(&requester->packet, type, ++requester->cookie);
+	return packet_append(&requester->packet, size);
+}
+
+int requester_attach(struct requester *requester, int fd)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	if (copy < 0)
+		return detail_set(-errno, "file descriptor %d cannot be duplicated", fd);
+	return fdset_add(&requester->packet.fds, copy);
+}
+
+/* ---- how a channel ends ---- */
+
+static int ended(const struct requester *requester)
+{
+	return detail_set(requester->end, "%s", requester->end_why.text);
+}
+
+static int end(struct requester *requester, int result, const char *why)
+{
+	requester->end = result;
+	snprintf(requester->end_why.text, sizeof requester->end_why.text, "%s", why);
+	return ended(requester);
+}
+
+/* The other side closed and gave no reason. */
+static int end_silent(struct requester *requester)
+{
+	if (requester->table->kind == CHANNEL_DEVICE)
+		return end(requester, REFUSAL_GONE,
+			"the device channel ended without a reason: the keeper of the device has died; "
+			"'journalctl -u \"vfio-keeper@*\"' may say why");
+	return end(requester, -ECONNRESET,
+		"vfio-brokerd has closed the connection; 'journalctl -u vfio-broker' may say why");
+}
+
+static int end_misbehaved(struct requester *requester, uint16_t type, const char *what)
+{
+	char why[DETAIL_SIZE];
+
+	snprintf(why, sizeof why, "%s instead of the reply to %s; the channel is not used any more", what,
+		table_name(requester->table, type));
+	return end(requester, -EPROTO, why);
+}
+
+static bool is_event(const struct message_header *header)
+{
+	return header->flags == MESSAGE_EVENT && header->cookie == 0;
+}
+
+/* The server says why it closes the channel. After RELEASE the reason is NONE: somebody with a copy sent that. */
+static int end_by_event(struct requester *requester)
+{
+	const struct closed_event *event = packet_body(&requester->packet, sizeof *event);
+	char why[sizeof event->detail];
+
+	if (!event || requester->packet.header.length != sizeof *event || event->refusal > INT32_MAX)
+		return end(requester, -EPROTO, "a CLOSED event of the wrong form");
+	if (event->refusal == REFUSAL_NONE)
+		return end(requester, REFUSAL_REVOKED, "it was released through another copy of this channel");
+	text_copy(why, sizeof why, event->detail, sizeof event->detail);
+	return end(requester, (int)event->refusal, why);
+}
+
+static bool is_closed_event(const struct requester *requester)
+{
+	return requester->table->kind == CHANNEL_DEVICE && requester->packet.header.type == DEVICE_EVENT_CLOSED;
+}
+
+/* The channel is hung up: what the server sent before it went may say why. */
+static int end_of_channel(struct requester *requester)
+{
+	int r;
+
+	do {
+		r = packet_receive(requester->fd, MSG_DONTWAIT, false, &requester->packet);
+		if (r == PACKET_RECEIVED && is_event(&requester->packet.header) && is_closed_event(requester))
+			return end_by_event(requester);
+		/* A reset connection reports that once, and then the packets that came before. */
+	} while (r == PACKET_RECEIVED || r == -ECONNRESET || r == -EPROTO);
+	return end_silent(requester);
+}
+
+/* ---- a request and its reply ---- */
+
+/* The socket can be non-blocking: whoever passed it may share it with an event loop. */
+static int wait_for(const struct requester *requester, short events, int timeout_ms)
+{
+	struct pollfd p = {.fd = requester->fd, .events = events};
+	int n;
+
+	do
+		n = poll(&p, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return n == 0 ? -ETIMEDOUT : 0;
+}
+
+static int send_request(struct requester *requester)
+{
+	int r;
+
+	while ((r = packet_send(requester->fd, 0, &requester->packet)) == -EAGAIN) {
+		r = wait_for(requester, POLLOUT, -1);
+		if (r < 0)
+			break;
+	}
+	if (r == -EPIPE || r == -ECONNRESET)
+		return end_of_channel(requester);
+	if (r < 0)
+		return detail_set(r, "sending the request");
+	return 0;
+}
+
+static int check_refused(struct requester *requester, uint16_t type)
+{
+	const struct message_refusal *refusal = packet_body(&requester->packet, sizeof *refusal);
+
+	if (!refusal || refusal->refusal == REFUSAL_NONE || refusal->refusal > INT32_MAX ||
+		requester->packet.fds.count > 0)
+		return end_misbehaved(requester, type, "a refusal of the wrong form");
+	return packet_refusal(&requester->packet, detail_clear());
+}
+
+static int check_reply(
+	struct requester *requester, const struct message_header *sent, const struct requester_reply *expected)
+{
+	const struct message_header *reply = &requester->packet.header;
+
+	if (!(reply->flags & MESSAGE_REPLY) || (reply->flags & ~(MESSAGE_REPLY | MESSAGE_REFUSED)) ||
+		reply->type != sent->type || reply->cookie != sent->cookie)
+		return end_misbehaved(requester, sent->type, "something else came");
+	if (reply->flags & MESSAGE_REFUSED)
+		return check_refused(requester, sent->type);
+	if (reply->length < expected->size ||
+		(expected->element_size == 0 ? reply->length != expected->size
+					     : (reply->length - expected->size) % expected->element_size != 0))
+		return end_misbehaved(requester, sent->type, "a payload of the wrong length");
+	if (requester->packet.fds.count != expected->fds)
+		return end_misbehaved(requester, sent->type, "the wrong number of file descriptors");
+	return 0;
+}
+
+static int receive(struct requester *requester, bool fds_wanted)
+{
+	int r;
+
+	do {
+		r = requester->timeout_ms < 0 ? 0 : wait_for(requester, POLLIN, requester->timeout_ms);
+		if (r == 0)
+			r = packet_receive(requester->fd, 0, fds_wanted, &requester->packet);
+	} while (r == -EAGAIN && (r = wait_for(requester, POLLIN, requester->timeout_ms)) == 0);
+	return r;
+}
+
+/* Receives the next packet that is not an event, or finds out that there will be none. */
+static int receive_reply(struct requester *requester, uint16_t type, bool fds_wanted)
+{
+	for (;;) {
+		int r = receive(requester, fds_wanted);
+
+		if (r == PACKET_END || r == -ECONNRESET)
+			return end_of_channel(requester);
+		if (r == -EPROTO)
+			return end_misbehaved(requester, type, "something that is not one whole packet");
+		if (r < 0)
+			return end(requester, r, "waiting for the reply");
+		if (!is_event(&requester->packet.header))
+			return 0;
+		if (is_closed_event(requester))
+			return end_by_event(requester);
+	}
+}
+
+int requester_call(struct requester *requester, const struct requester_reply *expected)
+{
+	const struct message_header sent = requester->packet.header;
+	int r;
+
+	if (requester->end != 0) {
+		packet_clear(&requester->packet);
+		return ended(requester);
+	}
+	r = send_request(requester);
+	if (r == 0)
+		r = receive_reply(requester, sent.type, expected->fds > 0);
+	if (r == 0)
+		r = check_reply(requester, &sent, expected);
+	/* What was received with a failure, or not sent, is nobody's. */
+	if (r != 0)
+		fdset_clear(&requester->packet.fds);
+	return r;
+}
+
+int requester_hello(struct requester *requester, enum channel_kind *ret_kind)
+{
+	static const struct requester_reply expected = {.size = sizeof(struct hello_reply)};
+	struct hello_request *hello = requester_begin(requester, COMMON_HELLO, sizeof *hello);
+	const struct hello_reply *reply;
+	int r;
+
+	hello->version_lowest = MESSAGE_VERSION;
+	hello->version_highest = MESSAGE_VERSION;
+	r = requester_call(requester, &expected);
+	if (r != 0)
+		return r;
+	reply = packet_body(&requester->packet, sizeof *reply);
+	if (reply->version != MESSAGE_VERSION)
+		return end_misbehaved(requester, COMMON_HELLO, "a version that nobody asked for");
+	*ret_kind = (enum channel_kind)reply->kind;
+	return 0;
+}
+
+int requester_ping(struct requester *requester)
+{
+	static const struct requester_reply expected = {0};
+
+	requester_begin(requester, COMMON_PING, 0);
+	return requester_call(requester, &expected);
+}

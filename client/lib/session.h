@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_SESSION_H
+#define LIB_SESSION_H
+
+#include "requester.h"
+#include "vfio-broker.h"
+
+struct vbroker_session {
+	struct requester channel;
+};
+
+/* OPEN. *RET_CHANNEL is the device channel, owned by the caller. */
+int session_lease(struct vbroker_session *session, const char *name, int *ret_channel);
+
+#endif
