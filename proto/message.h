@@ -433,6 +433,13 @@ struct lease_request {
 };
 static_assert(sizeof(struct lease_request) == 48, "wire");
 
+/* Who the keeper is, for people to read. */
+struct lease_reply {
+	uint32_t pid;
+	uint32_t uid;
+};
+static_assert(sizeof(struct lease_reply) == 8, "wire");
+
 struct released_event {
 	char name[DEVICE_NAME_SIZE];
 	uint32_t remaining; /* devices that this keeper still has */

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "admission.h"
+
+#include "broker.h"
+#include "group.h"
+#include "lease.h"
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define OBSTACLE(refusal, ...) add(admission, (refusal), __VA_ARGS__)
+
+static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
+{
+	struct obstacle *obstacle;
+	va_list arguments;
+
+	if (admission->count == OBSTACLES_MAX)
+		return;
+	obstacle = &admission->obstacles[admission->count++];
+	obstacle->refusal = (int)refusal;
+	va_start(arguments, format);
+	vsnprintf(obstacle->detail.text, sizeof obstacle->detail.text, format, arguments);
+	va_end(arguments);
+}
+
+/* Policy first: who may not have the device learns no more about it than anybody can see in sysfs. */
+static const struct policy_rule *check_policy(const struct broker *broker, const struct session *session,
+	const struct host_device *device, struct admission *admission)
+{
+	const struct policy_rule *rule;
+	char who[128];
+
+	peer_text(&session->peer, who, sizeof who);
+	if (!broker->policy) {
+		OBSTACLE(REFUSAL_DENIED, "nobody gets anything, the policy cannot be read: %s", broker->policy_error.text);
+		return NULL;
+	}
+	rule = policy_decide(broker->policy, device, &session->peer);
+	if (!rule)
+		OBSTACLE(REFUSAL_DENIED, "no policy rule fits %s (%04x:%04x, class %06x) and %s", device->name,
+			device->vendor, device->device, device->class, who);
+	else if (rule->verdict == POLICY_DENY)
+		OBSTACLE(REFUSAL_DENIED, "%s is denied to %s by rule \"%.40s\" (%.80s:%u)", device->name, who, rule->name,
+			rule->file, rule->line);
+	return rule;
+}
+
+static void check_driver(const struct host_device *device, const struct policy_rule *rule,
+	struct admission *admission)
+{
+	admission->claim = strcmp(device->driver, "vfio-pci") != 0;
+	if (!admission->claim || device->driver[0] == '\0')
+		return;
+	if (rule && rule->verdict == POLICY_ALLOW && !rule->rebind)
+		OBSTACLE(REFUSAL_DENIED,
+			"%s is driven by %s, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to take it from there",
+			device->name, device->driver, rule->name, rule->file, rule->line);
+}
+
+/* drivers/pci and drivers/vfio: these do no DMA on their own account (driver_managed_dma). */
+static bool harmless(const struct host_device *device)
+{
+	return device->driver[0] == '\0' || strcmp(device->driver, "vfio-pci") == 0 ||
+		strcmp(device->driver, "pci-stub") == 0 || strcmp(device->driver, "pcieport") == 0;
+}
+
+static void check_siblings(const struct broker *broker, const struct group *group, const char *name,
+	struct admission *admission)
+{
+	const struct device *sibling;
+
+	LIST_FOREACH(sibling, &group->devices, in_group) {
+		struct host_device now;
+
+		if (strcmp(sibling->name, name) == 0 || broker->host->look(sibling->name, &now) < 0 || harmless(&now))
+			continue;
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name,
+			group->number, now.name, now.vendor, now.device, now.driver);
+	}
+}
+
+static void check_group(const struct session *session, const struct group *group, const struct device *device,
+	struct admission *admission)
+{
+	char unit[UNIT_NAME_SIZE], who[160];
+
+	refusal_quote(unit, sizeof unit, group->holder.unit, sizeof group->holder.unit);
+	snprintf(who, sizeof who, "uid %u, pid %u%s%s", group->holder.uid, group->holder.pid, *unit ? " in " : "", unit);
+	switch (group->state) {
+	case GROUP_FREE:
+		return;
+	case GROUP_HELD:
+		if (device->lease && device->lease->session == session)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s: this session has it already", device->name);
+		else if (group->session != session)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s%s is held by %s", device->name,
+				device->lease ? "" : " belongs to an IOMMU group that", who);
+		return;
+	case GROUP_RELEASING:
+	case GROUP_RESTORING:
+		admission->passing = true;
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name, who);
+		return;
+	case GROUP_QUARANTINED:
+		if (group->keeper)
+			OBSTACLE(REFUSAL_QUARANTINED,
+				"IOMMU group %u: its keeper does not let go; the last holder, %s, may block it ('dmesg' shows hung tasks)",
+				group->number, who);
+		else
+			OBSTACLE(REFUSAL_QUARANTINED,
+				"IOMMU group %u is still open although its keeper is gone ('fuser -v /dev/vfio/%u'); last holder %s",
+				group->number, group->number, who);
+		return;
+	}
+}
+
+static void check_answers(const struct broker *broker, const struct host_device *device,
+	struct admission *admission)
+{
+	uint32_t ids = 0;
+	int r = broker->host->probe(device->name, &ids);
+
+	if (r < 0)
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", device->name,
+			strerror(-r));
+	else if (ids == UINT32_MAX)
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s does not answer: its configuration space reads all ones",
+			device->name);
+}
+
+static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)
+{
+	if (session->user->leases >= broker->options.leases_per_user)
+		OBSTACLE(REFUSAL_QUOTA, "uid %u has %u devices, the limit is %u (--leases-per-user)", session->peer.uid,
+			session->user->leases, broker->options.leases_per_user);
+}
+
+void admission_check(struct broker *broker, const struct session *session, const char *name,
+	struct admission *admission)
+{
+	const struct device *device = inventory_find(&broker->inventory, name);
+	const struct policy_rule *rule;
+	struct host_device now;
+	bool only_passing;
+
+	admission->count = 0;
+	admission->claim = admission->passing = false;
+	if (!device || !device->present || broker->host->look(name, &now) < 0) {
+		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
+		return;
+	}
+	rule = check_policy(broker, session, &now, admission);
+	if (device->group)
+		check_group(session, device->group, device, admission);
+	else
+		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", name);
+	only_passing = admission->passing && admission->count == 1;
+	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
+	if (!admission->passing && !device->claim)
+		check_driver(&now, rule, admission);
+	if (device->group && !only_passing)
+		check_siblings(broker, device->group, name, admission);
+	check_answers(broker, &now, admission);
+	check_quota(broker, session, admission);
+	admission->passing = only_passing && admission->count == 1;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_ADMISSION_H
+#define BROKER_ADMISSION_H
+
+#include "message.h"
+#include "refusal.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct broker;
+struct session;
+
+struct obstacle {
+	int refusal;
+	struct detail detail;
+};
+
+/* Every kind of obstacle comes up once at most, siblings up to a few. */
+#define OBSTACLES_MAX 12
+
+/*
+ * What stands between a session and a device, most important first. Looks only, changes nothing: OPEN refuses
+ * with the first one, CHECK lists them all.
+ */
+struct admission {
+	struct obstacle obstacles[OBSTACLES_MAX];
+	size_t count;
+	bool claim;   /* the device has to be taken from its host driver, or given one */
+	bool passing; /* the only obstacle is that the device is just being released: worth waiting for */
+};
+
+void admission_check(struct broker *broker, const struct session *session, const char *name,
+	struct admission *ret_admission);
+
+#endif

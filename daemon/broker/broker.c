@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker.h"
+
+#include "claim.h"
+#include "group.h"
+#include "keeper.h"
+#include "lease.h"
+#include "limits.h"
+#include "log.h"
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+uint64_t broker_now(const struct broker *broker)
+{
+	uint64_t now = 0;
+
+	sd_event_now(broker->event, CLOCK_MONOTONIC, &now);
+	return now;
+}
+
+int broker_timer(struct broker *broker, sd_event_source **source, uint64_t delay_us, sd_event_time_handler_t handler,
+	void *userdata)
+{
+	int r;
+
+	if (!*source)
+		return sd_event_add_time_relative(broker->event, source, CLOCK_MONOTONIC, delay_us, 1000, handler,
+			userdata);
+	r = sd_event_source_set_time_relative(*source, delay_us);
+	return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct broker *broker = userdata;
+
+	(void)source;
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
+		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (connection >= 0) {
+			session_accept(broker, connection);
+			continue;
+		}
+		/* sessions_max keeps fds free for this; a peer that has left again is no error either. */
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			log_line(LOG_ERR, "cannot accept a connection: %s", strerror(errno));
+		break;
+	}
+	return 0;
+}
+
+static void on_host_change(void *context, enum host_change change, const char *name)
+{
+	struct broker *broker = context;
+
+	inventory_changed(&broker->inventory, change, name);
+}
+
+static int on_old_claim(void *context, const char *name, struct claim *claim)
+{
+	struct broker *broker = context;
+	struct device *device = inventory_recall(&broker->inventory, name);
+
+	if (!device) {
+		free(claim);
+		return -ENOMEM;
+	}
+	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", name,
+		claim->driver[0] ? claim->driver : "no driver");
+	if (device->group) {
+		device->claim = claim;
+		group_recall(device->group, broker);
+		return 0;
+	}
+	claim_restore(broker->host, broker->options.claims_directory, name, claim);
+	inventory_settle(&broker->inventory, device);
+	return 0;
+}
+
+static unsigned int sessions_that_fit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= 2 * FDS_RESERVED)
+		return FDS_RESERVED;
+	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
+}
+
+int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+	struct policy *policy, const struct policy_error *policy_error, int listener)
+{
+	int r;
+
+	*broker = (struct broker){
+		.options = *options,
+		.event = event,
+		.host = host,
+		.policy = policy,
+		.policy_error = *policy_error,
+		.sessions_max = sessions_that_fit(),
+	};
+	broker->started_us = broker_now(broker);
+	packet_init(&broker->buffers.request);
+	packet_init(&broker->buffers.reply);
+	packet_init(&broker->outgoing);
+	LIST_INIT(&broker->sessions);
+	LIST_INIT(&broker->keepers);
+	users_init(&broker->users);
+	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);
+	if (r < 0) {
+		close(listener);
+		return r;
+	}
+	sd_event_source_set_io_fd_own(broker->listener, 1);
+	/* Watching begins before looking, so that no device falls between the two. */
+	r = host->watch(event, on_host_change, broker);
+	if (r == 0)
+		r = inventory_init(&broker->inventory, host);
+	if (r == 0)
+		r = claim_recall(options->claims_directory, on_old_claim, broker);
+	if (r < 0)
+		return r;
+	keeper_prepare(broker);
+	return 0;
+}
+
+void broker_clear(struct broker *broker)
+{
+	struct session *session;
+	struct keeper *keeper;
+	struct group *group;
+
+	broker->stopping = true;
+	while ((session = LIST_FIRST(&broker->sessions)))
+		session_close(session);
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
+		group->keeper = NULL;
+	while ((keeper = LIST_FIRST(&broker->keepers)))
+		keeper_free(keeper);
+	inventory_clear(&broker->inventory);
+	sd_event_source_disable_unref(broker->listener);
+	sd_event_source_disable_unref(broker->spare_retry);
+	sd_event_source_disable_unref(broker->stop_deadline);
+	policy_free(broker->policy);
+}
+
+/* ---- stopping ---- */
+
+static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct broker *broker = userdata;
+	const struct group *group;
+
+	(void)source;
+	(void)now;
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
+		if (group->state != GROUP_FREE)
+			log_line(LOG_ERR, "group %u has not let go; the next start of the service tries again", group->number);
+	}
+	sd_event_exit(broker->event, 0);
+	return 0;
+}
+
+void broker_settle(struct broker *broker)
+{
+	const struct group *group;
+
+	if (!broker->stopping)
+		return;
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
+		if (group->state != GROUP_FREE)
+			return;
+	}
+	log_line(LOG_INFO, "all devices are released");
+	sd_event_exit(broker->event, 0);
+}
+
+void broker_stop(struct broker *broker)
+{
+	struct session *session;
+
+	if (broker->stopping)
+		return;
+	broker->stopping = true;
+	log_line(LOG_INFO, "stopping: %u sessions, %u leases", broker->sessions_count, broker->leases_count);
+	sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
+	while ((session = LIST_FIRST(&broker->sessions)))
+		session_close(session);
+	if (broker->spare)
+		keeper_free(broker->spare);
+	broker_timer(broker, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);
+	broker_settle(broker);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_BROKER_H
+#define BROKER_BROKER_H
+
+#include "channel.h"
+#include "inventory.h"
+#include "policy.h"
+#include "user.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+/*
+ * Everything vfio-brokerd knows, in one place and one thread:
+ *
+ *	broker ── sessions ── leases ── device ── group ── keeper
+ *
+ * A session is a client's connection. A lease is a device that it has. All leases of one IOMMU group belong to one
+ * session and are held by one keeper process.
+ */
+
+struct broker_options {
+	const char *keeper_socket;
+	const char *claims_directory;
+	unsigned int sessions_per_user;
+	unsigned int leases_per_user;
+};
+
+struct broker_counters {
+	uint64_t requests, opens, refusals, releases, malformed;
+};
+
+struct broker {
+	struct broker_options options;
+	sd_event *event;	    /* borrowed */
+	const struct host *host;
+	struct policy *policy;	    /* owned */
+	struct policy_error policy_error; /* why there is no policy; empty: there is one */
+	struct inventory inventory;
+	struct users users;
+	LIST_HEAD(session_list, session) sessions;
+	LIST_HEAD(keeper_list, keeper) keepers;
+	struct keeper *spare; /* one of keepers, or NULL */
+	sd_event_source *spare_retry;
+	sd_event_source *listener;
+	sd_event_source *stop_deadline;
+	unsigned int sessions_count, sessions_max;
+	unsigned int keepers_count;
+	unsigned int leases_count;
+	uint64_t last_session;
+	uint64_t started_us;
+	struct broker_counters counters;
+	bool stopping;
+	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
+	struct packet outgoing;		/* for requests to keepers */
+};
+
+/*
+ * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. POLICY is
+ * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by broker_clear(), also on failure.
+ */
+int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+	struct policy *policy, const struct policy_error *policy_error, int listener);
+void broker_clear(struct broker *broker);
+
+/* Has every device let go and given back, then ends the event loop. */
+void broker_stop(struct broker *broker);
+
+/* To be told when a keeper or a group is done, so that a stopping broker sees its end. */
+void broker_settle(struct broker *broker);
+
+/* Monotonic time in microseconds, as the event loop last saw it. */
+uint64_t broker_now(const struct broker *broker);
+
+/* (Re)arms a one-shot timer in *SOURCE, making it at first use. A failure is -ENOMEM. */
+int broker_timer(struct broker *broker, sd_event_source **source, uint64_t delay_us, sd_event_time_handler_t handler,
+	void *userdata);
+
+#endif

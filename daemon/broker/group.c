@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+#include "group.h"
+
+#include "broker.h"
+#include "claim.h"
+#include "keeper.h"
+#include "lease.h"
+#include "limits.h"
+#include "log.h"
+#include "session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct group *group_get(struct inventory *inventory, uint32_t number)
+{
+	struct group *group;
+
+	LIST_FOREACH(group, &inventory->groups, in_inventory) {
+		if (group->number == number)
+			return group;
+	}
+	group = calloc(1, sizeof *group);
+	if (!group)
+		return NULL;
+	group->number = number;
+	LIST_INIT(&group->devices);
+	TAILQ_INIT(&group->waiters);
+	LIST_INSERT_HEAD(&inventory->groups, group, in_inventory);
+	return group;
+}
+
+void group_settle(struct group *group)
+{
+	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE)
+		return;
+	assert(!group->keeper && TAILQ_EMPTY(&group->waiters));
+	sd_event_source_disable_unref(group->timer);
+	LIST_REMOVE(group, in_inventory);
+	free(group);
+}
+
+void group_hold(struct group *group, struct broker *broker, struct session *session)
+{
+	assert(group->state == GROUP_FREE);
+	group->state = GROUP_HELD;
+	group->broker = broker;
+	group->session = session;
+	peer_record(&session->peer, &group->holder);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
+
+/* The next look, and none later than the moment of quarantine. */
+static void look_again(struct group *group, uint64_t delay_us)
+{
+	if (broker_timer(group->broker, &group->timer, delay_us, on_timer, group) < 0)
+		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
+}
+
+/* Has every OPEN that waits looked at anew. GROUP may be gone afterwards. */
+static void wake_waiters(struct group *group)
+{
+	struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
+	struct session *session;
+
+	TAILQ_CONCAT(&waiters, &group->waiters, waiting);
+	group_settle(group);
+	while ((session = TAILQ_FIRST(&waiters))) {
+		TAILQ_REMOVE(&waiters, session, waiting);
+		session_open_again(session);
+	}
+}
+
+static void quarantine_if_late(struct group *group)
+{
+	uint64_t waited = broker_now(group->broker) - group->release_began_us;
+
+	if (group->state == GROUP_QUARANTINED || waited < GROUP_QUARANTINE_US)
+		return;
+	group->state = GROUP_QUARANTINED;
+	log_line(LOG_ERR, "group %u: quarantined: %s after %llu ms (was uid %u, pid %u)", group->number,
+		group->keeper ? "its keeper has not let go" : "the kernel has not let go",
+		(unsigned long long)(waited / 1000), group->holder.uid, group->holder.pid);
+	wake_waiters(group);
+}
+
+static void restore_devices(struct group *group)
+{
+	struct broker *broker = group->broker;
+	struct device *device, *next;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		struct claim *claim = device->claim;
+		int r;
+
+		if (!claim)
+			continue;
+		device->claim = NULL;
+		log_line(LOG_INFO, "%s: back to host driver %s", device->name, claim->driver[0] ? claim->driver : "(none)");
+		r = claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
+		if (r < 0)
+			log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
+	}
+	for (device = LIST_FIRST(&group->devices); device; device = next) {
+		next = LIST_NEXT(device, in_group);
+		inventory_settle(&broker->inventory, device);
+	}
+}
+
+static void become_free(struct group *group)
+{
+	struct broker *broker = group->broker;
+
+	/* Still not free while the devices go, so that the group is not freed under this function. */
+	restore_devices(group);
+	if (group->timer)
+		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
+	group->state = GROUP_FREE;
+	group->session = NULL;
+	group->holder = (struct holder_record){0};
+	wake_waiters(group);
+	broker_settle(broker);
+}
+
+/* Opening the node is the kernel's own answer to whether anybody still has the group. */
+static void probe(struct group *group)
+{
+	int fd = group->broker->host->group_open(group->number);
+
+	if (fd >= 0)
+		close(fd);
+	if (fd != -EBUSY) {
+		become_free(group);
+		return;
+	}
+	quarantine_if_late(group);
+	look_again(group, group->probe_us);
+	if (group->probe_us < GROUP_PROBE_LAST_US)
+		group->probe_us *= 2;
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct group *group = userdata;
+
+	(void)source;
+	(void)now;
+	if (group->keeper)
+		quarantine_if_late(group);
+	else
+		probe(group);
+	return 0;
+}
+
+void group_release(struct group *group)
+{
+	if (group->state != GROUP_HELD)
+		return;
+	group->state = GROUP_RELEASING;
+	group->release_began_us = broker_now(group->broker);
+	group->session = NULL;
+	if (group->keeper) {
+		look_again(group, GROUP_QUARANTINE_US);
+		keeper_let_go(group->keeper);
+	} else {
+		group_keeper_gone(group);
+	}
+}
+
+/* Nobody holds the devices any more, whatever their clients were told. */
+static void end_leases(struct group *group)
+{
+	struct device *device, *next;
+	struct detail detail;
+
+	for (device = LIST_FIRST(&group->devices); device; device = next) {
+		next = LIST_NEXT(device, in_group);
+		if (!device->lease)
+			continue;
+		if (device->lease->state == LEASE_OFFERED) {
+			refuse(&detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device", device->name);
+			lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
+			continue;
+		}
+		log_line(LOG_INFO, "%s: released, its keeper has ended", device->name);
+		group->broker->counters.releases++;
+		lease_end(device->lease);
+	}
+}
+
+void group_keeper_gone(struct group *group)
+{
+	if (group->state == GROUP_HELD) {
+		group->state = GROUP_RELEASING;
+		group->release_began_us = broker_now(group->broker);
+	}
+	group->keeper = NULL;
+	group->session = NULL;
+	end_leases(group);
+	if (group->state != GROUP_QUARANTINED)
+		group->state = GROUP_RESTORING;
+	group->probe_us = GROUP_PROBE_FIRST_US;
+	probe(group);
+}
+
+void group_recall(struct group *group, struct broker *broker)
+{
+	if (group->state != GROUP_FREE)
+		return;
+	group->broker = broker;
+	group->state = GROUP_RESTORING;
+	group->release_began_us = broker_now(broker);
+	group->probe_us = GROUP_PROBE_FIRST_US;
+	look_again(group, 0);
+}

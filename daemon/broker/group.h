@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_GROUP_H
+#define BROKER_GROUP_H
+
+#include "inventory.h"
+#include "message.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+struct broker;
+struct keeper;
+struct session;
+
+/*
+ * The life of an IOMMU group:
+ *
+ *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
+ *	                    \------------\-> QUARANTINED -> FREE
+ *
+ * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
+ * the kernel lets go of the group too, the devices go back to their host drivers. QUARANTINED: that takes too
+ * long; the broker keeps trying, and nobody gets the group meanwhile.
+ */
+enum group_state {
+	GROUP_FREE,
+	GROUP_HELD,
+	GROUP_RELEASING,
+	GROUP_RESTORING,
+	GROUP_QUARANTINED,
+};
+
+struct group {
+	LIST_ENTRY(group) in_inventory;
+	uint32_t number;
+	struct device_list devices;
+	enum group_state state;
+	struct broker *broker;	      /* set by group_hold() */
+	struct keeper *keeper;	      /* the one that has it; NULL: none */
+	struct session *session;      /* whose leases these are; NULL once that has ended */
+	struct holder_record holder;  /* the same in words, for as long as the group is not free */
+	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
+	sd_event_source *timer;
+	uint64_t release_began_us;
+	uint64_t probe_us;
+};
+
+/* Finds the group or makes it. NULL: no memory. */
+struct group *group_get(struct inventory *inventory, uint32_t number);
+
+/* Frees GROUP if it has no devices and no state any more. */
+void group_settle(struct group *group);
+
+/* FREE -> HELD, by SESSION. The keeper is set by its caller. */
+void group_hold(struct group *group, struct broker *broker, struct session *session);
+
+/* HELD -> RELEASING: tells the keeper to let go of everything. Also for groups that are on their way already. */
+void group_release(struct group *group);
+
+/* The keeper's socket is closed: -> RESTORING, or FREE at once if no keeper ever had the group. */
+void group_keeper_gone(struct group *group);
+
+/* A group that an earlier broker left behind, with claims to undo: -> RESTORING. */
+void group_recall(struct group *group, struct broker *broker);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_HOST_H
+#define BROKER_HOST_H
+
+#include "message.h"
+
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+/*
+ * What the broker asks of the host's kernel: which PCI devices there are, who drives them, their IOMMU groups. One
+ * function per step, so that tests can put a fake in its place. All return 0 or a negative errno unless they say otherwise.
+ */
+
+#define DRIVER_NAME_SIZE 32
+
+/* One PCI device at one moment. */
+struct host_device {
+	char name[DEVICE_NAME_SIZE]; /* NUL-padded */
+	char driver[DRIVER_NAME_SIZE]; /* empty: none */
+	uint32_t group;	 /* IOMMU group or GROUP_NONE */
+	uint16_t vendor;
+	uint16_t device;
+	uint32_t class;
+};
+
+enum host_change {
+	HOST_ADDED,
+	HOST_REMOVED,
+};
+
+typedef void (*host_found)(void *context, const struct host_device *device);
+typedef void (*host_changed)(void *context, enum host_change change, const char *name);
+
+struct host {
+	/* Calls FOUND for each PCI device. */
+	int (*enumerate)(host_found found, void *context);
+	/* Calls CHANGED for each device that comes or goes from now on, by EVENT. The watch lasts as long as EVENT. */
+	int (*watch)(sd_event *event, host_changed changed, void *context);
+	/* The device as it is now. -ENODEV: there is none of that name. */
+	int (*look)(const char *name, struct host_device *ret_device);
+	/* The first 32 bits of its configuration space: all ones from a device that does not answer. */
+	int (*probe)(const char *name, uint32_t *ret_ids);
+	/* driver_override: which driver alone may have the device; empty: any. */
+	int (*override_get)(const char *name, char ret_driver[DRIVER_NAME_SIZE]);
+	int (*override_set)(const char *name, const char *driver);
+	/* May wait for the driver to let go. */
+	int (*driver_unbind)(const char *name, const char *driver);
+	int (*driver_bind)(const char *name, const char *driver);
+	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has it open. */
+	int (*group_open)(uint32_t group);
+};
+
+/* Linux's sysfs and /dev/vfio. */
+extern const struct host host_linux;
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "inventory.h"
+
+#include "group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct device *inventory_find(const struct inventory *inventory, const char *name)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (strcmp(device->name, name) == 0)
+			return device;
+	}
+	return NULL;
+}
+
+static void insert_sorted(struct inventory *inventory, struct device *new)
+{
+	struct device *device, *last = NULL;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (strcmp(device->name, new->name) > 0) {
+			LIST_INSERT_BEFORE(device, new, in_inventory);
+			return;
+		}
+		last = device;
+	}
+	if (last)
+		LIST_INSERT_AFTER(last, new, in_inventory);
+	else
+		LIST_INSERT_HEAD(&inventory->devices, new, in_inventory);
+}
+
+static struct device *device_new(struct inventory *inventory, const char *name)
+{
+	struct device *device = calloc(1, sizeof *device);
+
+	if (!device)
+		return NULL;
+	strncpy(device->name, name, sizeof device->name - 1);
+	insert_sorted(inventory, device);
+	return device;
+}
+
+static void device_leave_group(struct device *device)
+{
+	struct group *group = device->group;
+
+	if (!group)
+		return;
+	LIST_REMOVE(device, in_group);
+	device->group = NULL;
+	group_settle(group);
+}
+
+static void device_join_group(struct inventory *inventory, struct device *device, uint32_t number)
+{
+	if (device->group && device->group->number == number)
+		return;
+	device_leave_group(device);
+	if (number == GROUP_NONE)
+		return;
+	device->group = group_get(inventory, number);
+	if (device->group)
+		LIST_INSERT_HEAD(&device->group->devices, device, in_group);
+}
+
+struct device *inventory_recall(struct inventory *inventory, const char *name)
+{
+	struct device *device = inventory_find(inventory, name);
+
+	return device ? device : device_new(inventory, name);
+}
+
+void inventory_settle(struct inventory *inventory, struct device *device)
+{
+	(void)inventory;
+	if (device->present || device->lease || device->claim)
+		return;
+	LIST_REMOVE(device, in_inventory);
+	device_leave_group(device);
+	free(device);
+}
+
+static void on_found(void *context, const struct host_device *found)
+{
+	struct inventory *inventory = context;
+	struct device *device = inventory_recall(inventory, found->name);
+
+	if (!device)
+		return;
+	if (!device->present)
+		inventory->count++;
+	device->present = true;
+	device_join_group(inventory, device, found->group);
+}
+
+void inventory_changed(struct inventory *inventory, enum host_change change, const char *name)
+{
+	struct device *device = inventory_find(inventory, name);
+	struct host_device found;
+
+	if (change == HOST_ADDED && inventory->host->look(name, &found) == 0) {
+		on_found(inventory, &found);
+	} else if (change == HOST_REMOVED && device && device->present) {
+		device->present = false;
+		inventory->count--;
+		inventory_settle(inventory, device);
+	}
+}
+
+int inventory_init(struct inventory *inventory, const struct host *host)
+{
+	*inventory = (struct inventory){.host = host};
+	LIST_INIT(&inventory->devices);
+	LIST_INIT(&inventory->groups);
+	return host->enumerate(on_found, inventory);
+}
+
+void inventory_clear(struct inventory *inventory)
+{
+	struct device *device;
+
+	while ((device = LIST_FIRST(&inventory->devices))) {
+		LIST_REMOVE(device, in_inventory);
+		device_leave_group(device);
+		free(device->claim);
+		free(device);
+	}
+}

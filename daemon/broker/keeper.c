@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+#include "keeper.h"
+
+#include "broker.h"
+#include "fdset.h"
+#include "group.h"
+#include "lease.h"
+#include "limits.h"
+#include "log.h"
+#include "packet.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Requests to keepers are told apart by type, there being one of each at a time. */
+#define COOKIE 1
+
+void keeper_free(struct keeper *keeper)
+{
+	struct broker *broker = keeper->broker;
+
+	LIST_REMOVE(keeper, in_broker);
+	broker->keepers_count--;
+	if (broker->spare == keeper)
+		broker->spare = NULL;
+	sd_event_source_disable_unref(keeper->io);
+	sd_event_source_disable_unref(keeper->timeout);
+	close(keeper->fd);
+	free(keeper);
+}
+
+static int on_retry(sd_event_source *source, uint64_t now, void *userdata)
+{
+	(void)source;
+	(void)now;
+	keeper_prepare(userdata);
+	return 0;
+}
+
+static void retry_later(struct broker *broker)
+{
+	if (broker_timer(broker, &broker->spare_retry, KEEPER_RETRY_US, on_retry, broker) < 0)
+		log_line(LOG_ERR, "out of memory: the next lease will have to start its keeper");
+}
+
+/* The channel has closed, by the keeper's end or its death, or we gave it up. */
+static void keeper_gone(struct keeper *keeper)
+{
+	struct broker *broker = keeper->broker;
+	struct group *group = keeper->group;
+
+	if (keeper->state != KEEPER_LETTING_GO)
+		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
+	if (broker->spare == keeper)
+		retry_later(broker);
+	keeper_free(keeper);
+	if (group)
+		group_keeper_gone(group);
+	broker_settle(broker);
+}
+
+/* ---- what it says ---- */
+
+static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
+{
+	struct lease *lease = keeper->offered;
+	const struct lease_reply *reply = packet_body(packet, sizeof *reply);
+	struct detail detail;
+
+	/* It may have answered before it read that it shall let go. */
+	if (keeper->state == KEEPER_LETTING_GO)
+		return 0;
+	if (!lease)
+		return -EPROTO;
+	keeper->offered = NULL;
+	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	if (packet->header.flags & MESSAGE_REFUSED) {
+		lease_refused(lease, packet_refusal(packet, &detail), &detail);
+		return 0;
+	}
+	if (!reply)
+		return -EPROTO;
+	keeper->pid = reply->pid;
+	keeper->uid = reply->uid;
+	lease_accepted(lease);
+	return 0;
+}
+
+static int on_released(struct keeper *keeper, const struct packet *packet)
+{
+	const struct released_event *event = packet_body(packet, sizeof *event);
+	struct device *device;
+
+	if (!event || !keeper->group || !device_name_valid(event->name))
+		return -EPROTO;
+	device = inventory_find(&keeper->broker->inventory, event->name);
+	/* Told to let go, or its lease was refused: the end of the lease is known already. */
+	if (!device || !device->lease || device->group != keeper->group)
+		return 0;
+	if (event->error != 0)
+		log_line(LOG_WARNING, "%s: released, but not cleanly: %s", device->name, strerror((int)event->error));
+	else
+		log_line(LOG_INFO, "%s: released", device->name);
+	keeper->broker->counters.releases++;
+	lease_end(device->lease);
+	return 0;
+}
+
+static int on_packet(struct keeper *keeper, const struct packet *packet)
+{
+	const struct message_header *header = &packet->header;
+
+	if (header->flags & MESSAGE_EVENT)
+		return header->type == KEEPER_EVENT_RELEASED ? on_released(keeper, packet) : 0;
+	if (!(header->flags & MESSAGE_REPLY))
+		return -EPROTO;
+	switch (header->type) {
+	case KEEPER_HELLO:
+		if (header->flags & MESSAGE_REFUSED)
+			return -EPROTO;
+		if (keeper->state == KEEPER_STARTING)
+			keeper->state = KEEPER_READY;
+		return 0;
+	case KEEPER_LEASE:
+		return on_lease_reply(keeper, packet);
+	default:
+		return -EPROTO;
+	}
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct keeper *keeper = userdata;
+	struct packet *packet = &keeper->broker->buffers.request;
+	int r = packet_receive(fd, MSG_DONTWAIT, 0, packet);
+
+	(void)source;
+	(void)events;
+	if (r == -EAGAIN)
+		return 0;
+	if (r == PACKET_RECEIVED)
+		r = on_packet(keeper, packet);
+	else if (r == PACKET_END)
+		r = -EPIPE;
+	if (r == -EPROTO)
+		log_line(LOG_ERR, "keeper (pid %u) broke the protocol: is it of the same version?", keeper->pid);
+	if (r < 0)
+		keeper_gone(keeper);
+	return 0;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct keeper *keeper = userdata;
+
+	(void)source;
+	(void)now;
+	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",
+		keeper->pid, KEEPER_ANSWER_US / 1000000);
+	keeper_gone(keeper);
+	return 0;
+}
+
+/* ---- starting one ---- */
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	OWNED_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	/* Does not wait: systemd listens, and a full queue is EAGAIN. */
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+static int greet(struct keeper *keeper)
+{
+	struct packet *packet = &keeper->broker->outgoing;
+	struct hello_request *hello;
+
+	packet_request(packet, KEEPER_HELLO, COOKIE);
+	hello = packet_append(packet, sizeof *hello);
+	hello->version_lowest = MESSAGE_VERSION;
+	hello->version_highest = MESSAGE_VERSION;
+	return packet_send(keeper->fd, MSG_DONTWAIT, packet);
+}
+
+static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
+{
+	struct keeper *keeper;
+	int fd = connect_to(broker->options.keeper_socket);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	keeper = calloc(1, sizeof *keeper);
+	if (!keeper) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*keeper = (struct keeper){.broker = broker, .fd = fd, .state = KEEPER_STARTING};
+	LIST_INSERT_HEAD(&broker->keepers, keeper, in_broker);
+	broker->keepers_count++;
+	r = sd_event_add_io(broker->event, &keeper->io, fd, EPOLLIN, on_io, keeper);
+	/* Before clients: what a keeper lets go of may be what the next client asks for. */
+	if (r >= 0)
+		r = sd_event_source_set_priority(keeper->io, SD_EVENT_PRIORITY_IMPORTANT);
+	if (r >= 0)
+		r = greet(keeper);
+	if (r < 0) {
+		keeper_free(keeper);
+		return r;
+	}
+	*ret_keeper = keeper;
+	return 0;
+}
+
+void keeper_prepare(struct broker *broker)
+{
+	int r;
+
+	if (broker->spare || broker->stopping)
+		return;
+	r = keeper_new(broker, &broker->spare);
+	if (r < 0) {
+		log_line(LOG_WARNING, "%s: no spare keeper: %s", broker->options.keeper_socket, strerror(-r));
+		retry_later(broker);
+	}
+}
+
+struct keeper *keeper_take(struct broker *broker, struct detail *detail)
+{
+	int r;
+
+	if (broker->spare)
+		return broker->spare;
+	r = keeper_new(broker, &broker->spare);
+	if (r < 0) {
+		refuse(detail, REFUSAL_NO_KEEPER, "%s: %s", broker->options.keeper_socket, strerror(-r));
+		return NULL;
+	}
+	return broker->spare;
+}
+
+void keeper_assign(struct keeper *keeper, struct group *group)
+{
+	struct broker *broker = keeper->broker;
+
+	assert(broker->spare == keeper && !keeper->group);
+	broker->spare = NULL;
+	keeper->group = group;
+	group->keeper = keeper;
+	keeper_prepare(broker);
+}
+
+/* ---- what it is told ---- */
+
+int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int channel)
+{
+	struct packet *packet = &keeper->broker->outgoing;
+	struct lease_request *request;
+	struct host_device now;
+	int r;
+
+	assert(!keeper->offered);
+	packet_request(packet, KEEPER_LEASE, COOKIE);
+	request = packet_append(packet, sizeof *request);
+	if (group_fd >= 0) {
+		request->flags = LEASE_GROUP;
+		fdset_add(&packet->fds, group_fd);
+	}
+	fdset_add(&packet->fds, channel);
+	memcpy(request->name, lease->device->name, sizeof request->name);
+	request->group = lease->device->group->number;
+	r = keeper->broker->host->look(lease->device->name, &now);
+	if (r == 0) {
+		request->vendor = now.vendor;
+		request->device = now.device;
+		request->class = now.class;
+		r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
+	}
+	if (r == 0)
+		r = broker_timer(keeper->broker, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
+	if (r < 0) {
+		packet_clear(packet);
+		return r;
+	}
+	keeper->offered = lease;
+	return 0;
+}
+
+void keeper_let_go(struct keeper *keeper)
+{
+	keeper->state = KEEPER_LETTING_GO;
+	keeper->offered = NULL;
+	if (keeper->timeout)
+		sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	/* It reads the end of its channel, lets go of everything, reports and ends; then we read the end of ours. */
+	shutdown(keeper->fd, SHUT_WR);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_KEEPER_H
+#define BROKER_KEEPER_H
+
+#include "refusal.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+struct broker;
+struct group;
+struct lease;
+
+/*
+ * The broker's end of the channel to one vfio-keeper process. systemd starts the process when the broker
+ * connects; HELLO is sent right away and answered when it runs. One spare keeper is kept so far, so that a lease does
+ * not wait for a process start. When the channel closes, the keeper is freed.
+ */
+enum keeper_state {
+	KEEPER_STARTING,   /* HELLO sent, not answered */
+	KEEPER_READY,
+	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
+};
+
+struct keeper {
+	LIST_ENTRY(keeper) in_broker;
+	struct broker *broker;
+	int fd;
+	enum keeper_state state;
+	struct group *group;   /* NULL: spare */
+	struct lease *offered; /* whose LEASE is not answered yet */
+	sd_event_source *io;
+	sd_event_source *timeout;
+	uint32_t pid, uid; /* as it says itself with its first lease; for people to read */
+};
+
+/* Connects the spare keeper, if there is none; if that fails, tries again later. */
+void keeper_prepare(struct broker *broker);
+
+/* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
+struct keeper *keeper_take(struct broker *broker, struct detail *detail);
+
+/* The keeper is for GROUP from now on, and another spare is prepared. */
+void keeper_assign(struct keeper *keeper, struct group *group);
+
+/*
+ * Sends LEASE. GROUP_FD (-1: it has it) and CHANNEL, the keeper's end, are taken, also on failure. The answer goes to
+ * lease_accepted() or lease_refused().
+ */
+int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int channel);
+
+/* Tells it to release everything and end. */
+void keeper_let_go(struct keeper *keeper);
+
+/* Closes the channel and frees the object; nothing else is told. For the end of the broker. */
+void keeper_free(struct keeper *keeper);
+
+#endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease.h"
+
+#include "broker.h"
+#include "claim.h"
+#include "fdset.h"
+#include "group.h"
+#include "keeper.h"
+#include "log.h"
+#include "session.h"
+#include "user.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct lease *lease_new(struct broker *broker, struct session *session, struct device *device, int channel)
+{
+	struct lease *lease = calloc(1, sizeof *lease);
+
+	if (!lease) {
+		close(channel);
+		return NULL;
+	}
+	if (user_charge_lease(session->user, broker->options.leases_per_user) < 0) {
+		close(channel);
+		free(lease);
+		return NULL;
+	}
+	*lease = (struct lease){
+		.broker = broker,
+		.device = device,
+		.session = session,
+		.user = session->user,
+		.state = LEASE_OFFERED,
+		.channel = channel,
+		.since_us = broker_now(broker),
+	};
+	LIST_INSERT_HEAD(&session->leases, lease, in_session);
+	session->leases_count++;
+	device->lease = lease;
+	broker->leases_count++;
+	return lease;
+}
+
+static int claim_device(struct broker *broker, struct device *device, struct detail *detail)
+{
+	int r;
+
+	/* Claimed before, and not given back because its group was never free in between. */
+	if (device->claim)
+		return 0;
+	r = claim_make(broker->host, broker->options.claims_directory, device->name, &device->claim);
+	if (r < 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to vfio-pci: %s", device->name,
+			strerror(-r));
+	if (device->claim)
+		log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
+			device->claim->driver[0] ? device->claim->driver : "(none)");
+	return 0;
+}
+
+/* Undoes claim_device() where no keeper has the group; otherwise the group does it when it is free. */
+static void unclaim_device(struct broker *broker, struct device *device)
+{
+	struct claim *claim = device->claim;
+
+	if (!claim || device->group->state != GROUP_FREE)
+		return;
+	device->claim = NULL;
+	claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
+}
+
+/* The first lease of a group needs the group's node and a keeper for it. */
+static int open_group(struct broker *broker, struct group *group, struct keeper **ret_keeper, int *ret_fd,
+	struct detail *detail)
+{
+	struct keeper *keeper = group->keeper;
+	OWNED_FD fd = -1;
+
+	if (keeper) {
+		*ret_keeper = keeper;
+		return 0;
+	}
+	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one (admission.c),
+	 * and the fd goes to a keeper, never to the caller. */
+	fd = broker->host->group_open(group->number);
+	if (fd == -EBUSY)
+		return refuse(detail, REFUSAL_DEVICE_BUSY,
+			"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it",
+			group->number, group->number);
+	if (fd < 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group->number, strerror(-fd));
+	keeper = keeper_take(broker, detail);
+	if (!keeper)
+		return REFUSAL_NO_KEEPER;
+	*ret_keeper = keeper;
+	*ret_fd = fd_take(&fd);
+	return 0;
+}
+
+static int offer(struct broker *broker, struct session *session, struct device *device, struct detail *detail)
+{
+	struct group *group = device->group;
+	OWNED_FD group_fd = -1;
+	struct keeper *keeper;
+	struct lease *lease;
+	int ends[2];
+	int r;
+
+	r = open_group(broker, group, &keeper, &group_fd, detail);
+	if (r != 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	lease = lease_new(broker, session, device, ends[0]);
+	if (!lease) {
+		close(ends[1]);
+		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u of %u devices", session->peer.uid,
+			session->user->leases, broker->options.leases_per_user);
+	}
+	if (!group->keeper) {
+		group_hold(group, broker, session);
+		keeper_assign(keeper, group);
+	}
+	r = keeper_offer(keeper, lease, fd_take(&group_fd), ends[1]);
+	if (r < 0) {
+		lease_end(lease);
+		return refuse(detail, REFUSAL_NO_KEEPER, "sending it the device failed: %s", strerror(-r));
+	}
+	return CHANNEL_LATER;
+}
+
+int lease_open(struct broker *broker, struct session *session, struct device *device, struct detail *detail)
+{
+	int r = claim_device(broker, device, detail);
+
+	if (r == 0)
+		r = offer(broker, session, device, detail);
+	if (r != CHANNEL_LATER)
+		unclaim_device(broker, device);
+	return r;
+}
+
+void lease_accepted(struct lease *lease)
+{
+	struct session *session = lease->session;
+	char who[128];
+
+	if (!session)
+		return;
+	lease->state = LEASE_HELD;
+	log_line(LOG_INFO, "%s: leased to %s", lease->device->name, peer_text(&session->peer, who, sizeof who));
+	session_opened(session, lease);
+}
+
+void lease_refused(struct lease *lease, int result, const struct detail *detail)
+{
+	struct session *session = lease->session;
+
+	lease_end(lease);
+	if (session)
+		session_refused(session, result, detail);
+}
+
+void lease_orphan(struct lease *lease)
+{
+	LIST_REMOVE(lease, in_session);
+	lease->session->leases_count--;
+	lease->session = NULL;
+	lease->state = LEASE_RELEASING;
+}
+
+/* Whether the group still has a lease. */
+static bool group_leased(const struct group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease)
+			return true;
+	}
+	return false;
+}
+
+void lease_end(struct lease *lease)
+{
+	struct broker *broker = lease->broker;
+	struct device *device = lease->device;
+	struct group *group = device->group;
+
+	if (lease->channel >= 0)
+		close(lease->channel);
+	if (lease->session)
+		lease_orphan(lease);
+	device->lease = NULL;
+	broker->leases_count--;
+	user_refund_lease(&broker->users, lease->user);
+	free(lease);
+	if (group && !group_leased(group))
+		group_release(group);
+	inventory_settle(&broker->inventory, device);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_LEASE_H
+#define BROKER_LEASE_H
+
+#include "inventory.h"
+#include "refusal.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct broker;
+struct session;
+struct user;
+
+/* The life of a lease. */
+enum lease_state {
+	LEASE_OFFERED,	 /* the keeper has been sent the device and has not answered */
+	LEASE_HELD,	 /* the client has the device channel */
+	LEASE_RELEASING, /* the keeper is letting go; the client may be gone */
+};
+
+struct lease {
+	LIST_ENTRY(lease) in_session;
+	struct broker *broker;
+	struct device *device;
+	struct session *session; /* NULL once that has ended */
+	struct user *user;
+	enum lease_state state;
+	int channel; /* owned: the client's end of the device channel, until it is handed over; then -1 */
+	uint64_t since_us;
+};
+
+/*
+ * Leases DEVICE, which admission.h has nothing against, to SESSION: claims it, opens its group if that is not open
+ * yet, and offers both to a keeper. Returns CHANNEL_LATER (session_opened() or session_refused() follows), a refusal,
+ * or a negative errno; then everything is as before.
+ */
+int lease_open(struct broker *broker, struct session *session, struct device *device, struct detail *detail);
+
+/* The keeper has it, or does not want it (RESULT and DETAIL as in a reply). */
+void lease_accepted(struct lease *lease);
+void lease_refused(struct lease *lease, int result, const struct detail *detail);
+
+/* The device channel is gone: the lease ends and is freed. */
+void lease_end(struct lease *lease);
+
+/* The session has ended; its leases go on until their keepers have let go. */
+void lease_orphan(struct lease *lease);
+
+#endif

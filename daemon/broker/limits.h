@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_LIMITS_H
+#define BROKER_LIMITS_H
+
+/* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's file
+ * descriptors (LimitNOFILE=) alone. Changed by --sessions-per-user. */
+#define SESSIONS_PER_USER 1024
+
+/* Devices one user may hold at a time. A machine with more of them gives each job its own user anyway. Changed by
+ * --leases-per-user. */
+#define LEASES_PER_USER 256
+
+/* File descriptors kept free for the broker's own work when sessions use them up: group nodes, sysfs files, keepers. */
+#define FDS_RESERVED 128
+
+/* Connections accepted before others get their turn. */
+#define ACCEPTS_PER_WAKEUP 16
+
+/* A keeper that has not answered LEASE by then will not: systemd needs some 20 ms to start one on a quiet machine
+ * and seconds on a machine that is just booting. */
+#define KEEPER_ANSWER_US (15 * 1000000ULL)
+
+/* How soon to try again after no keeper could be had, or the spare one died. */
+#define KEEPER_RETRY_US (1 * 1000000ULL)
+
+/* A keeper that ends lets go of its group a few milliseconds after its socket closes; the broker looks again after
+ * the first of these, twice as long each time, up to the second. */
+#define GROUP_PROBE_FIRST_US 2000ULL
+#define GROUP_PROBE_LAST_US  1000000ULL
+
+/* A group that is still held so long after its keeper was told to let go is quarantined: the kernel is stuck. */
+#define GROUP_QUARANTINE_US (5 * 1000000ULL)
+
+/* An OPEN waits so long for a device that is just being released before it is refused. */
+#define OPEN_WAIT_US (5 * 1000000ULL)
+
+/* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
+#define STOP_WAIT_US (20 * 1000000ULL)
+
+#endif

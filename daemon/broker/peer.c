@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include "fdset.h"
+#include "refusal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <systemd/sd-login.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5, include/uapi/asm-generic/socket.h */
+#endif
+
+static int groups_read(int socket, struct peer *peer)
+{
+	socklen_t size = 0;
+
+	/* The first call fails with ERANGE and tells the size (socket(7), SO_PEERGROUPS). */
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || size == 0)
+		return 0;
+	if (errno != ERANGE)
+		return -errno;
+	peer->groups = malloc(size);
+	if (!peer->groups)
+		return -ENOMEM;
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, peer->groups, &size) < 0)
+		return -errno;
+	peer->groups_count = size / sizeof *peer->groups;
+	return 0;
+}
+
+/*
+ * The unit comes from /proc/PID/cgroup, and a pid can be somebody else's by now. Where the kernel gives a pidfd (6.5),
+ * the process is checked to be alive after the look; it is the one that connected, then. Older kernels leave a window
+ * that needs the peer to die and its pid to come round between connect() and accept().
+ */
+static void unit_read(int socket, struct peer *peer)
+{
+	OWNED_FD pidfd = -1;
+	socklen_t size = sizeof pidfd;
+	struct pollfd p = {.events = POLLIN};
+
+	if (peer->pid <= 0)
+		return;
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+		pidfd = -1;
+	/* Units of the system manager only: those of a user's own manager have names that the user chose. */
+	if (sd_pid_get_unit(peer->pid, &peer->unit) < 0)
+		peer->unit = NULL;
+	p.fd = pidfd;
+	if (pidfd >= 0 && poll(&p, 1, 0) != 0) {
+		free(peer->unit);
+		peer->unit = NULL;
+	}
+}
+
+int peer_identify(int socket, struct peer *ret_peer)
+{
+	struct peer peer = {0};
+	struct ucred credentials;
+	socklen_t size = sizeof credentials;
+	int r;
+
+	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+		return -errno;
+	peer.uid = credentials.uid;
+	peer.gid = credentials.gid;
+	peer.pid = credentials.pid;
+	r = groups_read(socket, &peer);
+	if (r < 0) {
+		peer_clear(&peer);
+		return r;
+	}
+	unit_read(socket, &peer);
+	*ret_peer = peer;
+	return 0;
+}
+
+void peer_clear(struct peer *peer)
+{
+	free(peer->groups);
+	free(peer->unit);
+	*peer = (struct peer){0};
+}
+
+void peer_record(const struct peer *peer, struct holder_record *ret_record)
+{
+	*ret_record = (struct holder_record){.uid = peer->uid, .pid = (uint32_t)peer->pid};
+	if (peer->unit)
+		snprintf(ret_record->unit, sizeof ret_record->unit, "%s", peer->unit);
+}
+
+const char *peer_text(const struct peer *peer, char *buffer, size_t size)
+{
+	char unit[UNIT_NAME_SIZE] = "";
+
+	if (peer->unit)
+		refusal_quote(unit, sizeof unit, peer->unit, strlen(peer->unit));
+	snprintf(buffer, size, "uid %u, pid %d%s%s", peer->uid, peer->pid, *unit ? " in " : "", unit);
+	return buffer;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_PEER_H
+#define BROKER_PEER_H
+
+#include "message.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Who is at the other end of a socket, as the kernel recorded it at connect(). Never from the wire. */
+struct peer {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+	gid_t *groups; /* owned: supplementary groups */
+	size_t groups_count;
+	char *unit; /* owned: the unit of the system's systemd; NULL: none or unknown */
+};
+
+/* Reads the identity of SOCKET's other end. Returns 0 or a negative errno. Free with peer_clear(). */
+int peer_identify(int socket, struct peer *ret_peer);
+void peer_clear(struct peer *peer);
+
+/* The peer as the wire has it. */
+void peer_record(const struct peer *peer, struct holder_record *ret_record);
+
+/* "uid 1000, pid 4711 in nvme.service", for details and logs. Returns BUFFER. */
+const char *peer_text(const struct peer *peer, char *buffer, size_t size);
+
+#endif

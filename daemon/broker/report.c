@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include "broker.h"
+#include "group.h"
+#include "keeper.h"
+#include "lease.h"
+#include "session.h"
+
+#include <string.h>
+
+/* Fills one page: says for each entry whether it has to be written, and where. */
+struct page {
+	struct packet *reply;
+	struct page_reply *header;
+	uint32_t start;
+	uint32_t position; /* of the entry looked at */
+};
+
+static struct page page_begin(const struct packet *request, struct packet *reply)
+{
+	const struct page_request *wanted = (const void *)request->payload;
+
+	return (struct page){.reply = reply,
+		.header = packet_append(reply, sizeof(struct page_reply)),
+		.start = wanted->start};
+}
+
+/* Room for the next entry, or NULL if it is before the page or the packet is full. */
+static void *page_next(struct page *page, size_t size)
+{
+	void *entry = NULL;
+
+	/* Only a run without gaps may follow: once full, always full. */
+	if (page->position >= page->start && page->position - page->start == page->header->count)
+		entry = packet_append(page->reply, size);
+	if (entry)
+		page->header->count++;
+	page->position++;
+	page->header->total = page->position;
+	return entry;
+}
+
+static enum device_state state_of(const struct device *device)
+{
+	if (!device->group)
+		return DEVICE_STATE_FREE;
+	switch (device->group->state) {
+	case GROUP_FREE:
+		return DEVICE_STATE_FREE;
+	case GROUP_QUARANTINED:
+		return DEVICE_STATE_QUARANTINED;
+	case GROUP_RELEASING:
+		return DEVICE_STATE_RELEASING;
+	case GROUP_RESTORING:
+		return DEVICE_STATE_RESTORING;
+	case GROUP_HELD:
+		break;
+	}
+	if (!device->lease)
+		return device->claim ? DEVICE_STATE_RESTORING : DEVICE_STATE_FREE;
+	return device->lease->state == LEASE_OFFERED ? DEVICE_STATE_CLAIMING : DEVICE_STATE_LEASED;
+}
+
+static void device_fill(const struct device *device, const struct host_device *now, struct device_record *record)
+{
+	memcpy(record->name, device->name, sizeof record->name);
+	memcpy(record->driver, now->driver, sizeof record->driver);
+	record->group = now->group;
+	record->vendor = now->vendor;
+	record->device = now->device;
+	record->class = now->class;
+	record->state = state_of(device);
+	if (device->group && (device->lease || record->state == DEVICE_STATE_QUARANTINED))
+		record->holder = device->group->holder;
+}
+
+int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_begin(request, reply);
+	const struct device *device;
+
+	(void)detail;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		struct host_device now = {.group = GROUP_NONE};
+		struct device_record *record;
+
+		if (!device->present)
+			continue;
+		record = page_next(&page, sizeof *record);
+		if (!record)
+			continue;
+		/* It may be leaving: its name and state are still true. */
+		broker->host->look(device->name, &now);
+		device_fill(device, &now, record);
+	}
+	return 0;
+}
+
+static uint32_t quarantined(const struct broker *broker)
+{
+	const struct group *group;
+	uint32_t n = 0;
+
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
+		n += group->state == GROUP_QUARANTINED;
+	return n;
+}
+
+static uint32_t spares_ready(const struct broker *broker)
+{
+	return broker->spare && broker->spare->state == KEEPER_READY;
+}
+
+int report_status(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct status_reply *status = packet_append(reply, sizeof *status);
+
+	(void)request;
+	(void)detail;
+	*status = (struct status_reply){
+		.uptime_us = broker_now(broker) - broker->started_us,
+		.sessions = broker->sessions_count,
+		.leases = broker->leases_count,
+		.keepers = broker->keepers_count,
+		.keepers_spare = spares_ready(broker),
+		.devices = broker->inventory.count,
+		.quarantined = quarantined(broker),
+		.requests = broker->counters.requests,
+		.opens = broker->counters.opens,
+		.refusals = broker->counters.refusals,
+		.releases = broker->counters.releases,
+		.malformed = broker->counters.malformed,
+	};
+	return 0;
+}
+
+int report_sessions(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_begin(request, reply);
+	const struct session *session;
+
+	(void)detail;
+	LIST_FOREACH(session, &broker->sessions, in_broker) {
+		struct session_record *record = page_next(&page, sizeof *record);
+
+		if (!record)
+			continue;
+		record->id = session->id;
+		peer_record(&session->peer, &record->peer);
+		record->requests = session->channel.requests;
+		record->age_us = broker_now(broker) - session->since_us;
+		record->leases = session->leases_count;
+	}
+	return 0;
+}
+
+int report_leases(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_begin(request, reply);
+	const struct device *device;
+
+	(void)detail;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		const struct lease *lease = device->lease;
+		const struct keeper *keeper = device->group ? device->group->keeper : NULL;
+		struct lease_record *record = lease ? page_next(&page, sizeof *record) : NULL;
+
+		if (!record)
+			continue;
+		memcpy(record->name, device->name, sizeof record->name);
+		record->session = lease->session ? lease->session->id : 0;
+		record->age_us = broker_now(broker) - lease->since_us;
+		record->group = device->group->number;
+		record->keeper_pid = keeper ? keeper->pid : 0;
+		record->keeper_uid = keeper ? keeper->uid : 0;
+		record->state = state_of(device);
+	}
+	return 0;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include "admission.h"
+#include "broker.h"
+#include "group.h"
+#include "lease.h"
+#include "limits.h"
+#include "log.h"
+#include "report.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
+
+/* ---- OPEN ---- */
+
+static void stop_waiting(struct session *session)
+{
+	if (!session->waiting_for)
+		return;
+	TAILQ_REMOVE(&session->waiting_for->waiters, session, waiting);
+	session->waiting_for = NULL;
+}
+
+/* Waits for the group of a device that is just being released; the first look sets the time limit. */
+static int wait_for_group(struct session *session, struct group *group)
+{
+	session->waiting_for = group;
+	TAILQ_INSERT_TAIL(&group->waiters, session, waiting);
+	return CHANNEL_LATER;
+}
+
+/* Returns as a channel handler does. */
+static int open_device(struct session *session, struct detail *detail)
+{
+	struct broker *broker = session->broker;
+	struct device *device = inventory_find(&broker->inventory, session->opening);
+	struct admission admission;
+
+	if (broker->stopping)
+		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
+	admission_check(broker, session, session->opening, &admission);
+	if (admission.passing && broker_now(broker) - session->wait_began_us < OPEN_WAIT_US)
+		return wait_for_group(session, device->group);
+	if (admission.count > 0) {
+		*detail = admission.obstacles[0].detail;
+		return admission.obstacles[0].refusal;
+	}
+	return lease_open(broker, session, device, detail);
+}
+
+static int on_open(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct open_request *open = (const void *)request->payload;
+	struct session *session = context;
+
+	(void)reply;
+	session->broker->counters.opens++;
+	memcpy(session->opening, open->name, sizeof session->opening);
+	session->wait_began_us = broker_now(session->broker);
+	return open_device(session, detail);
+}
+
+static int on_check(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct check_request *check = (const void *)request->payload;
+	struct session *session = context;
+	struct admission admission;
+	struct check_reply *answer;
+
+	(void)detail;
+	admission_check(session->broker, session, check->name, &admission);
+	answer = packet_append(reply, sizeof *answer);
+	answer->count = (uint32_t)admission.count;
+	answer->claim = admission.claim;
+	for (size_t i = 0; i < admission.count; i++) {
+		struct check_obstacle *obstacle = packet_append(reply, sizeof *obstacle);
+
+		obstacle->refusal = (uint32_t)admission.obstacles[i].refusal;
+		memcpy(obstacle->detail, admission.obstacles[i].detail.text, sizeof obstacle->detail);
+	}
+	return 0;
+}
+
+static const channel_handler handlers[BROKER_TYPE_MAX] = {
+	[BROKER_LIST] = report_devices,
+	[BROKER_CHECK] = on_check,
+	[BROKER_OPEN] = on_open,
+	[BROKER_STATUS] = report_status,
+	[BROKER_SESSIONS] = report_sessions,
+	[BROKER_LEASES] = report_leases,
+};
+
+static const struct channel_service service = {.table = &broker_table, .handlers = handlers};
+
+/* ---- the channel ---- */
+
+/* Tells the event loop what the channel waits for now. */
+static void rearm(struct session *session)
+{
+	short events = channel_events(&session->channel);
+
+	if (events == session->events)
+		return;
+	session->events = events;
+	if (sd_event_source_set_io_events(session->io, (uint32_t)events) < 0)
+		session_close(session);
+}
+
+/* After an answer: a channel that cannot be written to is at its end. */
+static void answered(struct session *session, int r)
+{
+	if (r < 0)
+		session_close(session);
+	else
+		rearm(session);
+}
+
+static void count(struct broker *broker, struct session *session, uint64_t requests, uint64_t refusals)
+{
+	broker->counters.requests += session->channel.requests - requests;
+	broker->counters.refusals += session->channel.refusals - refusals;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct session *session = userdata;
+	struct broker *broker = session->broker;
+	uint64_t requests = session->channel.requests, refusals = session->channel.refusals;
+	char who[128];
+	int r;
+
+	(void)source;
+	(void)fd;
+	/* While an answer is owed nothing is read; a hang-up then ends the session with what may be queued. */
+	if (session->channel.deferred) {
+		if (events & (EPOLLHUP | EPOLLERR))
+			session_close(session);
+		return 0;
+	}
+	r = channel_serve(&session->channel, &service, session, &broker->buffers);
+	count(broker, session, requests, refusals);
+	if (r == CHANNEL_OPEN) {
+		rearm(session);
+		return 0;
+	}
+	if (r == CHANNEL_BROKEN) {
+		broker->counters.malformed++;
+		log_line(LOG_WARNING, "%s broke the protocol and is disconnected",
+			peer_text(&session->peer, who, sizeof who));
+	}
+	session_close(session);
+	return 0;
+}
+
+void session_opened(struct session *session, struct lease *lease)
+{
+	struct packet *reply = &session->broker->buffers.reply;
+	struct open_reply *answer;
+
+	packet_reply(reply, &session->channel.awaiting);
+	answer = packet_append(reply, sizeof *answer);
+	answer->group = lease->device->group->number;
+	fdset_add(&reply->fds, lease->channel);
+	lease->channel = -1;
+	answered(session, channel_answer(&session->channel, 0, reply, NULL));
+}
+
+void session_refused(struct session *session, int result, const struct detail *detail)
+{
+	session->broker->counters.refusals++;
+	answered(session, channel_answer(&session->channel, result, &session->broker->buffers.reply, detail));
+}
+
+void session_open_again(struct session *session)
+{
+	struct detail detail = {0};
+	int r;
+
+	session->waiting_for = NULL;
+	r = open_device(session, &detail);
+	if (r != CHANNEL_LATER)
+		session_refused(session, r, &detail);
+}
+
+/* ---- beginning and end ---- */
+
+/* Sent before any request: a refusal with cookie 0 concerns the whole channel. */
+static void turn_away(struct broker *broker, int fd, int result, const struct detail *detail)
+{
+	const struct message_header none = {.type = BROKER_HELLO};
+
+	broker->counters.refusals++;
+	packet_refuse(&broker->buffers.reply, &none, result, detail);
+	packet_send(fd, MSG_DONTWAIT, &broker->buffers.reply);
+	packet_clear(&broker->buffers.reply);
+	close(fd);
+}
+
+static int admit(struct broker *broker, const struct peer *peer, struct user **ret_user, struct detail *detail)
+{
+	int r;
+
+	if (broker->sessions_count >= broker->sessions_max)
+		return refuse(detail, REFUSAL_QUOTA, "the service has %u sessions, as many as it can (LimitNOFILE=)",
+			broker->sessions_count);
+	r = user_charge_session(&broker->users, peer->uid, broker->options.sessions_per_user, ret_user);
+	if (r == -EDQUOT)
+		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (--sessions-per-user)", peer->uid,
+			broker->options.sessions_per_user);
+	return r;
+}
+
+static struct session *session_new(struct broker *broker, int fd, struct peer *peer, struct user *user)
+{
+	struct session *session = calloc(1, sizeof *session);
+
+	if (!session)
+		return NULL;
+	channel_init(&session->channel, fd);
+	session->broker = broker;
+	session->peer = *peer;
+	session->user = user;
+	session->id = ++broker->last_session;
+	session->since_us = broker_now(broker);
+	session->events = POLLIN;
+	LIST_INIT(&session->leases);
+	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);
+	broker->sessions_count++;
+	return session;
+}
+
+void session_accept(struct broker *broker, int fd)
+{
+	struct detail detail = {0};
+	struct session *session;
+	struct user *user;
+	struct peer peer;
+	int r = peer_identify(fd, &peer);
+
+	if (r < 0) {
+		turn_away(broker, fd, r, NULL);
+		return;
+	}
+	r = admit(broker, &peer, &user, &detail);
+	if (r != 0) {
+		turn_away(broker, fd, r, &detail);
+		peer_clear(&peer);
+		return;
+	}
+	session = session_new(broker, fd, &peer, user);
+	if (!session) {
+		user_refund_session(&broker->users, user);
+		peer_clear(&peer);
+		close(fd);
+		return;
+	}
+	if (sd_event_add_io(broker->event, &session->io, fd, EPOLLIN, on_io, session) < 0)
+		session_close(session);
+}
+
+void session_close(struct session *session)
+{
+	struct broker *broker = session->broker;
+	struct lease *lease;
+
+	stop_waiting(session);
+	sd_event_source_disable_unref(session->io);
+	channel_close(&session->channel);
+	while ((lease = LIST_FIRST(&session->leases))) {
+		struct group *group = lease->device->group;
+
+		lease_orphan(lease);
+		group_release(group);
+	}
+	assert(session->leases_count == 0);
+	LIST_REMOVE(session, in_broker);
+	broker->sessions_count--;
+	user_refund_session(&broker->users, session->user);
+	peer_clear(&session->peer);
+	free(session);
+}

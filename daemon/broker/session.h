@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_SESSION_H
+#define BROKER_SESSION_H
+
+#include "channel.h"
+#include "message.h"
+#include "peer.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+struct broker;
+struct group;
+struct lease;
+struct user;
+
+/* A client's broker channel. Its end is the end of its leases. */
+struct session {
+	LIST_ENTRY(session) in_broker;
+	TAILQ_ENTRY(session) waiting; /* in waiting_for->waiters */
+	struct group *waiting_for;    /* NULL: its OPEN does not wait for a group */
+	uint64_t wait_began_us;
+	struct broker *broker;
+	struct channel channel;
+	sd_event_source *io;
+	short events; /* that io waits for now */
+	struct peer peer;
+	struct user *user;
+	uint64_t id;
+	uint64_t since_us;
+	LIST_HEAD(session_leases, lease) leases;
+	unsigned int leases_count;
+	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
+};
+
+/* Takes the connection FD. If the peer may not have another session, it is told so and the connection is closed. */
+void session_accept(struct broker *broker, int fd);
+
+/* Ends the session: its leases are released, the object is freed. */
+void session_close(struct session *session);
+
+/* The answers to OPEN. The session may be gone afterwards. */
+void session_opened(struct session *session, struct lease *lease);
+void session_refused(struct session *session, int result, const struct detail *detail);
+
+/* The group that its OPEN waited for is free. The session may be gone afterwards. */
+void session_open_again(struct session *session);
+
+#endif
