@@ -8,6 +8,7 @@
 #include "sandbox_rules.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,6 +168,9 @@ static int get_listener(const char *path)
 		log_line(LOG_ERR, "no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
 		exit(EXIT_FAILURE);
 	}
+	/* systemd passes it blocking unless told otherwise, and the loop accepts until there is nothing left. */
+	if (fcntl(SD_LISTEN_FDS_START, F_SETFL, O_NONBLOCK) < 0)
+		fail("listening socket", errno);
 	return SD_LISTEN_FDS_START;
 }
 
