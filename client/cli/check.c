@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+#include "failure.h"
+#include "json.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_SIZE 64
+
+/* The answer to one CHECK. */
+struct check {
+	char name[NAME_SIZE];
+	char driver[32];		    /* of the host; empty: none, or not known */
+	struct vbroker_obstacle *obstacles; /* owned */
+	size_t count;
+	int claim;
+};
+
+/* lspci writes "01:00.0" where sysfs has "0000:01:00.0", and people type capitals. */
+static void name_complete(char name[NAME_SIZE], const char *typed)
+{
+	const char *colon = strchr(typed, ':');
+
+	snprintf(name, NAME_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
+	for (char *c = name; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
+}
+
+/* The driver is only there to be named; without it the answer is the same. */
+static void driver_read(const struct cli *cli, struct check *check)
+{
+	struct vbroker_device_entry *entries;
+	size_t count;
+
+	if (vbroker_session_list(cli->session, &entries, &count) != 0)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(entries[i].name, check->name) == 0)
+			memcpy(check->driver, entries[i].driver, sizeof check->driver);
+	}
+	free(entries);
+	check->driver[sizeof check->driver - 1] = '\0';
+}
+
+/* A refusal of the question itself (no such device, say) stands in the way like any other. */
+static int obstacle_of_refusal(struct check *check, int refusal)
+{
+	check->obstacles = calloc(1, sizeof *check->obstacles);
+	if (!check->obstacles)
+		return failure_memory();
+	check->count = 1;
+	check->obstacles[0].refusal = refusal;
+	snprintf(check->obstacles[0].detail, sizeof check->obstacles[0].detail, "%s", vbroker_detail());
+	return CLI_OK;
+}
+
+static int check_ask(const struct cli *cli, struct check *check)
+{
+	int r = vbroker_session_check(cli->session, check->name, &check->obstacles, &check->count, &check->claim);
+	char what[NAME_SIZE + 16];
+
+	if (r < 0) {
+		snprintf(what, sizeof what, "check %s", check->name);
+		return failure_request(cli, what, r);
+	}
+	if (r > 0)
+		return obstacle_of_refusal(check, r);
+	driver_read(cli, check);
+	return CLI_OK;
+}
+
+static int print_json(const struct check *check)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *array = json_object_new_array();
+
+	if (!object || !array) {
+		json_object_put(object);
+		json_object_put(array);
+		return failure_memory();
+	}
+	json_add_text(object, "name", check->name);
+	json_add_truth(object, "available", check->count == 0);
+	json_add_truth(object, "claim", check->claim);
+	json_add_text(object, "driver", check->driver);
+	for (size_t i = 0; i < check->count; i++) {
+		const struct vbroker_obstacle *obstacle = &check->obstacles[i];
+		struct json_object *entry = json_object_new_object();
+
+		json_add_text(entry, "refusal", vbroker_refusal_name(obstacle->refusal));
+		json_add_number(entry, "number", (uint64_t)obstacle->refusal);
+		json_add_text(entry, "sentence", vbroker_refusal_sentence(obstacle->refusal));
+		json_add_text(entry, "detail", obstacle->detail);
+		json_add_text(entry, "advice", vbroker_refusal_advice(obstacle->refusal));
+		json_object_array_add(array, entry);
+	}
+	json_object_object_add(object, "obstacles", array);
+	return json_print(object);
+}
+
+static void print_driver(const struct check *check)
+{
+	if (check->claim)
+		printf("OPEN would take it from its host driver %s first and give it back at the end.\n",
+			check->driver[0] ? check->driver : "(unknown)");
+	else if (check->driver[0])
+		printf("Its driver is %s; OPEN would leave that as it is.\n", check->driver);
+	else
+		printf("It has no driver now.\n");
+}
+
+static void print_words(const struct check *check)
+{
+	if (check->count == 0) {
+		printf("%s can be leased now by this user.\n", check->name);
+		print_driver(check);
+		return;
+	}
+	printf("%s cannot be leased now by this user:\n", check->name);
+	for (size_t i = 0; i < check->count; i++) {
+		const struct vbroker_obstacle *obstacle = &check->obstacles[i];
+
+		printf("\n%s: %s\n", vbroker_refusal_name(obstacle->refusal),
+			vbroker_refusal_sentence(obstacle->refusal));
+		if (obstacle->detail[0])
+			printf("  %.*s\n", (int)sizeof obstacle->detail, obstacle->detail);
+		printf("  What to do: %s\n", vbroker_refusal_advice(obstacle->refusal));
+	}
+}
+
+int check_run(const struct cli *cli)
+{
+	struct check check = {.count = 0};
+	int r;
+
+	name_complete(check.name, cli->argument);
+	r = check_ask(cli, &check);
+	if (r == CLI_OK && cli->json)
+		r = print_json(&check);
+	else if (r == CLI_OK)
+		print_words(&check);
+	if (r == CLI_OK && check.count > 0)
+		r = CLI_NO;
+	free(check.obstacles);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <vfio-broker.h>
+
+/* The exit codes; vfio-brokerctl(1) documents them. */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_NO = 1, /* refused, or something failed */
+	CLI_USAGE = 2,
+	CLI_NO_BROKER = 3, /* it cannot be reached, or it went away */
+};
+
+/* What a command works with. */
+struct cli {
+	struct vbroker_session *session; /* NULL for commands that need none */
+	const char *socket;		 /* of the broker, for messages */
+	const char *argument;		 /* NULL: none was given */
+	bool json;
+	bool all;
+};
+
+/* The commands. Each prints its result on stdout, what went wrong on stderr, and returns an enum cli_exit. */
+int list_run(const struct cli *cli);
+int status_run(const struct cli *cli);
+int check_run(const struct cli *cli);
+int ping_run(const struct cli *cli);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+#include "columns.h"
+#include "failure.h"
+#include "json.h"
+#include "words.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* All that the broker says about itself. The arrays are owned. */
+struct status {
+	struct vbroker_status counters;
+	struct vbroker_session_entry *sessions;
+	size_t sessions_count;
+	struct vbroker_lease_entry *leases;
+	size_t leases_count;
+};
+
+static int status_read(const struct cli *cli, struct status *status)
+{
+	int r = vbroker_session_status(cli->session, &status->counters);
+
+	if (r == 0)
+		r = vbroker_session_sessions(cli->session, &status->sessions, &status->sessions_count);
+	if (r == 0)
+		r = vbroker_session_leases(cli->session, &status->leases, &status->leases_count);
+	return r;
+}
+
+/* Who a lease belongs to, or NULL: the session has ended between the two requests. */
+static const struct vbroker_holder *holder_of(const struct status *status, const struct vbroker_lease_entry *lease)
+{
+	for (size_t i = 0; i < status->sessions_count; i++) {
+		if (status->sessions[i].id == lease->session)
+			return &status->sessions[i].peer;
+	}
+	return NULL;
+}
+
+/* ---- JSON ---- */
+
+static struct json_object *counters_json(const struct vbroker_status *counters)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_number(object, "uptime_us", counters->uptime_us);
+	json_add_number(object, "sessions", counters->sessions);
+	json_add_number(object, "leases", counters->leases);
+	json_add_number(object, "keepers", counters->keepers);
+	json_add_number(object, "keepers_spare", counters->keepers_spare);
+	json_add_number(object, "devices", counters->devices);
+	json_add_number(object, "quarantined", counters->quarantined);
+	json_add_number(object, "requests", counters->requests);
+	json_add_number(object, "opens", counters->opens);
+	json_add_number(object, "refusals", counters->refusals);
+	json_add_number(object, "releases", counters->releases);
+	json_add_number(object, "malformed", counters->malformed);
+	return object;
+}
+
+static struct json_object *session_json(const struct vbroker_session_entry *session)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_number(object, "id", session->id);
+	json_add_holder(object, "peer", &session->peer);
+	json_add_number(object, "requests", session->requests);
+	json_add_number(object, "age_us", session->age_us);
+	json_add_number(object, "leases", session->leases);
+	return object;
+}
+
+static struct json_object *lease_json(const struct status *status, const struct vbroker_lease_entry *lease)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_text(object, "name", lease->name);
+	json_add_group(object, lease->group);
+	json_add_text(object, "state", words_state(lease->state));
+	json_add_number(object, "session", lease->session);
+	json_add_number(object, "age_us", lease->age_us);
+	json_add_number(object, "keeper_pid", lease->keeper_pid);
+	json_add_number(object, "keeper_uid", lease->keeper_uid);
+	json_add_text(object, "keeper_user", words_user(lease->keeper_uid));
+	json_add_holder(object, "holder", holder_of(status, lease));
+	return object;
+}
+
+static int print_json(const struct status *status)
+{
+	struct json_object *object = json_object_new_object();
+	struct json_object *sessions = json_object_new_array();
+	struct json_object *leases = json_object_new_array();
+
+	if (!object || !sessions || !leases) {
+		json_object_put(object);
+		json_object_put(sessions);
+		json_object_put(leases);
+		return failure_memory();
+	}
+	for (size_t i = 0; i < status->sessions_count; i++)
+		json_object_array_add(sessions, session_json(&status->sessions[i]));
+	for (size_t i = 0; i < status->leases_count; i++)
+		json_object_array_add(leases, lease_json(status, &status->leases[i]));
+	json_object_object_add(object, "counters", counters_json(&status->counters));
+	json_object_object_add(object, "sessions", sessions);
+	json_object_object_add(object, "leases", leases);
+	return json_print(object);
+}
+
+/* ---- tables ---- */
+
+static void print_counters(const struct vbroker_status *counters)
+{
+	char uptime[64];
+
+	printf("vfio-brokerd: up %s\n", words_duration(counters->uptime_us, uptime, sizeof uptime));
+	printf("now: %" PRIu32 " sessions, %" PRIu32 " leases, %" PRIu32 " keepers (%" PRIu32
+	       " of them spare), %" PRIu32 " devices, %" PRIu32 " of them quarantined\n",
+		counters->sessions, counters->leases, counters->keepers, counters->keepers_spare, counters->devices,
+		counters->quarantined);
+	printf("since its start: %" PRIu64 " requests, %" PRIu64 " opens, %" PRIu64 " releases, %" PRIu64
+	       " refusals, %" PRIu64 " malformed\n",
+		counters->requests, counters->opens, counters->releases, counters->refusals, counters->malformed);
+}
+
+static int print_sessions(const struct status *status)
+{
+	static const char *const heads[] = {"SESSION", "AGE", "LEASES", "REQUESTS", "CLIENT"};
+	struct columns *columns = columns_new(sizeof heads / sizeof heads[0], heads);
+	int r;
+
+	for (size_t i = 0; i < status->sessions_count; i++) {
+		const struct vbroker_session_entry *session = &status->sessions[i];
+		char age[64], peer[256];
+
+		columns_cell(columns, "%" PRIu64, session->id);
+		columns_cell(columns, "%s", words_duration(session->age_us, age, sizeof age));
+		columns_cell(columns, "%" PRIu32, session->leases);
+		columns_cell(columns, "%" PRIu64, session->requests);
+		columns_cell(columns, "%s", words_holder(&session->peer, peer, sizeof peer));
+	}
+	r = columns_print(columns);
+	columns_free(columns);
+	return r;
+}
+
+static void add_keeper(struct columns *columns, const struct vbroker_lease_entry *lease)
+{
+	const struct vbroker_holder keeper = {.uid = lease->keeper_uid, .pid = lease->keeper_pid};
+	char text[256];
+
+	columns_cell(columns, "%s", words_holder(&keeper, text, sizeof text));
+}
+
+static int print_leases(const struct status *status)
+{
+	static const char *const heads[] = {"DEVICE", "GROUP", "STATE", "AGE", "SESSION", "KEEPER", "HOLDER"};
+	struct columns *columns = columns_new(sizeof heads / sizeof heads[0], heads);
+	int r;
+
+	for (size_t i = 0; i < status->leases_count; i++) {
+		const struct vbroker_lease_entry *lease = &status->leases[i];
+		const struct vbroker_holder *holder = holder_of(status, lease);
+		char age[64], text[256];
+
+		columns_cell(columns, "%s", lease->name);
+		columns_cell(columns, "%" PRIu32, lease->group);
+		columns_cell(columns, "%s", words_state(lease->state));
+		columns_cell(columns, "%s", words_duration(lease->age_us, age, sizeof age));
+		columns_cell(columns, "%" PRIu64, lease->session);
+		add_keeper(columns, lease);
+		columns_cell(columns, "%s", holder ? words_holder(holder, text, sizeof text) : "");
+	}
+	r = columns_print(columns);
+	columns_free(columns);
+	return r;
+}
+
+static int print_tables(const struct status *status)
+{
+	int r = 0;
+
+	print_counters(&status->counters);
+	if (status->sessions_count > 0) {
+		printf("\n");
+		r = print_sessions(status);
+	}
+	if (r == 0 && status->leases_count > 0) {
+		printf("\n");
+		r = print_leases(status);
+	}
+	return r < 0 ? failure_memory() : CLI_OK;
+}
+
+int status_run(const struct cli *cli)
+{
+	struct status status = {0};
+	int r = status_read(cli, &status);
+
+	if (r != 0)
+		r = failure_request(cli, "read the status", r);
+	else
+		r = cli->json ? print_json(&status) : print_tables(&status);
+	free(status.sessions);
+	free(status.leases);
+	return r;
+}

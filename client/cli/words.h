@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef WORDS_H
+#define WORDS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vfio-broker.h>
+
+/* Numbers in words, for tables and JSON alike. */
+
+/* "NVMe" for 0x010802 and so on; a constant string, empty for a class that has no name here. */
+const char *words_class(uint32_t class_code);
+
+/* "leased" and so on; a constant string. */
+const char *words_state(enum vbroker_device_state state);
+
+/* The name of a user, or NULL if there is none. Valid until the next call. */
+const char *words_user(uint32_t uid);
+
+/* "alice, pid 4711, spdk.service"; empty if nobody is the holder. Returns BUFFER. */
+const char *words_holder(const struct vbroker_holder *holder, char *buffer, size_t size);
+
+/* "3 days 4 h", "12 min 3 s", "45 s": the two largest units. Returns BUFFER. */
+const char *words_duration(uint64_t microseconds, char *buffer, size_t size);
+
+#endif
