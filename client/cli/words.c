@@ -47,6 +47,7 @@ static const struct {
 	{0x11, ANY, "signal processing"},
 	{0x12, ANY, "accelerator"},
 	{0x13, ANY, "instrumentation"},
+	{0xff, ANY, "unassigned"},
 };
 
 const char *words_class(uint32_t class_code)
