@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+#include "registers.h"
+
+#include <errno.h>
+#include <linux/vfio.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* One program may wait this long (vbroker_region_program); longer waits are several. */
+#define WAIT_PIECE_MS 500U
+
+int registers_read(struct registers *registers, uint64_t offset, uint32_t *ret_value)
+{
+	uint64_t value;
+	int r = vbroker_region_read(registers->device, VFIO_PCI_BAR0_REGION_INDEX, offset, 4, &value);
+
+	if (r == 0)
+		*ret_value = (uint32_t)value;
+	return r;
+}
+
+int registers_write(struct registers *registers, const struct registers_write *writes, size_t count)
+{
+	struct vbroker_op ops[REGISTERS_WRITES_MAX];
+	size_t done;
+
+	if (count > REGISTERS_WRITES_MAX)
+		return -EINVAL;
+	memset(ops, 0, sizeof ops);
+	for (size_t i = 0; i < count; i++) {
+		ops[i].kind = VBROKER_OP_WRITE;
+		ops[i].region = VFIO_PCI_BAR0_REGION_INDEX;
+		ops[i].width = 4;
+		ops[i].offset = writes[i].offset;
+		ops[i].value = writes[i].value;
+	}
+	return vbroker_region_program(registers->device, ops, count, &done);
+}
+
+int registers_wait(struct registers *registers, uint64_t offset, uint32_t mask, uint32_t value, unsigned int timeout_ms,
+	uint32_t *ret_last)
+{
+	struct vbroker_op op = {
+		.kind = VBROKER_OP_POLL,
+		.region = VFIO_PCI_BAR0_REGION_INDEX,
+		.width = 4,
+		.offset = offset,
+		.value = value,
+		.mask = mask,
+	};
+	unsigned int piece;
+	size_t done;
+	int r = -ETIMEDOUT;
+
+	for (; r == -ETIMEDOUT && timeout_ms > 0; timeout_ms -= piece) {
+		piece = timeout_ms < WAIT_PIECE_MS ? timeout_ms : WAIT_PIECE_MS;
+		op.timeout_us = piece * 1000;
+		r = vbroker_region_program(registers->device, &op, 1, &done);
+	}
+	if (r == 0 || r == -ETIMEDOUT)
+		*ret_last = (uint32_t)op.result;
+	return r;
+}
+
+int registers_ring(struct registers *registers, const struct registers_write *doorbells, size_t count)
+{
+	/* The commands first, then the doorbell: this orders them for the compiler and the CPU up to the system call,
+	 * and the kernel's own register write orders them for the bus. */
+	atomic_thread_fence(memory_order_release);
+	return registers_write(registers, doorbells, count);
+}

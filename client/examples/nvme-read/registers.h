@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef REGISTERS_H
+#define REGISTERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vfio-broker.h>
+
+/*
+ * The only way that this driver reaches registers. Today each function is one round trip to the holder of the
+ * device; what matters for speed is registers_ring(), which is the only one called while data flows.
+ */
+struct registers {
+	struct vbroker_device *device; /* borrowed */
+};
+
+/* One register to write. */
+struct registers_write {
+	uint64_t offset;
+	uint32_t value;
+};
+
+/* All return what the vbroker function behind them returned. Offsets are in BAR 0. */
+int registers_read(struct registers *registers, uint64_t offset, uint32_t *ret_value);
+
+/* Writes up to REGISTERS_WRITES_MAX registers in order. */
+#define REGISTERS_WRITES_MAX 8
+int registers_write(struct registers *registers, const struct registers_write *writes, size_t count);
+
+/* Waits until (register & mask) == value. *RET_LAST is what was read last, also when the result is -ETIMEDOUT. */
+int registers_wait(struct registers *registers, uint64_t offset, uint32_t mask, uint32_t value, unsigned int timeout_ms,
+	uint32_t *ret_last);
+
+/* Writes doorbells. Everything this thread stored in memory before is visible to the device when it hears them. */
+int registers_ring(struct registers *registers, const struct registers_write *doorbells, size_t count);
+
+#endif
