@@ -100,14 +100,14 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 {
 	int r;
 
-	*broker = (struct broker){
-		.options = *options,
-		.event = event,
-		.host = host,
-		.policy = policy,
-		.policy_error = *policy_error,
-		.sessions_max = sessions_that_fit(),
-	};
+	/* The packets are 200 KiB, of which only what requests touch shall ever be in memory. */
+	memset(broker, 0, offsetof(struct broker, buffers));
+	broker->options = *options;
+	broker->event = event;
+	broker->host = host;
+	broker->policy = policy;
+	broker->policy_error = *policy_error;
+	broker->sessions_max = sessions_that_fit();
 	broker->started_us = broker_now(broker);
 	packet_init(&broker->buffers.request);
 	packet_init(&broker->buffers.reply);

@@ -53,6 +53,7 @@ struct broker {
 	uint64_t started_us;
 	struct broker_counters counters;
 	bool stopping;
+	/* Last, because broker_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
 	struct packet outgoing;		/* for requests to keepers */
 };
