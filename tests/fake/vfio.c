@@ -434,8 +434,10 @@ static int fake_irq_set(int fd, struct vfio_irq_set *set)
 		return r;
 	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
 		return irq_trigger(handle, set);
-	/* masking: INTx only, and here without effect, nothing being pending between two calls */
-	return set->index == VFIO_PCI_INTX_IRQ_INDEX && handle->irq_on == set->index ? 0 : -EINVAL;
+	/* Masking is for INTx alone; and here without effect, nothing being pending between two calls. */
+	if (set->index != VFIO_PCI_INTX_IRQ_INDEX)
+		return -ENOTTY;
+	return handle->irq_on == set->index ? 0 : -EINVAL;
 }
 
 static int fake_device_reset(int fd)
