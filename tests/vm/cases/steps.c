@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * steps STEP...: does with the library what its arguments say, one after the other, and prints a line for each:
+ * "STEP: ok", or the refusal's or errno's name and the detail. A refused step does not end the program; its exit code is 1 if
+ * there was one. Test cases are made of it.
+ *
+ * Objects are numbered in the order in which they are made, beginning with 0.
+ *
+ *	session				a connection to the broker, for the opens that follow
+ *	open=NAME			leases a device
+ *	domain				opens an IOMMU domain
+ *	bind=DEVICE,DOMAIN
+ *	bind-fds=THING,THING		vbroker_bind(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
+ *	unbind=DEVICE			close=DEVICE	reset=DEVICE	close-session	close-domain=DOMAIN
+ *	map=DOMAIN,LENGTH,IOVA		new memory; IOVA may be "any"
+ *	unmap=DOMAIN,IOVA,LENGTH
+ *	fill=MEMORY,BYTE		expect=MEMORY,BYTE
+ *	send=DEVICE,IOVA,COUNT		an edu device reads memory into its buffer, by DMA
+ *	receive=DEVICE,IOVA,COUNT	... and writes its buffer to memory
+ *	read				waits for a line on standard input; prints "read: waiting" before
+ *	pause				prints "pause: waiting" and waits to be killed
+ *	repeat				the steps that follow again and again, until one is refused
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <vfio-broker.h>
+
+#define OBJECTS_MAX   8
+#define ARGUMENTS_MAX 3
+
+#define EDU_DMA_SOURCE	    0x80
+#define EDU_DMA_DESTINATION 0x88
+#define EDU_DMA_COUNT	    0x90
+#define EDU_DMA_COMMAND	    0x98
+#define EDU_DMA_RUNS	    0x01
+#define EDU_DMA_TO_DEVICE   0x01
+#define EDU_DMA_FROM_DEVICE 0x03
+#define EDU_BUFFER	    0x40000
+#define EDU_TIMEOUT_US	    900000
+
+/* What earlier steps have made. Numbers stay taken when an object is closed. */
+static struct {
+	struct vbroker_session *session;
+	struct vbroker_device *devices[OBJECTS_MAX];
+	struct vbroker_domain *domains[OBJECTS_MAX];
+	struct {
+		uint8_t *bytes;
+		size_t length;
+	} memory[OBJECTS_MAX];
+	size_t devices_count, domains_count, memory_count;
+	char remark[128]; /* of the step that is done, for its line */
+} world;
+
+static void wrong(const char *what) __attribute__((noreturn));
+static void wrong(const char *what)
+{
+	fprintf(stderr, "steps: %s is wrong\n", what);
+	exit(2);
+}
+
+static uint64_t number(const char *text)
+{
+	char *end;
+	uint64_t value;
+
+	if (!text)
+		wrong("the number of arguments");
+	value = strtoull(text, &end, 0);
+	if (end == text || *end != '\0')
+		wrong(text);
+	return value;
+}
+
+static size_t index_of(const char *text, size_t count)
+{
+	uint64_t value = number(text);
+
+	if (value >= count)
+		wrong(text);
+	return (size_t)value;
+}
+
+static struct vbroker_device *device_of(const char *text)
+{
+	struct vbroker_device *device = world.devices[index_of(text, OBJECTS_MAX)];
+
+	if (!device)
+		wrong("a device that was not opened");
+	return device;
+}
+
+static struct vbroker_domain *domain_of(const char *text)
+{
+	return world.domains[index_of(text, world.domains_count)];
+}
+
+/* ---- the steps: each returns what the library did ---- */
+
+static int do_session(char **arguments)
+{
+	(void)arguments;
+	return vbroker_session_open(NULL, &world.session);
+}
+
+static int do_open(char **arguments)
+{
+	size_t i = world.devices_count++;
+
+	if (i == OBJECTS_MAX || !world.session)
+		wrong("open");
+	return vbroker_device_open(world.session, arguments[0], &world.devices[i]);
+}
+
+static int do_domain(char **arguments)
+{
+	int r;
+
+	(void)arguments;
+	if (world.domains_count == OBJECTS_MAX)
+		wrong("domain");
+	r = vbroker_domain_open(&world.domains[world.domains_count]);
+	world.domains_count += r == 0;
+	return r;
+}
+
+static int do_bind(char **arguments)
+{
+	return vbroker_device_bind(device_of(arguments[0]), domain_of(arguments[1]));
+}
+
+/* The fd stays open until the end: this is a program of a second. */
+static int thing(const char *name)
+{
+	static int pair[2];
+
+	if (!name)
+		wrong("the number of things");
+	if (strncmp(name, "device", 6) == 0)
+		return vbroker_device_fd(device_of(name + 6));
+	if (strncmp(name, "domain", 6) == 0)
+		return vbroker_domain_fd(domain_of(name + 6));
+	if (strcmp(name, "null") == 0)
+		return open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (strcmp(name, "file") == 0)
+		return open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	if (strcmp(name, "directory") == 0)
+		return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (strcmp(name, "eventfd") == 0)
+		return eventfd(0, EFD_CLOEXEC);
+	if (strcmp(name, "socket") == 0)
+		return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -1 : pair[0];
+	if (strcmp(name, "closed") == 0)
+		return 1000;
+	wrong(name);
+}
+
+static int do_bind_fds(char **arguments)
+{
+	int first = thing(arguments[0]);
+
+	return vbroker_bind(first, thing(arguments[1]));
+}
+
+static int do_unbind(char **arguments)
+{
+	return vbroker_device_unbind(device_of(arguments[0]));
+}
+
+static int do_close(char **arguments)
+{
+	size_t i = index_of(arguments[0], world.devices_count);
+
+	vbroker_device_close(world.devices[i]);
+	world.devices[i] = NULL;
+	return 0;
+}
+
+static int do_reset(char **arguments)
+{
+	return vbroker_device_reset(device_of(arguments[0]));
+}
+
+static int do_close_session(char **arguments)
+{
+	(void)arguments;
+	vbroker_session_close(world.session);
+	world.session = NULL;
+	return 0;
+}
+
+static int do_close_domain(char **arguments)
+{
+	size_t i = index_of(arguments[0], world.domains_count);
+
+	vbroker_domain_close(world.domains[i]);
+	world.domains[i] = NULL;
+	return 0;
+}
+
+static int do_map(char **arguments)
+{
+	struct vbroker_domain *domain = domain_of(arguments[0]);
+	size_t length = (size_t)number(arguments[1]), i = world.memory_count++;
+	uint64_t iova = VBROKER_IOVA_ANY;
+	void *bytes = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (i == OBJECTS_MAX || bytes == MAP_FAILED || !arguments[2])
+		wrong("map");
+	world.memory[i].bytes = bytes;
+	world.memory[i].length = length;
+	if (strcmp(arguments[2], "any") != 0)
+		iova = number(arguments[2]);
+	r = vbroker_domain_map(domain, bytes, length, VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, iova, &iova);
+	if (r == 0)
+		snprintf(world.remark, sizeof world.remark, "%#llx", (unsigned long long)iova);
+	return r;
+}
+
+static int do_unmap(char **arguments)
+{
+	return vbroker_domain_unmap(domain_of(arguments[0]), number(arguments[1]), (size_t)number(arguments[2]));
+}
+
+static int do_fill(char **arguments)
+{
+	size_t i = index_of(arguments[0], world.memory_count);
+
+	memset(world.memory[i].bytes, (int)number(arguments[1]), world.memory[i].length);
+	return 0;
+}
+
+static int do_expect(char **arguments)
+{
+	size_t i = index_of(arguments[0], world.memory_count);
+	uint64_t byte = number(arguments[1]);
+
+	/* The last byte is beyond what an edu device moves at a time (4095 bytes in QEMU 7.2). */
+	for (size_t at = 0; at < world.memory[i].length - 1; at++) {
+		if (world.memory[i].bytes[at] == byte)
+			continue;
+		snprintf(world.remark, sizeof world.remark, "byte %zu is %u", at, world.memory[i].bytes[at]);
+		return -EBADMSG;
+	}
+	return 0;
+}
+
+static int edu_dma(struct vbroker_device *device, uint64_t from, uint64_t to, uint64_t count, uint64_t command)
+{
+	struct vbroker_op ops[] = {
+		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_SOURCE, .value = from},
+		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_DESTINATION, .value = to},
+		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COUNT, .value = count},
+		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COMMAND, .value = command},
+		{.kind = VBROKER_OP_POLL,
+			.offset = EDU_DMA_COMMAND,
+			.mask = EDU_DMA_RUNS,
+			.timeout_us = EDU_TIMEOUT_US},
+	};
+	size_t count_of_ops = sizeof ops / sizeof ops[0], done;
+
+	for (size_t i = 0; i < count_of_ops; i++) {
+		ops[i].region = VFIO_PCI_BAR0_REGION_INDEX;
+		ops[i].width = 4;
+	}
+	return vbroker_region_program(device, ops, count_of_ops, &done);
+}
+
+static int do_send(char **arguments)
+{
+	return edu_dma(
+		device_of(arguments[0]), number(arguments[1]), EDU_BUFFER, number(arguments[2]), EDU_DMA_TO_DEVICE);
+}
+
+static int do_receive(char **arguments)
+{
+	return edu_dma(
+		device_of(arguments[0]), EDU_BUFFER, number(arguments[1]), number(arguments[2]), EDU_DMA_FROM_DEVICE);
+}
+
+static int do_read(char **arguments)
+{
+	char line[64];
+
+	(void)arguments;
+	printf("read: waiting\n");
+	return fgets(line, sizeof line, stdin) ? 0 : -EPIPE;
+}
+
+static int do_pause(char **arguments)
+{
+	(void)arguments;
+	printf("pause: waiting\n");
+	for (;;)
+		pause();
+}
+
+static const struct {
+	const char *name;
+	int (*run)(char **arguments);
+} steps[] = {
+	{"session", do_session},
+	{"open", do_open},
+	{"domain", do_domain},
+	{"bind", do_bind},
+	{"bind-fds", do_bind_fds},
+	{"unbind", do_unbind},
+	{"close", do_close},
+	{"reset", do_reset},
+	{"close-session", do_close_session},
+	{"close-domain", do_close_domain},
+	{"map", do_map},
+	{"unmap", do_unmap},
+	{"fill", do_fill},
+	{"expect", do_expect},
+	{"send", do_send},
+	{"receive", do_receive},
+	{"read", do_read},
+	{"pause", do_pause},
+};
+
+/* ---- one after the other ---- */
+
+static int run(const char *text)
+{
+	char *arguments[ARGUMENTS_MAX + 1] = {NULL};
+	char *copy = strdup(text), *rest = copy, *name = strsep(&rest, "=");
+	int r = 0;
+	size_t i = 0;
+
+	for (size_t n = 0; rest && n < ARGUMENTS_MAX; n++)
+		arguments[n] = strsep(&rest, ",");
+	while (i < sizeof steps / sizeof steps[0] && strcmp(steps[i].name, name) != 0)
+		i++;
+	if (i == sizeof steps / sizeof steps[0] || rest)
+		wrong(text);
+	world.remark[0] = '\0';
+	r = steps[i].run(arguments);
+	free(copy);
+	if (r == 0)
+		printf("%s: ok%s%s\n", text, world.remark[0] ? ": " : "", world.remark);
+	else
+		printf("%s: %s: %s\n", text, r > 0 ? vbroker_refusal_name(r) : strerrorname_np(-r),
+			world.remark[0] ? world.remark : vbroker_detail());
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	int again = 0, refused = 0;
+
+	/* Other processes wait for the lines. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "repeat") == 0) {
+			again = i;
+			continue;
+		}
+		if (run(argv[i]) != 0)
+			refused = 1;
+		if (refused && again)
+			break;
+		if (i == argc - 1 && again)
+			i = again;
+	}
+	return refused;
+}
