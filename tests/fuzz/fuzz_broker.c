@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker.h"
+#include "input.h"
+#include "log.h"
+#include "session.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/*
+ * A whole broker on a host of three devices in memory, with clients and keepers that send what they like.
+ *
+ * The input is a sequence of steps: 1 byte, of which the lower half is an enum step and the upper half says which
+ * client or keeper, and a packet (input.h) for those that send one.
+ */
+enum step {
+	STEP_CLIENT, /* a client sends */
+	STEP_KEEPER, /* a keeper sends */
+	STEP_CLIENT_CONNECTS,
+	STEP_CLIENT_ENDS,
+	STEP_KEEPER_ENDS,
+	STEP_CLIENT_READS,
+	STEP_DEVICE_LEAVES,
+	STEP_DEVICE_COMES,
+	STEPS,
+};
+
+#define CLIENTS_MAX 4
+#define KEEPERS_MAX 8
+
+static struct broker broker;
+static sd_event *event;
+static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
+static int listener; /* what systemd would listen on to start keepers */
+static char directory[] = "/tmp/fuzz_broker.XXXXXX";
+static char keeper_path[64], claims_path[64];
+
+/* ---- the host ---- */
+
+static const struct host_device devices_at_start[] = {
+	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
+	{.name = "0000:02:00.0", .driver = "", .group = 2, .vendor = 0x1234, .device = 0x11e8, .class = 0x00ff00},
+	{.name = "0000:02:00.1", .driver = "", .group = 2, .vendor = 0x1234, .device = 0x11e8, .class = 0x00ff00},
+};
+
+#define DEVICES (sizeof devices_at_start / sizeof devices_at_start[0])
+
+static struct {
+	struct host_device device;
+	char override[DRIVER_NAME_SIZE];
+	bool present;
+} devices[DEVICES];
+
+static host_changed changed;
+static void *changed_context;
+
+static int find(const char *name)
+{
+	for (size_t i = 0; i < DEVICES; i++) {
+		if (devices[i].present && strcmp(devices[i].device.name, name) == 0)
+			return (int)i;
+	}
+	return -ENODEV;
+}
+
+static int host_enumerate(host_found found, void *context)
+{
+	for (size_t i = 0; i < DEVICES; i++)
+		found(context, &devices[i].device);
+	return 0;
+}
+
+static int host_watch(sd_event *e, host_changed function, void *context)
+{
+	(void)e;
+	changed = function;
+	changed_context = context;
+	return 0;
+}
+
+static int host_look(const char *name, struct host_device *ret_device)
+{
+	int i = find(name);
+
+	if (i < 0)
+		return i;
+	*ret_device = devices[i].device;
+	return 0;
+}
+
+static int host_probe(const char *name, uint32_t *ret_ids)
+{
+	*ret_ids = 0x11e81234;
+	return find(name) < 0 ? -ENODEV : 0;
+}
+
+static int host_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
+{
+	int i = find(name);
+
+	if (i < 0)
+		return i;
+	memcpy(ret_driver, devices[i].override, DRIVER_NAME_SIZE);
+	return 0;
+}
+
+static int host_override_set(const char *name, const char *driver)
+{
+	int i = find(name);
+
+	if (i < 0)
+		return i;
+	snprintf(devices[i].override, DRIVER_NAME_SIZE, "%s", driver);
+	return 0;
+}
+
+static int host_unbind(const char *name, const char *driver)
+{
+	int i = find(name);
+
+	if (i < 0 || strcmp(devices[i].device.driver, driver) != 0)
+		return -ENODEV;
+	devices[i].device.driver[0] = '\0';
+	return 0;
+}
+
+static int host_bind(const char *name, const char *driver)
+{
+	int i = find(name);
+
+	if (i < 0)
+		return i;
+	if (devices[i].device.driver[0])
+		return -EBUSY;
+	snprintf(devices[i].device.driver, DRIVER_NAME_SIZE, "%s", driver);
+	return 0;
+}
+
+static int host_group_open(uint32_t group)
+{
+	(void)group;
+	return memfd_create("group", MFD_CLOEXEC);
+}
+
+static const struct host host = {
+	.enumerate = host_enumerate,
+	.watch = host_watch,
+	.look = host_look,
+	.probe = host_probe,
+	.override_get = host_override_get,
+	.override_set = host_override_set,
+	.driver_unbind = host_unbind,
+	.driver_bind = host_bind,
+	.group_open = host_group_open,
+};
+
+/* ---- the world around it ---- */
+
+static void remove_claims(void)
+{
+	DIR *dir = opendir(claims_path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static void clean_up(void)
+{
+	remove_claims();
+	rmdir(claims_path);
+	unlink(keeper_path);
+	rmdir(directory);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	(void)argc;
+	(void)argv;
+	log_set_level(-1);
+	INPUT_ASSERT(mkdtemp(directory));
+	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
+	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
+	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
+	strcpy(address.sun_path, keeper_path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	INPUT_ASSERT(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 64) == 0);
+	atexit(clean_up);
+	return 0;
+}
+
+static void run(void)
+{
+	for (int i = 0; i < 32 && sd_event_run(event, 0) > 0; i++)
+		;
+	for (size_t i = 0; i < KEEPERS_MAX; i++) {
+		if (keepers[i] < 0)
+			keepers[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	}
+}
+
+static void connect_client(size_t i)
+{
+	int pair[2];
+
+	if (clients[i] >= 0)
+		return;
+	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	clients[i] = pair[0];
+	session_accept(&broker, pair[1]);
+}
+
+static void say(int socket, uint16_t type, uint16_t flags, const void *body, size_t size)
+{
+	static struct packet packet;
+
+	packet_request(&packet, type, 1);
+	packet.header.flags = flags;
+	memcpy(packet_append(&packet, size), body, size);
+	packet_send(socket, MSG_DONTWAIT, &packet);
+	run();
+	input_drain(socket);
+}
+
+/* A client that has said HELLO, and a keeper that has answered it: most inputs are about what comes then. */
+static void greet(void)
+{
+	const struct hello_request hello = {.version_lowest = 1, .version_highest = 1};
+	const struct hello_reply reply = {MESSAGE_VERSION, CHANNEL_KEEPER, MESSAGE_SIZE_MAX, 0};
+
+	run();
+	connect_client(0);
+	say(clients[0], COMMON_HELLO, 0, &hello, sizeof hello);
+	say(keepers[0], COMMON_HELLO, MESSAGE_REPLY, &reply, sizeof reply);
+}
+
+static void start(void)
+{
+	static const char rules[] = "[allow all]\naddress = *\nuser = *\nrebind = yes\n";
+	const struct broker_options options = {keeper_path, claims_path, 3, 2};
+	const struct policy_error no_error = {.text = ""};
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error;
+
+	memset(clients, -1, sizeof clients);
+	memset(keepers, -1, sizeof keepers);
+	memset(devices, 0, sizeof devices);
+	for (size_t i = 0; i < DEVICES; i++) {
+		devices[i].device = devices_at_start[i];
+		devices[i].present = true;
+	}
+	INPUT_ASSERT(sd_event_new(&event) >= 0);
+	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
+	INPUT_ASSERT(broker_init(&broker, event, &host, &options, policy, &no_error,
+			     socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == 0);
+	greet();
+}
+
+static void end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void finish(void)
+{
+	int fd;
+
+	broker_clear(&broker);
+	sd_event_unref(event);
+	for (size_t i = 0; i < CLIENTS_MAX; i++)
+		end(&clients[i]);
+	for (size_t i = 0; i < KEEPERS_MAX; i++)
+		end(&keepers[i]);
+	while ((fd = accept(listener, NULL, NULL)) >= 0)
+		close(fd);
+	remove_claims();
+}
+
+static void hotplug(size_t i, bool present)
+{
+	if (devices[i].present == present)
+		return;
+	devices[i].present = present;
+	changed(changed_context, present ? HOST_ADDED : HOST_REMOVED, devices[i].device.name);
+}
+
+static void step(struct input *input)
+{
+	static struct input_packet packet;
+	uint8_t byte = input_byte(input);
+	int *client = &clients[(byte >> 4) % CLIENTS_MAX], *keeper = &keepers[(byte >> 4) % KEEPERS_MAX];
+
+	switch ((enum step)((byte & 15) % STEPS)) {
+	case STEP_CLIENT:
+		input_packet(input, 9, &packet);
+		input_send(*client, &packet, &listener, 1);
+		break;
+	case STEP_KEEPER:
+		input_packet(input, 1, &packet);
+		input_send(*keeper, &packet, &listener, 1);
+		break;
+	case STEP_CLIENT_CONNECTS:
+		connect_client((size_t)(client - clients));
+		break;
+	case STEP_CLIENT_ENDS:
+		end(client);
+		break;
+	case STEP_KEEPER_ENDS:
+		end(keeper);
+		break;
+	case STEP_CLIENT_READS:
+		input_drain(*client);
+		break;
+	case STEP_DEVICE_LEAVES:
+	case STEP_DEVICE_COMES:
+		hotplug((size_t)(byte >> 4) % DEVICES, (byte & 15) % STEPS == STEP_DEVICE_COMES);
+		break;
+	case STEPS:
+		break;
+	}
+	run();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = {data, size};
+	int lowest = input_lowest_fd();
+
+	start();
+	while (input.left > 0)
+		step(&input);
+	finish();
+	INPUT_ASSERT(input_lowest_fd() == lowest);
+	return 0;
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+#include "container.h"
+#include "device.h"
+#include "input.h"
+#include "keeper.h"
+#include "log.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/*
+ * A whole keeper on the fake kernel, with a device that is leased, and a client and a broker that send what they like.
+ *
+ * The input is a sequence of steps: 1 byte (enum step), and a packet (input.h) for those that send one. Descriptors
+ * that come with a packet are, in turn: a container, an eventfd, /dev/null, a group, a socket, a memfd.
+ */
+enum step {
+	STEP_CLIENT, /* the client sends */
+	STEP_BROKER, /* the broker sends */
+	STEP_CLIENT_READS,
+	STEP_CLIENT_ENDS,
+	STEP_HANG_UP, /* the broker ends */
+	STEPS,
+};
+
+enum { CONTAINER, EVENTFD, NULL_FILE, GROUP, SOCKET, MEMFD, KINDS };
+
+static struct keeper keeper;
+static int fds[KINDS];
+static int broker, client;
+
+static const char name[] = "0000:01:00.0";
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	log_set_level(-1);
+	return 0;
+}
+
+static int pair(int *ret_ours)
+{
+	int both[2];
+
+	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, both) == 0);
+	*ret_ours = both[0];
+	return both[1];
+}
+
+static void things_open(void)
+{
+	static const char *const names[] = {name, "0000:01:00.1", NULL};
+
+	fds[CONTAINER] = fake_container_open();
+	fds[EVENTFD] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fds[NULL_FILE] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds[GROUP] = fake_group_create(7, true, names);
+	fds[SOCKET] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fds[MEMFD] = memfd_create("memory", MFD_CLOEXEC);
+	for (size_t i = 0; i < KINDS; i++)
+		INPUT_ASSERT(fds[i] >= 0);
+}
+
+static void keeper_run(void)
+{
+	for (int i = 0; i < 4 && keeper.channel.fd >= 0; i++)
+		keeper_step(&keeper, 0);
+}
+
+static void broker_sends(uint16_t type, const void *body, size_t size, int first_fd, int second_fd)
+{
+	static struct packet packet;
+
+	packet_init(&packet);
+	packet_request(&packet, type, 1);
+	memcpy(packet_append(&packet, size), body, size);
+	if (first_fd >= 0)
+		fdset_add(&packet.fds, dup(first_fd));
+	if (second_fd >= 0)
+		fdset_add(&packet.fds, second_fd);
+	INPUT_ASSERT(packet_send(broker, 0, &packet) == 0);
+	keeper_run();
+	INPUT_ASSERT(input_drain(broker) == 1);
+}
+
+static void lease(void)
+{
+	const struct hello_request hello = {.version_lowest = 1, .version_highest = 1};
+	struct lease_request request = {.flags = LEASE_GROUP, .group = 7};
+
+	memcpy(request.name, name, sizeof name);
+	broker_sends(KEEPER_HELLO, &hello, sizeof hello, -1, -1);
+	broker_sends(KEEPER_LEASE, &request, sizeof request, fds[GROUP], pair(&client));
+	INPUT_ASSERT(keeper.group.device_count == 1);
+	/* HELLO is nothing to learn: most inputs are about what comes after it. */
+	keeper.group.devices[0]->channel.state = STATE_READY;
+}
+
+/* Waiting for registers is real time, and there is none to waste. Long timeouts stay refused as they are. */
+static void shorten_waits(struct input_packet *packet)
+{
+	const size_t start = sizeof(struct message_header) + sizeof(struct program_request);
+	struct message_header header;
+	struct region_op op;
+
+	if (packet->length < start)
+		return;
+	memcpy(&header, packet->bytes, sizeof header);
+	for (size_t at = start; header.type == DEVICE_REGION_PROGRAM && at + sizeof op <= packet->length;
+		at += sizeof op) {
+		memcpy(&op, packet->bytes + at, sizeof op);
+		if (op.timeout_us > 5 && op.timeout_us <= PROGRAM_TIMEOUT_MAX_US)
+			op.timeout_us = 5;
+		memcpy(packet->bytes + at, &op, sizeof op);
+	}
+}
+
+static void step(struct input *input)
+{
+	static struct input_packet packet;
+	uint8_t what = input_byte(input) % STEPS;
+
+	if (what == STEP_CLIENT_READS)
+		input_drain(client);
+	if (what == STEP_CLIENT_ENDS)
+		shutdown(client, SHUT_RDWR);
+	if (what == STEP_HANG_UP)
+		shutdown(broker, SHUT_RDWR);
+	if (what <= STEP_BROKER) {
+		input_packet(input, 9, &packet);
+		shorten_waits(&packet);
+		input_send(what == STEP_CLIENT ? client : broker, &packet, fds, KINDS);
+	}
+	keeper_run();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = {data, size};
+	int lowest = input_lowest_fd();
+
+	things_open();
+	keeper_init(&keeper, &fake_vfio, pair(&broker));
+	lease();
+	while (input.left > 0)
+		step(&input);
+	keeper_release(&keeper);
+	INPUT_ASSERT(keeper.group.device_count == 0 && keeper.group.fd < 0);
+	close(broker);
+	close(client);
+	for (size_t i = 0; i < KINDS; i++)
+		close(fds[i]);
+	INPUT_ASSERT(input_lowest_fd() == lowest);
+	return 0;
+}
