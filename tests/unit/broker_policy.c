@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- what is decided about ---- */
+
+static const struct host_device nvme = {"0000:01:00.0", "nvme", 1, 0x1b36, 0x0010, 0x010802};
+static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100e, 0x020000};
+
+static gid_t alices_groups[] = {100, 44};
+static char alices_unit[] = "spdk@3.service";
+static const struct peer alice = {1001, 1001, 42, alices_groups, 2, alices_unit};
+static const struct peer bob = {1002, 1002, 43, NULL, 0, NULL};
+
+static struct policy *read_policy(const char *text)
+{
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error = {0};
+
+	assert_non_null(policy);
+	if (policy_read(policy, "t.conf", text, &error) != 0)
+		fail_msg("%s", error.text);
+	return policy;
+}
+
+/* The name of the rule that decides by the policy in TEXT; "": none. The verdict goes before it: "+a", "-b". */
+static const char *decide(const char *text, const struct host_device *device, const struct peer *peer)
+{
+	static char answer[64];
+	struct policy *policy = read_policy(text);
+	const struct policy_rule *rule = policy_decide(policy, device, peer);
+
+	snprintf(answer, sizeof answer, "%s%s",
+		!rule					? ""
+			: rule->verdict == POLICY_ALLOW ? "+"
+							: "-",
+		rule ? rule->name : "");
+	policy_free(policy);
+	return answer;
+}
+
+#define EXPECT(text, device, peer, answer) assert_string_equal(decide(text, &(device), &(peer)), answer)
+
+/* ---- keys ---- */
+
+static void address(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nuser = *\n", nic, alice, "");
+	EXPECT("[allow a]\naddress = 0000:09:00.0 0000:02:00.1\nuser = *\n", nic, alice, "+a");
+	EXPECT("[allow a]\naddress = *\nuser = *\n", nic, alice, "+a");
+	/* two lines of one key are one list */
+	EXPECT("[allow a]\naddress = 0000:09:00.0\naddress = 0000:02:00.1\nuser = *\n", nic, alice, "+a");
+}
+
+static void id(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\nid = 1b36:0010\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nid = 1B36:10\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nid = 1b36:0011\nuser = *\n", nvme, alice, "");
+	EXPECT("[allow a]\nid = 8086:*\nuser = *\n", nic, alice, "+a");
+	EXPECT("[allow a]\nid = 8086:*\nuser = *\n", nvme, alice, "");
+	EXPECT("[allow a]\nid = *:0010\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nid = *:*\nuser = *\n", nvme, alice, "+a");
+}
+
+static void class_prefix(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\nclass = 01\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = 0108\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = 010802\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = 0106\nuser = *\n", nvme, alice, "");
+	EXPECT("[allow a]\nclass = 0106 0200\nuser = *\n", nic, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = *\n", nic, alice, "+a");
+	/* any of the three kinds is enough */
+	EXPECT("[allow a]\nclass = 0106\nid = 1:2\naddress = 0000:01:00.0\nuser = *\n", nvme, alice, "+a");
+}
+
+static void user(void **state)
+{
+	static const struct peer root = {0};
+
+	(void)state;
+	EXPECT("[allow a]\nclass = *\nuser = 1001\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = 1001\n", nvme, bob, "");
+	EXPECT("[allow a]\nclass = *\nuser = 7 1002\n", nvme, bob, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = root\n", nvme, root, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = root\n", nvme, bob, "");
+	EXPECT("[allow a]\nclass = *\nuser = *\n", nvme, bob, "+a");
+}
+
+static void group(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\nclass = *\ngroup = 44\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\ngroup = 1002\n", nvme, bob, "+a");
+	EXPECT("[allow a]\nclass = *\ngroup = 44\n", nvme, bob, "");
+	EXPECT("[allow a]\nclass = *\ngroup = video\n", nvme, alice, "+a"); /* 44 on Debian */
+	EXPECT("[allow a]\nclass = *\ngroup = *\n", nvme, bob, "+a");
+}
+
+static void unit(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\nclass = *\nunit = spdk@*.service\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nunit = spdk@[12].service\n", nvme, alice, "");
+	EXPECT("[allow a]\nclass = *\nunit = x.service spdk@3.service\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nunit = spdk@*.service\n", nvme, bob, "");
+	/* "any unit" wants to know one */
+	EXPECT("[allow a]\nclass = *\nunit = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nunit = *\n", nvme, bob, "");
+}
+
+static void people_must_all_fit(void **state)
+{
+	(void)state;
+	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 44\nunit = spdk@*\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = 1002\ngroup = 44\nunit = spdk@*\n", nvme, alice, "");
+	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 45\nunit = spdk@*\n", nvme, alice, "");
+	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 44\nunit = other\n", nvme, alice, "");
+}
+
+static void rebind(void **state)
+{
+	struct policy *policy = read_policy("[allow a]\nclass = *\nuser = *\n"
+					    "[allow b]\nclass = *\nuser = *\nrebind = yes\n"
+					    "[allow c]\nclass = *\nuser = *\nrebind = no\n");
+
+	(void)state;
+	assert_int_equal(policy->count, 3);
+	assert_false(policy->rules[0].rebind);
+	assert_true(policy->rules[1].rebind);
+	assert_false(policy->rules[2].rebind);
+	policy_free(policy);
+}
+
+/* ---- rules ---- */
+
+static void first_rule_decides(void **state)
+{
+	static const char text[] = "[deny lab]\nclass = 0108\nuser = 1001\n"
+				   "[allow all]\nclass = *\nuser = *\n"
+				   "[deny late]\nclass = *\nuser = *\n";
+
+	(void)state;
+	EXPECT(text, nvme, alice, "-lab");
+	EXPECT(text, nic, alice, "+all");
+	EXPECT(text, nvme, bob, "+all");
+	EXPECT("", nvme, bob, "");
+}
+
+/* Written twice, even under one name, they are two: alice must not get what bob was given, nor bob what alice was. */
+static void rules_of_one_name_stay_apart(void **state)
+{
+	static const char text[] = "[allow a]\naddress = 0000:01:00.0\nuser = 1001\n"
+				   "[allow a]\naddress = 0000:02:00.1\nuser = 1002\n";
+	/* inih keeps the first 49 bytes of a section's name */
+	static const char long_names[] =
+		"[allow 0123456789012345678901234567890123456789012345678901234567890A]\nclass = 01\nuser = 1001\n"
+		"[deny  0123456789012345678901234567890123456789012345678901234567890B]\nclass = 02\nuser = 1001\n"
+		"[allow 0123456789012345678901234567890123456789012345678901234567890C]\nclass = 02\nuser = 1002\n"
+		"[allow 0123456789012345678901234567890123456789012345678901234567890D]\nclass = 01\nuser = 1003\n";
+
+	(void)state;
+	EXPECT(text, nvme, alice, "+a");
+	EXPECT(text, nic, alice, "");
+	EXPECT(text, nvme, bob, "");
+	EXPECT(text, nic, bob, "+a");
+	EXPECT(long_names, nvme, bob, "");
+}
+
+static void line_of_the_rule(void **state)
+{
+	struct policy *policy = read_policy("# comment\n\n[allow a]\n; another\nclass = 01\nuser = *\n[deny b]\n"
+					    "class = 02 ; inline\nuser = *");
+
+	(void)state;
+	assert_int_equal(policy->count, 2);
+	assert_string_equal(policy->rules[0].file, "t.conf");
+	assert_int_equal(policy->rules[0].line, 3);
+	assert_int_equal(policy->rules[1].line, 7);
+	policy_free(policy);
+}
+
+/* Some like to indent what belongs to a section; inih alone would take that for more of the line before. */
+static void indented_lines(void **state)
+{
+	static const char text[] = "[allow a]\n  class = 01\n  unit = spdk@*\n\tuser = 1001\n  [deny b]\n  class = *\n"
+				   "  user = *\n";
+
+	(void)state;
+	EXPECT(text, nvme, alice, "+a");
+	EXPECT(text, nvme, bob, "-b");
+	EXPECT(text, nic, alice, "-b");
+}
+
+/*
+ * A unit is unknown when the process that connected has died since: whoever holds its socket must not get past
+ * a rule that denies its unit.
+ */
+static void deny_by_unit_fits_the_unknown(void **state)
+{
+	static const char text[] = "[deny a]\nclass = *\nunit = guest@*.service\n[allow b]\nclass = *\nuser = *\n";
+
+	(void)state;
+	EXPECT(text, nvme, bob, "-a");
+	EXPECT(text, nvme, alice, "+b");
+}
+
+/* ---- mistakes: file, line and cause ---- */
+
+static const struct mistake {
+	const char *text;
+	const char *error;
+} mistakes[] = {
+	{"[allow a]\nclass = 01\nusr = x\n", "t.conf:3: unknown key \"usr\""},
+	{"[allow a]\naddress = 01:00.0\n", "t.conf:2: not a PCI address like 0000:01:00.0: \"01:00.0\""},
+	{"[allow a]\naddress = 0000:01:00.0 0000:0G:00.0\n",
+		"t.conf:2: not a PCI address like 0000:01:00.0: \"0000:0G:00.0\""},
+	{"[allow a]\nid = 8086\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"8086\""},
+	{"[allow a]\nid = 8086:\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"8086:\""},
+	{"[allow a]\nid = :8086\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \":8086\""},
+	{"[allow a]\nid = 80867:123\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"80867:123\""},
+	{"[allow a]\nid = 808:12345\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"808:12345\""},
+	{"[allow a]\nid = xx:yy\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"xx:yy\""},
+	{"[allow a]\nid = 80*:1\n", "t.conf:2: not a vendor:device like 1b36:0010 or 8086:*: \"80*:1\""},
+	{"[allow a]\nclass = 0x0108\n", "t.conf:2: not leading digits of a PCI class like 0108: \"0x0108\""},
+	{"[allow a]\nclass = 0108021\n", "t.conf:2: not leading digits of a PCI class like 0108: \"0108021\""},
+	{"[allow a]\nuser = nobody-of-that-name\n", "t.conf:2: there is no user \"nobody-of-that-name\""},
+	{"[allow a]\nuser = 4294967295\n", "t.conf:2: there is no user \"4294967295\""},
+	{"[allow a]\nuser = 10x\n", "t.conf:2: there is no user \"10x\""},
+	{"[allow a]\nuser = -1\n", "t.conf:2: there is no user \"-1\""},
+	{"[allow a]\ngroup = no-such-group\n", "t.conf:2: there is no group \"no-such-group\""},
+	{"[allow a]\nunit = a.service # b.service\n", "t.conf:2: not a unit name or pattern: \"#\""},
+	{"[allow a]\nunit = [deny\n", "t.conf:2: not a unit name or pattern: \"[deny\""},
+	{"[allow a]\nrebind = maybe\n", "t.conf:2: rebind is yes or no, not \"maybe\""},
+	{"[allow a]\nclass =\n", "t.conf:2: no value for \"class\""},
+	{"[allow a]\nclass = ; nothing\n", "t.conf:2: no value for \"class\""},
+	{"class = 01\n", "t.conf:1: a key outside of any section: \"class\""},
+	{"[alow a]\nclass = 01\n", "t.conf:1: a section is [allow NAME] or [deny NAME], not \"alow a\""},
+	{"[alow a]\n", "t.conf:1: a section is [allow NAME] or [deny NAME], not \"alow a\""},
+	{"[allow]\nclass = 01\n", "t.conf:1: a section is [allow NAME] or [deny NAME], not \"allow\""},
+	{"[allow ]\nclass = 01\n", "t.conf:1: a section is [allow NAME] or [deny NAME], not \"allow \""},
+	{"[allow a\nclass = 01\n", "t.conf:1: a section without its ] \"[allow a\""},
+	{"[allow a] user = *\nclass = 01\n", "t.conf:1: nothing may follow a section, but here is \"user = *\""},
+	{"[allow a]\nclass 01\n", "t.conf:2: neither [section] nor key = value"},
+	{"\n[allow a]\nclass = 01\n", "t.conf:2: rule \"a\" lacks user, group or unit"},
+	{"[allow a]\nuser = *\n", "t.conf:1: rule \"a\" lacks address, id or class"},
+	{"[deny a]\n[allow b]\nuser = *\nclass = 01\n", "t.conf:1: rule \"a\" lacks address, id or class"},
+	/* what a file says is quoted before it gets to a log */
+	{"[allow a]\nus\033r = x\n", "t.conf:2: unknown key \"us\\x1br\""},
+};
+
+static void mistakes_are_named(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
+		struct policy *policy = calloc(1, sizeof *policy);
+		struct policy_error error = {0};
+
+		assert_non_null(policy);
+		if (policy_read(policy, "t.conf", mistakes[i].text, &error) >= 0)
+			fail_msg("no mistake found in \"%s\"", mistakes[i].text);
+		assert_string_equal(error.text, mistakes[i].error);
+		policy_free(policy);
+	}
+}
+
+static void long_line(void **state)
+{
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error = {0};
+	char text[600] = "[allow a]\nclass = 01\nuser = ";
+
+	(void)state;
+	assert_non_null(policy);
+	memset(text + strlen(text), '1', 500);
+	assert_int_equal(policy_read(policy, "t.conf", text, &error), -EINVAL);
+	assert_non_null(strstr(error.text, "t.conf:3: line too long, it begins with \"user = 1111"));
+	policy_free(policy);
+}
+
+/* ---- directories ---- */
+
+static char base[64];
+
+static void write_file(const char *path, const char *text, size_t length)
+{
+	char full[256];
+	int fd;
+
+	snprintf(full, sizeof full, "%s/%s", base, path);
+	fd = open(full, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, length), length);
+	close(fd);
+}
+
+static void put(const char *path, const char *rule)
+{
+	char text[128];
+	int length = snprintf(text, sizeof text, "[allow %s]\nclass = *\nuser = *\n", rule);
+
+	write_file(path, text, (size_t)length);
+}
+
+static int make_directories(void **state)
+{
+	char path[128];
+
+	(void)state;
+	strcpy(base, "/tmp/broker_policy.XXXXXX");
+	if (!mkdtemp(base))
+		return -1;
+	for (const char *name = "abc"; *name; name++) {
+		snprintf(path, sizeof path, "%s/%c", base, *name);
+		if (mkdir(path, 0700) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int remove_directories(void **state)
+{
+	char command[128];
+
+	(void)state;
+	snprintf(command, sizeof command, "rm -rf %s", base);
+	return system(command);
+}
+
+static int load(struct policy **ret_policy, struct policy_error *error)
+{
+	char a[72], b[72], missing[72];
+	const char *const directories[] = {a, missing, b, NULL};
+
+	snprintf(a, sizeof a, "%s/a", base);
+	snprintf(b, sizeof b, "%s/b", base);
+	snprintf(missing, sizeof missing, "%s/missing", base);
+	return policy_load(directories, ret_policy, error);
+}
+
+/* The names of all rules, in order. */
+static const char *loaded(void)
+{
+	static char names[128];
+	struct policy_error error = {0};
+	struct policy *policy;
+
+	if (load(&policy, &error) != 0)
+		fail_msg("%s", error.text);
+	names[0] = '\0';
+	for (size_t i = 0; i < policy->count; i++) {
+		strncat(names, policy->rules[i].name, sizeof names - strlen(names) - 2);
+		strcat(names, " ");
+	}
+	policy_free(policy);
+	return names;
+}
+
+static void files_are_sorted_by_name(void **state)
+{
+	(void)state;
+	assert_string_equal(loaded(), "");
+	put("b/10-x.conf", "b10");
+	put("a/20-x.conf", "a20");
+	put("b/30-x.conf", "b30");
+	put("a/README", "no");
+	put("a/.hidden.conf", "no");
+	put("a/x.conf.bak", "no");
+	assert_string_equal(loaded(), "b10 a20 b30 ");
+}
+
+static void files_hide_files(void **state)
+{
+	char path[128];
+
+	(void)state;
+	put("b/10-x.conf", "b10");
+	put("a/10-x.conf", "a10");
+	put("b/20-x.conf", "b20");
+	put("b/30-x.conf", "b30");
+	put("b/40-x.conf", "b40");
+	assert_string_equal(loaded(), "a10 b20 b30 b40 ");
+	write_file("a/20-x.conf", "", 0);
+	snprintf(path, sizeof path, "%s/a/30-x.conf", base);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_string_equal(loaded(), "a10 b40 ");
+	/* a link to a file is that file */
+	snprintf(path, sizeof path, "%s/a/40-x.conf", base);
+	assert_int_equal(symlink("../c/elsewhere", path), 0);
+	put("c/elsewhere", "c");
+	assert_string_equal(loaded(), "a10 c ");
+}
+
+static void expect_load_error(int result, const char *cause)
+{
+	struct policy_error error = {0};
+	struct policy *policy;
+
+	assert_int_equal(load(&policy, &error), result);
+	if (!strstr(error.text, cause))
+		fail_msg("\"%s\" does not say \"%s\"", error.text, cause);
+}
+
+/* One file that cannot be used is enough: what it may have denied is not known. */
+static void files_that_cannot_be_read(void **state)
+{
+	static const char nul[] = "[allow a]\nclass = *\nuser = *\n\0[deny b]\nclass = *\nuser = *\n";
+	char path[128];
+
+	(void)state;
+	put("a/10-x.conf", "a10");
+	snprintf(path, sizeof path, "%s/b/20-x.conf", base);
+	assert_int_equal(symlink("nowhere", path), 0);
+	expect_load_error(-ENOENT, "/b/20-x.conf: No such file");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0700), 0);
+	expect_load_error(-EISDIR, "/b/20-x.conf: Is a directory");
+	assert_int_equal(rmdir(path), 0);
+	write_file("b/20-x.conf", nul, sizeof nul - 1);
+	expect_load_error(-EINVAL, "/b/20-x.conf");
+	write_file("b/20-x.conf", "[allow b]\nusr = 1\n", 18);
+	expect_load_error(-EINVAL, "/b/20-x.conf:2: unknown key");
+}
+
+static void directory_that_is_none(void **state)
+{
+	struct policy_error error = {0};
+	struct policy *policy;
+	char path[128];
+	const char *const directories[] = {path, NULL};
+
+	(void)state;
+	put("a/file", "a");
+	snprintf(path, sizeof path, "%s/a/file", base);
+	assert_int_equal(policy_load(directories, &policy, &error), -ENOTDIR);
+	assert_non_null(strstr(error.text, "/a/file: Not a directory"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(address),
+		cmocka_unit_test(id),
+		cmocka_unit_test(class_prefix),
+		cmocka_unit_test(user),
+		cmocka_unit_test(group),
+		cmocka_unit_test(unit),
+		cmocka_unit_test(people_must_all_fit),
+		cmocka_unit_test(rebind),
+		cmocka_unit_test(first_rule_decides),
+		cmocka_unit_test(rules_of_one_name_stay_apart),
+		cmocka_unit_test(line_of_the_rule),
+		cmocka_unit_test(indented_lines),
+		cmocka_unit_test(deny_by_unit_fits_the_unknown),
+		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(long_line),
+		cmocka_unit_test_setup_teardown(files_are_sorted_by_name, make_directories, remove_directories),
+		cmocka_unit_test_setup_teardown(files_hide_files, make_directories, remove_directories),
+		cmocka_unit_test_setup_teardown(files_that_cannot_be_read, make_directories, remove_directories),
+		cmocka_unit_test_setup_teardown(directory_that_is_none, make_directories, remove_directories),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
