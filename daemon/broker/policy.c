@@ -59,13 +59,15 @@ static bool ids_fit(const struct ids *list, unsigned int id)
 
 /* ---- reading ---- */
 
+#define UNIT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
+
 /* What the handler of inih works with; one for each file. */
 struct reader {
 	struct policy *policy;
 	const char *file;
 	const char *text; /* what is still to be read */
 	unsigned int line;
-	char section[64];
+	bool in_section;
 	struct policy_error *error;
 	int result;
 };
@@ -77,27 +79,6 @@ static int complain(struct reader *reader, const char *what, const char *value)
 	snprintf(reader->error->text, sizeof reader->error->text, "%s:%u: %s \"%s\"", reader->file, reader->line, what,
 		refusal_quote(quoted, sizeof quoted, value, strlen(value)));
 	return -EINVAL;
-}
-
-/* Gives inih the next line and counts it: its handler is not told the number. */
-static char *read_line(char *buffer, int size, void *stream)
-{
-	struct reader *reader = stream;
-	size_t length = strcspn(reader->text, "\n");
-
-	if (*reader->text == '\0')
-		return NULL;
-	if (reader->text[length] == '\n')
-		length++;
-	reader->line++;
-	if (length > (size_t)size - 1) {
-		reader->result = complain(reader, "line too long, it begins with", reader->section);
-		return NULL;
-	}
-	memcpy(buffer, reader->text, length);
-	buffer[length] = '\0';
-	reader->text += length;
-	return buffer;
 }
 
 static bool digits_and_stars(const char *text, size_t length)
@@ -125,8 +106,8 @@ static int add_device_id(struct reader *reader, struct policy_rule *rule, const 
 {
 	const char *colon = strchr(word, ':');
 
-	if (!colon || !digits_and_stars(word, (size_t)(colon - word)) || !digits_and_stars(colon + 1, strlen(colon + 1)) ||
-		strlen(word) > 9)
+	if (!colon || colon - word > 4 || strlen(colon + 1) > 4 || !digits_and_stars(word, (size_t)(colon - word)) ||
+		!digits_and_stars(colon + 1, strlen(colon + 1)))
 		return complain(reader, "not a vendor:device like 1b36:0010 or 8086:*:", word);
 	return words_add(&rule->device_ids, word);
 }
@@ -188,7 +169,11 @@ static int add_group(struct reader *reader, struct policy_rule *rule, const char
 
 static int add_unit(struct reader *reader, struct policy_rule *rule, const char *word)
 {
-	(void)reader;
+	/* The characters of unit names (systemd.unit(5)) and of fnmatch(); an open bracket would match nothing, silently. */
+	const char *open = strrchr(word, '[');
+
+	if (word[strspn(word, UNIT_CHARACTERS "*?[]!")] != '\0' || (open && !strchr(open, ']')))
+		return complain(reader, "not a unit name or pattern:", word);
 	return words_add(&rule->units, word);
 }
 
@@ -223,6 +208,8 @@ static int begin_rule(struct reader *reader, const char *section)
 	else
 		return complain(reader, "a section is [allow NAME] or [deny NAME], not", section);
 	name = section + (verdict == POLICY_ALLOW ? 6 : 5);
+	if (name[strspn(name, " \t")] == '\0')
+		return complain(reader, "a section is [allow NAME] or [deny NAME], not", section);
 	grown = reallocarray(policy->rules, policy->count + 1, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
@@ -232,6 +219,51 @@ static int begin_rule(struct reader *reader, const char *section)
 	rule->name = strdup(name);
 	rule->file = strdup(reader->file);
 	return rule->name && rule->file ? 0 : -ENOMEM;
+}
+
+/* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two of one name apart. */
+static int begin_section(struct reader *reader, char *text)
+{
+	char *end = strchr(text, ']'), *rest;
+
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!end)
+		return complain(reader, "a section without its ]", text);
+	rest = end + 1 + strspn(end + 1, " \t");
+	if (*rest != '\0' && *rest != ';' && *rest != '#')
+		return complain(reader, "nothing may follow a section, but here is", rest);
+	*end = '\0';
+	reader->in_section = true;
+	return begin_rule(reader, text + 1);
+}
+
+/*
+ * Gives inih the next line and counts it: its handler is not told the number. Without its indentation, which would make
+ * it part of the line before.
+ */
+static char *read_line(char *buffer, int size, void *stream)
+{
+	struct reader *reader = stream;
+	size_t length;
+
+	if (*reader->text == '\0' || reader->result != 0)
+		return NULL;
+	reader->line++;
+	reader->text += strspn(reader->text, " \t");
+	length = strcspn(reader->text, "\n");
+	length += reader->text[length] == '\n';
+	snprintf(buffer, (size_t)size, "%.*s", (int)length, reader->text);
+	if (length > (size_t)size - 1) {
+		reader->result = complain(reader, "line too long, it begins with", buffer);
+		return NULL;
+	}
+	reader->text += length;
+	if (*buffer == '[') {
+		reader->result = begin_section(reader, buffer);
+		/* Nothing of it is left for inih, whose sections are not used. */
+		strcpy(buffer, "\n");
+	}
+	return buffer;
 }
 
 static int add_values(struct reader *reader, const struct key *key, const char *value)
@@ -255,15 +287,12 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 {
 	struct reader *reader = userdata;
 
+	(void)section;
 	if (reader->result != 0)
 		return 0;
-	if (*section == '\0') {
+	if (!reader->in_section) {
 		reader->result = complain(reader, "a key outside of any section:", name);
 		return 0;
-	}
-	if (strcmp(section, reader->section) != 0) {
-		reader->result = begin_rule(reader, section);
-		snprintf(reader->section, sizeof reader->section, "%s", section);
 	}
 	for (size_t i = 0; i < sizeof keys / sizeof *keys && reader->result == 0; i++) {
 		if (strcmp(name, keys[i].name) == 0) {
@@ -328,9 +357,13 @@ static char *file_text(const char *path)
 	if (length < 0 && !ferror(file)) {
 		free(text);
 		text = strdup("");
-	} else if (length < 0) {
+	} else if (length < 0 || strlen(text) != (size_t)length) {
+		/* What follows a NUL could be the rule that denies. */
+		int error = length < 0 ? errno : EINVAL;
+
 		free(text);
 		text = NULL;
+		errno = error;
 	}
 	fclose(file);
 	return text;
@@ -494,10 +527,13 @@ static bool group_fits(const struct policy_rule *rule, const struct peer *peer)
 	return ids_fit(&rule->groups, peer->gid);
 }
 
+/* An unknown unit (peer.c) may be any: it cannot be what allows something, nor a way around what denies it. */
 static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
 {
+	if (!peer->unit)
+		return rule->verdict == POLICY_DENY;
 	for (size_t i = 0; i < rule->units.count; i++) {
-		if (peer->unit && fnmatch(rule->units.words[i], peer->unit, 0) == 0)
+		if (fnmatch(rule->units.words[i], peer->unit, 0) == 0)
 			return true;
 	}
 	return false;
