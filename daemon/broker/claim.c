@@ -168,30 +168,23 @@ int claim_make(const struct host *host, const char *directory, const char *name,
 
 int claim_restore(const struct host *host, const char *directory, const char *name, struct claim *claim)
 {
-	struct host_device device = {0};
+	struct host_device device;
 	int r = host->look(name, &device);
-	int first = r;
+	/* It left the machine: nothing to give back. */
+	bool gone = r == -ENODEV, with_vfio;
 
-	if (r == -ENODEV) {
-		/* It left the machine: nothing to give back. */
-		record_remove(directory, name);
-		free(claim);
-		return 0;
-	}
-	r = host->override_set(name, claim->override);
-	first = first ? first : r;
-	if (strcmp(device.driver, VFIO_DRIVER) == 0) {
+	with_vfio = r < 0 ? !gone : strcmp(device.driver, VFIO_DRIVER) == 0;
+	if (r == 0)
+		r = host->override_set(name, claim->override);
+	if (r == 0 && with_vfio) {
 		r = host->driver_unbind(name, VFIO_DRIVER);
-		first = first ? first : r;
-		if (r == 0)
-			device.driver[0] = '\0';
+		with_vfio = r < 0;
+		device.driver[0] = '\0';
 	}
-	if (claim->driver[0] && device.driver[0] == '\0') {
+	if (r == 0 && claim->driver[0] && device.driver[0] == '\0')
 		r = host->driver_bind(name, claim->driver);
-		first = first ? first : r;
-	}
-	if (strcmp(device.driver, VFIO_DRIVER) != 0)
+	if (!with_vfio)
 		record_remove(directory, name);
 	free(claim);
-	return first;
+	return gone ? 0 : r;
 }
