@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include "unit.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+static int listener = -1;
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+static int begin(void **state)
+{
+	(void)state;
+	snprintf(address.sun_path, sizeof address.sun_path, "/tmp/broker_peer.%d", getpid());
+	unlink(address.sun_path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, sizeof address) < 0 || listen(listener, 4) < 0)
+		return -1;
+	return chmod(address.sun_path, 0666);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	close(listener);
+	return unlink(address.sun_path);
+}
+
+/* A child becomes somebody else, connects, and stays until it is told to go. */
+static pid_t connect_as(uid_t uid, gid_t gid, const gid_t *groups, size_t count, int *ret_fd)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+		if (setgroups(count, groups) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+			_exit(1);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+			_exit(2);
+		pause();
+		_exit(0);
+	}
+	*ret_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(*ret_fd >= 0);
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void credentials_and_groups(void **state)
+{
+	static const gid_t groups[] = {44, 100, 4000000000U};
+	struct peer peer;
+	int fds = unit_fds(), fd;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0) {
+		print_message("needs root: it becomes somebody else\n");
+		skip();
+	}
+	pid = connect_as(4711, 4712, groups, 3, &fd);
+	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(peer.uid, 4711);
+	assert_int_equal(peer.gid, 4712);
+	assert_int_equal(peer.pid, pid);
+	assert_int_equal(peer.groups_count, 3);
+	assert_memory_equal(peer.groups, groups, sizeof groups);
+	peer_clear(&peer);
+	assert_null(peer.groups);
+	assert_null(peer.unit);
+	peer_clear(&peer);
+	close(fd);
+	end_child(pid);
+	assert_int_equal(unit_fds(), fds);
+}
+
+static void no_groups_and_many(void **state)
+{
+	gid_t groups[200];
+	struct peer peer;
+	int fd;
+	pid_t pid;
+
+	(void)state;
+	if (getuid() != 0) {
+		print_message("needs root: it becomes somebody else\n");
+		skip();
+	}
+	for (gid_t i = 0; i < 200; i++)
+		groups[i] = 10000 + i;
+	pid = connect_as(1, 1, NULL, 0, &fd);
+	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(peer.groups_count, 0);
+	peer_clear(&peer);
+	close(fd);
+	end_child(pid);
+	pid = connect_as(1, 1, groups, 200, &fd);
+	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(peer.groups_count, 200);
+	assert_memory_equal(peer.groups, groups, sizeof groups);
+	peer_clear(&peer);
+	close(fd);
+	end_child(pid);
+}
+
+/* Who connected is who it was then, whatever has become of it; its unit must not be that of the pid's next owner. */
+static void the_dead(void **state)
+{
+	struct peer peer;
+	int fd, pidfd;
+	socklen_t size = sizeof pidfd;
+	pid_t pid;
+
+	(void)state;
+	pid = connect_as(getuid(), getgid(), NULL, 0, &fd);
+	end_child(pid);
+	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(peer.uid, getuid());
+	assert_int_equal(peer.pid, pid);
+	assert_null(peer.unit);
+	peer_clear(&peer);
+	if (getsockopt(fd, SOL_SOCKET, 77 /* SO_PEERPIDFD */, &pidfd, &size) == 0)
+		close(pidfd);
+	close(fd);
+}
+
+static void what_is_no_socket(void **state)
+{
+	struct peer peer = {.pid = 7};
+	int fds = unit_fds();
+
+	(void)state;
+	assert_int_equal(peer_identify(-1, &peer), -EBADF);
+	assert_int_equal(peer_identify(STDERR_FILENO, &peer), -ENOTSOCK);
+	assert_int_equal(peer.pid, 7);
+	assert_int_equal(unit_fds(), fds);
+}
+
+static void in_words(void **state)
+{
+	char unit[] = "spdk@3.service";
+	char strange[] = "a\nb\".service";
+	char longest[300];
+	struct peer peer = {.uid = 1000, .pid = 4711};
+	struct holder_record record;
+	char buffer[128], small[8];
+
+	(void)state;
+	assert_string_equal(peer_text(&peer, buffer, sizeof buffer), "uid 1000, pid 4711");
+	assert_string_equal(peer_text(&peer, small, sizeof small), "uid 100");
+	peer.unit = unit;
+	assert_string_equal(peer_text(&peer, buffer, sizeof buffer), "uid 1000, pid 4711 in spdk@3.service");
+	peer.unit = strange;
+	assert_string_equal(peer_text(&peer, buffer, sizeof buffer), "uid 1000, pid 4711 in a\\x0ab\\x22.service");
+	memset(longest, 'u', sizeof longest - 1);
+	longest[sizeof longest - 1] = '\0';
+	peer.unit = longest;
+	peer_record(&peer, &record);
+	assert_int_equal(record.uid, 1000);
+	assert_int_equal(record.pid, 4711);
+	assert_int_equal(strlen(record.unit), UNIT_NAME_SIZE - 1);
+	assert_true(strlen(peer_text(&peer, buffer, sizeof buffer)) < sizeof buffer);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(credentials_and_groups),
+		cmocka_unit_test(no_groups_and_many),
+		cmocka_unit_test(the_dead),
+		cmocka_unit_test(what_is_no_socket),
+		cmocka_unit_test(in_words),
+	};
+
+	return cmocka_run_group_tests(tests, begin, end);
+}
