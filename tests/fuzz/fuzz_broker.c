@@ -34,6 +34,7 @@ enum step {
 	STEPS,
 };
 
+#define STEPS_MAX   32 /* more of them find nothing that fewer do not */
 #define CLIENTS_MAX 4
 #define KEEPERS_MAX 8
 
@@ -41,7 +42,7 @@ static struct broker broker;
 static sd_event *event;
 static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
 static int listener; /* what systemd would listen on to start keepers */
-static char directory[] = "/tmp/fuzz_broker.XXXXXX";
+static char directory[] = "/dev/shm/fuzz_broker.XXXXXX";
 static char keeper_path[64], claims_path[64];
 
 /* ---- the host ---- */
@@ -209,8 +210,11 @@ static void run(void)
 	for (int i = 0; i < 32 && sd_event_run(event, 0) > 0; i++)
 		;
 	for (size_t i = 0; i < KEEPERS_MAX; i++) {
+		if (keepers[i] >= 0)
+			continue;
+		keepers[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (keepers[i] < 0)
-			keepers[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+			break;
 	}
 }
 
@@ -278,18 +282,24 @@ static void end(int *fd)
 	*fd = -1;
 }
 
+/* When all clients and then all keepers have died, nothing is leased any more, whatever went before. */
 static void finish(void)
 {
 	int fd;
 
-	broker_clear(&broker);
-	sd_event_unref(event);
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		end(&clients[i]);
+	run();
 	for (size_t i = 0; i < KEEPERS_MAX; i++)
 		end(&keepers[i]);
 	while ((fd = accept(listener, NULL, NULL)) >= 0)
 		close(fd);
+	run();
+	INPUT_ASSERT(broker.sessions_count == 0 && broker.leases_count == 0);
+	broker_clear(&broker);
+	sd_event_unref(event);
+	for (size_t i = 0; i < KEEPERS_MAX; i++)
+		end(&keepers[i]);
 	remove_claims();
 }
 
@@ -344,7 +354,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int lowest = input_lowest_fd();
 
 	start();
-	while (input.left > 0)
+	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
 		step(&input);
 	finish();
 	INPUT_ASSERT(input_lowest_fd() == lowest);

@@ -21,7 +21,7 @@ static struct packet *packet_of(struct input *input)
 	if (bytes < sizeof packet->header)
 		return NULL;
 	packet = malloc(offsetof(struct packet, header) + bytes);
-	packet->fds.count = 0;
+	fdset_init(&packet->fds);
 	input_bytes(input, &packet->header, bytes);
 	packet->header.length = (uint32_t)(bytes - sizeof packet->header);
 	return packet;
