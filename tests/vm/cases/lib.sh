@@ -1,0 +1,190 @@
+# shellcheck shell=bash
+# Shared by the cases. A case is a script that runs in the VM as root, with the project installed, prints "ok - …",
+# "not ok - …" and "skipped - …" lines, and leaves the system as it found it.
+
+set -uo pipefail
+case_name=${0##*/}
+tests=/usr/lib/vfio-broker-tests # the programs of this folder
+examples=/usr/libexec/vfio-broker/examples
+claims=/run/vfio-broker/claims
+PATH=$tests:$examples:$PATH
+case_failed=0
+case_complete=
+started=() # what start_steps and start have in the background
+work=$(mktemp -d "/run/vfio-test.XXXXXX")
+chmod 777 "$work"
+exec {never}<> <(:) # nothing can ever be read from it
+
+# shellcheck disable=SC2034 # used by the cases
+tester=(setpriv --reuid=1000 --regid=1000 --init-groups --bounding-set=-all --inh-caps=-all --no-new-privs --)
+# shellcheck disable=SC2034
+other=(setpriv --reuid=1001 --regid=1001 --init-groups --bounding-set=-all --inh-caps=-all --no-new-privs --)
+
+# --- verdicts ----------------------------------------------------------------------------------------------------------
+
+# verdict STATUS NAME [WHY]: one line; a failure is followed by WHY and the end of the journal.
+verdict() {
+    if (($1 == 0)); then
+        printf 'ok - %s: %s\n' "$case_name" "$2"
+        return
+    fi
+    case_failed=1
+    printf 'not ok - %s: %s\n' "$case_name" "$2"
+    printf '%s\n' "${3-}" | sed 's/^/#   /'
+    journalctl -q --no-pager -o short-monotonic -u 'vfio*' -n 15 | sed 's/^/#   | /'
+}
+
+# check NAME COMMAND...: its success is the verdict.
+check() {
+    local name=$1 output status=0
+    shift
+    output=$("$@" 2>&1) || status=$?
+    verdict "$status" "$name" "exit code $status of: $*"$'\n'"$output"
+}
+
+# is NAME GOT EXPECTED
+is() {
+    local status=0
+    [[ $2 == "$3" ]] || status=1
+    verdict $status "$1" "got:      '$2'"$'\n'"expected: '$3'"
+}
+
+# matches NAME TEXT PATTERN...: every extended regular expression is found in TEXT.
+matches() {
+    local name=$1 text=$2 pattern missing=
+    shift 2
+    for pattern in "$@"; do
+        [[ $text =~ $pattern ]] || missing+="not found: $pattern"$'\n'
+    done
+    verdict $((${#missing} > 0)) "$name" "$missing""in: $text"
+}
+
+skip() { printf 'skipped - %s: %s: %s\n' "$case_name" "$1" "$2"; }
+
+note() { printf '# %s: %s\n' "$case_name" "$*"; }
+
+# finish: the last statement of a case.
+finish() {
+    case_complete=yes
+    exit "$case_failed"
+}
+
+at_exit() {
+    local pid
+    for pid in "${started[@]}"; do kill -KILL "$pid" 2>/dev/null; done
+    [[ $case_complete ]] || printf 'not ok - %s: the script ended early\n' "$case_name"
+    rm -rf "$work"
+}
+trap at_exit EXIT
+
+# --- time --------------------------------------------------------------------------------------------------------------
+
+nap() { read -rt "$1" -u "$never" || :; } # sleep without a process
+
+# wait_until SECONDS COMMAND...: tries COMMAND again and again, which should not start processes.
+wait_until() {
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    shift
+    until "$@"; do
+        ((${EPOCHREALTIME/./} < end)) || return 1
+        nap 0.01
+    done
+}
+
+# --- devices -----------------------------------------------------------------------------------------------------------
+
+sysfs() { printf '/sys/bus/pci/devices/%s\n' "$1"; }
+driver_is() { [[ /sys/bus/pci/devices/$1/driver -ef /sys/bus/pci/drivers/$2 ]]; }
+driver_of() { if [[ -e /sys/bus/pci/devices/$1/driver ]]; then basename "$(readlink "/sys/bus/pci/devices/$1/driver")"; else echo none; fi; }
+has_no_driver() { [[ ! -e /sys/bus/pci/devices/$1/driver ]]; }
+override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
+group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
+bus_master() { local v; v=$(setpci -s "$1" COMMAND) && if ((0x$v & 4)); then echo on; else echo off; fi; }
+
+# Nobody has the group's node open: a second open is EBUSY.
+group_is_free() { { : <>"/dev/vfio/$1"; } 2>/dev/null; }
+
+# The block device of an NVMe disk, by address.
+block_of() { printf '/dev/%s\n' "$(basename "$(echo "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n1)")"; }
+
+# --- the service -------------------------------------------------------------------------------------------------------
+
+broker_pid() { # -> broker; fails without one
+    read -r broker 2>/dev/null </sys/fs/cgroup/system.slice/vfio-broker.service/cgroup.procs
+}
+
+keeper_pids() { # -> keepers
+    local file pid
+    keepers=()
+    for file in /sys/fs/cgroup/system.slice/system-vfio*keeper.slice/vfio-keeper@*/cgroup.procs; do
+        [[ -e $file ]] || continue
+        while read -r pid; do keepers+=("$pid"); done 2>/dev/null <"$file"
+    done
+}
+
+# Nothing is leased, claimed or left over: one broker, one spare keeper, no claim record.
+is_idle() {
+    local claimed=("$claims"/*)
+    [[ ! -e ${claimed[0]} ]] || return 1
+    broker_pid || return 1
+    keeper_pids
+    ((${#keepers[@]} == 1))
+}
+
+fds_of() { local fds=("/proc/$1/fd/"*); echo "${#fds[@]}"; }
+
+ensure_broker() {
+    systemctl start vfio-broker.socket vfio-broker.service && wait_until 15 is_idle
+}
+
+# left_idle: the check that each case ends with.
+left_idle() {
+    local status=0 file foreign=
+    wait_until 10 is_idle || status=1
+    for file in /sys/bus/pci/drivers/vfio-pci/0000:*; do
+        [[ ! -e $file ]] || foreign+=" ${file##*/}"
+    done
+    [[ ! $foreign ]] || status=1
+    verdict $status 'afterwards: one spare keeper, no claim, nothing with vfio-pci' \
+        "claims: $(ls "$claims"); with vfio-pci:$foreign; keepers: ${keepers[*]-}; broker: ${broker-}"
+}
+
+# --- clients -----------------------------------------------------------------------------------------------------------
+
+# start NAME COMMAND...: in the background, output in $work/NAME, a pipe as standard input. -> pid_of[NAME]
+declare -A pid_of=() pipe_of=()
+start() {
+    local name=$1 pipe
+    shift
+    : >"$work/$name" # waits looks there
+    rm -f "$work/$name.in"
+    mkfifo "$work/$name.in"
+    exec {pipe}<>"$work/$name.in"
+    "$@" <"$work/$name.in" >"$work/$name" 2>&1 {pipe}>&- &
+    pid_of[$name]=$!
+    pipe_of[$name]=$pipe
+    started+=("$!")
+}
+
+said() { [[ $(<"$work/$1") == *"$2"* ]]; }
+ended() { [[ ! -d /proc/$1 ]]; }
+
+# waits NAME: it has come to its next "read" or "pause" step.
+waiting() { [[ $(<"$work/$1") == *': waiting' ]]; }
+waits() { wait_until 15 waiting "$1"; }
+
+# next NAME: past its "read" step, to the next one or to "pause".
+next() {
+    printf 'go\n' >>"$work/$1" # so that "waiting" is not the last line any more
+    printf 'go\n' >&"${pipe_of[$1]}"
+    waits "$1"
+}
+
+# stop NAME [SIGNAL]: kills it, waits for it.
+stop() {
+    kill "-${2-KILL}" "${pid_of[$1]}" 2>/dev/null
+    wait "${pid_of[$1]}" 2>/dev/null
+    local pipe=${pipe_of[$1]}
+    exec {pipe}>&-
+    rm -f "$work/$1.in"
+}
