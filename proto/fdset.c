@@ -16,7 +16,16 @@ void fd_cleanup(int *fd)
 
 void fdset_init(struct fdset *set)
 {
+	set->dispose = NULL;
 	set->count = 0;
+}
+
+static void dispose(const struct fdset *set, int fd)
+{
+	if (set->dispose)
+		set->dispose(fd);
+	else
+		close(fd);
 }
 
 void fdset_clear(struct fdset *set)
@@ -25,7 +34,7 @@ void fdset_clear(struct fdset *set)
 
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->fds[i] >= 0)
-			close(set->fds[i]);
+			dispose(set, set->fds[i]);
 	}
 	set->count = 0;
 	errno = saved;
@@ -34,7 +43,7 @@ void fdset_clear(struct fdset *set)
 int fdset_add(struct fdset *set, int fd)
 {
 	if (set->count >= FDSET_MAX) {
-		close(fd);
+		dispose(set, fd);
 		return -ENOSPC;
 	}
 	set->fds[set->count++] = fd;

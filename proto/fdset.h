@@ -25,6 +25,9 @@ static inline int fd_take(int *fd)
  * fdset_clear(), unless somebody took it out before. An entry that was taken reads -1.
  */
 struct fdset {
+	/* What happens to those that nobody took: NULL (after fdset_init()) for close(2). A process that must never wait
+	 * has something else, because closing a file of a FUSE file system waits for its server. */
+	void (*dispose)(int fd);
 	size_t count;
 	int fds[FDSET_MAX];
 };

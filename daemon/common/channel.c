@@ -53,7 +53,7 @@ static struct packet *keep(struct packet *packet)
 	if (!kept)
 		return NULL;
 	memcpy(kept, packet, size);
-	fdset_init(&packet->fds);
+	packet->fds.count = 0;
 	return kept;
 }
 

@@ -236,9 +236,20 @@ static int open_device(struct device *device, struct detail *detail)
 	if (r != 0)
 		return r;
 	r = command_change(device, PCI_COMMAND_MASTER, 0);
-	if (r == 0)
-		r = command_change(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	if (r < 0)
+		return failed(device, STEP_ENABLE, r, detail);
+	interrupt_watch(device);
+	r = command_change(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
+}
+
+int binding_check(const struct device *device, int fd, struct detail *detail)
+{
+	/* A SET_CONTAINER with anything else would be harmless today, and an unclear EBADFD. */
+	if (!device->group->kernel->domain_check(fd))
+		return refuse(detail, REFUSAL_NOT_A_DOMAIN, "for %s came %s, not an open IOMMU domain",
+			device->lease.name, stranger_name(fd));
+	return 0;
 }
 
 int binding_make(struct device *device, int domain, struct detail *detail)
@@ -247,10 +258,6 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 	OWNED_FD owned = domain;
 	int r, undone = 0;
 
-	/* The client named it a domain; a SET_CONTAINER on anything else would be an ioctl on a stranger's file. */
-	if (!group->kernel->domain_check(owned))
-		return refuse(detail, REFUSAL_NOT_A_DOMAIN, "for %s came %s, not an open IOMMU domain",
-			device->lease.name, stranger_name(owned));
 	r = check_viable(device, detail);
 	if (r == 0)
 		r = join(group, device, fd_take(&owned), detail);
@@ -274,6 +281,7 @@ int binding_close_device(struct device *device)
 	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
 	bus = device->region_count > VFIO_PCI_CONFIG_REGION_INDEX ? command_change(device, PCI_COMMAND_MASTER, 0) : 0;
 	device->group->kernel->device_close(fd_take(&device->fd));
+	fd_cleanup(&device->unplug);
 	device->region_count = 0;
 	device->irq_count = 0;
 	return r != 0 ? r : bus;

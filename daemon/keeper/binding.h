@@ -19,8 +19,11 @@ struct device;
  * neither reach memory nor interrupt anybody, whatever becomes of this process.
  */
 
-/* Binds a device that is not bound. Takes DOMAIN, also on failure. Undoes everything if it fails. Returns 0, a
- * refusal, or a negative errno with a detail. */
+/* Refuses if FD is not a domain at all; it stays the caller's. */
+int binding_check(const struct device *device, int fd, struct detail *detail);
+
+/* Binds a device that is not bound. Takes DOMAIN, which binding_check() let pass, also on failure. Undoes everything if
+ * it fails. Returns 0, a refusal, or a negative errno with a detail. */
 int binding_make(struct device *device, int domain, struct detail *detail);
 
 /*

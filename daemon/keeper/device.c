@@ -30,6 +30,7 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 	device->lease = *lease;
 	device->life = DEVICE_LEASED;
 	device->fd = -1;
+	device->unplug = -1;
 	device->irq_on = INTERRUPT_NONE;
 	channel_init(&device->channel, fd_take(&owned));
 	return device;
@@ -79,11 +80,14 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 
 static int serve_bind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
+	(void)reply;
 	struct device *device = context;
 	uint64_t start = clock_us();
-	int r = binding_make(device, fdset_take(&request->fds, 0), detail);
+	int r = binding_check(device, request->fds.fds[0], detail);
 
-	(void)reply;
+	if (r == 0)
+		r = binding_make(device, fdset_take(&request->fds, 0), detail);
+
 	if (r != 0) {
 		log_line(LOG_NOTICE, "%s: bind refused: %s: %s", device->lease.name,
 			refusal_name(r < 0 ? REFUSAL_FAILED : r), detail->text);
@@ -197,7 +201,20 @@ static const struct channel_service service = {&device_table, handlers, 0};
 
 void device_serve(struct device *device, struct channel_buffers *buffers)
 {
-	if (channel_serve(&device->channel, &service, device, buffers) != CHANNEL_OPEN && device->life != DEVICE_ENDED)
+	unsigned int kept = stranger_kept();
+	int r;
+
+	buffers->request.fds.dispose = stranger_close;
+	r = channel_serve(&device->channel, &service, device, buffers);
+	buffers->request.fds.dispose = NULL;
+
+	device->strangers += stranger_kept() - kept;
+	if (device->strangers > STRANGERS_MAX) {
+		log_line(LOG_WARNING, "%s: its client has sent %u files that nobody asked for: released",
+			device->lease.name, device->strangers);
+		r = CHANNEL_BROKEN;
+	}
+	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device);
 }
 
@@ -227,6 +244,13 @@ void device_end_early(struct device *device)
 	uint64_t start = clock_us();
 
 	ended(device, binding_close_device(device), start);
+}
+
+void device_unplug(struct device *device, struct packet *event)
+{
+	log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
+	device_end(device);
+	device_farewell(device, REFUSAL_GONE, "the host took it away (hot-unplug, or vfio-pci was unbound)", event);
 }
 
 void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event)

@@ -30,9 +30,11 @@ struct device {
 	enum device_life life;
 	int error; /* of letting go, once ENDED */
 	struct channel channel;
+	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
 
 	/* Known and used while bound. */
-	int fd; /* owned; -1: not bound */
+	int fd;	    /* owned; -1: not bound */
+	int unplug; /* owned eventfd: the host wants the device back; -1: cannot know */
 	bool resettable;
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX];
@@ -56,6 +58,9 @@ void device_end(struct device *device);
 
 /* The same for a device whose group will leave the domain later, with all the others. */
 void device_end_early(struct device *device);
+
+/* Ends it because the host asked for it. */
+void device_unplug(struct device *device, struct packet *event);
 
 /* Sends the last event of the channel and closes it. EVENT is memory to make it in. */
 void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdalign.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 /* VFIO_DEVICE_SET_IRQS with one eventfd per vector. */
 union irq_set {
@@ -182,6 +183,19 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
 	r = control(device, &set, request->index, request->start, request->count,
 		VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK);
 	return r < 0 ? failed(device, request, "unmask", r, detail) : 0;
+}
+
+void interrupt_watch(struct device *device)
+{
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	union irq_set set;
+
+	if (event < 0 || device->irq_count <= VFIO_PCI_REQ_IRQ_INDEX || device->irqs[VFIO_PCI_REQ_IRQ_INDEX].count == 0)
+		return;
+	set.data.fds[0] = event;
+	if (control(device, &set, VFIO_PCI_REQ_IRQ_INDEX, 0, 1,
+		    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER) == 0)
+		device->unplug = fd_take(&event);
 }
 
 int interrupt_off(struct device *device)

@@ -28,7 +28,13 @@ int interrupt_set(
 int interrupt_clear(struct device *device, const struct irq_request *request, struct detail *detail);
 int interrupt_unmask(struct device *device, const struct irq_request *request, struct detail *detail);
 
-/* Switches whatever is on off. Returns 0 or a negative errno. */
+/*
+ * Asks to be told, by device->unplug, when the host wants the device back: for hot-unplug, or because somebody
+ * unbinds vfio-pci. The host waits until it is closed. A kernel or device that cannot tell is as good as before.
+ */
+void interrupt_watch(struct device *device);
+
+/* Switches what the client set off. Returns 0 or a negative errno. */
 int interrupt_off(struct device *device);
 
 #endif

@@ -19,6 +19,7 @@ void keeper_init(struct keeper *keeper, const struct vfio_kernel *kernel, int ch
 	keeper->turn = 0;
 	keeper->leased = false;
 	packet_init(&keeper->buffers.request);
+	stranger_trust(kernel->domain_check);
 	packet_init(&keeper->buffers.reply);
 }
 
@@ -160,7 +161,9 @@ void keeper_release(struct keeper *keeper)
 
 /* ---- the loop ---- */
 
-/* Slot 0 is the broker, the others are the devices in their order. Returns the number of slots. */
+#define SLOTS_MAX (1 + 2 * DEVICES_MAX)
+
+/* Slot 0 is the broker; each device has two: its channel, and the host's request for it. Returns the number of slots. */
 static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 {
 	const struct group *group = &keeper->group;
@@ -168,11 +171,12 @@ static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 	/* POLLRDHUP, because the end of the broker counts at once, even with requests or an unread reply before it. */
 	slots[0] = (struct pollfd){keeper->channel.fd, (short)(channel_events(&keeper->channel) | POLLRDHUP), 0};
 	for (size_t i = 0; i < group->device_count; i++) {
-		const struct channel *channel = &group->devices[i]->channel;
+		const struct device *device = group->devices[i];
 
-		slots[1 + i] = (struct pollfd){channel->fd, channel_events(channel), 0};
+		slots[1 + 2 * i] = (struct pollfd){device->channel.fd, channel_events(&device->channel), 0};
+		slots[2 + 2 * i] = (struct pollfd){device->unplug, POLLIN, 0};
 	}
-	return 1 + group->device_count;
+	return 1 + 2 * group->device_count;
 }
 
 /* The broker's turn comes first: nothing that clients do may delay a revocation by more than one request. */
@@ -191,10 +195,13 @@ static void serve_device(struct keeper *keeper, const struct pollfd *slots)
 		size_t turn = (keeper->turn + i) % group->device_count;
 		struct device *device = group->devices[turn];
 
-		if (!slots[1 + turn].revents)
+		if (!slots[1 + 2 * turn].revents && !slots[2 + 2 * turn].revents)
 			continue;
 		keeper->turn = turn + 1;
-		device_serve(device, &keeper->buffers);
+		if (slots[2 + 2 * turn].revents)
+			device_unplug(device, &keeper->buffers.reply);
+		else
+			device_serve(device, &keeper->buffers);
 		reap(keeper, device);
 		return;
 	}
@@ -202,7 +209,7 @@ static void serve_device(struct keeper *keeper, const struct pollfd *slots)
 
 bool keeper_step(struct keeper *keeper, int timeout_ms)
 {
-	struct pollfd slots[1 + DEVICES_MAX];
+	struct pollfd slots[SLOTS_MAX];
 	int r;
 
 	do

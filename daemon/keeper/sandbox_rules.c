@@ -23,6 +23,9 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(statx), 0, 0, 0},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
 	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_TYPE},
+	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_DOMAIN},
+	/* the kernel's request to let a device go (interrupt.c) */
+	{SCMP_SYS(eventfd2), 0, 0, 0},
 	/* who is this process? (keeper.c) */
 	{SCMP_SYS(getpid), 0, 0, 0},
 	{SCMP_SYS(getuid), 0, 0, 0},

@@ -4,7 +4,13 @@
 #include <fcntl.h>
 #include <linux/stat.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* Of the process, as its descriptors are. */
+static unsigned int kept;
+static bool (*trusted)(int fd);
 
 static bool look(int fd, struct statx *ret_status)
 {
@@ -16,6 +22,50 @@ static bool is_path(int fd)
 	int flags = fcntl(fd, F_GETFL);
 
 	return flags < 0 || (flags & O_PATH);
+}
+
+static bool is_local_socket(int fd)
+{
+	int domain = 0;
+	socklen_t size = sizeof domain;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+}
+
+static bool can_block(int fd)
+{
+	struct statx status;
+
+	/* O_PATH descriptors are not known to their file system. */
+	if (!look(fd, &status) || is_path(fd))
+		return false;
+	switch (status.stx_mode & S_IFMT) {
+	case S_IFSOCK:
+		return !is_local_socket(fd);
+	case S_IFIFO:
+	case 0: /* anonymous inodes: eventfds and the like */
+		return false;
+	default:
+		return true;
+	}
+}
+
+void stranger_close(int fd)
+{
+	if (can_block(fd) && !(trusted && trusted(fd)))
+		kept++;
+	else
+		close(fd);
+}
+
+void stranger_trust(bool (*is_harmless)(int fd))
+{
+	trusted = is_harmless;
+}
+
+unsigned int stranger_kept(void)
+{
+	return kept;
 }
 
 const char *stranger_name(int fd)

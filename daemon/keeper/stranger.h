@@ -9,6 +9,20 @@
  * system of the client: a FUSE server could stall the answer for ever (AT_STATX_DONT_SYNC).
  */
 
+/*
+ * Closes a descriptor that nobody has a use for, unless that could block: the close of a file waits for its file system
+ * (FUSE: for the client's own server), that of a TCP socket for its peer, that of a terminal for its line. A client
+ * could stop this process by it, unkillably, with the device still running. Such a descriptor stays open until the
+ * process ends, which is after its devices were closed; stranger_kept() counts them, so that the keeper can get rid of who
+ * sends too many.
+ */
+void stranger_close(int fd);
+
+/* Descriptors that IS_HARMLESS knows are closed all the same: IOMMU domains, whose close is short. */
+void stranger_trust(bool (*is_harmless)(int fd));
+
+unsigned int stranger_kept(void);
+
 /* What it is, in words for a refusal: "a regular file", "a socket (a device channel?)". Constant strings. */
 const char *stranger_name(int fd);
 

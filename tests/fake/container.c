@@ -108,7 +108,7 @@ static struct view *view_slot(void)
 		memmove(&views[i], &views[i + 1], (VIEWS_MAX - 1 - i) * sizeof views[0]);
 		return &views[VIEWS_MAX - 1];
 	}
-	assert(!"more fake groups and containers in use than this process can have");
+	assert(false && "more fake groups and containers in use than this process can have");
 	return NULL;
 }
 

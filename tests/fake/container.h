@@ -146,6 +146,9 @@ struct fake_group *fake_group_view(int fd);
 /* The device NAME of the group, or NULL. */
 struct fake_device *fake_group_device(struct fake_group *group, const char *name);
 
+/* As if the host wanted the device back: signals the device request interrupts of this process. Returns how many. */
+int fake_device_request(const struct fake_device *device);
+
 /* ---- the kernel ---- */
 
 extern const struct vfio_kernel fake_vfio;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
+#include "fdset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@ struct handle {
 	uint32_t irq_on; /* VFIO_PCI_*_IRQ_INDEX, or IRQ_NONE */
 	uint32_t irq_vectors;
 	int eventfds[VECTORS_MAX]; /* owned; -1: none */
+	int request;		   /* owned; -1: none */
 };
 
 #define IRQ_NONE UINT32_MAX
@@ -227,6 +229,7 @@ static int fake_device_get(int fd, const char *name)
 	*handle =
 		(struct handle){.fd = r, .group = group, .device = fake_group_device(group, name), .irq_on = IRQ_NONE};
 	memset(handle->eventfds, 0xff, sizeof handle->eventfds);
+	handle->request = -1;
 	if (handle->device->opened++ == 0)
 		device_wake(handle->device);
 	return r;
@@ -255,6 +258,7 @@ static void fake_device_close(int fd)
 
 	if (handle) {
 		irq_disable(handle);
+		fd_cleanup(&handle->request);
 		if (--handle->device->opened == 0) {
 			device_wake(handle->device);
 			if (handle->device->resettable)
@@ -423,6 +427,33 @@ static int irq_trigger(struct handle *handle, const struct vfio_irq_set *set)
 	return irq_connect(handle, set);
 }
 
+/* One eventfd that says that the host wants the device. */
+static int request_set(struct handle *handle, const struct vfio_irq_set *set)
+{
+	int r;
+
+	if (!(set->flags & VFIO_IRQ_SET_DATA_EVENTFD) || !(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) || set->count != 1)
+		return -EINVAL;
+	fd_cleanup(&handle->request);
+	if (irq_fd(set, 0) < 0)
+		return 0;
+	r = eventfd_check(irq_fd(set, 0));
+	if (r == 0)
+		handle->request = fcntl(irq_fd(set, 0), F_DUPFD_CLOEXEC, 3);
+	return r;
+}
+
+int fake_device_request(const struct fake_device *device)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < OPEN_MAX; i++) {
+		if (handles[i].fd > 0 && handles[i].device == device && handles[i].request >= 0)
+			count += eventfd_write(handles[i].request, 1) == 0;
+	}
+	return count;
+}
+
 static int fake_irq_set(int fd, struct vfio_irq_set *set)
 {
 	struct handle *handle = handle_find(fd);
@@ -432,6 +463,8 @@ static int fake_irq_set(int fd, struct vfio_irq_set *set)
 		r = irq_set_check(set);
 	if (r < 0)
 		return r;
+	if (set->index == VFIO_PCI_REQ_IRQ_INDEX)
+		return request_set(handle, set);
 	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
 		return irq_trigger(handle, set);
 	/* Masking is for INTx alone; and here without effect, nothing being pending between two calls. */

@@ -188,6 +188,8 @@ static inline void bench_expect_closed(struct bench *b, size_t i, enum refusal w
 
 	assert_int_equal(closed->refusal, why);
 	assert_non_null(strstr(closed->detail, bench_names[i]));
+	/* a keeper in another thread may need a moment to close */
+	assert_int_equal(poll(&(struct pollfd){b->clients[i], POLLIN, 0}, 1, 10000), 1);
 	assert_int_equal(packet_receive(b->clients[i], MSG_DONTWAIT, 0, &b->packet), PACKET_END);
 }
 
@@ -211,6 +213,29 @@ static inline unsigned int bench_command(const struct bench *b, size_t i)
 		if (!strstr((b)->detail.text, words))                                                                  \
 			fail_msg("\"%s\" is not in \"%s\"", words, (b)->detail.text);                                  \
 	} while (0)
+
+/* Which file descriptors are open. */
+struct bench_open {
+	bool fds[1024];
+};
+
+static inline struct bench_open bench_open_fds(void)
+{
+	struct bench_open open;
+
+	for (int fd = 0; fd < 1024; fd++)
+		open.fds[fd] = fcntl(fd, F_GETFD) >= 0;
+	return open;
+}
+
+/* Closes what the keeper kept open for good (stranger.h): whatever was not open at the beginning of the test. */
+static inline void bench_close_strangers(const struct bench_open *before)
+{
+	for (int fd = 0; fd < 1024; fd++) {
+		if (!before->fds[fd])
+			close(fd);
+	}
+}
 
 /* Every test starts and ends with the same number of file descriptors. */
 static inline int bench_fds_before(void **state)

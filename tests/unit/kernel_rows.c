@@ -565,6 +565,25 @@ static long msi_unmask(struct ground *g)
 	return r < 0 ? r : irq_switch(g, VFIO_PCI_MSI_IRQ_INDEX, 1, VFIO_IRQ_SET_ACTION_UNMASK);
 }
 
+static long irq_request(struct ground *g)
+{
+	return irq_flags(g, VFIO_PCI_REQ_IRQ_INDEX);
+}
+
+static long request_set(struct ground *g)
+{
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+
+	return irq_connect(g, VFIO_PCI_REQ_IRQ_INDEX, 0, event);
+}
+
+static long request_stranger(struct ground *g)
+{
+	OWNED_FD null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	return irq_connect(g, VFIO_PCI_REQ_IRQ_INDEX, 0, null);
+}
+
 /* ---- the domain's facts ---- */
 
 union info_buffer {
@@ -930,6 +949,9 @@ static const struct row rows[] = {
 	{"MSI: unmask", OPENED, msi_unmask, -ENOTTY, 0},
 	{"INTx: unmask", OPENED, intx_unmask, 0, 0},
 	{"INTx: unmask while off", OPENED, intx_unmask_nothing, -EINVAL, 0},
+	{"device request interrupt: flags", OPENED, irq_request, VFIO_IRQ_INFO_EVENTFD | VFIO_IRQ_INFO_NORESIZE, 0},
+	{"device request interrupt: set", OPENED, request_set, 0, 0},
+	{"device request interrupt: not an eventfd", OPENED, request_stranger, -EINVAL, 0},
 	{"INFO before SET_IOMMU", ATTACHED, info, -EINVAL, 0},
 	{"INFO", READY, info, 0, 0},
 	{"INFO with a short argsz", READY, info_short, -EINVAL, 0},

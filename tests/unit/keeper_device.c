@@ -1,0 +1,779 @@
+/* SPDX-License-Identifier: MIT */
+#include "keeper_bench.h"
+
+#include <linux/pci_regs.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#define BAR    VFIO_PCI_BAR0_REGION_INDEX
+#define CONFIG VFIO_PCI_CONFIG_REGION_INDEX
+
+/* ---- leases ---- */
+
+static void test_lease(void **state)
+{
+	struct bench b;
+	struct lease_request lease = bench_lease_request(0, LEASE_GROUP);
+	const struct lease_reply *who;
+
+	(void)state;
+	bench_start(&b, 0);
+	/* without a lease the keeper waits */
+	bench_settle(&b);
+	assert_true(b.running);
+	assert_int_equal(bench_lease_as(&b, &lease, &b.clients[0]), 0);
+	who = packet_body(&b.packet, sizeof *who);
+	assert_non_null(who);
+	assert_int_equal(who->pid, getpid());
+	assert_int_equal(who->uid, getuid());
+	bench_stop(&b);
+}
+
+static void test_lease_refusals(void **state)
+{
+	struct bench b;
+	struct lease_request lease;
+	int client;
+
+	(void)state;
+	bench_start(&b, 0);
+	lease = bench_lease_request(0, 0);
+	assert_int_equal(bench_lease_as(&b, &lease, &client), REFUSAL_MALFORMED);
+	assert_detail(&b, "first lease");
+	lease.flags = LEASE_GROUP;
+	assert_int_equal(bench_lease_as(&b, &lease, &b.clients[0]), 0);
+	assert_int_equal(bench_lease_as(&b, &lease, &client), REFUSAL_MALFORMED);
+	assert_detail(&b, "already");
+	lease.flags = 0;
+	assert_int_equal(bench_lease_as(&b, &lease, &client), REFUSAL_DEVICE_BUSY);
+	assert_detail(&b, bench_names[0]);
+	lease = bench_lease_request(1, 0);
+	lease.group = 8;
+	assert_int_equal(bench_lease_as(&b, &lease, &client), REFUSAL_MALFORMED);
+	assert_detail(&b, "group 8");
+	/* none of this has touched the lease that there is */
+	bench_hello(&b, b.clients[0]);
+	bench_stop(&b);
+}
+
+static void test_lease_wrong_fds(void **state)
+{
+	struct bench b;
+	struct lease_request lease = bench_lease_request(0, LEASE_GROUP);
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	OWNED_FD stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int pair[2];
+
+	(void)state;
+	unit_pair(pair);
+	bench_start(&b, 0);
+	assert_int_equal(
+		bench_call_fds(&b, b.broker, KEEPER_LEASE, &lease, sizeof lease, (int[]){b.group_copy, event}, 2),
+		REFUSAL_MALFORMED);
+	assert_detail(&b, "device channel");
+	assert_int_equal(
+		bench_call_fds(&b, b.broker, KEEPER_LEASE, &lease, sizeof lease, (int[]){b.group_copy, stream}, 2),
+		REFUSAL_MALFORMED);
+	assert_int_equal(bench_call_fds(&b, b.broker, KEEPER_LEASE, &lease, sizeof lease, (int[]){event, pair[1]}, 2),
+		REFUSAL_MALFORMED);
+	assert_detail(&b, "group 7");
+	assert_int_equal(
+		bench_call_fds(&b, b.broker, KEEPER_LEASE, &lease, sizeof lease, (int[]){b.group_copy, pair[1]}, 2), 0);
+	close(pair[0]);
+	close(pair[1]);
+	bench_stop(&b);
+}
+
+static void test_lease_too_many(void **state)
+{
+	struct bench b;
+	int clients[DEVICES_MAX], client;
+
+	(void)state;
+	bench_start(&b, 0);
+	for (int i = 0; i <= DEVICES_MAX; i++) {
+		struct lease_request lease = bench_lease_request(0, i == 0 ? LEASE_GROUP : 0);
+
+		snprintf(lease.name, sizeof lease.name, "0000:%02x:00.0", i);
+		assert_int_equal(bench_lease_as(&b, &lease, i < DEVICES_MAX ? &clients[i] : &client),
+			i < DEVICES_MAX ? 0 : REFUSAL_QUOTA);
+	}
+	for (int i = 0; i < DEVICES_MAX; i++)
+		close(clients[i]);
+	for (int i = 0; i < DEVICES_MAX && b.running; i++)
+		b.running = keeper_step(b.keeper, 0);
+	assert_false(b.running);
+	bench_stop(&b);
+}
+
+static void test_keeper_channel(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, 0);
+	assert_int_equal(bench_call(&b, b.broker, KEEPER_PING, NULL, 0), 0);
+	assert_int_equal(bench_call(&b, b.broker, 99, NULL, 0), REFUSAL_UNSUPPORTED);
+	bench_stop(&b);
+}
+
+/* ---- DESCRIBE ---- */
+
+static void test_describe(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+	const struct describe_reply *describe;
+	const struct region_record *regions;
+	const struct irq_record *irqs;
+
+	(void)state;
+	bench_start(&b, 1);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_DESCRIBE, NULL, 0), 0);
+	describe = packet_body(&b.packet, sizeof *describe);
+	assert_int_equal(b.packet.header.length, sizeof *describe);
+	assert_string_equal(describe->name, bench_names[0]);
+	assert_int_equal(describe->flags, 0);
+	assert_int_equal(describe->group, 7);
+	assert_int_equal(describe->vendor, 0x1234);
+	assert_int_equal(describe->device, 0x11e8);
+	assert_int_equal(describe->class, 0x00ff00);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_DESCRIBE, NULL, 0), 0);
+	assert_int_equal(describe->flags, DESCRIBE_BOUND | DESCRIBE_RESET);
+	assert_int_equal(describe->regions, VFIO_PCI_NUM_REGIONS);
+	assert_int_equal(describe->irqs, VFIO_PCI_NUM_IRQS);
+	assert_int_equal(b.packet.header.length,
+		sizeof *describe + describe->regions * sizeof *regions + describe->irqs * sizeof *irqs);
+	regions = (const void *)(describe + 1);
+	irqs = (const void *)(regions + describe->regions);
+	assert_int_equal(regions[BAR].index, BAR);
+	assert_int_equal(regions[BAR].size, FAKE_BAR0_SIZE);
+	assert_int_equal(regions[BAR].flags, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
+	assert_int_equal(regions[1].size, 0);
+	assert_int_equal(regions[CONFIG].size, FAKE_CONFIG_SIZE);
+	assert_int_equal(irqs[VFIO_PCI_MSI_IRQ_INDEX].count, FAKE_MSI_COUNT);
+	assert_int_equal(irqs[VFIO_PCI_ERR_IRQ_INDEX].count, 0);
+	bench_stop(&b);
+}
+
+/* ---- regions ---- */
+
+static int call_read(struct bench *b, uint32_t region, uint64_t offset, uint32_t length, uint32_t width)
+{
+	struct region_request request = {0, region, offset, length, width};
+
+	return bench_call(b, b->clients[0], DEVICE_REGION_READ, &request, sizeof request);
+}
+
+static int call_write(
+	struct bench *b, uint32_t region, uint64_t offset, const void *data, uint32_t length, uint32_t width)
+{
+	struct {
+		struct region_request head;
+		uint8_t data[REGION_LENGTH_MAX];
+	} request = {{0, region, offset, length, width}, {0}};
+
+	memcpy(request.data, data, length);
+	return bench_call(b, b->clients[0], DEVICE_REGION_WRITE, &request, sizeof request.head + length);
+}
+
+static void test_region_widths(void **state)
+{
+	struct bench b;
+	const uint8_t data[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+	const uint32_t widths[] = {0, 1, 2, 4, 8};
+
+	(void)state;
+	bench_start_bound(&b);
+	for (size_t i = 0; i < 5; i++) {
+		uint64_t offset = 0x100 + 16 * i;
+
+		assert_int_equal(call_write(&b, BAR, offset, data, sizeof data, widths[i]), 0);
+		assert_int_equal(b.packet.header.length, 0);
+		assert_memory_equal(&b.group->devices[0].bar0[offset], data, sizeof data);
+		for (size_t j = 0; j < 5; j++) {
+			assert_int_equal(call_read(&b, BAR, offset, sizeof data, widths[j]), 0);
+			assert_int_equal(b.packet.header.length, sizeof data);
+			assert_memory_equal(b.packet.payload, data, sizeof data);
+		}
+	}
+	/* a register, which only an access of its own width reaches */
+	assert_int_equal(call_read(&b, BAR, FAKE_REG_ID, 4, 4), 0);
+	assert_memory_equal(b.packet.payload, "\xed\x00\x00\x01", 4);
+	bench_stop(&b);
+}
+
+static void test_region_bulk(void **state)
+{
+	static uint8_t data[REGION_LENGTH_MAX];
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)(i * 7);
+	assert_int_equal(call_write(&b, BAR, 0x8000, data, sizeof data, 0), 0);
+	assert_int_equal(call_read(&b, BAR, 0x8000, sizeof data, 0), 0);
+	assert_int_equal(b.packet.header.length, sizeof data);
+	assert_memory_equal(b.packet.payload, data, sizeof data);
+	assert_int_equal(call_read(&b, BAR, 0x8000, sizeof data, 1), 0);
+	assert_memory_equal(b.packet.payload, data, sizeof data);
+	bench_stop(&b);
+}
+
+static void test_region_refusals(void **state)
+{
+	struct bench b;
+	uint32_t value = 0;
+
+	(void)state;
+	bench_start_bound(&b);
+	assert_int_equal(call_read(&b, 99, 0, 4, 4), REFUSAL_UNSUPPORTED);
+	assert_int_equal(call_read(&b, UINT32_MAX, 0, 4, 4), REFUSAL_UNSUPPORTED);
+	assert_int_equal(call_read(&b, 1, 0, 4, 4), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "no region 1");
+	assert_int_equal(call_read(&b, BAR, FAKE_BAR0_SIZE, 1, 1), REFUSAL_MALFORMED);
+	assert_int_equal(call_read(&b, BAR, FAKE_BAR0_SIZE - 4, 8, 4), REFUSAL_MALFORMED);
+	assert_int_equal(call_read(&b, BAR, UINT64_MAX - 8, 8, 0), REFUSAL_MALFORMED);
+	assert_int_equal(call_read(&b, BAR, UINT64_C(1) << 40, 4, 4), REFUSAL_MALFORMED);
+	assert_int_equal(call_read(&b, BAR, FAKE_BAR0_SIZE - 4, 4, 4), 0);
+	assert_int_equal(call_write(&b, BAR, FAKE_BAR0_SIZE - 2, &value, 4, 0), REFUSAL_MALFORMED);
+	b.keeper->group.devices[0]->regions[BAR].flags = VFIO_REGION_INFO_FLAG_READ;
+	assert_int_equal(call_write(&b, BAR, 0, &value, 4, 4), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "cannot be written");
+	b.keeper->group.devices[0]->regions[BAR].flags = VFIO_REGION_INFO_FLAG_WRITE;
+	assert_int_equal(call_read(&b, BAR, 0, 4, 4), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "cannot be read");
+	bench_stop(&b);
+}
+
+static void test_region_fails(void **state)
+{
+	struct bench b;
+	uint16_t off = 0;
+
+	(void)state;
+	bench_start_bound(&b);
+	/* memory access off: EIO */
+	assert_int_equal(call_write(&b, CONFIG, PCI_COMMAND, &off, 2, 2), 0);
+	assert_int_equal(call_read(&b, BAR, 0x10, 4, 4), -EIO);
+	assert_detail(&b, "0x10");
+	assert_int_equal(call_write(&b, BAR, 0x10, "1234", 4, 4), -EIO);
+	/* a region that is shorter than the kernel said: what is cut off is no answer */
+	b.keeper->group.devices[0]->regions[CONFIG].size += 16;
+	assert_int_equal(call_read(&b, CONFIG, FAKE_CONFIG_SIZE - 4, 8, 0), -EIO);
+	bench_stop(&b);
+}
+
+/* ---- interrupts ---- */
+
+static int irq(struct bench *b, uint16_t type, uint32_t index, uint32_t start, uint32_t count, const int *fds)
+{
+	struct irq_request request = {0, index, start, count};
+
+	return bench_call_fds(b, b->clients[0], type, &request, sizeof request, fds, fds ? count : 0);
+}
+
+static void raise_vector(struct bench *b, uint32_t vector)
+{
+	assert_int_equal(call_write(b, BAR, FAKE_REG_RAISE, &vector, 4, 4), 0);
+}
+
+/* How often an eventfd was signalled since last asked. */
+static uint64_t signals(int event)
+{
+	uint64_t count = 0;
+
+	return bench_readable(event) && read(event, &count, sizeof count) == sizeof count ? count : 0;
+}
+
+#define INTX VFIO_PCI_INTX_IRQ_INDEX
+#define MSI  VFIO_PCI_MSI_IRQ_INDEX
+#define MSIX VFIO_PCI_MSIX_IRQ_INDEX
+
+static void test_irq(void **state)
+{
+	struct bench b;
+	int events[2] = {eventfd(0, EFD_CLOEXEC), eventfd(0, EFD_CLOEXEC)};
+	int before;
+
+	(void)state;
+	bench_start_bound(&b);
+	before = unit_fds();
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 2, events), 0);
+	/* only the fake kernel has copies */
+	assert_int_equal(unit_fds(), before + 2);
+	raise_vector(&b, 1);
+	assert_int_equal(signals(events[0]), 0);
+	assert_int_equal(signals(events[1]), 1);
+	/* one vector off, the other stays on */
+	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 1, 1, NULL), 0);
+	raise_vector(&b, 1);
+	raise_vector(&b, 0);
+	assert_int_equal(signals(events[1]), 0);
+	assert_int_equal(signals(events[0]), 1);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 1, 1, events), 0);
+	raise_vector(&b, 1);
+	assert_int_equal(signals(events[0]), 1);
+	/* all off, twice */
+	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 0, 0, NULL), 0);
+	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 0, 0, NULL), 0);
+	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 2, 2, NULL), 0);
+	raise_vector(&b, 0);
+	assert_int_equal(signals(events[0]), 0);
+	assert_int_equal(unit_fds(), before);
+	/* another kind can be had now; INTx can be unmasked */
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, events), 0);
+	assert_int_equal(irq(&b, DEVICE_IRQ_UNMASK, INTX, 0, 1, NULL), 0);
+	/* and is off after UNBIND */
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
+	close(events[0]);
+	close(events[1]);
+	bench_stop(&b);
+}
+
+static void test_irq_refusals(void **state)
+{
+	struct bench b;
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	int one[] = {event}, many[FAKE_MSI_COUNT + 1], pipe_fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	for (size_t i = 0; i < FAKE_MSI_COUNT + 1; i++)
+		many[i] = event;
+	bench_start_bound(&b);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, VFIO_PCI_REQ_IRQ_INDEX, 0, 1, one), REFUSAL_UNSUPPORTED);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, UINT32_MAX, 0, 1, one), REFUSAL_UNSUPPORTED);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, FAKE_MSI_COUNT + 1, many), REFUSAL_MALFORMED);
+	assert_detail(&b, "MSI");
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, FAKE_MSI_COUNT, 1, one), REFUSAL_MALFORMED);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, UINT32_MAX - 1, 1, one), REFUSAL_MALFORMED);
+	many[1] = pipe_fds[0];
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 2, 2, many), REFUSAL_MALFORMED);
+	assert_detail(&b, "vector 3");
+	assert_detail(&b, "a pipe");
+	/* an anonymous inode that is no eventfd: only the kernel can tell, and the fake does not */
+	b.group->failures[FAKE_IRQ_SET] = EINVAL;
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, one), REFUSAL_MALFORMED);
+	assert_detail(&b, "not an eventfd");
+	b.group->failures[FAKE_IRQ_SET] = EBUSY;
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, one), REFUSAL_UNSUPPORTED);
+	b.group->failures[FAKE_IRQ_SET] = ENOMEM;
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, one), -ENOMEM);
+	b.group->failures[FAKE_IRQ_SET] = 0;
+	assert_int_equal(irq(&b, DEVICE_IRQ_UNMASK, MSI, 0, 1, NULL), REFUSAL_UNSUPPORTED);
+	assert_int_equal(irq(&b, DEVICE_IRQ_UNMASK, INTX, 0, 1, NULL), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "not on");
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSIX, 0, 1, one), 0);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, one), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "MSI-X");
+	assert_detail(&b, "in use already");
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, one), REFUSAL_UNSUPPORTED);
+	/* on with one vector, which this kernel cannot change */
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSIX, 1, 1, one), REFUSAL_UNSUPPORTED);
+	assert_detail(&b, "1 vectors");
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+	bench_stop(&b);
+}
+
+/* ---- RESET ---- */
+
+static void test_reset(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	assert_int_equal(call_write(&b, BAR, 0x100, "1234", 4, 4), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RESET, NULL, 0), 0);
+	assert_int_equal(b.group->devices[0].bar0[0x100], 0);
+	fake_kernel_fail(FAKE_RESET, ETIMEDOUT);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RESET, NULL, 0), -ETIMEDOUT);
+	b.keeper->group.devices[0]->resettable = false;
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RESET, NULL, 0), REFUSAL_UNSUPPORTED);
+	bench_stop(&b);
+}
+
+/* ---- the order of requests ---- */
+
+static void test_not_bound(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, 1);
+	assert_int_equal(call_read(&b, BAR, 0, 4, 4), REFUSAL_NOT_BOUND);
+	assert_int_equal(call_write(&b, BAR, 0, "1234", 4, 4), REFUSAL_NOT_BOUND);
+	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 0, 0, NULL), REFUSAL_NOT_BOUND);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RESET, NULL, 0), REFUSAL_NOT_BOUND);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), REFUSAL_NOT_BOUND);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_PING, NULL, 0), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_TYPE_MAX, NULL, 0), REFUSAL_UNSUPPORTED);
+	bench_stop(&b);
+}
+
+/* ---- the end of a lease ---- */
+
+static void assert_free(const struct bench *b, size_t i)
+{
+	assert_int_equal(b->group->devices[i].opened, 0);
+	assert_int_equal(bench_command(b, i) & PCI_COMMAND_MASTER, 0);
+}
+
+static void test_release(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+
+	(void)state;
+	bench_start(&b, 2);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(bench_bind(&b, 1, domain), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
+	assert_free(&b, 0);
+	bench_expect_closed(&b, 0, REFUSAL_NONE);
+	bench_expect_released(&b, 0, 1, 0);
+	/* the sibling goes on */
+	assert_true(fake_container_view(domain)->iommu);
+	assert_int_equal(bench_call(&b, b.clients[1], DEVICE_RESET, NULL, 0), 0);
+	/* with the reply to the last one, the group is out of the domain */
+	assert_int_equal(bench_call(&b, b.clients[1], DEVICE_RELEASE, NULL, 0), 0);
+	assert_false(fake_container_view(domain)->iommu);
+	bench_expect_closed(&b, 1, REFUSAL_NONE);
+	bench_expect_released(&b, 1, 0, 0);
+	assert_int_equal(packet_receive(b.broker, MSG_DONTWAIT, 0, &b.packet), PACKET_END);
+	assert_false(b.running);
+	bench_stop(&b);
+}
+
+static void test_client_goes(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+
+	(void)state;
+	bench_start(&b, 2);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	close(fd_take(&b.clients[0]));
+	bench_expect_released(&b, 0, 1, 0);
+	assert_free(&b, 0);
+	assert_false(fake_container_view(domain)->iommu);
+	assert_true(b.running);
+	/* the device can be leased again, by the same keeper */
+	assert_int_equal(
+		bench_lease_as(&b, &(struct lease_request){.group = 7, .name = "0000:01:00.0"}, &b.clients[0]), 0);
+	close(fd_take(&b.clients[1]));
+	bench_expect_released(&b, 1, 1, 0);
+	close(fd_take(&b.clients[0]));
+	bench_expect_released(&b, 0, 0, 0);
+	bench_settle(&b);
+	assert_false(b.running);
+	bench_stop(&b);
+}
+
+/* Requests that were on their way do not keep the last words from arriving. */
+static void test_release_with_more_to_come(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	for (uint64_t cookie = 1; cookie < 10; cookie++) {
+		packet_request(&b.packet, cookie == 1 ? DEVICE_RELEASE : DEVICE_PING, cookie);
+		assert_int_equal(packet_send(b.clients[0], MSG_DONTWAIT, &b.packet), 0);
+	}
+	bench_pump(&b, b.clients[0]);
+	assert_int_equal(packet_receive(b.clients[0], MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.type, DEVICE_RELEASE);
+	bench_expect_closed(&b, 0, REFUSAL_NONE);
+	bench_stop(&b);
+}
+
+static void test_broken_framing(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	assert_int_equal(write(b.clients[0], "?", 1), 1);
+	bench_pump(&b, b.clients[0]);
+	assert_int_equal(packet_receive(b.clients[0], MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
+	bench_expect_closed(&b, 0, REFUSAL_NONE);
+	bench_expect_released(&b, 0, 0, 0);
+	assert_free(&b, 0);
+	bench_stop(&b);
+}
+
+static void end_broker(struct bench *b)
+{
+	assert_int_equal(shutdown(b->broker, SHUT_WR), 0);
+	bench_settle(b);
+	assert_false(b->running);
+}
+
+static void test_broker_ends(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	int one[] = {event};
+
+	(void)state;
+	bench_start(&b, 3);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(bench_bind(&b, 2, domain), 0);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, one), 0);
+	end_broker(&b);
+	assert_false(fake_container_view(domain)->iommu);
+	for (size_t i = 0; i < 3; i++) {
+		assert_free(&b, i);
+		bench_expect_closed(&b, i, REFUSAL_REVOKED);
+		bench_expect_released(&b, i, (uint32_t)(2 - i), 0);
+	}
+	assert_int_equal(packet_receive(b.broker, MSG_DONTWAIT, 0, &b.packet), PACKET_END);
+	bench_stop(&b);
+}
+
+/* A broker that is gone altogether, with a keeper that has no lease, and one that has. */
+static void test_broker_dies(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, 0);
+	close(fd_take(&b.broker));
+	bench_settle(&b);
+	assert_false(b.running);
+	bench_stop(&b);
+	bench_start_bound(&b);
+	close(fd_take(&b.broker));
+	bench_settle(&b);
+	assert_false(b.running);
+	assert_free(&b, 0);
+	bench_expect_closed(&b, 0, REFUSAL_REVOKED);
+	bench_stop(&b);
+}
+
+/* A client that keeps the keeper busy and reads nothing does not delay its end. */
+static void test_broker_ends_busy_keeper(void **state)
+{
+	struct bench b;
+	int sent = 0;
+
+	(void)state;
+	bench_start_bound(&b);
+	for (int i = 0; i < 1000; i++) {
+		packet_request(&b.packet, DEVICE_DESCRIBE, 1);
+		sent += packet_send(b.clients[0], MSG_DONTWAIT, &b.packet) == 0;
+		b.running = keeper_step(b.keeper, 0);
+	}
+	assert_true(sent < 1000);
+	assert_int_equal(shutdown(b.broker, SHUT_WR), 0);
+	assert_false(keeper_step(b.keeper, 0));
+	assert_free(&b, 0);
+	bench_expect_released(&b, 0, 0, 0);
+	b.running = false;
+	bench_stop(&b);
+}
+
+static void test_release_reports_failure(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	fake_kernel_fail(FAKE_DETACH, EBUSY);
+	end_broker(&b);
+	bench_expect_closed(&b, 0, REFUSAL_REVOKED);
+	bench_expect_released(&b, 0, 0, EBUSY);
+	assert_int_equal(fake_vfio.group_detach(b.group_copy), -EBUSY);
+	fake_kernel_fail(FAKE_DETACH, 0);
+	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	bench_stop(&b);
+}
+
+static void *run_keeper(void *bench)
+{
+	struct bench *b = bench;
+
+	/* The thread that attached has to be the one that detaches: the fake's mutexes are its. */
+	while (keeper_step(b->keeper, -1))
+		;
+	return NULL;
+}
+
+/* Hazard 1: leaving the domain hangs. The device is closed by then, and the client knows. */
+static void test_detach_hangs(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+	struct bind_request bind = {0};
+	struct pollfd client;
+	pthread_t thread;
+
+	(void)state;
+	bench_start(&b, 1);
+	b.running = false;
+	assert_int_equal(pthread_create(&thread, NULL, run_keeper, &b), 0);
+	packet_request(&b.packet, DEVICE_BIND, 1);
+	memcpy(packet_append(&b.packet, sizeof bind), &bind, sizeof bind);
+	fdset_add(&b.packet.fds, fcntl(domain, F_DUPFD_CLOEXEC, 3));
+	assert_int_equal(packet_send(b.clients[0], 0, &b.packet), 0);
+	assert_int_equal(packet_receive(b.clients[0], 0, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.flags, MESSAGE_REPLY);
+	b.group->hang = true;
+	assert_int_equal(shutdown(b.broker, SHUT_WR), 0);
+	client = (struct pollfd){b.clients[0], POLLIN, 0};
+	assert_int_equal(poll(&client, 1, 10000), 1);
+	bench_expect_closed(&b, 0, REFUSAL_REVOKED);
+	assert_free(&b, 0);
+	/* but the broker has not heard that the group is free */
+	assert_false(bench_readable(b.broker));
+	assert_int_equal(b.group->container != 0, true);
+	b.group->hang = false;
+	pthread_join(thread, NULL);
+	bench_expect_released(&b, 0, 0, 0);
+	assert_int_equal(b.group->container, 0);
+	bench_stop(&b);
+}
+
+/* The host wants the device back (hot-unplug): the VFIO device request interrupt. */
+static void test_unplug(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+
+	(void)state;
+	bench_start(&b, 2);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(bench_bind(&b, 1, domain), 0);
+	assert_int_equal(fake_device_request(&b.group->devices[0]), 1);
+	bench_settle(&b);
+	bench_expect_closed(&b, 0, REFUSAL_GONE);
+	bench_expect_released(&b, 0, 1, 0);
+	assert_free(&b, 0);
+	assert_int_equal(bench_call(&b, b.clients[1], DEVICE_RESET, NULL, 0), 0);
+	bench_stop(&b);
+}
+
+/* ---- what a hostile client sends ---- */
+
+static void send_fds(struct bench *b, uint16_t type, int fd, size_t count)
+{
+	packet_request(&b->packet, type, 1);
+	for (size_t i = 0; i < count; i++)
+		fdset_add(&b->packet.fds, fcntl(fd, F_DUPFD_CLOEXEC, 3));
+	assert_int_equal(packet_send(b->clients[0], MSG_DONTWAIT, &b->packet), 0);
+	bench_settle(b);
+	assert_int_equal(packet_receive(b->clients[0], MSG_DONTWAIT, 0, &b->packet), PACKET_RECEIVED);
+}
+
+/* fds that nobody asked for are closed, however many and with whatever request. */
+static void test_uninvited_fds(void **state)
+{
+	struct bench b;
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	OWNED_FD domain = fake_container_open();
+	int before;
+
+	(void)state;
+	bench_start(&b, 1);
+	before = unit_fds();
+	send_fds(&b, DEVICE_PING, event, 1);
+	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
+	send_fds(&b, DEVICE_BIND, event, FDSET_MAX);
+	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
+	send_fds(&b, DEVICE_PING, domain, 100);
+	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
+	assert_int_equal(unit_fds(), before);
+	assert_true(b.running);
+	bench_stop(&b);
+}
+
+/* Closing a file can hang (its file system may be the client's). So files stay open, and too many end the lease. */
+static void test_uninvited_files(void **state)
+{
+	struct bench b;
+	OWNED_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	OWNED_FD internet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	OWNED_FD path = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	struct bench_open opened = bench_open_fds();
+	int before;
+
+	(void)state;
+	bench_start_bound(&b);
+	before = unit_fds();
+	send_fds(&b, DEVICE_PING, path, 1);
+	assert_int_equal(unit_fds(), before);
+	send_fds(&b, DEVICE_PING, file, STRANGERS_MAX - 1);
+	send_fds(&b, DEVICE_PING, internet, internet >= 0 ? 1 : 0);
+	assert_true(b.running);
+	assert_int_equal(unit_fds(), before + STRANGERS_MAX);
+	send_fds(&b, DEVICE_PING, file, 1);
+	assert_false(b.running);
+	assert_free(&b, 0);
+	bench_expect_closed(&b, 0, REFUSAL_NONE);
+	bench_expect_released(&b, 0, 0, 0);
+	bench_stop(&b);
+	bench_close_strangers(&opened);
+}
+
+/* Two clients: the one that floods does not starve the other. */
+static void test_fairness(void **state)
+{
+	struct bench b;
+	int steps = 0;
+
+	(void)state;
+	bench_start(&b, 2);
+	for (uint64_t cookie = 1; cookie < 20; cookie++) {
+		packet_request(&b.packet, DEVICE_PING, cookie);
+		assert_int_equal(packet_send(b.clients[0], MSG_DONTWAIT, &b.packet), 0);
+	}
+	packet_request(&b.packet, DEVICE_PING, 1);
+	assert_int_equal(packet_send(b.clients[1], MSG_DONTWAIT, &b.packet), 0);
+	while (!bench_readable(b.clients[1]) && steps++ < 20)
+		keeper_step(b.keeper, 0);
+	assert_true(steps <= 2);
+	bench_stop(&b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		bench_test(test_lease),
+		bench_test(test_lease_refusals),
+		bench_test(test_lease_wrong_fds),
+		bench_test(test_lease_too_many),
+		bench_test(test_keeper_channel),
+		bench_test(test_describe),
+		bench_test(test_region_widths),
+		bench_test(test_region_bulk),
+		bench_test(test_region_refusals),
+		bench_test(test_region_fails),
+		bench_test(test_irq),
+		bench_test(test_irq_refusals),
+		bench_test(test_reset),
+		bench_test(test_not_bound),
+		bench_test(test_release),
+		bench_test(test_client_goes),
+		bench_test(test_release_with_more_to_come),
+		bench_test(test_broken_framing),
+		bench_test(test_broker_ends),
+		bench_test(test_broker_dies),
+		bench_test(test_broker_ends_busy_keeper),
+		bench_test(test_release_reports_failure),
+		bench_test(test_detach_hangs),
+		bench_test(test_unplug),
+		bench_test(test_uninvited_fds),
+		bench_test(test_uninvited_files),
+		bench_test(test_fairness),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
