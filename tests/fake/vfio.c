@@ -555,7 +555,7 @@ static long fake_region_read(int fd, uint64_t position, void *data, size_t lengt
 
 	if (r == 0)
 		r = locate(handle, position, &length, &index, &offset);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	if (handle->device->vanished)
 		memset(data, 0xff, length);
@@ -586,7 +586,7 @@ static long fake_region_write(int fd, uint64_t position, const void *data, size_
 
 	if (r == 0)
 		r = locate(handle, position, &length, &index, &offset);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	memcpy(&value, data, length < sizeof value ? length : sizeof value);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
