@@ -16,6 +16,7 @@ static const struct sandbox_rule sanitizer_rules[] = {
 	{SCMP_SYS(read), 0, 0, 0},	  {SCMP_SYS(lseek), 0, 0, 0},	     {SCMP_SYS(stat), 0, 0, 0},
 	{SCMP_SYS(newfstatat), 0, 0, 0},  {SCMP_SYS(fstat), 0, 0, 0},	     {SCMP_SYS(futex), 0, 0, 0},
 	{SCMP_SYS(exit), 0, 0, 0},	  {SCMP_SYS(tgkill), 0, 0, 0},	     {SCMP_SYS(close), 0, 0, 0},
+	{SCMP_SYS(getppid), 0, 0, 0},	  {SCMP_SYS(getdents), 0, 0, 0},
 };
 #endif
 
