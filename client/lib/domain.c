@@ -36,8 +36,10 @@ struct vbroker_domain {
 /* drivers/vfio/vfio_iommu_type1.c: dma_entry_limit, U16_MAX unless the administrator changed it */
 #define MAPPINGS_MAX 65535
 
-/* VFIO_IOMMU_GET_INFO says how much room it needs; a kernel that never has enough is not asked for ever. */
-#define INFO_TRIES 4
+/* VFIO_IOMMU_GET_INFO says how much room it needs. That can grow in between, but not for ever, nor beyond all measure: a
+ * megabyte is 65,000 ranges. */
+#define INFO_TRIES    4
+#define INFO_SIZE_MAX (1U << 20)
 
 /* include/uapi/linux/major.h MISC_MAJOR; include/linux/miscdevice.h VFIO_MINOR */
 #define DOMAIN_MAJOR 10
@@ -110,7 +112,7 @@ static int info_read(const struct vbroker_domain *domain, struct vfio_iommu_type
 {
 	size_t size = 4096;
 
-	for (int i = 0; i < INFO_TRIES; i++) {
+	for (int i = 0; i < INFO_TRIES && size <= INFO_SIZE_MAX; i++) {
 		struct vfio_iommu_type1_info *info = calloc(1, size);
 		int r;
 
@@ -138,7 +140,7 @@ static const void *info_capability(const struct vfio_iommu_type1_info *info, uin
 	for (int i = 0; i < 64 && offset >= sizeof *info; i++) {
 		const struct vfio_info_cap_header *header = (const void *)((const char *)info + offset);
 
-		if (offset > info->argsz || info->argsz - offset < sizeof *header)
+		if (offset % sizeof(uint64_t) || offset > info->argsz || info->argsz - offset < sizeof *header)
 			return NULL;
 		if (header->id == id)
 			return info->argsz - offset < size ? NULL : header;

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public header compiles alone, as strict C11 and (this file again) as C++17, and the shared library exports what it
+ * declares: this program would not link otherwise.
+ */
+#include <vfio-broker.h>
+
+#include <stdio.h>
+
+#define FUNCTION(name) (void (*)(void))(name)
+
+typedef void (*function)(void);
+
+__attribute__((used)) static const function functions[] = {
+	FUNCTION(vbroker_bind),
+	FUNCTION(vbroker_detail),
+	FUNCTION(vbroker_device_adopt),
+	FUNCTION(vbroker_device_bind),
+	FUNCTION(vbroker_device_close),
+	FUNCTION(vbroker_device_describe),
+	FUNCTION(vbroker_device_domain),
+	FUNCTION(vbroker_device_fd),
+	FUNCTION(vbroker_device_open),
+	FUNCTION(vbroker_device_ping),
+	FUNCTION(vbroker_device_reset),
+	FUNCTION(vbroker_device_unbind),
+	FUNCTION(vbroker_domain_close),
+	FUNCTION(vbroker_domain_fd),
+	FUNCTION(vbroker_domain_map),
+	FUNCTION(vbroker_domain_open),
+	FUNCTION(vbroker_domain_ranges),
+	FUNCTION(vbroker_domain_unmap),
+	FUNCTION(vbroker_explain),
+	FUNCTION(vbroker_irq_clear),
+	FUNCTION(vbroker_irq_set),
+	FUNCTION(vbroker_irq_unmask),
+	FUNCTION(vbroker_open),
+	FUNCTION(vbroker_refusal_advice),
+	FUNCTION(vbroker_refusal_name),
+	FUNCTION(vbroker_refusal_sentence),
+	FUNCTION(vbroker_region_program),
+	FUNCTION(vbroker_region_read),
+	FUNCTION(vbroker_region_read_bytes),
+	FUNCTION(vbroker_region_write),
+	FUNCTION(vbroker_region_write_bytes),
+	FUNCTION(vbroker_session_check),
+	FUNCTION(vbroker_session_close),
+	FUNCTION(vbroker_session_fd),
+	FUNCTION(vbroker_session_leases),
+	FUNCTION(vbroker_session_list),
+	FUNCTION(vbroker_session_open),
+	FUNCTION(vbroker_session_ping),
+	FUNCTION(vbroker_session_sessions),
+	FUNCTION(vbroker_session_status),
+};
+
+int main(void)
+{
+	int count = (int)(sizeof functions / sizeof functions[0]);
+
+	printf("1..1\n%s 1 - %d functions of the header are in the library\n",
+		vbroker_detail()[0] == '\0' && VBROKER_FAILED == 23 ? "ok" : "not ok", count);
+	return 0;
+}
