@@ -173,14 +173,17 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 	return r;
 }
 
-/* The reply says that the device is closed, and out of the domain if it was the last one in it. */
+/*
+ * The reply says that the device is closed, and out of the domain if it was the last one in it. It is sent by
+ * device_farewell(), when the broker knows: the client may open the device again right after it.
+ */
 static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	(void)request;
 	(void)reply;
 	(void)detail;
 	device_end(context);
-	return 0;
+	return CHANNEL_LATER;
 }
 
 static const channel_handler handlers[DEVICE_TYPE_MAX] = {
@@ -260,6 +263,10 @@ void device_farewell(struct device *device, enum refusal why, const char *words,
 	assert(device->life == DEVICE_ENDED);
 	if (device->channel.fd < 0)
 		return;
+	if (device->channel.deferred) {
+		packet_reply(event, &device->channel.awaiting);
+		channel_answer(&device->channel, 0, event, NULL);
+	}
 	packet_event(event, DEVICE_EVENT_CLOSED);
 	closed = packet_append(event, sizeof *closed);
 	closed->refusal = (uint32_t)why;

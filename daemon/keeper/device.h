@@ -62,7 +62,7 @@ void device_end_early(struct device *device);
 /* Ends it because the host asked for it. */
 void device_unplug(struct device *device, struct packet *event);
 
-/* Sends the last event of the channel and closes it. EVENT is memory to make it in. */
+/* Answers RELEASE if that was the end, sends the last event of the channel and closes it. EVENT is memory to make it in. */
 void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event);
 
 #endif

@@ -95,7 +95,7 @@ static const struct channel_service service = {&keeper_table, handlers, 0};
 
 /* ---- the end of leases ---- */
 
-/* Frees an ended device and tells the broker, for whom REMAINING 0 means that the group is free. */
+/* Takes an ended device out of the group and tells the broker, for whom REMAINING 0 means that the group is free. */
 static void report_released(struct keeper *keeper, struct device *device)
 {
 	struct group *group = &keeper->group;
@@ -111,7 +111,6 @@ static void report_released(struct keeper *keeper, struct device *device)
 	released->remaining = (uint32_t)group->device_count;
 	released->error = (uint32_t)device->error;
 	channel_notify(&keeper->channel, event);
-	device_free(device);
 }
 
 /* After each step: devices that ended in it, by RELEASE or because their channel did. */
@@ -119,8 +118,9 @@ static void reap(struct keeper *keeper, struct device *device)
 {
 	if (device->life != DEVICE_ENDED)
 		return;
-	device_farewell(device, REFUSAL_NONE, "released", &keeper->buffers.reply);
 	report_released(keeper, device);
+	device_farewell(device, REFUSAL_NONE, "released", &keeper->buffers.reply);
+	device_free(device);
 }
 
 /*
@@ -150,6 +150,7 @@ void keeper_release(struct keeper *keeper)
 		if (device->error == 0)
 			device->error = -r;
 		report_released(keeper, device);
+		device_free(device);
 	}
 	if (keeper->leased)
 		log_line(LOG_INFO, "IOMMU group %" PRIu32 ": all released in %llu us", group->number,
