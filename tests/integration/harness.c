@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include "detail.h"
+#include "domain.h"
+
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+
+static const char *broker_program, *keeper_program;
+static struct world the_world;
+
+struct world *world(void)
+{
+	return &the_world;
+}
+
+void nap(unsigned int milliseconds)
+{
+	nanosleep(&(struct timespec){milliseconds / 1000, milliseconds % 1000 * 1000000L}, NULL);
+}
+
+uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- files ---- */
+
+static void path_of(char path[256], const char *below)
+{
+	snprintf(path, 256, "%s/%s", the_world.directory, below);
+}
+
+static void make_directory(const char *below)
+{
+	char path[256];
+
+	path_of(path, below);
+	assert_int_equal(mkdir(path, 0755), 0);
+}
+
+void host_write(const char *below, const char *text)
+{
+	char path[256];
+	int fd;
+
+	path_of(path, below);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+const char *host_read(const char *below)
+{
+	static char text[65536];
+	char path[256];
+	ssize_t length;
+	int fd;
+
+	path_of(path, below);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	text[length < 0 ? 0 : length] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return text;
+}
+
+static size_t entries(const char *below)
+{
+	char path[256];
+	size_t count = 0;
+	DIR *dir;
+
+	path_of(path, below);
+	dir = opendir(path);
+	if (!dir)
+		return 0;
+	for (const struct dirent *entry; (entry = readdir(dir));)
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+size_t host_claims(void)
+{
+	return entries("claims");
+}
+
+/* ---- the host ---- */
+
+static const struct host_file {
+	const char *name;
+	const char *ids;
+	const char *driver;
+	const char *override;
+} devices[] = {
+	{EDU, "1234 11e8 00ff00 1", "vfio-pci", "vfio-pci"},
+	{EDU_2, "1234 11e8 00ff00 2", "vfio-pci", "vfio-pci"},
+	{NVME, "1b36 0010 010802 3", "nvme", ""},
+	{TWIN, "1234 11e8 00ff00 4", "vfio-pci", ""},
+	{TWIN_2, "1234 11e8 00ff00 4", "vfio-pci", ""},
+	{MIXED, "1234 11e8 00ff00 5", "vfio-pci", ""},
+	{MIXED_NIC, "8086 100e 020000 5", "e1000", ""},
+	{NO_IOMMU, "1234 11e8 00ff00 -", "vfio-pci", ""},
+	{DEAD, "1234 11e8 00ff00 7", "vfio-pci", ""},
+	{VIRTIO, "1af4 1000 020000 8", "virtio-pci", ""},
+	{LOCKED, "1234 11e8 00ff00 9", "vfio-pci", ""},
+	{NOBODYS, "1234 11e8 00ff00 10", "vfio-pci", ""},
+	{BARE, "1234 11e8 00ff00 11", "", ""},
+	{STUBBED, "1234 11e8 00ff00 12", "pci-stub", "pci-stub"},
+};
+#define DEVICES_COUNT (sizeof devices / sizeof *devices)
+
+static const char default_policy[] = "[deny locked]\naddress = " LOCKED "\nuser = *\n"
+				     "[allow rebind]\naddress = " NVME " " BARE " " STUBBED "\nuser = *\nrebind = yes\n"
+				     "[allow lab]\naddress = " EDU " " EDU_2 " " TWIN " " TWIN_2 " " MIXED "\n"
+				     "address = " NO_IOMMU " " DEAD " " VIRTIO "\nuser = *\n";
+
+static void make_group(unsigned int number)
+{
+	const char *names[FAKE_DEVICES_MAX + 1] = {NULL};
+	char path[256], below[32];
+	size_t count = 0;
+	int fd;
+
+	for (size_t i = 0; i < DEVICES_COUNT; i++) {
+		const char *group = strrchr(devices[i].ids, ' ') + 1;
+
+		if (*group != '-' && strtoul(group, NULL, 10) == number)
+			names[count++] = devices[i].name;
+	}
+	snprintf(below, sizeof below, "groups/%u", number);
+	path_of(path, below);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(fake_group_format(fd, number, true, names), 0);
+	close(fd);
+}
+
+static void make_host(void)
+{
+	static const char *const drivers[] = {"vfio-pci", "nvme", "e1000", "virtio-pci", "pci-stub"};
+	char below[128];
+
+	make_directory("devices");
+	make_directory("drivers");
+	make_directory("groups");
+	make_directory("policy");
+	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
+		snprintf(below, sizeof below, "drivers/%s", drivers[i]);
+		host_write(below, "");
+	}
+	for (size_t i = 0; i < DEVICES_COUNT; i++) {
+		snprintf(below, sizeof below, "devices/%s", devices[i].name);
+		make_directory(below);
+		snprintf(below, sizeof below, "devices/%s/ids", devices[i].name);
+		host_write(below, devices[i].ids);
+		snprintf(below, sizeof below, "devices/%s/driver", devices[i].name);
+		host_write(below, devices[i].driver);
+		snprintf(below, sizeof below, "devices/%s/override", devices[i].name);
+		host_write(below, devices[i].override);
+	}
+	host_write("devices/" DEAD "/answers", "no");
+	for (unsigned int group = 1; group <= 12; group++)
+		make_group(group);
+}
+
+void expect_driver(const char *device, const char *driver)
+{
+	char below[128];
+
+	snprintf(below, sizeof below, "devices/%s/driver", device);
+	assert_string_equal(host_read(below), driver);
+}
+
+struct fake_group *host_group(unsigned int number)
+{
+	/* The view outlives the descriptor (container.c maps it once per process). */
+	char path[256], below[32];
+	struct fake_group *group;
+	int fd;
+
+	snprintf(below, sizeof below, "groups/%u", number);
+	path_of(path, below);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	group = fake_group_view(fd);
+	assert_non_null(group);
+	close(fd);
+	return group;
+}
+
+/* ---- processes ---- */
+
+/* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. */
+int process_fds(pid_t pid)
+{
+	char path[64], target[64];
+	int count = 0, timers = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof path, "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -1;
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+
+		target[length < 0 ? 0 : length] = '\0';
+		if (strcmp(target, "anon_inode:[timerfd]") == 0)
+			timers++;
+		else
+			count += entry->d_name[0] != '.';
+	}
+	closedir(dir);
+	return count + (timers > 1 ? timers : 0);
+}
+
+bool process_alive(pid_t pid)
+{
+	return waitpid(pid, NULL, WNOHANG) == 0;
+}
+
+long long process_status(pid_t pid, const char *field)
+{
+	char path[64], line[256];
+	long long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	file = fopen(path, "re");
+	while (file && fgets(line, sizeof line, file)) {
+		if (strncmp(line, field, strlen(field)) == 0 && line[strlen(field)] == ':')
+			value = strtoll(line + strlen(field) + 1, NULL, 16);
+	}
+	if (file)
+		fclose(file);
+	return value;
+}
+
+/* A zombie is gone as far as anybody here is concerned: socket activation reaps it when it likes. */
+size_t keepers(pid_t pids[KEEPERS_MAX])
+{
+	char path[64], state;
+	size_t count = 0;
+	DIR *dir = opendir("/proc");
+
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10), parent = 0;
+		FILE *file;
+
+		if (pid <= 0)
+			continue;
+		snprintf(path, sizeof path, "/proc/%d/stat", pid);
+		file = fopen(path, "re");
+		if (!file)
+			continue;
+		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == the_world.activate &&
+			state != 'Z' && count < KEEPERS_MAX)
+			pids[count++] = pid;
+		fclose(file);
+	}
+	closedir(dir);
+	return count;
+}
+
+static pid_t start(const char *const *arguments)
+{
+	char host[128], path[256];
+	int log;
+	pid_t pid;
+
+	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
+	path_of(path, "log");
+	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(log >= 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char *const environment[] = {host, (char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, NULL};
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		dup2(log, STDERR_FILENO);
+		dup2(log, STDOUT_FILENO);
+		execvpe(arguments[0], (char *const *)arguments, environment);
+		_exit(127);
+	}
+	close(log);
+	return pid;
+}
+
+/* True if somebody listens at PATH: connecting would start a keeper. */
+static bool is_listening(const char *path)
+{
+	FILE *file = fopen("/proc/net/unix", "re");
+	char line[512];
+	bool found = false;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file)) {
+		unsigned int flags = 0;
+
+		line[strcspn(line, "\n")] = '\0';
+		if (strlen(line) > strlen(path) && strcmp(line + strlen(line) - strlen(path), path) == 0 &&
+			sscanf(line, "%*s %*s %*s %x", &flags) == 1)
+			found = found || (flags & 0x10000); /* __SO_ACCEPTCON */
+	}
+	fclose(file);
+	return found;
+}
+
+static const struct world_options *options;
+
+static void start_activation(void)
+{
+	const char *arguments[32] = {
+		"systemd-socket-activate", "--seqpacket", "--accept", "-l", the_world.keeper_socket};
+	size_t count = 5;
+
+	for (size_t i = 0; options && options->keeper && options->keeper[i]; i++)
+		arguments[count++] = options->keeper[i];
+	if (count == 5)
+		arguments[count++] = keeper_program;
+	the_world.activate = start(arguments);
+	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
+		nap(5);
+	assert_true(is_listening(the_world.keeper_socket));
+}
+
+void world_start_broker(void)
+{
+	char policy[128], claims[128];
+	const char *arguments[32] = {broker_program, "--listen", the_world.broker_socket, "--keeper-socket",
+		the_world.keeper_socket, "--policy", policy, "--claims", claims};
+
+	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
+	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
+	for (size_t i = 0; options && i < 8 && options->broker_arguments[i]; i++)
+		arguments[9 + i] = options->broker_arguments[i];
+	unlink(the_world.broker_socket);
+	the_world.broker = start(arguments);
+	for (int i = 0; i < 2000 && !is_listening(the_world.broker_socket); i++) {
+		assert_true(process_alive(the_world.broker));
+		nap(2);
+	}
+	/* It answers: the sandbox is loaded. */
+	vbroker_session_close(session_begin());
+}
+
+void world_kill_broker(void)
+{
+	kill(the_world.broker, SIGKILL);
+	assert_int_equal(waitpid(the_world.broker, NULL, 0), the_world.broker);
+	the_world.broker = 0;
+}
+
+void world_stop_broker(void)
+{
+	int status;
+
+	kill(the_world.broker, SIGTERM);
+	assert_int_equal(waitpid(the_world.broker, &status, 0), the_world.broker);
+	the_world.broker = 0;
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- the world ---- */
+
+/* What is not as at the start, or NULL. */
+static const char *difference(char text[256])
+{
+	pid_t pids[KEEPERS_MAX];
+	char below[128];
+
+	for (size_t i = 0; i < DEVICES_COUNT; i++) {
+		snprintf(below, sizeof below, "devices/%s/driver", devices[i].name);
+		if (strcmp(host_read(below), devices[i].driver) != 0) {
+			snprintf(text, 256, "%s is with \"%s\", not \"%s\"", devices[i].name, host_read(below),
+				devices[i].driver);
+			return text;
+		}
+		snprintf(below, sizeof below, "devices/%s/override", devices[i].name);
+		if (strcmp(host_read(below), devices[i].override) != 0) {
+			snprintf(text, 256, "%s has the override \"%s\", not \"%s\"", devices[i].name, host_read(below),
+				devices[i].override);
+			return text;
+		}
+	}
+	if (host_claims() > 0)
+		return "a claim record is left";
+	if (options && (options->no_keepers || options->keeper))
+		return NULL;
+	snprintf(text, 256, "%zu keepers run", keepers(pids));
+	if (keepers(pids) != 1)
+		return text;
+	snprintf(text, 256, "the broker has %d fds, not %d", process_fds(the_world.broker), the_world.broker_fds);
+	if (the_world.broker_fds > 0 && process_fds(the_world.broker) != the_world.broker_fds)
+		return text;
+	return NULL;
+}
+
+void world_settle(void)
+{
+	char text[256];
+
+	for (int i = 0; i < 1000; i++) {
+		if (!difference(text))
+			return;
+		nap(i < 100 ? 2 : 10);
+	}
+	fail_msg("%s", difference(text));
+}
+
+static bool spare_is_ready(void)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_status status;
+
+	expect_ok(vbroker_session_status(session, &status));
+	vbroker_session_close(session);
+	return status.keepers_spare == 1;
+}
+
+int world_setup(void **state)
+{
+	options = *state;
+	memset(&the_world, 0, sizeof the_world);
+	strcpy(the_world.directory, "/tmp/vfio-broker-test.XXXXXX");
+	assert_non_null(mkdtemp(the_world.directory));
+	snprintf(the_world.broker_socket, sizeof the_world.broker_socket, "%s/broker.sock", the_world.directory);
+	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
+	make_host();
+	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
+	if (!options || !options->no_keepers)
+		start_activation();
+	world_start_broker();
+	if (options && (options->no_keepers || options->keeper))
+		return 0;
+	for (int i = 0; i < 500 && !spare_is_ready(); i++)
+		nap(10);
+	nap(10);
+	the_world.broker_fds = process_fds(the_world.broker);
+	world_settle();
+	return 0;
+}
+
+static void end_process(pid_t *pid)
+{
+	if (*pid <= 0)
+		return;
+	kill(*pid, SIGKILL);
+	waitpid(*pid, NULL, 0);
+	*pid = 0;
+}
+
+/* Ends the broker the good way, so that the leak check of AddressSanitizer has its say. */
+static int end_broker(void)
+{
+	int status = 0;
+
+	if (the_world.broker <= 0)
+		return 0;
+	kill(the_world.broker, SIGTERM);
+	for (int i = 0; i < 3000; i++) {
+		if (waitpid(the_world.broker, &status, WNOHANG) == the_world.broker) {
+			the_world.broker = 0;
+			return status;
+		}
+		nap(2);
+	}
+	end_process(&the_world.broker);
+	return -1;
+}
+
+int world_teardown(void **state)
+{
+	pid_t pids[KEEPERS_MAX];
+	char command[128];
+	int status = end_broker();
+	bool broken;
+
+	(void)state;
+	/* Their leak check, too. */
+	for (int i = 0; i < 1000 && the_world.activate > 0 && keepers(pids) > 0; i++)
+		nap(2);
+	end_process(&the_world.activate);
+	broken = status != 0 || strstr(host_read("log"), "Sanitizer") || strstr(host_read("log"), "runtime error") ||
+		strstr(host_read("log"), "Assertion");
+	if (broken)
+		print_error("broker: wait status %#x; log:\n%s\n", status, host_read("log"));
+	snprintf(command, sizeof command, "rm -rf %s", the_world.directory);
+	return system(command) == 0 && !broken ? 0 : -1;
+}
+
+int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
+{
+	if (argc != 3) {
+		print_error("usage: %s BROKER KEEPER\n", argv[0]);
+		return 2;
+	}
+	if (access("/usr/bin/systemd-socket-activate", X_OK) < 0) {
+		printf("1..0 # SKIP no systemd-socket-activate, which starts keepers (package systemd)\n");
+		return 0;
+	}
+	broker_program = argv[1];
+	keeper_program = argv[2];
+	signal(SIGPIPE, SIG_IGN);
+	return _cmocka_run_group_tests(name, tests, count, NULL, NULL);
+}
+
+/* ---- clients ---- */
+
+void expect_ok(int result)
+{
+	char text[600];
+
+	if (result != 0)
+		fail_msg("%s", vbroker_explain(result, text, sizeof text));
+}
+
+void expect_refused(int result, int refusal, const char *words)
+{
+	if (result != refusal)
+		fail_msg("%s (%d: %s) instead of %s", result > 0 ? vbroker_refusal_name(result) : "errno", result,
+			vbroker_detail(), vbroker_refusal_name(refusal));
+	if (words && !strstr(vbroker_detail(), words))
+		fail_msg("\"%s\" does not say \"%s\"", vbroker_detail(), words);
+}
+
+struct vbroker_session *session_begin(void)
+{
+	struct vbroker_session *session = NULL;
+
+	expect_ok(vbroker_session_open(the_world.broker_socket, &session));
+	return session;
+}
+
+struct vbroker_device *device_begin(struct vbroker_session *session, const char *name)
+{
+	struct vbroker_device *device = NULL;
+
+	expect_ok(vbroker_device_open(session, name, &device));
+	return device;
+}
+
+struct vbroker_domain *domain_begin(void)
+{
+	struct vbroker_domain *domain = NULL;
+
+	expect_ok(domain_open_on(&fake_domain, &domain));
+	return domain;
+}
+
+/* ---- bare channels ---- */
+
+int raw_connect(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	assert_true(fd >= 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+	return fd;
+}
+
+void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(FDSET_MAX * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)bytes, length};
+	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (count > 0) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		control.align = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
+	}
+	assert_int_equal(sendmsg(channel, &message, MSG_NOSIGNAL), length);
+}
+
+void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length)
+{
+	struct {
+		struct message_header header;
+		char payload[256];
+	} packet = {.header = {type, 0, (uint32_t)length, cookie}};
+
+	assert_true(length <= sizeof packet.payload);
+	if (length > 0)
+		memcpy(packet.payload, payload, length);
+	raw_send(channel, &packet, sizeof packet.header + length, NULL, 0);
+}
+
+int raw_receive(int channel, struct packet *packet)
+{
+	struct pollfd p = {.fd = channel, .events = POLLIN};
+
+	packet_init(packet);
+	if (poll(&p, 1, 20000) != 1)
+		fail_msg("nothing came for 20 s");
+	return packet_receive(channel, 0, true, packet);
+}
+
+int raw_reply(int channel, uint16_t type, uint64_t cookie)
+{
+	static struct packet packet;
+	struct detail detail;
+	int r = raw_receive(channel, &packet);
+
+	assert_int_equal(r, PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, type);
+	assert_int_equal(packet.header.cookie, cookie);
+	assert_true(packet.header.flags & MESSAGE_REPLY);
+	r = packet.header.flags & MESSAGE_REFUSED ? packet_refusal(&packet, &detail) : 0;
+	packet_clear(&packet);
+	return r;
+}
+
+void raw_expect_end(int channel)
+{
+	static struct packet packet;
+	int r;
+
+	do {
+		r = raw_receive(channel, &packet);
+		packet_clear(&packet);
+	} while (r == PACKET_RECEIVED);
+	assert_true(r == PACKET_END || r == -ECONNRESET);
+}
+
+void raw_hello(int channel)
+{
+	const struct hello_request hello = {.version_lowest = MESSAGE_VERSION, .version_highest = MESSAGE_VERSION};
+
+	raw_request(channel, COMMON_HELLO, 1, &hello, sizeof hello);
+	assert_int_equal(raw_reply(channel, COMMON_HELLO, 1), 0);
+}
+
+int raw_open(int session, const char *name)
+{
+	static struct packet packet;
+	struct open_request request = {0};
+	int channel;
+
+	snprintf(request.name, sizeof request.name, "%s", name);
+	raw_request(session, BROKER_OPEN, 2, &request, sizeof request);
+	assert_int_equal(raw_receive(session, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
+	assert_int_equal(packet.fds.count, 1);
+	channel = fdset_take(&packet.fds, 0);
+	raw_hello(channel);
+	return channel;
+}

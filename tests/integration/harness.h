@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef INTEGRATION_HARNESS_H
+#define INTEGRATION_HARNESS_H
+
+#include "unit.h"
+
+#include "container.h"
+#include "packet.h"
+#include "table.h"
+#include "vfio-broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/*
+ * A world for session tests: a host made of files (tests/fake/host.c), the broker on it, and systemd's
+ * socket activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
+ * kernel's PCI and VFIO are made up. Each test has a world of its own.
+ */
+
+/* The devices of the world; "who may" is by its policy. */
+#define EDU	  "0000:00:01.0" /* group 1, with vfio-pci for good */
+#define EDU_2	  "0000:00:02.0" /* group 2, the same */
+#define NVME	  "0000:00:03.0" /* group 3, driven by nvme, may be rebound */
+#define TWIN	  "0000:00:04.0" /* group 4, with ... */
+#define TWIN_2	  "0000:00:04.1" /* ... its sibling, both with vfio-pci */
+#define MIXED	  "0000:00:05.0" /* group 5, with ... */
+#define MIXED_NIC "0000:00:05.1" /* ... a sibling that e1000 drives */
+#define NO_IOMMU  "0000:00:06.0" /* no group */
+#define DEAD	  "0000:00:07.0" /* group 7; reads all ones */
+#define VIRTIO	  "0000:00:08.0" /* group 8, driven by virtio-pci, may not be rebound */
+#define LOCKED	  "0000:00:09.0" /* group 9, denied by a rule */
+#define NOBODYS	  "0000:00:0a.0" /* group 10, no rule */
+#define BARE	  "0000:00:0b.0" /* group 11, no driver, may be rebound */
+#define STUBBED	  "0000:00:0c.0" /* group 12, driven by pci-stub by driver_override, may be rebound */
+
+struct world {
+	char directory[64];
+	char broker_socket[96];
+	char keeper_socket[96];
+	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
+	pid_t broker;
+	int broker_fds; /* with nobody connected and one spare keeper */
+};
+
+struct world_options {
+	const char *policy;		 /* NULL: the one of harness.c */
+	const char *broker_arguments[8]; /* more of them, ended by NULL */
+	const char *const *keeper;	 /* another program in the keeper's place; its arguments, ended by NULL */
+	bool no_keepers;		 /* nobody listens where keepers are started */
+};
+
+/* Ends the whole program's main(): runs TESTS with what meson passes as arguments. */
+int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count);
+#define HARNESS_RUN(argc, argv, name, tests) harness_run(argc, argv, name, tests, sizeof(tests) / sizeof *(tests))
+
+/* A test in a world of its own; WORLD() is that. */
+#define CASE(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+#define CASE_IN(name, options)                                                                                         \
+	cmocka_unit_test_prestate_setup_teardown(name, world_setup, world_teardown, (void *)(options))
+int world_setup(void **state);
+int world_teardown(void **state);
+struct world *world(void);
+
+/* Starts the broker and waits until it serves; kills it; ends it as systemd would and wants exit status 0. */
+void world_start_broker(void);
+void world_kill_broker(void);
+void world_stop_broker(void);
+
+/*
+ * Waits until everything is as at the start: each device with its driver and override, no claim record, no keeper but
+ * the spare one, the broker with as many fds as it began with. Fails, saying what is different, if that takes too long.
+ */
+void world_settle(void);
+
+/* ---- processes ---- */
+
+/* Open file descriptors of a process; -1: it is gone. */
+int process_fds(pid_t pid);
+bool process_alive(pid_t pid);
+/* A hexadecimal number of /proc/PID/status, or -1. */
+long long process_status(pid_t pid, const char *field);
+/* The keepers that run. Returns how many. */
+#define KEEPERS_MAX 64
+size_t keepers(pid_t pids[KEEPERS_MAX]);
+
+/* Sleeps a little; used in loops with their own end. */
+void nap(unsigned int milliseconds);
+uint64_t now_ms(void);
+
+/* ---- the host ---- */
+
+/* The content of a file of the host, "devices/NAME/driver" say; "" if there is none. */
+const char *host_read(const char *path);
+void host_write(const char *path, const char *text);
+void expect_driver(const char *device, const char *driver);
+size_t host_claims(void);
+/* The fake kernel's group, to look at and to make fail. Valid until the next test. */
+struct fake_group *host_group(unsigned int number);
+
+/* ---- clients ---- */
+
+struct vbroker_session *session_begin(void);
+struct vbroker_device *device_begin(struct vbroker_session *session, const char *name);
+struct vbroker_domain *domain_begin(void);
+/* RESULT is this refusal, and its detail says all of WORDS (NULL: whatever). */
+void expect_refused(int result, int refusal, const char *words);
+void expect_ok(int result);
+
+/* ---- bare channels ---- */
+
+int raw_connect(const char *path);
+/* One packet as it is, with copies of the fds. */
+void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count);
+void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length);
+/* The next packet, within some seconds: PACKET_RECEIVED or PACKET_END, or -ECONNRESET. */
+int raw_receive(int channel, struct packet *packet);
+/* The next packet is the reply to this request: 0 or the refusal. Its fds are closed. */
+int raw_reply(int channel, uint16_t type, uint64_t cookie);
+void raw_expect_end(int channel);
+void raw_hello(int channel);
+/* OPEN by hand. Returns the device channel, after HELLO. */
+int raw_open(int session, const char *name);
+
+#endif
