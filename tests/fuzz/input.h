@@ -46,8 +46,8 @@ void input_send(int socket, const struct input_packet *packet, const int *fds, s
 /* Receives and closes whatever has come. Returns how many packets. */
 unsigned int input_drain(int socket);
 
-/* The lowest free file descriptor: if it is another one afterwards, somebody has lost one. */
-int input_lowest_fd(void);
+/* How many file descriptors are open: if it is another number afterwards, somebody has lost one. */
+unsigned int input_open_fds(void);
 
 /* Ends the process with a report if CONDITION does not hold. */
 #define INPUT_ASSERT(condition)                                                                                        \
