@@ -242,8 +242,8 @@ int vbroker_device_fd(const struct vbroker_device *device);
 /**
  * vbroker_device_close() - releases the device (and what vbroker_open() made with it), frees the object
  *
- * When it returns, the device has been reset where it can be, and its group has left the domain, unless other
- * processes have copies of the channel: then the device lives on with them. NULL is fine.
+ * When it returns, the device has been reset where it can be, and its group has left the domain. That holds for
+ * all copies of the channel: other processes that have one find the device REVOKED. NULL is fine.
  */
 void vbroker_device_close(struct vbroker_device *device);
 

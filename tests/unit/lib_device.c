@@ -176,6 +176,20 @@ static void test_close_waits(void **state)
 	assert_int_equal(fake_group_view(f->group)->devices[0].opened, 0);
 }
 
+/* Closing is for all copies of the channel, and the others are told. */
+static void test_close_with_a_copy(void **state)
+{
+	struct fixture *f = *state;
+	struct vbroker_device *copy;
+
+	assert_int_equal(vbroker_device_adopt(dup(vbroker_device_fd(f->device)), &copy), 0);
+	assert_int_equal(vbroker_device_ping(copy), 0);
+	vbroker_device_close(copy);
+	assert_int_equal(fake_group_view(f->group)->container, 0);
+	assert_int_equal(vbroker_device_ping(f->device), VBROKER_REVOKED);
+	assert_non_null(strstr(vbroker_detail(), "another copy"));
+}
+
 static void test_keeper_dies(void **state)
 {
 	struct fixture *f = *state;
@@ -519,6 +533,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_describe, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_order_of_things, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_close_waits, set_up_bound, tear_down),
+		cmocka_unit_test_setup_teardown(test_close_with_a_copy, set_up_bound, tear_down),
 		cmocka_unit_test_setup_teardown(test_keeper_dies, set_up_bound, tear_down),
 		cmocka_unit_test_setup_teardown(test_values, set_up_bound, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong_accesses, set_up_bound, tear_down),

@@ -167,7 +167,8 @@ static int write_read(struct job *job, uint64_t read)
 	int r = write_all(job->output, nvme_data(job->nvme, slot) + (from - begin), (size_t)(to - from));
 
 	if (r < 0) {
-		fprintf(stderr, "nvme-read: writing the output: %s\n", strerror(-r));
+		if (!stopped)
+			fprintf(stderr, "nvme-read: writing the output: %s\n", strerror(-r));
 		return r;
 	}
 	job->bytes += to - from;
@@ -188,6 +189,12 @@ static int write_complete(struct job *job)
 	return 0;
 }
 
+static int say_interrupted(const struct job *job)
+{
+	fprintf(stderr, "%snvme-read: interrupted; shutting the controller down\n", job->progress_at < 0 ? "" : "\n");
+	return 130;
+}
+
 /* Returns the exit code. */
 static int run(struct job *job)
 {
@@ -198,17 +205,16 @@ static int run(struct job *job)
 	while (job->written < job->reads) {
 		submit(job);
 		r = stopped ? -EINTR : nvme_wait(job->nvme, &slot);
-		if (r == -EINTR && stopped) {
-			fprintf(stderr, "\nnvme-read: interrupted; shutting the controller down\n");
-			return 130;
-		}
-		if (r == -EINTR)
+		if (r == -EINTR && !stopped)
 			continue;
-		if (r != 0)
+		if (r != 0 && r != -EINTR)
 			return complain("reading", r, job->nvme);
-		job->complete[slot] = true;
-		if (write_complete(job) < 0)
-			return 1;
+		if (r == 0) {
+			job->complete[slot] = true;
+			r = write_complete(job);
+		}
+		if (r < 0)
+			return stopped ? say_interrupted(job) : 1;
 	}
 	show_summary(job);
 	return 0;
