@@ -48,8 +48,7 @@ void packet_event(struct packet *packet, uint16_t type)
 	packet_start(packet, type, MESSAGE_EVENT, 0);
 }
 
-void packet_refuse(struct packet *packet, const struct message_header *request, int result,
-	const struct detail *detail)
+void packet_refuse(struct packet *packet, const struct message_header *request, int result, const struct detail *detail)
 {
 	size_t length = detail ? strnlen(detail->text, sizeof detail->text) : 0;
 	struct message_refusal *refusal;
@@ -128,27 +127,37 @@ static int end_or_empty(int channel)
 	return -EPROTO;
 }
 
+/*
+ * Room for fds is kilobytes of stack, which the compiler clears each time: most packets, with no fds, pass by here. The
+ * fds are collected before anything is judged, so that no way out of packet_receive() can lose one.
+ */
+static ssize_t receive_with_fds(int channel, int flags, struct msghdr *message, struct fdset *set)
+{
+	union control control;
+	ssize_t size;
+
+	message->msg_control = control.bytes;
+	message->msg_controllen = sizeof control.bytes;
+	size = recvmsg(channel, message, flags);
+	if (size >= 0)
+		collect_fds(message, set);
+	return size;
+}
+
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
 {
 	struct iovec bytes = {&packet->header, MESSAGE_SIZE_MAX};
-	union control control;
-	struct msghdr message = {
-		.msg_iov = &bytes,
-		.msg_iovlen = 1,
-		.msg_control = fds_wanted ? control.bytes : NULL,
-		.msg_controllen = fds_wanted ? sizeof control.bytes : 0,
-	};
+	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
 	ssize_t size;
 
 	packet_clear(packet);
+	flags |= MSG_CMSG_CLOEXEC;
 	do
-		size = recvmsg(channel, &message, flags | MSG_CMSG_CLOEXEC);
+		size = fds_wanted ? receive_with_fds(channel, flags, &message, &packet->fds)
+				  : recvmsg(channel, &message, flags);
 	while (size < 0 && errno == EINTR);
 	if (size < 0)
 		return -errno;
-	/* Every fd is ours before anything is judged, so that no way out of here can lose one. */
-	if (fds_wanted)
-		collect_fds(&message, &packet->fds);
 	if (size == 0 && packet->fds.count == 0 && !(message.msg_flags & MSG_CTRUNC)) {
 		packet_clear(packet);
 		return end_or_empty(channel);
@@ -157,39 +166,42 @@ int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet
 		packet_clear(packet);
 		return -EPROTO;
 	}
-	if ((message.msg_flags & MSG_CTRUNC) ||
-		packet->header.length != (size_t)size - sizeof packet->header) {
+	if ((message.msg_flags & MSG_CTRUNC) || packet->header.length != (size_t)size - sizeof packet->header) {
 		fdset_clear(&packet->fds);
 		return -EPROTO;
 	}
 	return PACKET_RECEIVED;
 }
 
-static void attach_fds(struct msghdr *message, union control *control, const struct fdset *set)
+static ssize_t send_with_fds(int channel, int flags, const struct packet *packet, size_t size)
 {
-	struct cmsghdr *c;
+	struct iovec bytes = {(void *)&packet->header, size};
+	union control control = {0};
+	struct msghdr message = {
+		.msg_iov = &bytes,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(sizeof(int) * packet->fds.count),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
 
-	message->msg_control = control->bytes;
-	message->msg_controllen = CMSG_SPACE(sizeof(int) * set->count);
-	memset(control->bytes, 0, message->msg_controllen);
-	c = CMSG_FIRSTHDR(message);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * set->count);
-	memcpy(CMSG_DATA(c), set->fds, sizeof(int) * set->count);
+	c->cmsg_len = CMSG_LEN(sizeof(int) * packet->fds.count);
+	memcpy(CMSG_DATA(c), packet->fds.fds, sizeof(int) * packet->fds.count);
+	return sendmsg(channel, &message, flags);
 }
 
 int packet_send(int channel, int flags, struct packet *packet)
 {
-	struct iovec bytes = {&packet->header, sizeof packet->header + packet->header.length};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
-	union control control;
+	size_t whole = sizeof packet->header + packet->header.length;
 	ssize_t size;
 
-	if (packet->fds.count > 0)
-		attach_fds(&message, &control, &packet->fds);
+	flags |= MSG_NOSIGNAL;
 	do
-		size = sendmsg(channel, &message, flags | MSG_NOSIGNAL);
+		/* send() has less for the kernel to copy in than sendmsg(). */
+		size = packet->fds.count > 0 ? send_with_fds(channel, flags, packet, whole)
+					     : send(channel, &packet->header, whole, flags);
 	while (size < 0 && errno == EINTR);
 	if (size < 0)
 		return -errno;

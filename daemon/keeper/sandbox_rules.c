@@ -17,6 +17,7 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(ppoll), 0, 0, 0}, /* what poll() is where there is no such system call */
 	{SCMP_SYS(recvmsg), 0, 0, 0},
 	{SCMP_SYS(sendmsg), 0, 0, 0},
+	{SCMP_SYS(sendto), 0, 0, 0}, /* send() */
 	{SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
 	/* what is this file descriptor? (stranger.c, keeper.c) */
