@@ -512,6 +512,28 @@ static void events_are_sent_or_dropped(void **state)
 	assert_int_equal(packet_receive(s->client, MSG_DONTWAIT, 1, &s->packet), -EAGAIN);
 }
 
+/* With a request left unread, plain close() makes the client's next receive ECONNRESET: the event would be lost. */
+static void last_words_arrive_before_the_end(void **state)
+{
+	struct service *s = *state;
+
+	greet(s);
+	ask(s, COMMON_PING, NULL, 0);
+	packet_request(&s->packet, COMMON_PING, 9);
+	fdset_add(&s->packet.fds, dup(STDERR_FILENO));
+	assert_int_equal(packet_send(s->client, 0, &s->packet), 0);
+	packet_event(&s->buffers.reply, 128);
+	channel_notify(&s->channel, &s->buffers.reply);
+	channel_finish(&s->channel, &s->buffers.request);
+	assert_int_equal(s->channel.fd, -1);
+	assert_int_equal(unit_fds(), s->fds_before + 1);
+	assert_int_equal(packet_receive(s->client, MSG_DONTWAIT, 1, &s->packet), PACKET_RECEIVED);
+	assert_int_equal(s->packet.header.type, 128);
+	assert_int_equal(packet_receive(s->client, MSG_DONTWAIT, 1, &s->packet), PACKET_END);
+	/* Twice is fine, as with channel_close(). */
+	channel_finish(&s->channel, &s->buffers.request);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, serve_setup, serve_teardown)
 
 int main(void)
@@ -536,6 +558,7 @@ int main(void)
 		CASE(deferred_answer_can_be_a_refusal),
 		CASE(deferred_answer_to_a_dead_client),
 		CASE(events_are_sent_or_dropped),
+		CASE(last_words_arrive_before_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

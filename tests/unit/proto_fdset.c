@@ -80,6 +80,31 @@ static void full_set_closes_the_surplus(void **state)
 	assert_int_equal(unit_fds(), before);
 }
 
+static unsigned int disposed;
+
+static void dispose(int fd)
+{
+	disposed++;
+	close(fd);
+}
+
+static void dispose_has_what_nobody_took(void **state)
+{
+	int before = unit_fds();
+	struct fdset set;
+
+	(void)state;
+	fdset_init(&set);
+	set.dispose = dispose;
+	for (int i = 0; i < FDSET_MAX + 1; i++)
+		fdset_add(&set, any_fd());
+	assert_int_equal(disposed, 1); /* the one that did not fit */
+	close(fdset_take(&set, 7));
+	fdset_clear(&set);
+	assert_int_equal(disposed, FDSET_MAX);
+	assert_int_equal(unit_fds(), before);
+}
+
 static void owned_fd_ends_with_its_scope(void **state)
 {
 	int before = unit_fds();
@@ -110,6 +135,7 @@ int main(void)
 		cmocka_unit_test(clear_closes_what_is_left),
 		cmocka_unit_test(take_gives_each_fd_once),
 		cmocka_unit_test(full_set_closes_the_surplus),
+		cmocka_unit_test(dispose_has_what_nobody_took),
 		cmocka_unit_test(owned_fd_ends_with_its_scope),
 	};
 
