@@ -96,6 +96,20 @@ static int end_by_event(struct requester *requester)
 	return end(requester, (int)event->refusal, why);
 }
 
+/* A refusal with cookie 0 concerns the channel as a whole (PROTOCOL.md): too many sessions, say. It is the last packet. */
+static bool is_farewell(const struct message_header *header)
+{
+	return header->flags == (MESSAGE_REPLY | MESSAGE_REFUSED) && header->cookie == 0;
+}
+
+static int end_by_farewell(struct requester *requester)
+{
+	struct detail why;
+	int r = packet_refusal(&requester->packet, &why);
+
+	return end(requester, r, why.text);
+}
+
 static bool is_closed_event(const struct requester *requester)
 {
 	return requester->table->kind == CHANNEL_DEVICE && requester->packet.header.type == DEVICE_EVENT_CLOSED;
@@ -110,6 +124,8 @@ static int end_of_channel(struct requester *requester)
 		r = packet_receive(requester->fd, MSG_DONTWAIT, false, &requester->packet);
 		if (r == PACKET_RECEIVED && is_event(&requester->packet.header) && is_closed_event(requester))
 			return end_by_event(requester);
+		if (r == PACKET_RECEIVED && is_farewell(&requester->packet.header))
+			return end_by_farewell(requester);
 		/* A reset connection reports that once, and then the packets that came before. */
 	} while (r == PACKET_RECEIVED || r == -ECONNRESET || r == -EPROTO);
 	return end_silent(requester);
@@ -200,6 +216,8 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return end_misbehaved(requester, type, "something that is not one whole packet");
 		if (r < 0)
 			return end(requester, r, "waiting for the reply");
+		if (is_farewell(&requester->packet.header))
+			return end_by_farewell(requester);
 		if (!is_event(&requester->packet.header))
 			return 0;
 		if (is_closed_event(requester))
