@@ -329,8 +329,7 @@ static void start_activation(void)
 
 	for (size_t i = 0; options && options->keeper && options->keeper[i]; i++)
 		arguments[count++] = options->keeper[i];
-	if (count == 5)
-		arguments[count++] = keeper_program;
+	arguments[count++] = keeper_program;
 	the_world.activate = start(arguments);
 	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
 		nap(5);

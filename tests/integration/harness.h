@@ -51,7 +51,7 @@ struct world {
 struct world_options {
 	const char *policy;		 /* NULL: the one of harness.c */
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
-	const char *const *keeper;	 /* another program in the keeper's place; its arguments, ended by NULL */
+	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
 };
 
