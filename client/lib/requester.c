@@ -115,7 +115,8 @@ static bool is_closed_event(const struct requester *requester)
 	return requester->table->kind == CHANNEL_DEVICE && requester->packet.header.type == DEVICE_EVENT_CLOSED;
 }
 
-/* The channel is hung up: what the server sent before it went may say why. */
+/* The channel is hung up: what the server sent before it went may say why. (A reset connection has reported that to
+ * whoever called this, once; now it gives what came before.) */
 static int end_of_channel(struct requester *requester)
 {
 	int r;
@@ -126,8 +127,7 @@ static int end_of_channel(struct requester *requester)
 			return end_by_event(requester);
 		if (r == PACKET_RECEIVED && is_farewell(&requester->packet.header))
 			return end_by_farewell(requester);
-		/* A reset connection reports that once, and then the packets that came before. */
-	} while (r == PACKET_RECEIVED || r == -ECONNRESET || r == -EPROTO);
+	} while (r == PACKET_RECEIVED || r == -EPROTO);
 	return end_silent(requester);
 }
 
