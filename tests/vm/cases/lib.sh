@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# SPDX-License-Identifier: MIT
 # Shared by the cases. A case is a script that runs in the VM as root, with the project installed, prints "ok - …",
 # "not ok - …" and "skipped - …" lines, and leaves the system as it found it.
 
@@ -7,7 +8,7 @@ case_name=${0##*/}
 tests=/usr/lib/vfio-broker-tests # the programs of this folder
 examples=/usr/libexec/vfio-broker/examples
 claims=/run/vfio-broker/claims
-PATH=$tests:$examples:$PATH
+PATH=$PATH:$tests:$examples
 case_failed=0
 case_complete=
 started=() # what start_steps and start have in the background
@@ -31,7 +32,7 @@ verdict() {
     case_failed=1
     printf 'not ok - %s: %s\n' "$case_name" "$2"
     printf '%s\n' "${3-}" | sed 's/^/#   /'
-    journalctl -q --no-pager -o short-monotonic -u 'vfio*' -n 15 | sed 's/^/#   | /'
+    journalctl -q --no-pager -o short-monotonic -u 'vfio*' -n 8 | sed 's/^/#   | /'
 }
 
 # check NAME COMMAND...: its success is the verdict.
@@ -102,7 +103,7 @@ group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
 bus_master() { local v; v=$(setpci -s "$1" COMMAND) && if ((0x$v & 4)); then echo on; else echo off; fi; }
 
 # Nobody has the group's node open: a second open is EBUSY.
-group_is_free() { { : <>"/dev/vfio/$1"; } 2>/dev/null; }
+group_is_free() { [[ ! -c /dev/vfio/$1 ]] || { : <>"/dev/vfio/$1"; } 2>/dev/null; }
 
 # The block device of an NVMe disk, by address.
 block_of() { printf '/dev/%s\n' "$(basename "$(echo "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n1)")"; }
@@ -134,7 +135,7 @@ is_idle() {
 fds_of() { local fds=("/proc/$1/fd/"*); echo "${#fds[@]}"; }
 
 ensure_broker() {
-    systemctl start vfio-broker.socket vfio-broker.service && wait_until 15 is_idle
+    is_idle || systemctl start vfio-broker.socket vfio-broker.service && wait_until 30 is_idle
 }
 
 # left_idle: the check that each case ends with.

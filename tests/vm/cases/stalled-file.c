@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stalled-file PATH: turns PATH, an empty regular file, into one of a FUSE file system that this program serves until it is
- * killed: it can be opened, but flushing it, which is what close() does, is never answered. Prints "ready". Root only.
+ * stalled-file PATH UID: turns PATH, an empty regular file, into one of a FUSE file system that this program serves until it
+ * is killed: it can be opened and mapped, but reading it is never answered, nor is flushing it, which is what close() does,
+ * except for UID. Prints "ready". Root only.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -38,19 +40,20 @@ static void answer_init(int fuse)
 
 static void answer_attributes(int fuse)
 {
-	struct fuse_attr_out out = {.attr_valid = 3600, .attr = {.ino = 1, .mode = S_IFREG | 0666, .nlink = 1}};
+	struct fuse_attr_out out = {
+		.attr_valid = 3600, .attr = {.ino = 1, .mode = S_IFREG | 0666, .nlink = 1, .size = 65536}};
 
 	answer(fuse, 0, &out, sizeof out);
 }
 
 static void answer_open(int fuse)
 {
-	struct fuse_open_out out = {.fh = 1, .open_flags = FOPEN_DIRECT_IO};
+	struct fuse_open_out out = {.fh = 1};
 
 	answer(fuse, 0, &out, sizeof out);
 }
 
-static void serve(int fuse)
+static void serve(int fuse, uint32_t friend)
 {
 	switch (request.header.opcode) {
 	case FUSE_INIT:
@@ -62,7 +65,11 @@ static void serve(int fuse)
 	case FUSE_OPEN:
 		answer_open(fuse);
 		break;
-	case FUSE_FLUSH: /* the trap */
+	case FUSE_FLUSH: /* one trap */
+		if (request.header.uid == friend)
+			answer(fuse, 0, NULL, 0);
+		break;
+	case FUSE_READ: /* the other */
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:
@@ -77,8 +84,8 @@ int main(int argc, char **argv)
 	char options[128];
 	int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-	if (argc != 2 || fuse < 0) {
-		perror("stalled-file PATH: /dev/fuse");
+	if (argc != 3 || fuse < 0) {
+		perror("stalled-file PATH UID: /dev/fuse");
 		return 2;
 	}
 	snprintf(options, sizeof options, "fd=%d,rootmode=100666,user_id=0,group_id=0,allow_other", fuse);
@@ -92,7 +99,7 @@ int main(int argc, char **argv)
 		ssize_t size = read(fuse, request.bytes, sizeof request.bytes);
 
 		if (size >= (ssize_t)sizeof request.header)
-			serve(fuse);
+			serve(fuse, (uint32_t)atoi(argv[2]));
 		else if (size < 0 && errno != EINTR && errno != ENOENT && errno != EAGAIN)
 			return 1;
 	}

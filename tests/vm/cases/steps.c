@@ -11,9 +11,11 @@
  *	domain				opens an IOMMU domain
  *	bind=DEVICE,DOMAIN
  *	bind-fds=THING,THING		vbroker_bind(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
+ *	bind-raw=DEVICE,THING		a BIND packet, which the library would not send; THING may be a path too
  *	unbind=DEVICE			close=DEVICE	reset=DEVICE	close-session	close-domain=DOMAIN
  *	map=DOMAIN,LENGTH,IOVA		new memory; IOVA may be "any"
  *	unmap=DOMAIN,IOVA,LENGTH
+ *	map-stalled=DOMAIN,PATH		a child maps a page of a file that hangs, and hangs; it has neither session nor devices
  *	fill=MEMORY,BYTE		expect=MEMORY,BYTE
  *	send=DEVICE,IOVA,COUNT		an edu device reads memory into its buffer, by DMA
  *	receive=DEVICE,IOVA,COUNT	... and writes its buffer to memory
@@ -21,6 +23,8 @@
  *	pause				prints "pause: waiting" and waits to be killed
  *	repeat				the steps that follow again and again, until one is refused
  */
+#include "packet.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -57,7 +61,7 @@ static struct {
 		size_t length;
 	} memory[OBJECTS_MAX];
 	size_t devices_count, domains_count, memory_count;
-	char remark[128]; /* of the step that is done, for its line */
+	char remark[DETAIL_SIZE]; /* of the step that is done, for its line */
 } world;
 
 static void wrong(const char *what) __attribute__((noreturn));
@@ -160,6 +164,8 @@ static int thing(const char *name)
 		return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -1 : pair[0];
 	if (strcmp(name, "closed") == 0)
 		return 1000;
+	if (name[0] == '/')
+		return open(name, O_RDWR | O_CLOEXEC);
 	wrong(name);
 }
 
@@ -168,6 +174,28 @@ static int do_bind_fds(char **arguments)
 	int first = thing(arguments[0]);
 
 	return vbroker_bind(first, thing(arguments[1]));
+}
+
+/* What the keeper says to a BIND of a THING that the library would have refused by itself. */
+static int do_bind_raw(char **arguments)
+{
+	static struct packet packet;
+	int channel = vbroker_device_fd(device_of(arguments[0])), r;
+	struct detail detail = {{0}};
+
+	packet_init(&packet);
+	packet_request(&packet, DEVICE_BIND, 1);
+	packet_append(&packet, sizeof(struct bind_request));
+	/* Sending closes it. */
+	fdset_add(&packet.fds, dup(thing(arguments[1])));
+	r = packet_send(channel, 0, &packet);
+	if (r == 0)
+		r = packet_receive(channel, 0, 0, &packet);
+	if (r < 0)
+		return r;
+	r = packet.header.flags & MESSAGE_REFUSED ? packet_refusal(&packet, &detail) : 0;
+	snprintf(world.remark, sizeof world.remark, "%s", detail.text);
+	return r;
 }
 
 static int do_unbind(char **arguments)
@@ -224,6 +252,26 @@ static int do_map(char **arguments)
 	if (r == 0)
 		snprintf(world.remark, sizeof world.remark, "%#llx", (unsigned long long)iova);
 	return r;
+}
+
+static int do_map_stalled(char **arguments)
+{
+	struct vbroker_domain *domain = domain_of(arguments[0]);
+	int file = open(arguments[1], O_RDWR | O_CLOEXEC);
+	void *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	uint64_t iova;
+
+	if (file < 0 || bytes == MAP_FAILED)
+		return -errno;
+	if (fork() == 0) {
+		close(vbroker_session_fd(world.session));
+		for (size_t i = 0; i < world.devices_count; i++)
+			close(vbroker_device_fd(world.devices[i]));
+		vbroker_domain_map(domain, bytes, 4096, VBROKER_DEVICE_READS, VBROKER_IOVA_ANY, &iova);
+		_exit(0);
+	}
+	/* Until it is in there. */
+	return usleep(500000);
 }
 
 static int do_unmap(char **arguments)
@@ -313,12 +361,14 @@ static const struct {
 	{"domain", do_domain},
 	{"bind", do_bind},
 	{"bind-fds", do_bind_fds},
+	{"bind-raw", do_bind_raw},
 	{"unbind", do_unbind},
 	{"close", do_close},
 	{"reset", do_reset},
 	{"close-session", do_close_session},
 	{"close-domain", do_close_domain},
 	{"map", do_map},
+	{"map-stalled", do_map_stalled},
 	{"unmap", do_unmap},
 	{"fill", do_fill},
 	{"expect", do_expect},
