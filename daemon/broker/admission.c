@@ -6,9 +6,11 @@
 #include "lease.h"
 #include "session.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OBSTACLE(refusal, ...) add(admission, (refusal), __VA_ARGS__)
 
@@ -120,6 +122,23 @@ static void check_group(const struct session *session, const struct group *group
 	}
 }
 
+/* A device that is with vfio-pci already may have been given to somebody by other means than this service. */
+static void check_strangers(const struct broker *broker, const struct group *group, const struct host_device *device,
+	struct admission *admission)
+{
+	int fd;
+
+	if (group->state != GROUP_FREE || strcmp(device->driver, "vfio-pci") != 0)
+		return;
+	fd = broker->host->group_open(group->number);
+	if (fd >= 0)
+		close(fd);
+	else if (fd == -EBUSY)
+		OBSTACLE(REFUSAL_DEVICE_BUSY,
+			"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it",
+			group->number, group->number);
+}
+
 static void check_answers(const struct broker *broker, const struct host_device *device,
 	struct admission *admission)
 {
@@ -166,6 +185,8 @@ void admission_check(struct broker *broker, const struct session *session, const
 		check_driver(&now, rule, admission);
 	if (device->group && !only_passing)
 		check_siblings(broker, device->group, name, admission);
+	if (device->group)
+		check_strangers(broker, device->group, &now, admission);
 	check_answers(broker, &now, admission);
 	check_quota(broker, session, admission);
 	admission->passing = only_passing && admission->count == 1;
