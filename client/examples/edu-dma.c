@@ -131,7 +131,7 @@ static int compute_factorial(struct vbroker_device *device, int event)
 	return 0;
 }
 
-/* The five register writes of one DMA are one program: one round trip to whoever holds the device. */
+/* The four register writes of one DMA are one program: one round trip to whoever holds the device. */
 static int run_dma(
 	struct vbroker_device *device, int event, uint64_t from, uint64_t to, uint64_t count, uint64_t command)
 {

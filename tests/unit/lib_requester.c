@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 
 static struct server server;
 static struct requester requester;
@@ -508,11 +509,59 @@ static void test_closed_event_on_session(void **state)
 	finish();
 }
 
+static const struct detail too_many = {"uid 1000 has 1024 sessions, the limit"};
+
+static void refuse_channel(struct server *s)
+{
+	const struct message_header none = {.type = COMMON_HELLO};
+
+	server_receive(s);
+	packet_refuse(&s->reply, &none, REFUSAL_QUOTA, &too_many);
+	server_send(s);
+}
+
+static void test_channel_refused(void **state)
+{
+	(void)state;
+	begin(&broker_table, refuse_channel, NULL);
+	/* It stays the answer to whatever is asked. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(requester_ping(&requester), REFUSAL_QUOTA);
+		assert_string_equal(vbroker_detail(), too_many.text);
+	}
+	finish();
+}
+
+static void refuse_channel_at_once(struct server *s)
+{
+	const struct message_header none = {.type = COMMON_HELLO};
+
+	packet_refuse(&s->reply, &none, REFUSAL_QUOTA, &too_many);
+	server_send(s);
+}
+
+static void test_channel_refused_before_request(void **state)
+{
+	struct pollfd p;
+
+	(void)state;
+	begin(&broker_table, refuse_channel_at_once, NULL);
+	p = (struct pollfd){.fd = server.client};
+	assert_int_equal(poll(&p, 1, -1), 1);
+	assert_true(p.revents & POLLHUP);
+	/* The request cannot be sent any more, but why is still to be read. */
+	assert_int_equal(requester_ping(&requester), REFUSAL_QUOTA);
+	assert_string_equal(vbroker_detail(), too_many.text);
+	finish();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_non_blocking_socket),
+		cmocka_unit_test(test_channel_refused),
+		cmocka_unit_test(test_channel_refused_before_request),
 		cmocka_unit_test(test_events_in_between),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_refusals),
