@@ -350,6 +350,7 @@ static int do_pause(char **arguments)
 	printf("pause: waiting\n");
 	for (;;)
 		pause();
+	return 0; /* gcc wants one */
 }
 
 static const struct {
