@@ -34,6 +34,10 @@ void channel_finish(struct channel *channel, struct packet *scratch)
 		r = PACKET_END;
 	while (r == PACKET_RECEIVED || r == -EPROTO)
 		r = packet_receive(channel->fd, MSG_DONTWAIT, 0, scratch);
+	/* The other side sees the end now, even if this process is not the only one that has our end: systemd keeps the
+	 * socket of an Accept=yes unit open until the unit has ended. */
+	if (channel->fd >= 0)
+		shutdown(channel->fd, SHUT_WR);
 	channel_close(channel);
 }
 

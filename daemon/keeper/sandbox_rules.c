@@ -20,6 +20,7 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(sendto), 0, 0, 0}, /* send() */
 	{SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
+	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR},
 	/* what is this file descriptor? (stranger.c, keeper.c) */
 	{SCMP_SYS(statx), 0, 0, 0},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
