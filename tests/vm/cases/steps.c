@@ -35,6 +35,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vfio-broker.h>
 
@@ -258,17 +259,19 @@ static int do_map_stalled(char **arguments)
 {
 	struct vbroker_domain *domain = domain_of(arguments[0]);
 	int file = open(arguments[1], O_RDWR | O_CLOEXEC);
+	struct stat status;
 	void *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	uint64_t iova;
 
-	if (file < 0 || bytes == MAP_FAILED)
+	/* The kernel asks for the size only when somebody wants to know it. */
+	if (file < 0 || bytes == MAP_FAILED || fstat(file, &status) < 0)
 		return -errno;
 	if (fork() == 0) {
 		close(vbroker_session_fd(world.session));
 		for (size_t i = 0; i < world.devices_count; i++)
 			close(vbroker_device_fd(world.devices[i]));
 		vbroker_domain_map(domain, bytes, 4096, VBROKER_DEVICE_READS, VBROKER_IOVA_ANY, &iova);
-		_exit(0);
+		_exit(1);
 	}
 	/* Until it is in there. */
 	return usleep(500000);
