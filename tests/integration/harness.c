@@ -497,7 +497,7 @@ int world_teardown(void **state)
 	broken = status != 0 || strstr(host_read("log"), "Sanitizer") || strstr(host_read("log"), "runtime error") ||
 		strstr(host_read("log"), "Assertion");
 	if (broken)
-		print_error("broker: wait status %#x; log:\n%s\n", status, host_read("log"));
+		fprintf(stderr, "broker: wait status %#x; log:\n%s\n", status, host_read("log"));
 	snprintf(command, sizeof command, "rm -rf %s", the_world.directory);
 	return system(command) == 0 && !broken ? 0 : -1;
 }
