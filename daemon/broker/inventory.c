@@ -59,7 +59,9 @@ static void device_leave_group(struct device *device)
 
 static void device_join_group(struct inventory *inventory, struct device *device, uint32_t number)
 {
-	if (device->group && device->group->number == number)
+	/* A lease and a claim are the group's as well: it keeps the device until they have ended. */
+	device->moved = (!device->group || device->group->number != number) && (device->lease || device->claim);
+	if (device->moved || (device->group && device->group->number == number))
 		return;
 	device_leave_group(device);
 	if (number == GROUP_NONE)
@@ -78,9 +80,15 @@ struct device *inventory_recall(struct inventory *inventory, const char *name)
 
 void inventory_settle(struct inventory *inventory, struct device *device)
 {
-	(void)inventory;
-	if (device->present || device->lease || device->claim)
+	struct host_device now;
+
+	if (device->lease || device->claim)
 		return;
+	if (device->present) {
+		if (device->moved && inventory->host->look(device->name, &now) == 0)
+			device_join_group(inventory, device, now.group);
+		return;
+	}
 	LIST_REMOVE(device, in_inventory);
 	device_leave_group(device);
 	free(device);

@@ -18,6 +18,7 @@ struct device {
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	bool present;
+	bool moved; /* it came back in another group while a lease or a claim held it in this one */
 	struct group *group; /* NULL: no IOMMU */
 	struct lease *lease; /* NULL: not leased */
 	struct claim *claim; /* owned; NULL: nothing to undo */
@@ -45,7 +46,7 @@ struct device *inventory_find(const struct inventory *inventory, const char *nam
 /* Makes a device that the host may not have at the moment: a claim record of an earlier run names it. */
 struct device *inventory_recall(struct inventory *inventory, const char *name);
 
-/* Frees DEVICE if nothing refers to it any more. */
+/* Frees DEVICE if nothing refers to it any more, or lets it change its group at last. */
 void inventory_settle(struct inventory *inventory, struct device *device);
 
 #endif
