@@ -42,8 +42,7 @@ static struct broker broker;
 static sd_event *event;
 static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
 static int listener; /* what systemd would listen on to start keepers */
-static char directory[] = "/dev/shm/fuzz_broker.XXXXXX";
-static char keeper_path[64], claims_path[64];
+static char directory[64], keeper_path[80], claims_path[80];
 
 /* ---- the host ---- */
 
@@ -194,6 +193,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	log_set_level(-1);
+	snprintf(directory, sizeof directory, "%s/fuzz_broker.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	INPUT_ASSERT(mkdtemp(directory));
 	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
 	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
