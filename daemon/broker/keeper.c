@@ -58,7 +58,8 @@ static void keeper_gone(struct keeper *keeper)
 
 	if (keeper->state != KEEPER_LETTING_GO)
 		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
-	if (broker->spare == keeper)
+	/* It was the spare one, or ended before its LEASE was answered and another was prepared. */
+	if (broker->spare == keeper || !broker->spare)
 		retry_later(broker);
 	keeper_free(keeper);
 	if (group)
@@ -70,6 +71,7 @@ static void keeper_gone(struct keeper *keeper)
 
 static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 {
+	struct broker *broker = keeper->broker;
 	struct lease *lease = keeper->offered;
 	const struct lease_reply *reply = packet_body(packet, sizeof *reply);
 	struct detail detail;
@@ -83,13 +85,15 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
 	if (packet->header.flags & MESSAGE_REFUSED) {
 		lease_refused(lease, packet_refusal(packet, &detail), &detail);
-		return 0;
-	}
-	if (!reply)
+	} else if (reply) {
+		keeper->pid = reply->pid;
+		keeper->uid = reply->uid;
+		lease_accepted(lease);
+	} else {
 		return -EPROTO;
-	keeper->pid = reply->pid;
-	keeper->uid = reply->uid;
-	lease_accepted(lease);
+	}
+	/* Not before: the start of a process would get in the way of the client that waits for its device. */
+	keeper_prepare(broker);
 	return 0;
 }
 
@@ -261,7 +265,6 @@ void keeper_assign(struct keeper *keeper, struct group *group)
 	broker->spare = NULL;
 	keeper->group = group;
 	group->keeper = keeper;
-	keeper_prepare(broker);
 }
 
 /* ---- what it is told ---- */

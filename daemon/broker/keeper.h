@@ -42,7 +42,7 @@ void keeper_prepare(struct broker *broker);
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);
 
-/* The keeper is for GROUP from now on, and another spare is prepared. */
+/* The keeper is for GROUP from now on. Another spare is prepared once its LEASE is answered. */
 void keeper_assign(struct keeper *keeper, struct group *group);
 
 /*
