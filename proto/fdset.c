@@ -30,8 +30,11 @@ static void dispose(const struct fdset *set, int fd)
 
 void fdset_clear(struct fdset *set)
 {
-	int saved = errno;
+	int saved;
 
+	if (set->count == 0)
+		return;
+	saved = errno;
 	for (size_t i = 0; i < set->count; i++) {
 		if (set->fds[i] >= 0)
 			dispose(set, set->fds[i]);
