@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include "service.h"
+
+/* Round trips and OPEN, on the fakes. DIRECTORY is made. */
+void bench_latency(const struct programs *programs, const char *directory);
+
+/* Memory of the daemons as they are installed, idle and with many connections, and what these cost a PING. */
+void bench_connections(const struct programs *programs, const char *directory, const char *other_directory);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include "figure.h"
+#include "memory.h"
+#include "processor.h"
+#include "samples.h"
+#include "service.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define FEW  1000
+#define MANY 10000
+
+#define ROUNDS 40
+#define CHUNK  500
+
+/* For the daemons, which inherit it, and for the other ends of all connections here. */
+static bool raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		die("RLIMIT_NOFILE");
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		die("RLIMIT_NOFILE");
+	return limit.rlim_cur >= MANY + 500;
+}
+
+/* ---- memory without a client ---- */
+
+static void bench_idle(const struct service *service)
+{
+	pid_t keeper = service_keeper(service);
+	struct figure figure;
+
+	memory_print("vfio-brokerd", service->broker);
+	figure = figure_number("broker_pss_kib", "KiB", (double)memory_read(service->broker).pss, 900);
+	figure_add(&figure);
+	memory_print("vfio-keeper", keeper);
+	figure = figure_number("keeper_pss_kib", "KiB", (double)memory_read(keeper).pss, 300);
+	figure_add(&figure);
+}
+
+/* ---- connections ---- */
+
+/* Growth of the broker's PSS by the connections made since BEFORE, in bytes each. */
+static void add_growth(const char *name, const struct service *service, unsigned long before, size_t connections)
+{
+	double bytes = (double)(memory_read(service->broker).pss - before) * 1024 / (double)connections;
+	struct figure figure = figure_number(name, "bytes", bytes, 800);
+
+	figure_add(&figure);
+}
+
+static void connect_more(const struct service *service, struct vbroker_session **sessions, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		sessions[i] = service_connect(service);
+	/* Another round trip on the last one: the broker has done all its work for the others. */
+	must(vbroker_session_ping(sessions[to - 1]), "PING");
+}
+
+static void ping(void *session)
+{
+	must(vbroker_session_ping(session), "PING");
+}
+
+/* Among many connections to one broker, and alone with another. */
+static void bench_ping(struct vbroker_session *among_many, struct vbroker_session *alone)
+{
+	const struct runner many = {ping, NULL, among_many}, one = {ping, NULL, alone};
+	struct samples many_samples = {0}, one_samples = {0};
+	struct figure figure;
+
+	processor_pin_server(0);
+	race(&one, &many, ROUNDS, CHUNK, &one_samples, &many_samples);
+	figure = figure_durations("ping_10000_connections", &many_samples, &one_samples, NULL, NULL, 1.1);
+	snprintf(figure.remark, sizeof figure.remark, "floor: PING of a broker with one connection");
+	figure_add(&figure);
+	samples_clear(&many_samples);
+	samples_clear(&one_samples);
+}
+
+static void bench_many(const struct programs *programs, const struct service *service, const char *directory)
+{
+	struct vbroker_session **sessions = calloc(MANY, sizeof *sessions);
+	struct vbroker_session *alone;
+	struct service other;
+	unsigned long before;
+
+	if (!sessions)
+		die("out of memory");
+	/* The first connection brings the code for it into memory; that is no growth. */
+	connect_more(service, sessions, 0, 1);
+	before = memory_read(service->broker).pss;
+	connect_more(service, sessions, 1, FEW + 1);
+	add_growth("bytes_per_connection_1000", service, before, FEW);
+	connect_more(service, sessions, FEW + 1, MANY);
+	add_growth("bytes_per_connection", service, before, MANY - 1);
+
+	service_start(&other, directory, programs->broker, programs->keeper);
+	alone = service_connect(&other);
+	bench_ping(sessions[MANY / 2], alone);
+	vbroker_session_close(alone);
+	service_stop(&other);
+	for (size_t i = 0; i < MANY; i++)
+		vbroker_session_close(sessions[i]);
+	free(sessions);
+	sleep(1);
+	memory_print("vfio-brokerd after these connections", service->broker);
+}
+
+void bench_connections(const struct programs *programs, const char *directory, const char *other_directory)
+{
+	bool enough = raise_limit();
+	struct service service;
+
+	service_start(&service, directory, programs->broker, programs->keeper);
+	/* The keeper has started and answered HELLO by then. */
+	sleep(2);
+	bench_idle(&service);
+	if (enough)
+		bench_many(programs, &service, other_directory);
+	else
+		printf("skipped - %d connections: RLIMIT_NOFILE allows too few files (ulimit -Hn)\n", MANY);
+	service_stop(&service);
+}

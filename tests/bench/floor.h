@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BENCH_FLOOR_H
+#define BENCH_FLOOR_H
+
+#include "samples.h"
+
+/*
+ * What no server can be faster than: 64 bytes there and 64 back over a bare SOCK_SEQPACKET socket, by a blocking send()
+ * and recv() on both sides, with a process on the servers' processor that does nothing else. It ends with this one.
+ */
+void floor_start(void);
+
+extern const struct runner floor_runner;
+
+/*
+ * What no server with an event loop and a system call filter can be faster than: 16 bytes there and back, the server in
+ * epoll_wait(), recvmsg(), send() and nothing else, the client in send() and recvmsg(), which sees surprising fds.
+ */
+extern const struct runner floor_loop_runner;
+
+#endif

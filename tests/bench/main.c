@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "bench.h"
+
+#include "figure.h"
+#include "floor.h"
+#include "processor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char usage[] = "usage: bench DIRECTORY BROKER KEEPER FAKE-BROKER FAKE-KEEPER [JSON]\n"
+			    "Run by tests/run-bench. DIRECTORY is empty and stays the caller's to remove.\n";
+
+int main(int argc, char **argv)
+{
+	struct programs programs;
+	char directories[3][64];
+	size_t missed;
+
+	if (argc < 6 || argc > 7) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	programs = (struct programs){argv[2], argv[3], argv[4], argv[5]};
+	for (int i = 0; i < 3; i++) {
+		/* Sockets are in there, and their paths are short. */
+		if (snprintf(directories[i], sizeof directories[i], "%s/%d", argv[1], i) >= (int)sizeof directories[i])
+			die("%s is too long", argv[1]);
+	}
+	processor_choose();
+	/* Memory first: nothing else of ours is running that could share pages with the broker. */
+	bench_connections(&programs, directories[0], directories[1]);
+	floor_start();
+	bench_latency(&programs, directories[2]);
+	missed = figure_table();
+	printf("%zu targets missed\n", missed);
+	if (argc == 7 && figure_json(argv[6]) < 0)
+		die("%s", argv[6]);
+	return EXIT_SUCCESS;
+}
