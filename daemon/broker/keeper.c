@@ -108,6 +108,9 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group)
 		return 0;
+	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
+	if (device->lease == keeper->offered)
+		return -EPROTO;
 	if (event->error != 0)
 		log_line(LOG_WARNING, "%s: released, but not cleanly: %s", device->name, strerror((int)event->error));
 	else
