@@ -190,6 +190,9 @@ static int region_op_valid(const struct region_op *op, uint32_t i, struct detail
 		return MALFORMED("operation %" PRIu32 ": READ with a value", i);
 	if (op->kind <= REGION_OP_WRITE && op->mask != 0)
 		return MALFORMED("operation %" PRIu32 ": a mask without use", i);
+	/* Bits that the access does not have would be lost without a word. */
+	if (op->width < 8 && (op->value | op->mask) >> (8 * op->width) != 0)
+		return MALFORMED("operation %" PRIu32 ": value or mask is wider than %u bytes", i, op->width);
 	/* Could never come true, and would only wait. */
 	if (op->kind == REGION_OP_POLL && (op->value & ~op->mask) != 0)
 		return MALFORMED("operation %" PRIu32 ": POLL for bits outside its mask", i);

@@ -524,6 +524,9 @@ static void program_operations(void **state)
 	program((struct region_op){.kind = REGION_OP_WRITE, .width = 4, .mask = 1}, "a mask without use");
 	program((struct region_op){.kind = REGION_OP_READ, .width = 4, .timeout_us = 1}, "POLL has a timeout");
 	program((struct region_op){.kind = REGION_OP_WRITE, .width = 4, .timeout_us = 1}, "POLL has a timeout");
+	program((struct region_op){.kind = REGION_OP_WRITE, .width = 1, .value = 0x100}, "wider than 1 bytes");
+	program((struct region_op){.kind = REGION_OP_MODIFY, .width = 4, .mask = all}, "wider than 4 bytes");
+	program((struct region_op){.kind = REGION_OP_WRITE, .width = 8, .value = all}, NULL);
 	program((struct region_op){.kind = REGION_OP_MODIFY, .width = 4, .timeout_us = 1}, "POLL has a timeout");
 	program((struct region_op){.kind = REGION_OP_POLL, .width = 4}, "POLL has a timeout");
 	program((struct region_op){.kind = REGION_OP_POLL, .width = 4, .value = 4, .mask = 3, .timeout_us = 1},
