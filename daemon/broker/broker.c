@@ -2,6 +2,7 @@
 #include "broker.h"
 
 #include "claim.h"
+#include "footprint.h"
 #include "group.h"
 #include "keeper.h"
 #include "lease.h"
@@ -150,7 +151,26 @@ void broker_clear(struct broker *broker)
 	sd_event_source_disable_unref(broker->listener);
 	sd_event_source_disable_unref(broker->spare_retry);
 	sd_event_source_disable_unref(broker->stop_deadline);
+	sd_event_source_disable_unref(broker->idle);
 	policy_free(broker->policy);
+}
+
+static int on_idle(sd_event_source *source, uint64_t now, void *userdata)
+{
+	const struct broker *broker = userdata;
+
+	(void)source;
+	(void)now;
+	if (broker->sessions_count == 0)
+		footprint_trim();
+	return 0;
+}
+
+void broker_idle(struct broker *broker)
+{
+	/* Nothing is lost if there is no memory for a timer. */
+	if (!broker->stopping)
+		(void)broker_timer(broker, &broker->idle, IDLE_TRIM_US, on_idle, broker);
 }
 
 /* ---- stopping ---- */

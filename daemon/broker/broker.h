@@ -46,6 +46,7 @@ struct broker {
 	sd_event_source *spare_retry;
 	sd_event_source *listener;
 	sd_event_source *stop_deadline;
+	sd_event_source *idle;
 	unsigned int sessions_count, sessions_max;
 	unsigned int keepers_count;
 	unsigned int leases_count;
@@ -68,6 +69,9 @@ void broker_clear(struct broker *broker);
 
 /* Has every device let go and given back, then ends the event loop. */
 void broker_stop(struct broker *broker);
+
+/* To be told when the last session has ended: memory is given back if it stays so. */
+void broker_idle(struct broker *broker);
 
 /* To be told when a keeper or a group is done, so that a stopping broker sees its end. */
 void broker_settle(struct broker *broker);

@@ -34,6 +34,10 @@
 /* An OPEN waits so long for a device that is just being released before it is refused. */
 #define OPEN_WAIT_US (5 * 1000000ULL)
 
+/* Without clients for so long, the broker gives back the memory that they needed: not at once, because scripts
+ * come and go. */
+#define IDLE_TRIM_US (2 * 1000000ULL)
+
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)
 

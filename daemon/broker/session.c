@@ -286,4 +286,6 @@ void session_close(struct session *session)
 	user_refund_session(&broker->users, session->user);
 	peer_clear(&session->peer);
 	free(session);
+	if (broker->sessions_count == 0)
+		broker_idle(broker);
 }
