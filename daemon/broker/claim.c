@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define VFIO_DRIVER "vfio-pci"
+#define PARTIAL	    ".new" /* at the end of the name of a record that is being written */
 
 /* ---- the record: two lines, host driver and driver_override; either may be empty ---- */
 
@@ -30,7 +31,7 @@ static int record_write(const char *directory, const char *name, const struct cl
 	int length;
 
 	record_path(path, sizeof path, directory, name, "");
-	record_path(partial, sizeof partial, directory, name, ".new");
+	record_path(partial, sizeof partial, directory, name, PARTIAL);
 	length = snprintf(text, sizeof text, "%s\n%s\n", claim->driver, claim->override);
 	fd = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
@@ -91,6 +92,14 @@ static int record_read(const char *directory, const char *name, struct claim *re
 	return 0;
 }
 
+/* How much of a file's name is before PARTIAL, if it has that. */
+static size_t name_length(const char *file)
+{
+	const char *suffix = strstr(file, PARTIAL);
+
+	return suffix ? (size_t)(suffix - file) : strlen(file);
+}
+
 int claim_recall(const char *directory, claim_found found, void *context)
 {
 	DIR *dir = opendir(directory);
@@ -100,12 +109,18 @@ int claim_recall(const char *directory, claim_found found, void *context)
 		return errno == ENOENT ? 0 : -errno;
 	for (const struct dirent *entry; r == 0 && (entry = readdir(dir));) {
 		char name[DEVICE_NAME_SIZE] = "";
+		size_t length = name_length(entry->d_name);
 		struct claim *claim;
 
-		if (strlen(entry->d_name) >= sizeof name)
+		if (length >= sizeof name)
 			continue;
-		memcpy(name, entry->d_name, strlen(entry->d_name));
+		memcpy(name, entry->d_name, length);
 		if (!device_name_valid(name))
+			continue;
+		/* Its writer was killed before it changed anything. */
+		if (strcmp(entry->d_name + length, PARTIAL) == 0)
+			record_remove(directory, entry->d_name);
+		if (entry->d_name[length] != '\0')
 			continue;
 		claim = calloc(1, sizeof *claim);
 		if (!claim) {

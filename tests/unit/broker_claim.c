@@ -475,8 +475,8 @@ static void senseless_records_are_removed(void **state)
 
 static void other_files_are_not_touched(void **state)
 {
-	static const char *const names[] = {"README", "0000:01:00.0.new", "0000:01:00.8", "0000:01:00.0 ",
-		"a-name-that-is-longer-than-any-device-has"};
+	static const char *const names[] = {"README", "0000:01:00.0.new.old", "x.new", ".new", "0000:01:00.8",
+		"0000:01:00.0 ", "a-name-that-is-longer-than-any-device-has"};
 
 	(void)state;
 	set_machine("vfio-pci", "vfio-pci");
@@ -485,6 +485,17 @@ static void other_files_are_not_touched(void **state)
 	recall(0);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		assert_true(is_record(names[i]));
+	assert_int_equal(machine->calls, 0);
+}
+
+/* The broker was killed while it wrote it, before it changed anything. */
+static void partial_records_are_removed(void **state)
+{
+	(void)state;
+	set_machine("nvme", "");
+	put_record(NAME ".new", "nv");
+	recall(0);
+	assert_false(is_record(NAME ".new"));
 	assert_int_equal(machine->calls, 0);
 }
 
@@ -551,6 +562,7 @@ int main(void)
 		CASE(crash_while_recalling),
 		CASE(senseless_records_are_removed),
 		CASE(other_files_are_not_touched),
+		CASE(partial_records_are_removed),
 		CASE(links_are_not_followed),
 		CASE(no_directory),
 		CASE(recall_hands_errors_on),
