@@ -74,6 +74,9 @@ const char *host_read(const char *below)
 	return text;
 }
 
+/* Counts the files of a directory and keeps the name of one. */
+static char entry_name[256];
+
 static size_t entries(const char *below)
 {
 	char path[256];
@@ -84,8 +87,12 @@ static size_t entries(const char *below)
 	dir = opendir(path);
 	if (!dir)
 		return 0;
-	for (const struct dirent *entry; (entry = readdir(dir));)
-		count += entry->d_name[0] != '.';
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		if (entry->d_name[0] == '.')
+			continue;
+		count++;
+		snprintf(entry_name, sizeof entry_name, "%s", entry->d_name);
+	}
 	closedir(dir);
 	return count;
 }
@@ -396,8 +403,10 @@ static const char *difference(char text[256])
 			return text;
 		}
 	}
-	if (host_claims() > 0)
-		return "a claim record is left";
+	if (host_claims() > 0) {
+		snprintf(text, 256, "a claim record is left: %.200s", entry_name);
+		return text;
+	}
 	if (options && (options->no_keepers || options->keeper))
 		return NULL;
 	snprintf(text, 256, "%zu keepers run", keepers(pids));
