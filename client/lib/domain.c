@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,45 +133,54 @@ static int info_read(const struct vbroker_domain *domain, struct vfio_iommu_type
 	return -EOVERFLOW;
 }
 
-/* The capability with ID in a chain of INFO, or NULL. Offsets are the kernel's; a loop in them ends all the same. */
-static const void *info_capability(const struct vfio_iommu_type1_info *info, uint16_t id, size_t size)
+/* Copies SIZE bytes at OFFSET of INFO: kernels before 6.6 do not align capabilities, so none is read in place. */
+static bool info_copy(const struct vfio_iommu_type1_info *info, size_t offset, void *to, size_t size)
+{
+	if (offset > info->argsz || info->argsz - offset < size)
+		return false;
+	memcpy(to, (const char *)info + offset, size);
+	return true;
+}
+
+/* Where the capability with ID begins in INFO, or 0. Offsets are the kernel's; a loop in them ends all the same. */
+static size_t info_capability(const struct vfio_iommu_type1_info *info, uint16_t id)
 {
 	uint32_t offset = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
 
 	for (int i = 0; i < 64 && offset >= sizeof *info; i++) {
-		const struct vfio_info_cap_header *header = (const void *)((const char *)info + offset);
+		struct vfio_info_cap_header header;
 
-		if (offset % sizeof(uint64_t) || offset > info->argsz || info->argsz - offset < sizeof *header)
-			return NULL;
-		if (header->id == id)
-			return info->argsz - offset < size ? NULL : header;
-		offset = header->next;
+		if (!info_copy(info, offset, &header, sizeof header))
+			return 0;
+		if (header.id == id)
+			return offset;
+		offset = header.next;
 	}
-	return NULL;
+	return 0;
 }
 
 /* Copies the usable ranges, cut to whole granules. */
 static int ranges_read(const struct vfio_iommu_type1_info *info, uint64_t granule, struct vbroker_range **ret_ranges,
 	size_t *ret_count)
 {
-	const struct vfio_iommu_type1_info_cap_iova_range *cap =
-		info_capability(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, sizeof *cap);
+	struct vfio_iommu_type1_info_cap_iova_range cap;
+	struct vfio_iova_range usable;
 	struct vbroker_range *ranges;
-	size_t room, count = 0;
+	size_t at = info_capability(info, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE), count = 0;
 
-	if (!cap)
+	if (at == 0 || !info_copy(info, at, &cap, sizeof cap))
 		return detail_set(REFUSAL_UNSUPPORTED, "this kernel does not say which IOVAs are usable");
-	room = info->argsz - (size_t)((const char *)cap->iova_ranges - (const char *)info);
-	if (cap->nr_iovas > room / sizeof cap->iova_ranges[0])
+	at += sizeof cap;
+	if (cap.nr_iovas > (info->argsz - at) / sizeof usable)
 		return -EOVERFLOW;
-	ranges = calloc(cap->nr_iovas + 1U, sizeof *ranges);
+	ranges = calloc(cap.nr_iovas + 1U, sizeof *ranges);
 	if (!ranges)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < cap->nr_iovas; i++) {
-		uint64_t first = (cap->iova_ranges[i].start + granule - 1) & ~(granule - 1);
-		uint64_t last = ((cap->iova_ranges[i].end + 1) & ~(granule - 1)) - 1;
+	for (uint32_t i = 0; i < cap.nr_iovas && info_copy(info, at + i * sizeof usable, &usable, sizeof usable); i++) {
+		uint64_t first = (usable.start + granule - 1) & ~(granule - 1);
+		uint64_t last = ((usable.end + 1) & ~(granule - 1)) - 1;
 
-		if (first >= cap->iova_ranges[i].start && first < last)
+		if (first >= usable.start && first < last)
 			ranges[count++] = (struct vbroker_range){first, last};
 	}
 	*ret_ranges = ranges;
