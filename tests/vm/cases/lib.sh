@@ -88,7 +88,7 @@ wait_until() {
     shift
     until "$@"; do
         ((${EPOCHREALTIME/./} < end)) || return 1
-        nap 0.01
+        nap 0.02
     done
 }
 
@@ -163,12 +163,13 @@ start() {
     exec {pipe}<>"$work/$name.in"
     "$@" <"$work/$name.in" >"$work/$name" 2>&1 {pipe}>&- &
     pid_of[$name]=$!
+    disown "$!" # or the shell would tell of each that is killed
     pipe_of[$name]=$pipe
     started+=("$!")
 }
 
 said() { [[ $(<"$work/$1") == *"$2"* ]]; }
-ended() { [[ ! -d /proc/$1 ]]; }
+ended() { [[ ! -e /proc/$1/exe ]]; } # a zombie has none, and no files any more
 
 # waits NAME: it has come to its next "read" or "pause" step.
 waiting() { [[ $(<"$work/$1") == *': waiting' ]]; }
@@ -184,7 +185,7 @@ next() {
 # stop NAME [SIGNAL]: kills it, waits for it.
 stop() {
     kill "-${2-KILL}" "${pid_of[$1]}" 2>/dev/null
-    wait "${pid_of[$1]}" 2>/dev/null
+    wait_until 15 ended "${pid_of[$1]}"
     local pipe=${pipe_of[$1]}
     exec {pipe}>&-
     rm -f "$work/$1.in"
