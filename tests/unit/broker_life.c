@@ -341,7 +341,7 @@ static const struct group *group(uint32_t number)
 {
 	const struct group *found;
 
-	LIST_FOREACH (found, &broker.inventory.groups, in_inventory) {
+	LIST_FOREACH(found, &broker.inventory.groups, in_inventory) {
 		if (found->number == number)
 			return found;
 	}
