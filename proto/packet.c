@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -128,45 +129,51 @@ static int end_or_empty(int channel)
 }
 
 /*
- * Room for fds is kilobytes of stack, which the compiler clears each time: most packets, with no fds, pass by here. The
- * fds are collected before anything is judged, so that no way out of packet_receive() can lose one.
+ * Receives bytes and fds. The fds are the packet's before anything is judged, so that no way out of packet_receive() can
+ * lose one. Returns, as recv() does with MSG_TRUNC, the size that the packet had. RET_CUT: some fds did not fit.
  */
-static ssize_t receive_with_fds(int channel, int flags, struct msghdr *message, struct fdset *set)
+static ssize_t receive_with_fds(int channel, int flags, struct packet *packet, bool *ret_cut)
 {
+	struct iovec bytes = {&packet->header, MESSAGE_SIZE_MAX};
 	union control control;
-	ssize_t size;
+	struct msghdr message = {
+		.msg_iov = &bytes,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof control.bytes,
+	};
+	ssize_t size = recvmsg(channel, &message, flags | MSG_CMSG_CLOEXEC);
 
-	message->msg_control = control.bytes;
-	message->msg_controllen = sizeof control.bytes;
-	size = recvmsg(channel, message, flags);
-	if (size >= 0)
-		collect_fds(message, set);
+	if (size >= 0) {
+		collect_fds(&message, &packet->fds);
+		*ret_cut = message.msg_flags & MSG_CTRUNC;
+	}
 	return size;
 }
 
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
 {
-	struct iovec bytes = {&packet->header, MESSAGE_SIZE_MAX};
-	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+	bool cut = false;
 	ssize_t size;
 
 	packet_clear(packet);
-	flags |= MSG_CMSG_CLOEXEC;
+	flags |= MSG_TRUNC;
 	do
-		size = fds_wanted ? receive_with_fds(channel, flags, &message, &packet->fds)
-				  : recvmsg(channel, &message, flags);
+		/* recv() has less for the kernel to copy in and out than recvmsg(), and drops fds. */
+		size = fds_wanted ? receive_with_fds(channel, flags, packet, &cut)
+				  : recv(channel, &packet->header, MESSAGE_SIZE_MAX, flags);
 	while (size < 0 && errno == EINTR);
 	if (size < 0)
 		return -errno;
-	if (size == 0 && packet->fds.count == 0 && !(message.msg_flags & MSG_CTRUNC)) {
+	if (size == 0 && packet->fds.count == 0 && !cut) {
 		packet_clear(packet);
 		return end_or_empty(channel);
 	}
-	if ((size_t)size < sizeof packet->header || (message.msg_flags & MSG_TRUNC)) {
+	if ((size_t)size < sizeof packet->header || size > MESSAGE_SIZE_MAX) {
 		packet_clear(packet);
 		return -EPROTO;
 	}
-	if ((message.msg_flags & MSG_CTRUNC) || packet->header.length != (size_t)size - sizeof packet->header) {
+	if (cut || packet->header.length != (size_t)size - sizeof packet->header) {
 		fdset_clear(&packet->fds);
 		return -EPROTO;
 	}

@@ -59,8 +59,9 @@ enum packet_receive_result {
 
 /*
  * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, replacing what PACKET held. FLAGS: 0 or MSG_DONTWAIT.
- * FDS_WANTED 0 lets the kernel drop every fd that comes along, before it enters this process: closing a fd
- * of a FUSE file may wait for its server, so who expects none should not take any; the packet is then -EPROTO.
+ * FDS_WANTED 0 has the kernel drop every fd that comes along, before it enters this process and unseen: the packet is
+ * what it is without them. Who expects none should not take any, because closing an fd of a FUSE file may wait for
+ * its server, and because it costs time.
  *
  * Returns PACKET_RECEIVED, PACKET_END, -EAGAIN, -EPROTO (it broke the framing: too short, too long, a length that
  * is not its own, more fds than fit; its fds are closed and the header is zeroed unless it was whole), or another

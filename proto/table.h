@@ -42,7 +42,7 @@ struct request_table {
 	enum channel_kind kind;
 	const struct request_rule *rules; /* indexed by request number */
 	size_t count;
-	bool takes_fds; /* some request carries fds; otherwise the kernel drops them all (packet_receive) */
+	bool takes_fds; /* some request carries fds; otherwise the kernel drops them all, unseen (packet_receive) */
 };
 
 extern const struct request_table broker_table;

@@ -103,7 +103,7 @@ static int refuse_framing(struct channel *channel, struct channel_buffers *buffe
 	struct detail detail;
 
 	refuse(&detail, REFUSAL_MALFORMED,
-		"not one whole packet: a header, a length that is its own, at most %d bytes, no surprising fds",
+		"not one whole packet: a header, a length that is its own, at most %d bytes",
 		MESSAGE_SIZE_MAX);
 	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
 	return CHANNEL_BROKEN;

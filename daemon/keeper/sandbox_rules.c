@@ -16,6 +16,7 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(poll), 0, 0, 0},
 	{SCMP_SYS(ppoll), 0, 0, 0}, /* what poll() is where there is no such system call */
 	{SCMP_SYS(recvmsg), 0, 0, 0},
+	{SCMP_SYS(recvfrom), 0, 0, 0}, /* recv() */
 	{SCMP_SYS(sendmsg), 0, 0, 0},
 	{SCMP_SYS(sendto), 0, 0, 0}, /* send() */
 	{SCMP_SYS(close), 0, 0, 0},

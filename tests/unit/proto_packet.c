@@ -169,16 +169,39 @@ static void whole_fdset_can_be_sent(void **state)
 	assert_int_equal(wire->packet.fds.count, FDSET_MAX);
 }
 
-static void unwanted_fds_are_dropped_and_refused(void **state)
+static void unwanted_fds_are_dropped_unseen(void **state)
 {
 	struct wire *wire = *state;
 	struct message_header header = header_of(0);
+	const unsigned int counts[] = {1, 2, FDSET_MAX};
 
-	send_raw(wire->pair[0], &header, sizeof header, 1);
-	assert_refused(wire, 0);
-	/* The packet was whole: who refuses it can still say which request it was. */
-	assert_int_equal(wire->packet.header.type, 7);
-	assert_int_equal(wire->packet.header.cookie, 42);
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		send_raw(wire->pair[0], &header, sizeof header, counts[i]);
+		assert_int_equal(receive(wire, 0), PACKET_RECEIVED);
+		assert_int_equal(wire->packet.header.cookie, 42);
+		assert_int_equal(wire->packet.fds.count, 0);
+		assert_int_equal(unit_fds(), wire->fds_before + 2);
+	}
+}
+
+/* What was sent is gone, not only kept out of here: the other end of the pipe sees that. */
+static void dropped_fds_are_closed(void **state)
+{
+	struct wire *wire = *state;
+	struct message_header header = header_of(0);
+	struct packet sent;
+	char byte;
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	packet_init(&sent);
+	packet_request(&sent, 7, 1);
+	fdset_add(&sent.fds, ends[1]);
+	assert_int_equal(packet_send(wire->pair[0], 0, &sent), 0);
+	assert_int_equal(receive(wire, 0), PACKET_RECEIVED);
+	assert_int_equal(header.type, wire->packet.header.type);
+	assert_int_equal(read(ends[0], &byte, 1), 0);
+	close(ends[0]);
 }
 
 static void empty_packet_with_an_fd_is_not_the_end(void **state)
@@ -485,7 +508,8 @@ int main(void)
 		CASE(two_fds_where_one_is_wanted_are_both_collected),
 		CASE(as_many_fds_as_the_kernel_takes_arrive),
 		CASE(whole_fdset_can_be_sent),
-		CASE(unwanted_fds_are_dropped_and_refused),
+		CASE(unwanted_fds_are_dropped_unseen),
+		CASE(dropped_fds_are_closed),
 		CASE(empty_packet_with_an_fd_is_not_the_end),
 		CASE(empty_packet_on_a_live_socket_is_not_the_end),
 		CASE(end_is_the_end),
