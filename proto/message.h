@@ -91,8 +91,8 @@ enum broker_type {
 };
 
 enum device_state {
-	DEVICE_STATE_FREE = 0,	      /* not leased; `driver` says what the host does with it */
-	DEVICE_STATE_CLAIMING = 1,    /* a lease is being made */
+	DEVICE_STATE_FREE = 0,	   /* not leased; `driver` says what the host does with it */
+	DEVICE_STATE_CLAIMING = 1, /* a lease is being made */
 	DEVICE_STATE_LEASED = 2,
 	DEVICE_STATE_RELEASING = 3,   /* the keeper is letting go */
 	DEVICE_STATE_RESTORING = 4,   /* going back to its host driver */
@@ -129,8 +129,8 @@ struct device_record {
 	uint32_t group;	 /* IOMMU group, or GROUP_NONE */
 	uint16_t vendor;
 	uint16_t device;
-	uint32_t class;	 /* 24 bits, as sysfs has it */
-	uint32_t state;	 /* enum device_state */
+	uint32_t class; /* 24 bits, as sysfs has it */
+	uint32_t state; /* enum device_state */
 	struct holder_record holder;
 };
 static_assert(sizeof(struct device_record) == 152, "wire");
@@ -146,7 +146,7 @@ static_assert(sizeof(struct check_request) == 40, "wire");
 struct check_reply {
 	uint32_t count;
 	uint32_t claim; /* 1: OPEN would take the device from its host driver first */
-	/* struct check_obstacle follows, count times */
+			/* struct check_obstacle follows, count times */
 };
 static_assert(sizeof(struct check_reply) == 8, "wire");
 
@@ -294,8 +294,8 @@ enum region_op_kind {
 };
 
 struct region_op {
-	uint8_t kind;	     /* enum region_op_kind */
-	uint8_t width;	     /* 1, 2, 4 or 8 bytes; the offset is a multiple of it */
+	uint8_t kind;  /* enum region_op_kind */
+	uint8_t width; /* 1, 2, 4 or 8 bytes; the offset is a multiple of it */
 	uint16_t region;
 	uint32_t timeout_us; /* POLL only, at least 1; else 0 */
 	uint64_t offset;
@@ -350,7 +350,7 @@ enum domain_type {
 	DOMAIN_HELLO = COMMON_HELLO,
 	DOMAIN_PING = COMMON_PING,
 	DOMAIN_DESCRIBE = 3,
-	DOMAIN_MAP = 4,	   /* fds: the memory of those elements that bring their own */
+	DOMAIN_MAP = 4, /* fds: the memory of those elements that bring their own */
 	DOMAIN_UNMAP = 5,
 	DOMAIN_FORGET = 6, /* a memory handle */
 	DOMAIN_ALLOC = 7,  /* the reply carries one fd per element */

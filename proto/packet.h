@@ -35,8 +35,8 @@ void packet_event(struct packet *packet, uint16_t type);
  * Makes the packet a refused reply to REQUEST. RESULT is a refusal, or a negative errno, which is sent as
  * REFUSAL_FAILED. DETAIL may be NULL.
  */
-void packet_refuse(struct packet *packet, const struct message_header *request, int result,
-	const struct detail *detail);
+void packet_refuse(
+	struct packet *packet, const struct message_header *request, int result, const struct detail *detail);
 
 /* Adds SIZE zeroed bytes to the payload and returns them, or NULL if they do not fit. Alignment: that of the sum of
  * the sizes so far, beginning with 8. */

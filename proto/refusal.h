@@ -56,8 +56,7 @@ struct detail {
 };
 
 /* Writes the detail and returns REFUSAL, so that a refusal is one statement: return refuse(detail, ...). */
-int refuse(struct detail *detail, enum refusal refusal, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+int refuse(struct detail *detail, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /*
  * Copies TEXT, which a client sent, into BUFFER in a form that is safe to print: control characters, quotes,

@@ -219,8 +219,8 @@ static int validate_program(const struct packet *request, struct detail *detail)
 		timeouts += ops[i].timeout_us;
 	}
 	if (timeouts > PROGRAM_TIMEOUT_MAX_US)
-		return MALFORMED("timeouts of %" PRIu64 " us in one program, at most %d", timeouts,
-			PROGRAM_TIMEOUT_MAX_US);
+		return MALFORMED(
+			"timeouts of %" PRIu64 " us in one program, at most %d", timeouts, PROGRAM_TIMEOUT_MAX_US);
 	return 0;
 }
 
@@ -388,8 +388,10 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 
 /* ---- the tables ---- */
 
+/* clang-format off */
 #define RULE_HELLO {"HELLO", STATE_ANY, sizeof(struct hello_request), 0, 0, 0, validate_hello}
 #define RULE_PING  {"PING", STATE_GREETED, 0, 0, 0, 0, NULL}
+/* clang-format on */
 
 static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_HELLO] = RULE_HELLO,

@@ -17,9 +17,9 @@
 
 /* The life of a channel as far as requests depend on it. A channel is in one of them. */
 enum channel_state {
-	STATE_NEW = 1 << 0,	/* before HELLO */
-	STATE_READY = 1 << 1,	/* broker, domain and keeper channels after HELLO; device channels: not bound */
-	STATE_BOUND = 1 << 2,	/* device channels: bound to an IOMMU domain */
+	STATE_NEW = 1 << 0,   /* before HELLO */
+	STATE_READY = 1 << 1, /* broker, domain and keeper channels after HELLO; device channels: not bound */
+	STATE_BOUND = 1 << 2, /* device channels: bound to an IOMMU domain */
 };
 
 #define STATE_ANY     (STATE_NEW | STATE_READY | STATE_BOUND)
@@ -29,10 +29,10 @@ enum channel_state {
 typedef int (*request_validator)(const struct packet *request, struct detail *detail);
 
 struct request_rule {
-	const char *name;	/* NULL: no such request */
-	unsigned int states;	/* enum channel_state bits in which it is allowed */
-	size_t size;		/* of the fixed part of the payload */
-	size_t element_size;	/* 0: nothing may follow; 1: bytes; else an array of these */
+	const char *name;    /* NULL: no such request */
+	unsigned int states; /* enum channel_state bits in which it is allowed */
+	size_t size;	     /* of the fixed part of the payload */
+	size_t element_size; /* 0: nothing may follow; 1: bytes; else an array of these */
 	unsigned int fds_min;
 	unsigned int fds_max;
 	request_validator validate; /* may be NULL */

@@ -148,8 +148,7 @@ struct vbroker_device_entry {
  * @ret_entries: an array for the caller to free()
  * @ret_count: its length
  */
-int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries,
-	size_t *ret_count);
+int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count);
 
 /** struct vbroker_obstacle - something that stands between the caller and a device */
 struct vbroker_obstacle {
@@ -163,8 +162,8 @@ struct vbroker_obstacle {
  * @ret_count: its length
  * @ret_claim: 1 if the device would be taken from its host driver
  */
-int vbroker_session_check(struct vbroker_session *session, const char *name,
-	struct vbroker_obstacle **ret_obstacles, size_t *ret_count, int *ret_claim);
+int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
+	size_t *ret_count, int *ret_claim);
 
 /** struct vbroker_status - counters of the broker since its start */
 struct vbroker_status {
@@ -185,8 +184,8 @@ struct vbroker_session_entry {
 };
 
 /** vbroker_session_sessions() - who is connected; an array for the caller to free() */
-int vbroker_session_sessions(struct vbroker_session *session, struct vbroker_session_entry **ret_entries,
-	size_t *ret_count);
+int vbroker_session_sessions(
+	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count);
 
 /** struct vbroker_lease_entry - one leased device and the keeper that holds it */
 struct vbroker_lease_entry {
@@ -200,8 +199,8 @@ struct vbroker_lease_entry {
 };
 
 /** vbroker_session_leases() - who has what; an array for the caller to free() */
-int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries,
-	size_t *ret_count);
+int vbroker_session_leases(
+	struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
 
 /* ---- the simple case ---- */
 
@@ -310,14 +309,14 @@ int vbroker_device_unbind(struct vbroker_device *device);
 /* ---- regions: BARs and configuration space, numbered as in linux/vfio.h ---- */
 
 /** vbroker_region_read() - one access of 1, 2, 4 or 8 bytes at a multiple of its width; the value in host order */
-int vbroker_region_read(struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width,
-	uint64_t *ret_value);
-int vbroker_region_write(struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width,
-	uint64_t value);
+int vbroker_region_read(
+	struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width, uint64_t *ret_value);
+int vbroker_region_write(
+	struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width, uint64_t value);
 
 /** vbroker_region_read_bytes() - any number of bytes, in accesses of @width bytes, or as the kernel likes with 0 */
-int vbroker_region_read_bytes(struct vbroker_device *device, uint32_t region, uint64_t offset, void *data,
-	size_t length, unsigned int width);
+int vbroker_region_read_bytes(
+	struct vbroker_device *device, uint32_t region, uint64_t offset, void *data, size_t length, unsigned int width);
 int vbroker_region_write_bytes(struct vbroker_device *device, uint32_t region, uint64_t offset, const void *data,
 	size_t length, unsigned int width);
 
@@ -332,7 +331,7 @@ enum vbroker_op_kind {
 struct vbroker_op {
 	enum vbroker_op_kind kind;
 	uint32_t region;
-	uint32_t width; /* 1, 2, 4, 8 */
+	uint32_t width;	     /* 1, 2, 4, 8 */
 	uint32_t timeout_us; /* POLL only; all of a program at most one second together */
 	uint64_t offset;
 	uint64_t value;
@@ -357,8 +356,7 @@ int vbroker_region_program(struct vbroker_device *device, struct vbroker_op *ops
  * @start: first vector
  * @eventfds: one for each vector, at most 253; they stay the caller's
  */
-int vbroker_irq_set(struct vbroker_device *device, uint32_t index, uint32_t start, const int *eventfds,
-	uint32_t count);
+int vbroker_irq_set(struct vbroker_device *device, uint32_t index, uint32_t start, const int *eventfds, uint32_t count);
 /** vbroker_irq_clear() - @count 0 with @start 0 switches the whole interrupt off */
 int vbroker_irq_clear(struct vbroker_device *device, uint32_t index, uint32_t start, uint32_t count);
 /** vbroker_irq_unmask() - INTx masks itself each time it fires */
@@ -390,15 +388,12 @@ struct vbroker_range {
  *
  * NOT_BOUND before the first device is bound. Another device may narrow them.
  */
-int vbroker_domain_ranges(struct vbroker_domain *domain, struct vbroker_range **ret_ranges, size_t *ret_count,
-	uint64_t *ret_page_sizes);
+int vbroker_domain_ranges(
+	struct vbroker_domain *domain, struct vbroker_range **ret_ranges, size_t *ret_count, uint64_t *ret_page_sizes);
 
 #define VBROKER_IOVA_ANY UINT64_MAX
 
-enum vbroker_access {
-	VBROKER_DEVICE_READS = 1,
-	VBROKER_DEVICE_WRITES = 2
-};
+enum vbroker_access { VBROKER_DEVICE_READS = 1, VBROKER_DEVICE_WRITES = 2 };
 
 /**
  * vbroker_domain_map() - lets the devices of the domain reach memory of this process
@@ -412,8 +407,8 @@ enum vbroker_access {
  * and given IOVAs is fine. Refusals: NOT_BOUND, MEMLOCK, IOVA_IN_USE, IOVA_INVALID, QUOTA (65,535 mappings).
  * -EFAULT: no such memory.
  */
-int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access,
-	uint64_t iova, uint64_t *ret_iova);
+int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
+	uint64_t *ret_iova);
 
 /**
  * vbroker_domain_unmap() - ends mappings

@@ -232,7 +232,7 @@ static int inherit(struct iova_space *space, const struct iova_space *former)
 {
 	struct extent *extent;
 
-	RB_FOREACH (extent, address_tree, (struct address_tree *)&former->by_address) {
+	RB_FOREACH(extent, address_tree, (struct address_tree *)&former->by_address) {
 		/* -EINVAL: not usable any more. The kernel lets no device in while something is mapped there, so it
 		 * is not mapped. */
 		if (extent->used && iova_space_take_at(space, extent->first, extent->last) == -ENOMEM)
@@ -276,7 +276,7 @@ void iova_space_free(struct iova_space *space)
 
 	if (!space)
 		return;
-	RB_FOREACH_SAFE (extent, address_tree, &space->by_address, next) {
+	RB_FOREACH_SAFE(extent, address_tree, &space->by_address, next) {
 		RB_REMOVE(address_tree, &space->by_address, extent);
 		free(extent);
 	}

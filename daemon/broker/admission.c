@@ -40,7 +40,8 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 
 	peer_text(&session->peer, who, sizeof who);
 	if (!broker->policy) {
-		OBSTACLE(REFUSAL_DENIED, "nobody gets anything, the policy cannot be read: %s", broker->policy_error.text);
+		OBSTACLE(REFUSAL_DENIED, "nobody gets anything, the policy cannot be read: %s",
+			broker->policy_error.text);
 		return NULL;
 	}
 	rule = policy_decide(broker->policy, device, &session->peer);
@@ -48,13 +49,12 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 		OBSTACLE(REFUSAL_DENIED, "no policy rule fits %s (%04x:%04x, class %06x) and %s", device->name,
 			device->vendor, device->device, device->class, who);
 	else if (rule->verdict == POLICY_DENY)
-		OBSTACLE(REFUSAL_DENIED, "%s is denied to %s by rule \"%.40s\" (%.80s:%u)", device->name, who, rule->name,
-			rule->file, rule->line);
+		OBSTACLE(REFUSAL_DENIED, "%s is denied to %s by rule \"%.40s\" (%.80s:%u)", device->name, who,
+			rule->name, rule->file, rule->line);
 	return rule;
 }
 
-static void check_driver(const struct host_device *device, const struct policy_rule *rule,
-	struct admission *admission)
+static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
 	admission->claim = strcmp(device->driver, "vfio-pci") != 0;
 	if (!admission->claim || device->driver[0] == '\0')
@@ -72,8 +72,8 @@ static bool harmless(const struct host_device *device)
 		strcmp(device->driver, "pci-stub") == 0 || strcmp(device->driver, "pcieport") == 0;
 }
 
-static void check_siblings(const struct broker *broker, const struct group *group, const char *name,
-	struct admission *admission)
+static void check_siblings(
+	const struct broker *broker, const struct group *group, const char *name, struct admission *admission)
 {
 	const struct device *sibling;
 
@@ -82,8 +82,9 @@ static void check_siblings(const struct broker *broker, const struct group *grou
 
 		if (strcmp(sibling->name, name) == 0 || broker->host->look(sibling->name, &now) < 0 || harmless(&now))
 			continue;
-		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name,
-			group->number, now.name, now.vendor, now.device, now.driver);
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE,
+			"%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name, group->number,
+			now.name, now.vendor, now.device, now.driver);
 	}
 }
 
@@ -93,7 +94,8 @@ static void check_group(const struct session *session, const struct group *group
 	char unit[UNIT_NAME_SIZE], who[160];
 
 	refusal_quote(unit, sizeof unit, group->holder.unit, sizeof group->holder.unit);
-	snprintf(who, sizeof who, "uid %u, pid %u%s%s", group->holder.uid, group->holder.pid, *unit ? " in " : "", unit);
+	snprintf(
+		who, sizeof who, "uid %u, pid %u%s%s", group->holder.uid, group->holder.pid, *unit ? " in " : "", unit);
 	switch (group->state) {
 	case GROUP_FREE:
 		return;
@@ -107,7 +109,8 @@ static void check_group(const struct session *session, const struct group *group
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
 		admission->passing = true;
-		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name, who);
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name,
+			who);
 		return;
 	case GROUP_QUARANTINED:
 		if (group->keeper)
@@ -139,8 +142,7 @@ static void check_strangers(const struct broker *broker, const struct group *gro
 			group->number, group->number);
 }
 
-static void check_answers(const struct broker *broker, const struct host_device *device,
-	struct admission *admission)
+static void check_answers(const struct broker *broker, const struct host_device *device, struct admission *admission)
 {
 	uint32_t ids = 0;
 	int r = broker->host->probe(device->name, &ids);
@@ -160,8 +162,8 @@ static void check_quota(const struct broker *broker, const struct session *sessi
 			session->user->leases, broker->options.leases_per_user);
 }
 
-void admission_check(struct broker *broker, const struct session *session, const char *name,
-	struct admission *admission)
+void admission_check(
+	struct broker *broker, const struct session *session, const char *name, struct admission *admission)
 {
 	const struct device *device = inventory_find(&broker->inventory, name);
 	const struct policy_rule *rule;

@@ -30,7 +30,7 @@ struct admission {
 	bool passing; /* the only obstacle is that the device is just being released: worth waiting for */
 };
 
-void admission_check(struct broker *broker, const struct session *session, const char *name,
-	struct admission *ret_admission);
+void admission_check(
+	struct broker *broker, const struct session *session, const char *name, struct admission *ret_admission);
 
 #endif

@@ -32,8 +32,8 @@ int broker_timer(struct broker *broker, sd_event_source **source, uint64_t delay
 	int r;
 
 	if (!*source)
-		return sd_event_add_time_relative(broker->event, source, CLOCK_MONOTONIC, delay_us, 1000, handler,
-			userdata);
+		return sd_event_add_time_relative(
+			broker->event, source, CLOCK_MONOTONIC, delay_us, 1000, handler, userdata);
 	r = sd_event_source_set_time_relative(*source, delay_us);
 	return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
 }
@@ -184,7 +184,8 @@ static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdat
 	(void)now;
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
 		if (group->state != GROUP_FREE)
-			log_line(LOG_ERR, "group %u has not let go; the next start of the service tries again", group->number);
+			log_line(LOG_ERR, "group %u has not let go; the next start of the service tries again",
+				group->number);
 	}
 	sd_event_exit(broker->event, 0);
 	return 0;

@@ -34,9 +34,9 @@ struct broker_counters {
 
 struct broker {
 	struct broker_options options;
-	sd_event *event;	    /* borrowed */
+	sd_event *event; /* borrowed */
 	const struct host *host;
-	struct policy *policy;	    /* owned */
+	struct policy *policy;		  /* owned */
 	struct policy_error policy_error; /* why there is no policy; empty: there is one */
 	struct inventory inventory;
 	struct users users;

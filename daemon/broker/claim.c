@@ -85,8 +85,7 @@ static int record_read(const char *directory, const char *name, struct claim *re
 	second = strcspn(text + first + 1, "\n");
 	if (text[first + 1 + second] != '\n')
 		return -EINVAL;
-	if (!driver_name_copy(claim.driver, text, first) ||
-		!driver_name_copy(claim.override, text + first + 1, second))
+	if (!driver_name_copy(claim.driver, text, first) || !driver_name_copy(claim.override, text + first + 1, second))
 		return -EINVAL;
 	*ret_claim = claim;
 	return 0;

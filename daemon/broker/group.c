@@ -100,7 +100,8 @@ static void restore_devices(struct group *group)
 		if (!claim)
 			continue;
 		device->claim = NULL;
-		log_line(LOG_INFO, "%s: back to host driver %s", device->name, claim->driver[0] ? claim->driver : "(none)");
+		log_line(LOG_INFO, "%s: back to host driver %s", device->name,
+			claim->driver[0] ? claim->driver : "(none)");
 		r = claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
 		if (r < 0)
 			log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
@@ -182,7 +183,8 @@ static void end_leases(struct group *group)
 		if (!device->lease)
 			continue;
 		if (device->lease->state == LEASE_OFFERED) {
-			refuse(&detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device", device->name);
+			refuse(&detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device",
+				device->name);
 			lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
 			continue;
 		}

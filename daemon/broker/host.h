@@ -16,9 +16,9 @@
 
 /* One PCI device at one moment. */
 struct host_device {
-	char name[DEVICE_NAME_SIZE]; /* NUL-padded */
+	char name[DEVICE_NAME_SIZE];   /* NUL-padded */
 	char driver[DRIVER_NAME_SIZE]; /* empty: none */
-	uint32_t group;	 /* IOMMU group or GROUP_NONE */
+	uint32_t group;		       /* IOMMU group or GROUP_NONE */
 	uint16_t vendor;
 	uint16_t device;
 	uint32_t class;

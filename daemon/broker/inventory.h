@@ -18,7 +18,7 @@ struct device {
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	bool present;
-	bool moved; /* it came back in another group while a lease or a claim held it in this one */
+	bool moved;	     /* it came back in another group while a lease or a claim held it in this one */
 	struct group *group; /* NULL: no IOMMU */
 	struct lease *lease; /* NULL: not leased */
 	struct claim *claim; /* owned; NULL: nothing to undo */

@@ -19,7 +19,7 @@ struct lease;
  * not wait for a process start. When the channel closes, the keeper is freed.
  */
 enum keeper_state {
-	KEEPER_STARTING,   /* HELLO sent, not answered */
+	KEEPER_STARTING, /* HELLO sent, not answered */
 	KEEPER_READY,
 	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
 };

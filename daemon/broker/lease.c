@@ -74,8 +74,8 @@ static void unclaim_device(struct broker *broker, struct device *device)
 }
 
 /* The first lease of a group needs the group's node and a keeper for it. */
-static int open_group(struct broker *broker, struct group *group, struct keeper **ret_keeper, int *ret_fd,
-	struct detail *detail)
+static int open_group(
+	struct broker *broker, struct group *group, struct keeper **ret_keeper, int *ret_fd, struct detail *detail)
 {
 	struct keeper *keeper = group->keeper;
 	OWNED_FD fd = -1;

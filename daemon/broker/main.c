@@ -165,7 +165,8 @@ static int get_listener(const char *path)
 	if (path)
 		return listen_at(path);
 	if (n != 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-		log_line(LOG_ERR, "no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
+		log_line(LOG_ERR,
+			"no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
 		exit(EXIT_FAILURE);
 	}
 	/* systemd passes it blocking unless told otherwise, and the loop accepts until there is nothing left. */

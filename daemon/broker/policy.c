@@ -189,8 +189,13 @@ static const struct key {
 	const char *name;
 	int (*add)(struct reader *reader, struct policy_rule *rule, const char *word);
 } keys[] = {
-	{"address", add_address}, {"id", add_device_id}, {"class", add_class},	 {"user", add_user},
-	{"group", add_group},	  {"unit", add_unit},	 {"rebind", set_rebind},
+	{"address", add_address},
+	{"id", add_device_id},
+	{"class", add_class},
+	{"user", add_user},
+	{"group", add_group},
+	{"unit", add_unit},
+	{"rebind", set_rebind},
 };
 
 /* "allow storage" or "deny lab": begins a rule. */
@@ -335,7 +340,8 @@ int policy_read(struct policy *policy, const char *name, const char *text, struc
 	if (reader.result != 0)
 		return reader.result;
 	if (line != 0) {
-		snprintf(ret_error->text, sizeof ret_error->text, "%s:%d: neither [section] nor key = value", name, line);
+		snprintf(ret_error->text, sizeof ret_error->text, "%s:%d: neither [section] nor key = value", name,
+			line);
 		return -EINVAL;
 	}
 	return rules_complete(policy, first, ret_error);
@@ -548,8 +554,8 @@ static bool peer_fits(const struct policy_rule *rule, const struct peer *peer)
 	return rule->units.count == 0 || unit_fits(rule, peer);
 }
 
-const struct policy_rule *policy_decide(const struct policy *policy, const struct host_device *device,
-	const struct peer *peer)
+const struct policy_rule *policy_decide(
+	const struct policy *policy, const struct host_device *device, const struct peer *peer)
 {
 	for (size_t i = 0; i < policy->count; i++) {
 		if (device_fits(&policy->rules[i], device) && peer_fits(&policy->rules[i], peer))

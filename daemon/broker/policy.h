@@ -77,7 +77,7 @@ int policy_read(struct policy *policy, const char *name, const char *text, struc
 void policy_free(struct policy *policy);
 
 /* The rule that decides, or NULL: none fits, which means no. Belongs to POLICY. */
-const struct policy_rule *policy_decide(const struct policy *policy, const struct host_device *device,
-	const struct peer *peer);
+const struct policy_rule *policy_decide(
+	const struct policy *policy, const struct host_device *device, const struct peer *peer);
 
 #endif

@@ -21,9 +21,8 @@ static struct page page_begin(const struct packet *request, struct packet *reply
 {
 	const struct page_request *wanted = (const void *)request->payload;
 
-	return (struct page){.reply = reply,
-		.header = packet_append(reply, sizeof(struct page_reply)),
-		.start = wanted->start};
+	return (struct page){
+		.reply = reply, .header = packet_append(reply, sizeof(struct page_reply)), .start = wanted->start};
 }
 
 /* Room for the next entry, or NULL if it is before the page or the packet is full. */

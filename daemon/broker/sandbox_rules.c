@@ -5,12 +5,22 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-#define ALLOW(name) {SCMP_SYS(name), 0, 0, 0}
+#define ALLOW(name)                                                                                                    \
+	{                                                                                                              \
+		SCMP_SYS(name), 0, 0, 0                                                                                \
+	}
 /* Only with this value in that argument. */
-#define ALLOW_ONLY(name, argument, value) {SCMP_SYS(name), argument, UINT32_MAX, value}
+#define ALLOW_ONLY(name, argument, value)                                                                              \
+	{                                                                                                              \
+		SCMP_SYS(name), argument, UINT32_MAX, value                                                            \
+	}
 /* Only without these bits in that argument. */
-#define ALLOW_WITHOUT(name, argument, bits) {SCMP_SYS(name), argument, bits, 0}
+#define ALLOW_WITHOUT(name, argument, bits)                                                                            \
+	{                                                                                                              \
+		SCMP_SYS(name), argument, bits, 0                                                                      \
+	}
 
+/* clang-format off */
 const struct sandbox_rule broker_sandbox_rules[] = {
 	/* the event loop */
 	ALLOW(epoll_wait), ALLOW(epoll_pwait), ALLOW(epoll_pwait2), ALLOW(epoll_ctl), ALLOW(epoll_create1),
@@ -31,5 +41,6 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(getpid), ALLOW(gettid), ALLOW(getuid), ALLOW(geteuid), ALLOW(rt_sigprocmask), ALLOW(rt_sigaction),
 	ALLOW(rt_sigreturn), ALLOW(exit), ALLOW(exit_group),
 };
+/* clang-format on */
 
 const size_t broker_sandbox_rules_count = sizeof broker_sandbox_rules / sizeof broker_sandbox_rules[0];

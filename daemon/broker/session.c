@@ -213,8 +213,8 @@ static int admit(struct broker *broker, const struct peer *peer, struct user **r
 			broker->sessions_count);
 	r = user_charge_session(&broker->users, peer->uid, broker->options.sessions_per_user, ret_user);
 	if (r == -EDQUOT)
-		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (--sessions-per-user)", peer->uid,
-			broker->options.sessions_per_user);
+		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (--sessions-per-user)",
+			peer->uid, broker->options.sessions_per_user);
 	return r;
 }
 

@@ -102,8 +102,7 @@ static int refuse_framing(struct channel *channel, struct channel_buffers *buffe
 	struct message_header header = buffers->request.header;
 	struct detail detail;
 
-	refuse(&detail, REFUSAL_MALFORMED,
-		"not one whole packet: a header, a length that is its own, at most %d bytes",
+	refuse(&detail, REFUSAL_MALFORMED, "not one whole packet: a header, a length that is its own, at most %d bytes",
 		MESSAGE_SIZE_MAX);
 	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
 	return CHANNEL_BROKEN;
@@ -133,8 +132,8 @@ static int act(struct channel *channel, const struct channel_service *service, v
 	}
 }
 
-int channel_serve(struct channel *channel, const struct channel_service *service, void *context,
-	struct channel_buffers *buffers)
+int channel_serve(
+	struct channel *channel, const struct channel_service *service, void *context, struct channel_buffers *buffers)
 {
 	struct packet *request = &buffers->request;
 	struct detail detail;

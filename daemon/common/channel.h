@@ -72,8 +72,8 @@ short channel_events(const struct channel *channel);
  * handler. Returns an enum channel_result or a negative errno; anything but CHANNEL_OPEN means: close it.
  * The handler may have closed the channel itself; the result is CHANNEL_OPEN then and the fd is -1.
  */
-int channel_serve(struct channel *channel, const struct channel_service *service, void *context,
-	struct channel_buffers *buffers);
+int channel_serve(
+	struct channel *channel, const struct channel_service *service, void *context, struct channel_buffers *buffers);
 
 /*
  * Sends the answer that CHANNEL_LATER promised. RESULT as a handler returns it; with 0, REPLY has been started by

@@ -6,6 +6,7 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 /* What AddressSanitizer's own runtime does at reports and at the leak check before exit; never in an installed build. */
+/* clang-format off */
 static const struct sandbox_rule sanitizer_rules[] = {
 	{SCMP_SYS(clone), 0, 0, 0},	  {SCMP_SYS(wait4), 0, 0, 0},	     {SCMP_SYS(ptrace), 0, 0, 0},
 	{SCMP_SYS(prctl), 0, 0, 0},	  {SCMP_SYS(sched_yield), 0, 0, 0},  {SCMP_SYS(openat), 0, 0, 0},
@@ -18,6 +19,7 @@ static const struct sandbox_rule sanitizer_rules[] = {
 	{SCMP_SYS(exit), 0, 0, 0},	  {SCMP_SYS(tgkill), 0, 0, 0},	     {SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(getppid), 0, 0, 0},	  {SCMP_SYS(getdents), 0, 0, 0},
 };
+/* clang-format on */
 #endif
 
 static int add_rules(scmp_filter_ctx filter, const struct sandbox_rule *rules, size_t count)

@@ -21,7 +21,8 @@ static int mix_up(struct vbroker_device *device, struct vbroker_domain *domain)
 	int wrong = 0;
 
 	wrong |= say("BIND device, /dev/null:", vbroker_bind(vbroker_device_fd(device), null)) != VBROKER_NOT_A_DOMAIN;
-	wrong |= say("BIND device, an eventfd:", vbroker_bind(vbroker_device_fd(device), event)) != VBROKER_NOT_A_DOMAIN;
+	wrong |=
+		say("BIND device, an eventfd:", vbroker_bind(vbroker_device_fd(device), event)) != VBROKER_NOT_A_DOMAIN;
 	wrong |= say("BIND /dev/null, domain:", vbroker_bind(null, vbroker_domain_fd(domain))) != VBROKER_NOT_A_DEVICE;
 	wrong |= say("BIND domain, device (swapped, and understood):",
 			 vbroker_bind(vbroker_domain_fd(domain), vbroker_device_fd(device))) != 0;
