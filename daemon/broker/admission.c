@@ -125,13 +125,15 @@ static void check_group(const struct session *session, const struct group *group
 	}
 }
 
-/* A device that is with vfio-pci already may have been given to somebody by other means than this service. */
-static void check_strangers(const struct broker *broker, const struct group *group, const struct host_device *device,
-	struct admission *admission)
+/*
+ * A program that does not go through this service may have the group. Asked of the kernel before anything is claimed: in
+ * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it.
+ */
+static void check_strangers(const struct broker *broker, const struct group *group, struct admission *admission)
 {
 	int fd;
 
-	if (group->state != GROUP_FREE || strcmp(device->driver, "vfio-pci") != 0)
+	if (group->state != GROUP_FREE)
 		return;
 	fd = broker->host->group_open(group->number);
 	if (fd >= 0)
@@ -188,7 +190,7 @@ void admission_check(
 	if (device->group && !only_passing)
 		check_siblings(broker, device->group, name, admission);
 	if (device->group)
-		check_strangers(broker, device->group, &now, admission);
+		check_strangers(broker, device->group, admission);
 	check_answers(broker, &now, admission);
 	check_quota(broker, session, admission);
 	admission->passing = only_passing && admission->count == 1;
