@@ -393,8 +393,10 @@ static struct {
 
 static int scripted_info(int fd, struct vfio_iommu_type1_info *info)
 {
-	struct vfio_iommu_type1_info_cap_iova_range *cap = (void *)((char *)info + kernel_says.offset);
-	uint32_t given = info->argsz;
+	/* Made here, where it is aligned, and copied to wherever the script wants it. */
+	static uint64_t memory[1024];
+	struct vfio_iommu_type1_info_cap_iova_range *cap = (void *)memory;
+	uint32_t given = info->argsz, room = given - kernel_says.offset;
 
 	(void)fd;
 	kernel_says.calls++;
@@ -405,14 +407,15 @@ static int scripted_info(int fd, struct vfio_iommu_type1_info *info)
 	if (given < kernel_says.room)
 		return 0;
 	info->cap_offset = kernel_says.offset;
-	if (kernel_says.offset + sizeof *cap > given)
+	if (kernel_says.offset > given || room < sizeof *cap)
 		return 0;
 	cap->header = (struct vfio_info_cap_header){kernel_says.id, 1, kernel_says.next};
 	cap->nr_iovas = kernel_says.ranges;
-	for (uint32_t i = 0; i < kernel_says.ranges && (char *)&cap->iova_ranges[i + 1] <= (char *)info + given; i++) {
+	for (uint32_t i = 0; i < kernel_says.ranges && (char *)&cap->iova_ranges[i + 1] <= (char *)memory + room; i++) {
 		cap->iova_ranges[i].start = i * 16 * PAGE;
 		cap->iova_ranges[i].end = (i * 16 + 8) * PAGE - 1;
 	}
+	memcpy((char *)info + kernel_says.offset, memory, room < sizeof memory ? room : sizeof memory);
 	return 0;
 }
 
@@ -449,6 +452,9 @@ static void test_info_of_all_kinds(void **state)
 	assert_int_equal(ask(start, 0, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 300, 8192, &count), 0);
 	assert_int_equal(count, 300);
 	assert_int_equal(kernel_says.calls, 2);
+	/* Linux 6.1 does not align capabilities */
+	assert_int_equal(ask(start + 4, 0, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 3, 256, &count), 0);
+	assert_int_equal(count, 3);
 	/* A kernel that never has enough */
 	assert_int_equal(ask(start, 0, VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, 1, UINT32_MAX, &count), -EOVERFLOW);
 	/* None, in a loop, behind the end, more ranges than there are bytes */
