@@ -149,7 +149,7 @@ void broker_clear(struct broker *broker)
 		keeper_free(keeper);
 	inventory_clear(&broker->inventory);
 	sd_event_source_disable_unref(broker->listener);
-	sd_event_source_disable_unref(broker->spare_retry);
+	sd_event_source_disable_unref(broker->spare_timer);
 	sd_event_source_disable_unref(broker->stop_deadline);
 	sd_event_source_disable_unref(broker->idle);
 	policy_free(broker->policy);

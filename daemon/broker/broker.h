@@ -43,7 +43,7 @@ struct broker {
 	LIST_HEAD(session_list, session) sessions;
 	LIST_HEAD(keeper_list, keeper) keepers;
 	struct keeper *spare; /* one of keepers, or NULL */
-	sd_event_source *spare_retry;
+	sd_event_source *spare_timer;
 	sd_event_source *listener;
 	sd_event_source *stop_deadline;
 	sd_event_source *idle;

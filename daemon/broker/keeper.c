@@ -36,7 +36,7 @@ void keeper_free(struct keeper *keeper)
 	free(keeper);
 }
 
-static int on_retry(sd_event_source *source, uint64_t now, void *userdata)
+static int on_spare_time(sd_event_source *source, uint64_t now, void *userdata)
 {
 	(void)source;
 	(void)now;
@@ -44,9 +44,9 @@ static int on_retry(sd_event_source *source, uint64_t now, void *userdata)
 	return 0;
 }
 
-static void retry_later(struct broker *broker)
+static void prepare_later(struct broker *broker, uint64_t delay_us)
 {
-	if (broker_timer(broker, &broker->spare_retry, KEEPER_RETRY_US, on_retry, broker) < 0)
+	if (broker_timer(broker, &broker->spare_timer, delay_us, on_spare_time, broker) < 0)
 		log_line(LOG_ERR, "out of memory: the next lease will have to start its keeper");
 }
 
@@ -60,7 +60,7 @@ static void keeper_gone(struct keeper *keeper)
 		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
 	/* It was the spare one, or ended before its LEASE was answered and another was prepared. */
 	if (broker->spare == keeper || !broker->spare)
-		retry_later(broker);
+		prepare_later(broker, KEEPER_RETRY_US);
 	keeper_free(keeper);
 	if (group)
 		group_keeper_gone(group);
@@ -92,8 +92,7 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 	} else {
 		return -EPROTO;
 	}
-	/* Not before: the start of a process would get in the way of the client that waits for its device. */
-	keeper_prepare(broker);
+	prepare_later(broker, KEEPER_SPARE_US);
 	return 0;
 }
 
@@ -242,7 +241,7 @@ void keeper_prepare(struct broker *broker)
 	r = keeper_new(broker, &broker->spare);
 	if (r < 0) {
 		log_line(LOG_WARNING, "%s: no spare keeper: %s", broker->options.keeper_socket, strerror(-r));
-		retry_later(broker);
+		prepare_later(broker, KEEPER_RETRY_US);
 	}
 }
 

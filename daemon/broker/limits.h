@@ -20,6 +20,10 @@
  * and seconds on a machine that is just booting. */
 #define KEEPER_ANSWER_US (15 * 1000000ULL)
 
+/* The next spare keeper is started so long after a lease, and not at once: the start of a process, and of its unit in
+ * systemd, would take the processor from the client that has just been given its device. */
+#define KEEPER_SPARE_US (20 * 1000ULL)
+
 /* How soon to try again after no keeper could be had, or the spare one died. */
 #define KEEPER_RETRY_US (1 * 1000000ULL)
 
