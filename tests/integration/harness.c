@@ -430,18 +430,23 @@ void world_settle(void)
 	fail_msg("%s", difference(text));
 }
 
-static bool spare_is_ready(void)
+void world_await_spare(struct vbroker_session *session)
 {
-	struct vbroker_session *session = session_begin();
 	struct vbroker_status status;
 
-	expect_ok(vbroker_session_status(session, &status));
-	vbroker_session_close(session);
-	return status.keepers_spare == 1;
+	for (int i = 0; i < 500; i++) {
+		expect_ok(vbroker_session_status(session, &status));
+		if (status.keepers_spare == 1)
+			return;
+		nap(10);
+	}
+	fail_msg("the broker has no spare keeper");
 }
 
 int world_setup(void **state)
 {
+	struct vbroker_session *session;
+
 	options = *state;
 	memset(&the_world, 0, sizeof the_world);
 	strcpy(the_world.directory, "/tmp/vfio-broker-test.XXXXXX");
@@ -455,8 +460,9 @@ int world_setup(void **state)
 	world_start_broker();
 	if (options && (options->no_keepers || options->keeper))
 		return 0;
-	for (int i = 0; i < 500 && !spare_is_ready(); i++)
-		nap(10);
+	session = session_begin();
+	world_await_spare(session);
+	vbroker_session_close(session);
 	nap(10);
 	the_world.broker_fds = process_fds(the_world.broker);
 	world_settle();

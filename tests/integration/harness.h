@@ -78,6 +78,9 @@ void world_stop_broker(void);
  */
 void world_settle(void);
 
+/* Waits until the broker has a spare keeper: it starts one some time after each lease. */
+void world_await_spare(struct vbroker_session *session);
+
 /* ---- processes ---- */
 
 /* Open file descriptors of a process; -1: it is gone. */

@@ -178,12 +178,8 @@ static void status(void **state)
 	int channel;
 
 	(void)state;
-	for (int i = 0; i < 500; i++) {
-		expect_ok(vbroker_session_status(session, &before));
-		if (before.keepers_spare == 1)
-			break;
-		nap(5);
-	}
+	world_await_spare(session);
+	expect_ok(vbroker_session_status(session, &before));
 	assert_int_equal(before.sessions, 2);
 	assert_int_equal(before.leases, 2);
 	assert_int_equal(before.keepers, 3);
