@@ -84,19 +84,12 @@ const void *packet_body(const struct packet *packet, size_t size)
 int packet_refusal(const struct packet *packet, struct detail *detail)
 {
 	const struct message_refusal *refusal = packet_body(packet, sizeof *refusal);
-	const uint8_t *text = packet->payload + sizeof *refusal;
-	size_t length;
 
 	detail->text[0] = '\0';
 	if (!refusal || refusal->refusal == REFUSAL_NONE || refusal->refusal > INT32_MAX)
 		return -EPROTO;
-	length = packet->header.length - sizeof *refusal;
-	if (length > sizeof detail->text - 1)
-		length = sizeof detail->text - 1;
-	/* It will reach a terminal: whoever the server is, it cannot send more than printable text there. */
-	for (size_t i = 0; i < length; i++)
-		detail->text[i] = (char)(text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?');
-	detail->text[length] = '\0';
+	refusal_printable(detail->text, sizeof detail->text, (const char *)packet->payload + sizeof *refusal,
+		packet->header.length - sizeof *refusal);
 	if (refusal->refusal == REFUSAL_FAILED && refusal->error > 0 && refusal->error < 4096)
 		return -(int)refusal->error;
 	return (int)refusal->refusal;

@@ -122,3 +122,12 @@ const char *refusal_quote(char *buffer, size_t size, const char *text, size_t le
 	buffer[used] = '\0';
 	return buffer;
 }
+
+void refusal_printable(char *to, size_t size, const char *text, size_t length)
+{
+	size_t n = 0;
+
+	for (; n < length && n + 1 < size; n++)
+		to[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
+	to[n] = '\0';
+}

@@ -64,6 +64,12 @@ int refuse(struct detail *detail, enum refusal refusal, const char *format, ...)
  */
 const char *refusal_quote(char *buffer, size_t size, const char *text, size_t length);
 
+/*
+ * Copies at most LENGTH bytes of TEXT, which a server sent, and ends them with a NUL; cuts what does not fit SIZE. What
+ * is not printable ASCII becomes '?', because it will reach a terminal.
+ */
+void refusal_printable(char *to, size_t size, const char *text, size_t length);
+
 /* Constant strings; never NULL. An unknown number gives "UNKNOWN" and a sentence that says so. */
 const char *refusal_name(int refusal);
 const char *refusal_sentence(int refusal);

@@ -2,19 +2,15 @@
 #ifndef LIB_TEXT_H
 #define LIB_TEXT_H
 
-#include <stddef.h>
+#include "refusal.h"
 
-/*
- * Copies at most LENGTH bytes of a server's TEXT, up to its NUL, and ends them with a NUL; cuts what does not fit SIZE.
- * What is not printable ASCII becomes '?', because it will reach a terminal.
- */
+#include <stddef.h>
+#include <string.h>
+
+/* The same as refusal_printable() for a field that ends with a NUL or is full. */
 static inline void text_copy(char *to, size_t size, const char *text, size_t length)
 {
-	size_t n = 0;
-
-	for (; n < length && n + 1 < size && text[n] != '\0'; n++)
-		to[n] = text[n] >= 0x20 && text[n] < 0x7f ? text[n] : '?';
-	to[n] = '\0';
+	refusal_printable(to, size, text, strnlen(text, length));
 }
 
 #endif

@@ -91,11 +91,9 @@ static void check_siblings(
 static void check_group(const struct session *session, const struct group *group, const struct device *device,
 	struct admission *admission)
 {
-	char unit[UNIT_NAME_SIZE], who[160];
+	char who[128];
 
-	refusal_quote(unit, sizeof unit, group->holder.unit, sizeof group->holder.unit);
-	snprintf(
-		who, sizeof who, "uid %u, pid %u%s%s", group->holder.uid, group->holder.pid, *unit ? " in " : "", unit);
+	peer_record_text(&group->holder, who, sizeof who);
 	switch (group->state) {
 	case GROUP_FREE:
 		return;
@@ -139,9 +137,7 @@ static void check_strangers(const struct broker *broker, const struct group *gro
 	if (fd >= 0)
 		close(fd);
 	else if (fd == -EBUSY)
-		OBSTACLE(REFUSAL_DEVICE_BUSY,
-			"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it",
-			group->number, group->number);
+		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
 
 static void check_answers(const struct broker *broker, const struct host_device *device, struct admission *admission)

@@ -54,7 +54,7 @@ void group_hold(struct group *group, struct broker *broker, struct session *sess
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
 
-/* The next look, and none later than the moment of quarantine. */
+/* on_timer() comes back after that time. */
 static void look_again(struct group *group, uint64_t delay_us)
 {
 	if (broker_timer(group->broker, &group->timer, delay_us, on_timer, group) < 0)

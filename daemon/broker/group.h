@@ -46,6 +46,10 @@ struct group {
 	uint64_t probe_us;
 };
 
+/* What to say of a group that is EBUSY and not ours; its number goes in twice. */
+#define GROUP_FOREIGN_FORMAT                                                                                           \
+	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
+
 /* Finds the group or makes it. NULL: no memory. */
 struct group *group_get(struct inventory *inventory, uint32_t number);
 

@@ -88,9 +88,7 @@ static int open_group(
 	 * and the fd goes to a keeper, never to the caller. */
 	fd = broker->host->group_open(group->number);
 	if (fd == -EBUSY)
-		return refuse(detail, REFUSAL_DEVICE_BUSY,
-			"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it",
-			group->number, group->number);
+		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 	if (fd < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group->number, strerror(-fd));
 	keeper = keeper_take(broker, detail);

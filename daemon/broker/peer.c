@@ -97,10 +97,17 @@ void peer_record(const struct peer *peer, struct holder_record *ret_record)
 
 const char *peer_text(const struct peer *peer, char *buffer, size_t size)
 {
-	char unit[UNIT_NAME_SIZE] = "";
+	struct holder_record record;
 
-	if (peer->unit)
-		refusal_quote(unit, sizeof unit, peer->unit, strlen(peer->unit));
-	snprintf(buffer, size, "uid %u, pid %d%s%s", peer->uid, peer->pid, *unit ? " in " : "", unit);
+	peer_record(peer, &record);
+	return peer_record_text(&record, buffer, size);
+}
+
+const char *peer_record_text(const struct holder_record *record, char *buffer, size_t size)
+{
+	char unit[UNIT_NAME_SIZE];
+
+	refusal_quote(unit, sizeof unit, record->unit, sizeof record->unit);
+	snprintf(buffer, size, "uid %u, pid %u%s%s", record->uid, record->pid, *unit ? " in " : "", unit);
 	return buffer;
 }

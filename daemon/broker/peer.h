@@ -26,5 +26,6 @@ void peer_record(const struct peer *peer, struct holder_record *ret_record);
 
 /* "uid 1000, pid 4711 in nvme.service", for details and logs. Returns BUFFER. */
 const char *peer_text(const struct peer *peer, char *buffer, size_t size);
+const char *peer_record_text(const struct holder_record *record, char *buffer, size_t size);
 
 #endif

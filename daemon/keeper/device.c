@@ -80,14 +80,13 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 
 static int serve_bind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
-	(void)reply;
 	struct device *device = context;
 	uint64_t start = clock_us();
 	int r = binding_check(device, request->fds.fds[0], detail);
 
+	(void)reply;
 	if (r == 0)
 		r = binding_make(device, fdset_take(&request->fds, 0), detail);
-
 	if (r != 0) {
 		log_line(LOG_NOTICE, "%s: bind refused: %s: %s", device->lease.name,
 			refusal_name(r < 0 ? REFUSAL_FAILED : r), detail->text);

@@ -154,11 +154,11 @@ int interrupt_clear(struct device *device, const struct irq_request *request, st
 		return 0;
 	if (count > device->irq_vectors - request->start)
 		count = device->irq_vectors - request->start;
+	/* -1 takes a vector's eventfd away and leaves the others on. */
+	memset(set.data.fds, 0xff, sizeof set.data.fds);
 	for (uint32_t done = 0; done < count; done += FDSET_MAX) {
 		uint32_t part = count - done < FDSET_MAX ? count - done : FDSET_MAX;
 
-		/* -1 takes a vector's eventfd away and leaves the others on. */
-		memset(set.data.fds, 0xff, sizeof set.data.fds);
 		r = control(device, &set, request->index, request->start + done, part,
 			VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER);
 		if (r < 0)
