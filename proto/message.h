@@ -224,6 +224,7 @@ enum device_type {
 	DEVICE_IRQ_UNMASK = 11, /* INTx masks itself when it fires */
 	DEVICE_RESET = 12,
 	DEVICE_RELEASE = 13,
+	DEVICE_REGION_WINDOW = 14, /* the reply carries one fd: the window */
 	DEVICE_TYPE_MAX,
 	/* events */
 	DEVICE_EVENT_CLOSED = 128, /* struct closed_event; the last packet of the channel */
@@ -328,6 +329,20 @@ struct program_reply {
 };
 static_assert(sizeof(struct program_reply) == 16, "wire");
 
+enum window_flags {
+	WINDOW_WRITE = 1 << 0, /* mappings may be written to, not only read */
+	WINDOW_ONES = 1 << 1,  /* when it is revoked, mappings read all ones; without: SIGBUS */
+};
+
+/* REGION_WINDOW: offset and length are multiples of the page size. */
+struct window_request {
+	uint32_t flags; /* enum window_flags */
+	uint32_t region;
+	uint64_t offset; /* bytes from the start of the region */
+	uint64_t length;
+};
+static_assert(sizeof(struct window_request) == 24, "wire");
+
 /* IRQ_SET: one eventfd for each of the vectors start ... start + count - 1. CLEAR and UNMASK carry no fds. */
 struct irq_request {
 	uint32_t flags; /* none */
@@ -419,9 +434,33 @@ enum keeper_type {
 	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
 };
 
+/* fds of LEASE, in this order: the group, the window control file, the keeper's end of the device channel. */
 enum lease_flags {
-	LEASE_GROUP = 1 << 0, /* the first fd is the VFIO group; needed once, refused later */
+	LEASE_GROUP = 1 << 0,	/* the VFIO group comes along; needed once, refused later */
+	LEASE_WINDOWS = 1 << 1, /* a control file of the module vfio_window comes along, for this device alone */
 };
+
+/* Part of a region, first and last byte, that windows may lie in. */
+struct window_range {
+	uint32_t region;
+	uint32_t zero;
+	uint64_t first;
+	uint64_t last;
+};
+static_assert(sizeof(struct window_range) == 24, "wire");
+
+#define WINDOW_RANGES_MAX 8
+
+/* What the policy lets the holder of a lease map. */
+struct window_limits {
+	uint32_t count;	      /* windows at a time; 0: none */
+	uint32_t range_count; /* 0: any part of any BAR */
+	uint64_t size;	      /* bytes of all of them together */
+	struct window_range ranges[WINDOW_RANGES_MAX];
+};
+static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire");
+
+#define RULE_TEXT_SIZE 128
 
 struct lease_request {
 	uint32_t flags; /* enum lease_flags */
@@ -430,8 +469,10 @@ struct lease_request {
 	uint16_t vendor;
 	uint16_t device;
 	uint32_t class;
+	struct window_limits windows;
+	char rule[RULE_TEXT_SIZE]; /* of the policy, that these limits are from, for people; ends with a NUL */
 };
-static_assert(sizeof(struct lease_request) == 48, "wire");
+static_assert(sizeof(struct lease_request) == 48 + sizeof(struct window_limits) + RULE_TEXT_SIZE, "wire");
 
 /* Who the keeper is, for people to read. */
 struct lease_reply {

@@ -36,7 +36,7 @@ static const struct text texts[REFUSAL_MAX] = {
 		"wait for the named holder or ask its owner to release it; 'vfio-brokerctl status' shows all of them"},
 	[REFUSAL_NO_SUCH_DEVICE] = {"NO_SUCH_DEVICE", "there is no PCI device of that name",
 		"'vfio-brokerctl list' shows the names; they look like 0000:01:00.0"},
-	[REFUSAL_DENIED] = {"DENIED", "the policy does not let this user have the device",
+	[REFUSAL_DENIED] = {"DENIED", "the policy does not let this user have that",
 		"an administrator can allow it in /etc/vfio-broker/policy.d and restart vfio-broker.service"},
 	[REFUSAL_QUOTA] = {"QUOTA", "a limit of the service or the kernel is reached",
 		"release something, or have the named limit raised"},
@@ -62,6 +62,9 @@ static const struct text texts[REFUSAL_MAX] = {
 		"'systemctl status vfio-keeper.socket' and 'journalctl -u \"vfio-keeper@*\"' say why"},
 	[REFUSAL_FAILED] = {"FAILED", "the kernel failed in a way that was not foreseen",
 		"the detail names the step and the error; 'journalctl -u vfio-broker' and 'dmesg' may say more"},
+	[REFUSAL_WINDOW_UNAVAILABLE] = {"WINDOW_UNAVAILABLE", "register windows are not to be had here",
+		"use commands instead (REGION_READ and the like); for windows, have the kernel module vfio_window built and loaded "
+		"('modprobe vfio_window', Linux 6.10 or later) and vfio-broker.service restarted"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -41,6 +41,8 @@ enum refusal {
 	/* The service is not whole, or the kernel failed in a way nobody foresaw (the detail has the errno). */
 	REFUSAL_NO_KEEPER = 22,
 	REFUSAL_FAILED = 23,
+	/* Without the kernel module registers are reached by commands alone. */
+	REFUSAL_WINDOW_UNAVAILABLE = 24,
 	REFUSAL_MAX,
 };
 

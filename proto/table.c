@@ -224,6 +224,18 @@ static int validate_program(const struct packet *request, struct detail *detail)
 	return 0;
 }
 
+static int validate_window(const struct packet *request, struct detail *detail)
+{
+	const struct window_request *window = (const void *)request->payload;
+	int r = flags_known(request, WINDOW_WRITE | WINDOW_ONES, detail);
+
+	if (r != 0)
+		return r;
+	if (window->length == 0 || window->offset > UINT64_MAX - window->length)
+		return MALFORMED("empty, or offset and length overflow");
+	return 0;
+}
+
 static int validate_irq_range(const struct packet *request, struct detail *detail)
 {
 	const struct irq_request *irq = (const void *)request->payload;
@@ -377,11 +389,12 @@ static int validate_alloc(const struct packet *request, struct detail *detail)
 static int validate_lease(const struct packet *request, struct detail *detail)
 {
 	const struct lease_request *lease = (const void *)request->payload;
-	int r = flags_known(request, LEASE_GROUP, detail);
+	unsigned int fds = 1U + !!(lease->flags & LEASE_GROUP) + !!(lease->flags & LEASE_WINDOWS);
+	int r = flags_known(request, LEASE_GROUP | LEASE_WINDOWS, detail);
 
 	if (r != 0)
 		return r;
-	if (request->fds.count != (lease->flags & LEASE_GROUP ? 2U : 1U))
+	if (request->fds.count != fds)
 		return MALFORMED("%zu fds", request->fds.count);
 	return name_valid(lease->name, detail);
 }
@@ -421,6 +434,8 @@ static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {
 	[DEVICE_IRQ_UNMASK] = {"IRQ_UNMASK", STATE_BOUND, sizeof(struct irq_request), 0, 0, 0, validate_irq_unmask},
 	[DEVICE_RESET] = {"RESET", STATE_BOUND, 0, 0, 0, 0, NULL},
 	[DEVICE_RELEASE] = {"RELEASE", STATE_GREETED, 0, 0, 0, 0, NULL},
+	[DEVICE_REGION_WINDOW] = {"REGION_WINDOW", STATE_BOUND, sizeof(struct window_request), 0, 0, 0,
+		validate_window},
 };
 
 static const struct request_rule domain_rules[DOMAIN_TYPE_MAX] = {
@@ -440,7 +455,7 @@ static const struct request_rule domain_rules[DOMAIN_TYPE_MAX] = {
 static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
 	[KEEPER_HELLO] = RULE_HELLO,
 	[KEEPER_PING] = RULE_PING,
-	[KEEPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 1, 2, validate_lease},
+	[KEEPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 1, 3, validate_lease},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};

@@ -58,7 +58,8 @@ enum vbroker_refusal {
 	VBROKER_UNSUPPORTED = 20,
 	VBROKER_MALFORMED = 21,
 	VBROKER_NO_KEEPER = 22,
-	VBROKER_FAILED = 23
+	VBROKER_FAILED = 23,
+	VBROKER_WINDOW_UNAVAILABLE = 24
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
@@ -347,6 +348,93 @@ struct vbroker_op {
  * @ret_done: how many were done; also written when the result is -ETIMEDOUT (a POLL) or -EIO (an access failed)
  */
 int vbroker_region_program(struct vbroker_device *device, struct vbroker_op *ops, size_t count, size_t *ret_done);
+
+/* ---- register windows: loads and stores instead of commands ---- */
+
+/** struct vbroker_window - a mapping of registers, which the kernel takes back with the device */
+struct vbroker_window;
+
+enum vbroker_window_flags {
+	VBROKER_WINDOW_WRITE = 1, /* stores are wanted, not only loads */
+	/*
+	 * What the window gives once the device was taken back: all ones, as a device that was pulled out does (what the
+	 * process itself stores there afterwards, it may load again). Without this flag: SIGBUS.
+	 */
+	VBROKER_WINDOW_ONES = 2
+};
+
+/**
+ * vbroker_window_open() - a window over part of a BAR of a bound device
+ * @region: the BAR, 0 to 5, whose flags have VFIO_REGION_INFO_FLAG_MMAP
+ * @offset: in bytes from its start, page-aligned
+ * @length: in bytes, a multiple of the page size; a BAR smaller than a page counts as one page
+ * @flags: enum vbroker_window_flags
+ * @ret_window: the caller's, for vbroker_window_close(); may outlive the device object
+ *
+ * The registers stay reachable until the device is unbound, closed or taken back, or its keeper ends: then every mapping
+ * in every process gives what @flags chose, for good. A load or store while PCI memory access is switched off
+ * gives SIGBUS whatever the flags.
+ *
+ * Refusals: WINDOW_UNAVAILABLE (no kernel module: use vbroker_region_read() and its like), UNSUPPORTED (no such BAR, or the
+ * pages of the MSI-X table), DENIED and QUOTA (the policy's limits), MALFORMED, NOT_BOUND.
+ */
+int vbroker_window_open(struct vbroker_device *device, uint32_t region, uint64_t offset, uint64_t length,
+	unsigned int flags, struct vbroker_window **ret_window);
+
+/** vbroker_window_fd() - its file descriptor, to pass it on: it can be mapped, shared, and nothing else. Stays the window's. */
+int vbroker_window_fd(const struct vbroker_window *window);
+
+/**
+ * vbroker_window_map() - maps all of it
+ * @ret_address: of the byte at the window's @offset; the same at each call, valid until vbroker_window_close()
+ *
+ * Access it by vbroker_load32() and its like.
+ */
+int vbroker_window_map(struct vbroker_window *window, volatile void **ret_address);
+
+/** vbroker_window_close() - unmaps and closes it, and frees the object. NULL is fine. */
+void vbroker_window_close(struct vbroker_window *window);
+
+/*
+ * One access of a register through a window, of exactly that width, at a multiple of it. Values are in host order, registers
+ * little endian, as PCI has them. Ordered like the kernel's readl() and writel() (Documentation/memory-barriers.txt): what this
+ * thread has stored in memory before a store is visible to the device when the register's value arrives; what it reads from
+ * memory after a load is not older than the load. Loads and stores of one device stay in order among each other.
+ */
+#if defined(__x86_64__) || defined(__i386__)
+#define VBROKER_BARRIER_()                                                                                             \
+	__asm__ __volatile__("" ::: "memory") /* uncached accesses are in order; only the compiler is not */
+#elif defined(__aarch64__)
+#define VBROKER_BARRIER_() __asm__ __volatile__("dmb osh" ::: "memory")
+#else
+#define VBROKER_BARRIER_() __sync_synchronize()
+#endif
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define VBROKER_LE_16(value) __builtin_bswap16(value)
+#define VBROKER_LE_32(value) __builtin_bswap32(value)
+#define VBROKER_LE_64(value) __builtin_bswap64(value)
+#else
+#define VBROKER_LE_16(value) (value)
+#define VBROKER_LE_32(value) (value)
+#define VBROKER_LE_64(value) (value)
+#endif
+#define VBROKER_LE_8(value) (value)
+#define VBROKER_ACCESSORS_(bits)                                                                                       \
+	static inline uint##bits##_t vbroker_load##bits(const volatile void *address)                                  \
+	{                                                                                                              \
+		uint##bits##_t value = *(const volatile uint##bits##_t *)address;                                      \
+		VBROKER_BARRIER_();                                                                                    \
+		return VBROKER_LE_##bits(value);                                                                       \
+	}                                                                                                              \
+	static inline void vbroker_store##bits(volatile void *address, uint##bits##_t value)                           \
+	{                                                                                                              \
+		VBROKER_BARRIER_();                                                                                    \
+		*(volatile uint##bits##_t *)address = VBROKER_LE_##bits(value);                                        \
+	}
+VBROKER_ACCESSORS_(8)
+VBROKER_ACCESSORS_(16)
+VBROKER_ACCESSORS_(32)
+VBROKER_ACCESSORS_(64)
 
 /* ---- interrupts ---- */
 

@@ -32,7 +32,8 @@ SAME(UNSUPPORTED);
 SAME(MALFORMED);
 SAME(NO_KEEPER);
 SAME(FAILED);
-static_assert(REFUSAL_MAX == 24, "a new refusal needs its public twin");
+SAME(WINDOW_UNAVAILABLE);
+static_assert(REFUSAL_MAX == 25, "a new refusal needs its public twin");
 
 static _Thread_local struct detail last;
 

@@ -164,17 +164,17 @@ void admission_check(
 	struct broker *broker, const struct session *session, const char *name, struct admission *admission)
 {
 	const struct device *device = inventory_find(&broker->inventory, name);
-	const struct policy_rule *rule;
 	struct host_device now;
 	bool only_passing;
 
 	admission->count = 0;
+	admission->rule = NULL;
 	admission->claim = admission->passing = false;
 	if (!device || !device->present || broker->host->look(name, &now) < 0) {
 		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
 		return;
 	}
-	rule = check_policy(broker, session, &now, admission);
+	admission->rule = check_policy(broker, session, &now, admission);
 	if (device->group)
 		check_group(session, device->group, device, admission);
 	else
@@ -182,7 +182,7 @@ void admission_check(
 	only_passing = admission->passing && admission->count == 1;
 	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
 	if (!admission->passing && !device->claim)
-		check_driver(&now, rule, admission);
+		check_driver(&now, admission->rule, admission);
 	if (device->group && !only_passing)
 		check_siblings(broker, device->group, name, admission);
 	if (device->group)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 struct broker;
+struct policy_rule;
 struct session;
 
 struct obstacle {
@@ -26,7 +27,8 @@ struct obstacle {
 struct admission {
 	struct obstacle obstacles[OBSTACLES_MAX];
 	size_t count;
-	bool claim;   /* the device has to be taken from its host driver, or given one */
+	const struct policy_rule *rule; /* of the policy, that allows or denies it; NULL: none fits */
+	bool claim;			/* the device has to be taken from its host driver, or given one */
 	bool passing; /* the only obstacle is that the device is just being released: worth waiting for */
 };
 

@@ -49,6 +49,9 @@ struct host {
 	int (*driver_bind)(const char *name, const char *driver);
 	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has it open. */
 	int (*group_open)(uint32_t group);
+	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the caller's, or
+	 * -ENOENT: there is no such module. */
+	int (*window_open)(void);
 };
 
 /* Linux's sysfs and /dev/vfio. */

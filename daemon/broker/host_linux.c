@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fdset.h"
 #include "host.h"
+#include "vfio_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -243,6 +244,13 @@ static int linux_driver_bind(const char *name, const char *driver)
 	return driver_file_write(name, driver, "bind");
 }
 
+static int linux_window_open(void)
+{
+	int fd = open(VFIO_WINDOW_NODE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static int linux_group_open(uint32_t group)
 {
 	char path[64];
@@ -263,4 +271,5 @@ const struct host host_linux = {
 	.driver_unbind = linux_driver_unbind,
 	.driver_bind = linux_driver_bind,
 	.group_open = linux_group_open,
+	.window_open = linux_window_open,
 };

@@ -271,7 +271,7 @@ void keeper_assign(struct keeper *keeper, struct group *group)
 
 /* ---- what it is told ---- */
 
-int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int channel)
+int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel)
 {
 	struct packet *packet = &keeper->broker->outgoing;
 	struct lease_request *request;
@@ -285,9 +285,15 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int c
 		request->flags = LEASE_GROUP;
 		fdset_add(&packet->fds, group_fd);
 	}
+	if (windows >= 0) {
+		request->flags |= LEASE_WINDOWS;
+		fdset_add(&packet->fds, windows);
+	}
 	fdset_add(&packet->fds, channel);
 	memcpy(request->name, lease->device->name, sizeof request->name);
 	request->group = lease->device->group->number;
+	request->windows = lease->windows;
+	memcpy(request->rule, lease->rule, sizeof request->rule);
 	r = keeper->broker->host->look(lease->device->name, &now);
 	if (r == 0) {
 		request->vendor = now.vendor;

@@ -46,10 +46,10 @@ struct keeper *keeper_take(struct broker *broker, struct detail *detail);
 void keeper_assign(struct keeper *keeper, struct group *group);
 
 /*
- * Sends LEASE. GROUP_FD (-1: it has it) and CHANNEL, the keeper's end, are taken, also on failure. The answer goes to
- * lease_accepted() or lease_refused().
+ * Sends LEASE. GROUP_FD (-1: it has it), WINDOWS (the control file for register windows; negative: there is none) and
+ * CHANNEL, the keeper's end, are taken, also on failure. The answer goes to lease_accepted() or lease_refused().
  */
-int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int channel);
+int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel);
 
 /* Tells it to release everything and end. */
 void keeper_let_go(struct keeper *keeper);

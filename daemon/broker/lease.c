@@ -7,10 +7,13 @@
 #include "group.h"
 #include "keeper.h"
 #include "log.h"
+#include "policy.h"
 #include "session.h"
 #include "user.h"
+#include "vfio_window.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -99,7 +102,25 @@ static int open_group(
 	return 0;
 }
 
-static int offer(struct broker *broker, struct session *session, struct device *device, struct detail *detail)
+static void take_limits(struct lease *lease, const struct policy_rule *rule)
+{
+	lease->windows = rule->windows;
+	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+}
+
+/* Safe for a hostile caller: it gets windows from the keeper, never this file; each lease has a file of its own, so that
+ * taking back its windows takes back nobody else's. */
+static int open_windows(const struct broker *broker, const struct device *device)
+{
+	int fd = broker->host->window_open();
+
+	if (fd < 0 && fd != -ENOENT)
+		log_line(LOG_WARNING, "%s: no register windows: " VFIO_WINDOW_NODE ": %s", device->name, strerror(-fd));
+	return fd;
+}
+
+static int offer(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+	struct detail *detail)
 {
 	struct group *group = device->group;
 	OWNED_FD group_fd = -1;
@@ -123,7 +144,8 @@ static int offer(struct broker *broker, struct session *session, struct device *
 		group_hold(group, broker, session);
 		keeper_assign(keeper, group);
 	}
-	r = keeper_offer(keeper, lease, fd_take(&group_fd), ends[1]);
+	take_limits(lease, rule);
+	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
 		lease_end(lease);
 		return refuse(detail, REFUSAL_NO_KEEPER, "sending it the device failed: %s", strerror(-r));
@@ -131,12 +153,13 @@ static int offer(struct broker *broker, struct session *session, struct device *
 	return CHANNEL_LATER;
 }
 
-int lease_open(struct broker *broker, struct session *session, struct device *device, struct detail *detail)
+int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+	struct detail *detail)
 {
 	int r = claim_device(broker, device, detail);
 
 	if (r == 0)
-		r = offer(broker, session, device, detail);
+		r = offer(broker, session, device, rule, detail);
 	if (r != CHANNEL_LATER)
 		unclaim_device(broker, device);
 	return r;

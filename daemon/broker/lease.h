@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 struct broker;
+struct policy_rule;
 struct session;
 struct user;
 
@@ -28,14 +29,18 @@ struct lease {
 	enum lease_state state;
 	int channel; /* owned: the client's end of the device channel, until it is handed over; then -1 */
 	uint64_t since_us;
+	/* What the policy lets its holder map, and the rule that says so. */
+	struct window_limits windows;
+	char rule[RULE_TEXT_SIZE];
 };
 
 /*
- * Leases DEVICE, which admission.h has nothing against, to SESSION: claims it, opens its group if that is not open
+ * Leases DEVICE, which admission.h has nothing against, to SESSION by RULE: claims it, opens its group if that is not open
  * yet, and offers both to a keeper. Returns CHANNEL_LATER (session_opened() or session_refused() follows), a refusal,
  * or a negative errno; then everything is as before.
  */
-int lease_open(struct broker *broker, struct session *session, struct device *device, struct detail *detail);
+int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+	struct detail *detail);
 
 /* The keeper has it, or does not want it (RESULT and DETAIL as in a reply). */
 void lease_accepted(struct lease *lease);

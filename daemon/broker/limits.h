@@ -10,6 +10,10 @@
  * --leases-per-user. */
 #define LEASES_PER_USER 256
 
+/* Register windows of one lease at a time, where the rule does not say: a few for each of a device's queues and BARs. Each is a
+ * file of the kernel's that its client holds. */
+#define WINDOWS_PER_LEASE 64
+
 /* File descriptors kept free for the broker's own work when sessions use them up: group nodes, sysfs files, keepers. */
 #define FDS_RESERVED 128
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include "limits.h"
 #include "refusal.h"
 #include "table.h"
 
@@ -185,6 +186,69 @@ static int set_rebind(struct reader *reader, struct policy_rule *rule, const cha
 	return 0;
 }
 
+static int set_windows(struct reader *reader, struct policy_rule *rule, const char *word)
+{
+	unsigned int count;
+
+	if (!parse_number(word, &count))
+		return complain(reader, "windows is a number, 0 for none, not", word);
+	rule->windows.count = count;
+	return 0;
+}
+
+/* Any base that strtoull() knows by its prefix; SUFFIXES: which of K, M and G may follow. */
+static bool parse_bytes(const char *word, const char *suffixes, const char **ret_end, uint64_t *ret_bytes)
+{
+	unsigned int shift = 0;
+	uint64_t value;
+	char *end;
+
+	if (!isdigit((unsigned char)*word))
+		return false;
+	errno = 0;
+	value = strtoull(word, &end, 0);
+	if (errno != 0)
+		return false;
+	if (*end != '\0' && strchr(suffixes, *end))
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30, end++;
+	if (value > UINT64_MAX >> shift)
+		return false;
+	*ret_bytes = value << shift;
+	*ret_end = end;
+	return true;
+}
+
+static int set_window_size(struct reader *reader, struct policy_rule *rule, const char *word)
+{
+	const char *end;
+	uint64_t size;
+
+	if (!parse_bytes(word, "KMG", &end, &size) || *end != '\0')
+		return complain(reader, "window-size is a number of bytes like 64K, not", word);
+	rule->windows.size = size;
+	return 0;
+}
+
+/* "2": all of BAR 2; "0:0x1000-0x1fff": first and last byte of a part of BAR 0. */
+static int add_window_range(struct reader *reader, struct policy_rule *rule, const char *word)
+{
+	struct window_limits *limits = &rule->windows;
+	struct window_range range = {.last = UINT64_MAX};
+	const char *rest = word + 1;
+
+	if (*word < '0' || *word > '5')
+		return complain(reader, "window-range begins with a BAR, 0 to 5, unlike", word);
+	range.region = (uint32_t)(*word - '0');
+	if (*rest != '\0' &&
+		(*rest != ':' || !parse_bytes(rest + 1, "", &rest, &range.first) || *rest != '-' ||
+			!parse_bytes(rest + 1, "", &rest, &range.last) || *rest != '\0' || range.first > range.last))
+		return complain(reader, "not a window-range like 0:0x1000-0x1fff or 2:", word);
+	if (limits->range_count == WINDOW_RANGES_MAX)
+		return complain(reader, "eight window-ranges at most, too many with", word);
+	limits->ranges[limits->range_count++] = range;
+	return 0;
+}
+
 static const struct key {
 	const char *name;
 	int (*add)(struct reader *reader, struct policy_rule *rule, const char *word);
@@ -196,6 +260,9 @@ static const struct key {
 	{"group", add_group},
 	{"unit", add_unit},
 	{"rebind", set_rebind},
+	{"windows", set_windows},
+	{"window-size", set_window_size},
+	{"window-range", add_window_range},
 };
 
 /* "allow storage" or "deny lab": begins a rule. */
@@ -221,6 +288,8 @@ static int begin_rule(struct reader *reader, const char *section)
 	policy->rules = grown;
 	rule = &policy->rules[policy->count++];
 	*rule = (struct policy_rule){.verdict = verdict, .line = reader->line};
+	rule->windows.count = WINDOWS_PER_LEASE;
+	rule->windows.size = UINT64_MAX;
 	rule->name = strdup(name);
 	rule->file = strdup(reader->file);
 	return rule->name && rule->file ? 0 : -ENOMEM;

@@ -19,6 +19,9 @@
  *	group = storage
  *	unit = spdk@*.service
  *	rebind = yes			the device may be taken from its host driver
+ *	windows = 4			register windows at a time
+ *	window-size = 64K		bytes of all of them together (suffixes K, M, G)
+ *	window-range = 0:0x1000-0x1fff 2	what they may show: a BAR, or a part of one
  *
  * Values are lists, separated by spaces; "*" fits everything. The first rule that fits decides, files being
  * sorted by name; without one the answer is no.
@@ -52,6 +55,7 @@ struct policy_rule {
 	struct ids users, groups;
 	struct words units;
 	bool rebind;
+	struct window_limits windows;
 };
 
 struct policy {

@@ -53,7 +53,7 @@ static int open_device(struct session *session, struct detail *detail)
 		*detail = admission.obstacles[0].detail;
 		return admission.obstacles[0].refusal;
 	}
-	return lease_open(broker, session, device, detail);
+	return lease_open(broker, session, device, admission.rule, detail);
 }
 
 static int on_open(void *context, struct packet *request, struct packet *reply, struct detail *detail)

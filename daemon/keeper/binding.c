@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "binding.h"
+#include "config.h"
 #include "device.h"
 #include "fdset.h"
 #include "stranger.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>
@@ -162,28 +162,6 @@ static void leave_if_last(struct group *group, int *r)
 
 /* ---- the device ---- */
 
-static int config_get(const struct device *device, uint64_t offset, uint16_t *ret_value)
-{
-	uint16_t raw;
-	int r = region_get(device, VFIO_PCI_CONFIG_REGION_INDEX, offset, &raw, sizeof raw);
-
-	if (r == 0)
-		*ret_value = le16toh(raw);
-	return r;
-}
-
-/* Reads, changes and writes the PCI command register: CLEAR goes first. */
-static int command_change(const struct device *device, uint16_t clear, uint16_t set)
-{
-	uint16_t value, raw;
-	int r = config_get(device, PCI_COMMAND, &value);
-
-	if (r != 0)
-		return r;
-	raw = htole16((uint16_t)((value & ~clear) | set));
-	return region_put(device, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &raw, sizeof raw);
-}
-
 static int discover(struct device *device)
 {
 	struct vfio_device_info info = {.argsz = sizeof info};
@@ -200,13 +178,13 @@ static int discover(struct device *device)
 		(device->region_count <= VFIO_PCI_CONFIG_REGION_INDEX ||
 			device->regions[VFIO_PCI_CONFIG_REGION_INDEX].size < PCI_STD_HEADER_SIZEOF))
 		return -EIO;
-	return r;
+	return r == 0 ? window_discover(device) : r;
 }
 
 static int check_answers(const struct device *device, struct detail *detail)
 {
 	uint16_t vendor;
-	int r = config_get(device, PCI_VENDOR_ID, &vendor);
+	int r = config_get16(device, PCI_VENDOR_ID, &vendor);
 
 	if (r < 0)
 		return failed(device, STEP_DISCOVER, r, detail);
@@ -235,11 +213,11 @@ static int open_device(struct device *device, struct detail *detail)
 	r = check_answers(device, detail);
 	if (r != 0)
 		return r;
-	r = command_change(device, PCI_COMMAND_MASTER, 0);
+	r = config_command(device, PCI_COMMAND_MASTER, 0);
 	if (r < 0)
 		return failed(device, STEP_ENABLE, r, detail);
 	interrupt_watch(device);
-	r = command_change(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	r = config_command(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
 }
 
@@ -273,18 +251,22 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 
 int binding_close_device(struct device *device)
 {
-	int r, bus;
+	int r, irq, bus;
 
 	if (device->fd < 0)
 		return 0;
-	r = interrupt_off(device);
+	/* First: from here on nobody reaches the device but this process. */
+	r = window_revoke(device);
+	irq = interrupt_off(device);
 	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
-	bus = device->region_count > VFIO_PCI_CONFIG_REGION_INDEX ? command_change(device, PCI_COMMAND_MASTER, 0) : 0;
+	bus = device->region_count > VFIO_PCI_CONFIG_REGION_INDEX ? config_command(device, PCI_COMMAND_MASTER, 0) : 0;
 	device->group->kernel->device_close(fd_take(&device->fd));
 	fd_cleanup(&device->unplug);
 	device->region_count = 0;
 	device->irq_count = 0;
-	return r != 0 ? r : bus;
+	if (r != 0)
+		return r;
+	return irq != 0 ? irq : bus;
 }
 
 int binding_undo(struct device *device)

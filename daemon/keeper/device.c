@@ -19,8 +19,9 @@ static void device_enter(struct device *device, enum device_life life)
 		device->channel.state = life == DEVICE_BOUND ? STATE_BOUND : STATE_READY;
 }
 
-struct device *device_new(struct group *group, const struct lease_request *lease, int channel)
+struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel)
 {
+	OWNED_FD owned_windows = windows;
 	OWNED_FD owned = channel;
 	struct device *device = calloc(1, sizeof *device);
 
@@ -31,6 +32,7 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 	device->life = DEVICE_LEASED;
 	device->fd = -1;
 	device->unplug = -1;
+	device->windows = fd_take(&owned_windows);
 	device->irq_on = INTERRUPT_NONE;
 	channel_init(&device->channel, fd_take(&owned));
 	return device;
@@ -41,6 +43,7 @@ void device_free(struct device *device)
 	if (!device)
 		return;
 	assert(device->fd < 0);
+	fd_cleanup(&device->windows);
 	channel_close(&device->channel);
 	free(device);
 }
@@ -138,6 +141,16 @@ static int serve_region_program(void *context, struct packet *request, struct pa
 	return program_run(context, (const void *)request->payload, reply, detail);
 }
 
+static int serve_region_window(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct device *device = context;
+	int fd, r = window_open(device, (const void *)request->payload, &fd, detail);
+
+	if (r == 0)
+		fdset_add(&reply->fds, fd);
+	return r;
+}
+
 static int serve_irq_set(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	(void)reply;
@@ -192,6 +205,7 @@ static const channel_handler handlers[DEVICE_TYPE_MAX] = {
 	[DEVICE_REGION_READ] = serve_region_read,
 	[DEVICE_REGION_WRITE] = serve_region_write,
 	[DEVICE_REGION_PROGRAM] = serve_region_program,
+	[DEVICE_REGION_WINDOW] = serve_region_window,
 	[DEVICE_IRQ_SET] = serve_irq_set,
 	[DEVICE_IRQ_CLEAR] = serve_irq_clear,
 	[DEVICE_IRQ_UNMASK] = serve_irq_unmask,

@@ -9,6 +9,7 @@
 #include "message.h"
 #include "region.h"
 #include "stranger.h"
+#include "window.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,6 +32,7 @@ struct device {
 	int error; /* of letting go, once ENDED */
 	struct channel channel;
 	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
+	int windows;		/* owned: control file of its register windows; -1: there is no such module */
 
 	/* Known and used while bound. */
 	int fd;	    /* owned; -1: not bound */
@@ -38,14 +40,16 @@ struct device {
 	bool resettable;
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX];
+	struct msix_table msix;
 	uint32_t irq_count;
 	struct interrupt irqs[IRQS_MAX];
 	uint32_t irq_on;      /* which kind of interrupt is on, or INTERRUPT_NONE */
 	uint32_t irq_vectors; /* and up to which vector */
 };
 
-/* A device of GROUP that is served on CHANNEL, a socket, which it takes, also on failure. NULL without memory. */
-struct device *device_new(struct group *group, const struct lease_request *lease, int channel);
+/* A device of GROUP that is served on CHANNEL, a socket. That and WINDOWS, a control file of the module vfio_window or -1,
+ * it takes, also on failure. NULL without memory. */
+struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel);
 
 /* Frees an ended device, which is no longer in its group. */
 void device_free(struct device *device);

@@ -70,13 +70,16 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 	const struct lease_request *lease = (const void *)request->payload;
 	struct lease_reply *who;
 	struct device *device;
+	int windows = -1;
 	int r = lease_check(keeper, lease, &request->fds, detail);
 
 	if (r != 0) {
 		log_line(LOG_WARNING, "lease refused: %s", detail->text);
 		return r;
 	}
-	device = device_new(&keeper->group, lease, fdset_take(&request->fds, request->fds.count - 1));
+	if (lease->flags & LEASE_WINDOWS)
+		windows = fdset_take(&request->fds, request->fds.count - 2);
+	device = device_new(&keeper->group, lease, windows, fdset_take(&request->fds, request->fds.count - 1));
 	if (!device)
 		return -ENOMEM;
 	if (lease->flags & LEASE_GROUP)

@@ -3,6 +3,7 @@
 #define KEEPER_KERNEL_H
 
 #include "sandbox.h"
+#include "vfio_window.h"
 
 #include <linux/vfio.h>
 #include <stdbool.h>
@@ -54,6 +55,12 @@ struct vfio_kernel {
 	/* One pread or pwrite at region offset + OFFSET, as region_info gave it: bytes done or a negative errno. */
 	long (*region_read)(int device, uint64_t position, void *data, size_t length);
 	long (*region_write)(int device, uint64_t position, const void *data, size_t length);
+
+	/* Register windows (kmod/vfio_window.h), by a control file of the module. */
+	int (*window_info)(int control, struct vfio_window_info *info);
+	/* Returns a new fd, the caller's. */
+	int (*window_create)(int control, const struct vfio_window_create *create);
+	int (*window_revoke)(int control);
 };
 
 extern const struct vfio_kernel vfio_type1;

@@ -111,6 +111,23 @@ static long type1_region_write(int device, uint64_t position, const void *data, 
 	return done < 0 ? -errno : done;
 }
 
+static int type1_window_info(int control, struct vfio_window_info *info)
+{
+	return result(ioctl(control, VFIO_WINDOW_INFO, info));
+}
+
+static int type1_window_create(int control, const struct vfio_window_create *create)
+{
+	return result(ioctl(control, VFIO_WINDOW_CREATE, create));
+}
+
+static int type1_window_revoke(int control)
+{
+	struct vfio_window_revoke revoke = {.argsz = sizeof revoke};
+
+	return result(ioctl(control, VFIO_WINDOW_REVOKE, &revoke));
+}
+
 /* The kernel looks at the lower 32 bits of a request number only. */
 #define IOCTL SCMP_SYS(ioctl), 1, UINT32_MAX
 
@@ -126,6 +143,9 @@ static const struct sandbox_rule rules[] = {
 	{IOCTL, VFIO_DEVICE_GET_IRQ_INFO},
 	{IOCTL, VFIO_DEVICE_SET_IRQS},
 	{IOCTL, VFIO_DEVICE_RESET},
+	{IOCTL, VFIO_WINDOW_INFO},
+	{IOCTL, VFIO_WINDOW_CREATE},
+	{IOCTL, VFIO_WINDOW_REVOKE},
 	{SCMP_SYS(kcmp), 2, UINT32_MAX, KCMP_FILE},
 	{SCMP_SYS(pread64), 0, 0, 0},
 	{SCMP_SYS(pwrite64), 0, 0, 0},
@@ -151,6 +171,9 @@ const struct vfio_kernel vfio_type1 = {
 	.device_reset = type1_device_reset,
 	.region_read = type1_region_read,
 	.region_write = type1_region_write,
+	.window_info = type1_window_info,
+	.window_create = type1_window_create,
+	.window_revoke = type1_window_revoke,
 };
 
 const struct vfio_kernel *keeper_kernel(void)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -269,6 +270,8 @@ static void put16(uint8_t *bytes, uint16_t value)
 	bytes[1] = (uint8_t)(value >> 8);
 }
 
+#define MSIX_CAPABILITY 0x40
+
 static void device_make(struct fake_device *device, const char *name)
 {
 	strncpy(device->name, name, sizeof device->name - 1);
@@ -276,6 +279,11 @@ static void device_make(struct fake_device *device, const char *name)
 	put16(&device->config[0], 0x1234); /* edu */
 	put16(&device->config[2], 0x11e8);
 	put16(&device->config[10], 0x00ff);
+	put16(&device->config[PCI_STATUS], PCI_STATUS_CAP_LIST);
+	device->config[PCI_CAPABILITY_LIST] = MSIX_CAPABILITY;
+	device->config[MSIX_CAPABILITY] = PCI_CAP_ID_MSIX;
+	put16(&device->config[MSIX_CAPABILITY + PCI_MSIX_FLAGS], FAKE_MSIX_COUNT - 1);
+	put16(&device->config[MSIX_CAPABILITY + PCI_MSIX_TABLE], FAKE_MSIX_TABLE | VFIO_PCI_BAR0_REGION_INDEX);
 }
 
 int fake_group_format(int fd, uint32_t number, bool viable, const char *const *names)

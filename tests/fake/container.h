@@ -37,6 +37,7 @@ enum fake_step {
 	FAKE_RESET,
 	FAKE_READ,
 	FAKE_WRITE,
+	FAKE_WINDOW_CREATE,
 	FAKE_INFO,
 	FAKE_MAP,
 	FAKE_UNMAP,
@@ -98,6 +99,8 @@ struct fake_container *fake_container_at(uint64_t inode);
 #define FAKE_CONFIG_SIZE 256
 #define FAKE_MSI_COUNT	 4
 #define FAKE_MSIX_COUNT	 8
+#define FAKE_MSIX_TABLE	 0x8000 /* in BAR 0 */
+#define FAKE_PAGE_SIZE	 4096
 
 /*
  * Registers of BAR 0, 32 bits wide; the first three are QEMU's edu device's. The rest of the BAR is memory.

@@ -21,6 +21,7 @@
  *	devices/NAME/answers	if it says "no", the configuration space reads all ones
  *	drivers/NAME		there is such a driver
  *	groups/N		the VFIO group node; its content is the fake kernel's
+ *	window			the control node of vfio_window; missing: the module is not loaded
  *
  * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against another
  * driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be open once (EBUSY).
@@ -197,6 +198,16 @@ static int fake_group_open(uint32_t group)
 	return fd_take(&fd);
 }
 
+static int fake_window_open(void)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof path, "%s/window", root());
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 static const struct host host_fake = {
 	.enumerate = fake_enumerate,
 	.watch = fake_watch,
@@ -207,6 +218,7 @@ static const struct host host_fake = {
 	.driver_unbind = fake_driver_unbind,
 	.driver_bind = fake_driver_bind,
 	.group_open = fake_group_open,
+	.window_open = fake_window_open,
 };
 
 const struct host *host_choice(void)

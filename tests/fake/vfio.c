@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
 #include "fdset.h"
+#include "module.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -317,6 +318,8 @@ static int fake_region_info(int fd, struct vfio_region_info *info)
 		return -EINVAL;
 	info->size = region_size(info->index);
 	info->flags = info->size ? VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE : 0U;
+	if (info->size && info->index == VFIO_PCI_BAR0_REGION_INDEX)
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	info->offset = (uint64_t)info->index << POSITION_SHIFT;
 	return 0;
 }
@@ -598,6 +601,25 @@ static long fake_region_write(int fd, uint64_t position, const void *data, size_
 	return (long)length;
 }
 
+/* ---- register windows ---- */
+
+static int fake_window_create(int control, const struct vfio_window_create *create)
+{
+	struct handle *handle = handle_find(create->device_fd);
+	uint64_t offset = create->offset & ((UINT64_C(1) << POSITION_SHIFT) - 1);
+	int r = handle_check(handle, FAKE_WINDOW_CREATE);
+
+	if (r < 0)
+		return r;
+	if (create->argsz < sizeof *create || (create->flags & ~(VFIO_WINDOW_FLAG_WRITE | VFIO_WINDOW_FLAG_ONES)) ||
+		create->reserved || create->size == 0 || (create->size | offset) % FAKE_PAGE_SIZE)
+		return -EINVAL;
+	if (create->offset >> POSITION_SHIFT != VFIO_PCI_BAR0_REGION_INDEX || offset > FAKE_BAR0_SIZE ||
+		FAKE_BAR0_SIZE - offset < create->size)
+		return -EINVAL;
+	return fake_window_make(control, handle->device->bar0 + offset, create->size, create->flags);
+}
+
 /* ---- the kernel ---- */
 
 /* What all of the above does, for a keeper with a filter. */
@@ -612,6 +634,8 @@ static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(futex), 0, 0, 0},
 	{SCMP_SYS(gettid), 0, 0, 0},
 	{SCMP_SYS(nanosleep), 0, 0, 0},
+	{SCMP_SYS(pwrite64), 0, 0, 0},
+	{SCMP_SYS(ftruncate), 0, 0, 0},
 };
 
 const struct vfio_kernel fake_vfio = {
@@ -634,4 +658,7 @@ const struct vfio_kernel fake_vfio = {
 	.device_reset = fake_device_reset,
 	.region_read = fake_region_read,
 	.region_write = fake_region_write,
+	.window_info = fake_window_info,
+	.window_create = fake_window_create,
+	.window_revoke = fake_window_revoke,
 };

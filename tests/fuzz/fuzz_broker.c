@@ -151,6 +151,11 @@ static int host_group_open(uint32_t group)
 	return memfd_create("group", MFD_CLOEXEC);
 }
 
+static int host_window_open(void)
+{
+	return memfd_create("window", MFD_CLOEXEC);
+}
+
 static const struct host host = {
 	.enumerate = host_enumerate,
 	.watch = host_watch,
@@ -161,6 +166,7 @@ static const struct host host = {
 	.driver_unbind = host_unbind,
 	.driver_bind = host_bind,
 	.group_open = host_group_open,
+	.window_open = host_window_open,
 };
 
 /* ---- the world around it ---- */

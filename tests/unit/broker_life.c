@@ -112,6 +112,13 @@ static int host_group_open(uint32_t group)
 	return group_error ? group_error : open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
+static int window_error; /* 0: the module vfio_window is loaded */
+
+static int host_window_open(void)
+{
+	return window_error ? window_error : open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
 static const struct host host = {
 	.enumerate = host_enumerate,
 	.watch = host_watch,
@@ -122,6 +129,7 @@ static const struct host host = {
 	.driver_unbind = host_unbind,
 	.driver_bind = host_bind,
 	.group_open = host_group_open,
+	.window_open = host_window_open,
 };
 
 #define A "0000:01:00.0" /* group 1, vfio-pci */

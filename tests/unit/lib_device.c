@@ -64,7 +64,8 @@ static void lease(int channel, int group, int device_channel)
 	ask_keeper(channel);
 	packet_request(&packet, KEEPER_LEASE, 2);
 	request = packet_append(&packet, sizeof *request);
-	*request = (struct lease_request){LEASE_GROUP, 1, NAME, 0x1234, 0x11e8, 0x00ff00};
+	*request = (struct lease_request){
+		.flags = LEASE_GROUP, .group = 1, .name = NAME, .vendor = 0x1234, .device = 0x11e8, .class = 0x00ff00};
 	fdset_add(&packet.fds, dup(group));
 	fdset_add(&packet.fds, device_channel);
 	ask_keeper(channel);

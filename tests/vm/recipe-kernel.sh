@@ -6,13 +6,16 @@
 #                      without CONFIG_PVH is left as it was)
 #   initrd             busybox and the modules that find the root; /init itself comes from run
 #   modules.squashfs   usr/lib/modules/RELEASE with the modules below and what they need
-#   release, package   uname -r, and the Debian package and version it came from
+#   headers/           usr/src/linux-headers-RELEASE and what belongs to it, for tests/vm/build-module; not with a kernel whose
+#                      artefact has them elsewhere
+#   release, package   uname -r, and the Debian packages and versions it came from
 
 # Everything a test may want to load. What is built in or absent in a kernel is passed over.
 vm_modules=(
     vfio_pci vfio_iommu_type1 vfio iommufd pci_stub uio_pci_generic irqbypass # what the project is about
     e1000 e1000e igb igbvf nvme virtio_net virtio_rng                       # host drivers of the devices under test
     cuse fuse loop null_blk dummy tun veth nbd ext4 btrfs msr cpuid          # what tests may build upon
+    kvm kvm_amd                                                               # QEMU emulates AMD's virtualization
     autofs4 binfmt_misc configfs efivarfs vhost_net vhost_vsock 9p 9pnet_virtio
     virtio_console virtio_balloon udmabuf zram
 )
@@ -22,8 +25,10 @@ vm_initrd_modules=(virtio_pci virtio_blk virtio_console squashfs overlay 9p 9pne
 build_kernel() {
     local name=$1 work=$2 out=$3
     case $name in
-    6.1) unpack_debian_kernel bookworm linux-image-amd64 "$work" ;;
-    6.12) unpack_debian_kernel trixie linux-image-amd64 "$work" ;;
+    6.1) unpack_debian_kernel bookworm '6\.1\.' "$work" "$out" ;;
+    6.12) unpack_debian_kernel trixie '6\.12\.' "$work" "$out" ;;
+    7.3) unpack_debian_kernel trixie-backports '7\.3\.' "$work" "$out" ;;
+    7.3-debug) use_built_kernel "$(source_artefact)" "$work" ;;
     *) die "no recipe for kernel $name" ;;
     esac
     # From here on a kernel is a tree like Debian's package: boot/vmlinuz-*, boot/config-*, lib/modules/RELEASE.
@@ -38,11 +43,10 @@ build_kernel() {
     make_modules "$tree" "$release" "$work/modules" "$out/modules.squashfs"
 }
 
-# unpack_debian_kernel SUITE METAPACKAGE WORK: download what METAPACKAGE depends on and unpack it into WORK/tree, through an
-# apt of its own, so that neither the host's lists nor its packages change.
-unpack_debian_kernel() {
-    local suite=$1 meta=$2 work=$3 package
-    mkdir -p "$work"/apt/{lists/partial,archives/partial,debs} "$work/tree/usr/lib"
+# private_apt WORK SUITE: an apt of its own in WORK/apt, so that neither the host's lists nor its packages change.
+private_apt() {
+    local work=$1 suite=$2
+    mkdir -p "$work"/apt/{lists/partial,archives/partial,debs}
     : >"$work/apt/status"
     printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' "$(debian_mirror)" "$suite" \
         >"$work/apt/sources.list"
@@ -58,13 +62,55 @@ Dir::Etc::PreferencesParts "/dev/null";
 Acquire::Languages "none";
 APT::Sandbox::User "root";
 EOF
-    APT_CONFIG=$work/apt/apt.conf apt-get -q update >&2
-    package=$(APT_CONFIG=$work/apt/apt.conf apt-cache depends "$meta" | sed -n '0,/^ *Depends: /s/^ *Depends: //p')
-    (cd "$work/apt/debs" && APT_CONFIG=$work/apt/apt.conf apt-get -q download "$package" >&2)
-    # bookworm's package has /lib/modules, trixie's /usr/lib/modules: with this link both end in the same place
+    in_private_apt "$work" apt-get -q update >&2
+}
+
+in_private_apt() { APT_CONFIG=$1/apt/apt.conf "${@:2}"; }
+
+# unpack_debian_kernel SUITE VERSION WORK OUT: SUITE's newest kernel whose version begins with the regular expression VERSION:
+# the kernel and its modules into WORK/tree, its headers into OUT/headers.
+unpack_debian_kernel() {
+    local suite=$1 version=$2 work=$3 out=$4 release packages deb
+    private_apt "$work" "$suite"
+    release=$(in_private_apt "$work" apt-cache pkgnames linux-headers- |
+        sed -n "s/^linux-headers-\($version.*-amd64\)\$/\1/p" | grep -v -e -rt- -e -cloud- | sort -V | tail -n 1)
+    [[ $release ]] || die "$suite has no kernel $version any more"
+    # trixie-backports has the parts of an image in packages of their own.
+    mapfile -t packages < <(in_private_apt "$work" apt-cache pkgnames linux- |
+        grep -xE "linux-(image|binary|modules|base|headers)-${release//+/\\+}")
+    mapfile -t -O "${#packages[@]}" packages < <(in_private_apt "$work" apt-cache depends "linux-headers-$release" |
+        sed -n 's/^ *Depends: \(linux-kbuild-.*\|linux-headers-.*\)/\1/p')
+    (cd "$work/apt/debs" && in_private_apt "$work" apt-get -q download "${packages[@]}" >&2)
+    # bookworm's packages have /lib/modules, trixie's /usr/lib/modules: with this link both end in the same place
+    mkdir -p "$work/tree/usr/lib" "$out/headers/usr/lib"
     ln -s usr/lib "$work/tree/lib"
-    dpkg-deb --fsys-tarfile "$work"/apt/debs/*.deb | tar -x -C "$work/tree" --keep-directory-symlink
-    dpkg-deb -W "$work"/apt/debs/*.deb >"$work/package"
+    ln -s usr/lib "$out/headers/lib"
+    for deb in "$work"/apt/debs/*.deb; do
+        case ${deb##*/} in
+        linux-headers-* | linux-kbuild-*) unpack_deb "$deb" "$out/headers" ;;
+        *) unpack_deb "$deb" "$work/tree" ;;
+        esac
+        dpkg-deb -W "$deb"
+    done >"$work/package"
+    rm -rf "$out/headers/lib" "$out/headers/usr/share"
+    # What used to be in boot/ lies with the modules since 7.3.
+    [[ -d $work/tree/boot ]] || {
+        mkdir "$work/tree/boot"
+        mv "$work/tree/lib/modules/$release/vmlinuz" "$work/tree/boot/vmlinuz-$release"
+        mv "$work/tree/lib/modules/$release/config" "$work/tree/boot/config-$release"
+    }
+}
+
+unpack_deb() { dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --keep-directory-symlink; }
+
+# use_built_kernel ARTEFACT WORK: what recipe-source.sh left, as WORK/tree.
+use_built_kernel() {
+    local built=$1 work=$2
+    mkdir -p "$work/tree"
+    cp -a "$built/boot" "$built/usr" "$work/tree/"
+    rm -rf "$work/tree/usr/src"
+    ln -s usr/lib "$work/tree/lib"
+    cp "$built/package" "$work/package"
 }
 
 # A bzImage carries the size and the place of its compressed payload in its header (Documentation/arch/x86/boot.rst).

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "detail.h"
+#include "device.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static_assert((int)VBROKER_WINDOW_WRITE == (int)WINDOW_WRITE, "public and wire numbers differ");
+static_assert((int)VBROKER_WINDOW_ONES == (int)WINDOW_ONES, "public and wire numbers differ");
+
+struct vbroker_window {
+	int fd;	       /* owned */
+	void *address; /* owned mapping; NULL: not mapped */
+	size_t length;
+	bool writable;
+};
+
+int vbroker_window_open(struct vbroker_device *device, uint32_t region, uint64_t offset, uint64_t length,
+	unsigned int flags, struct vbroker_window **ret_window)
+{
+	static const struct requester_reply expected = {.fds = 1};
+	struct vbroker_window *window;
+	struct window_request *request;
+	int r;
+
+	detail_clear();
+	if (length > SIZE_MAX / 2)
+		return detail_set(-EINVAL, "a window of %#llx bytes", (unsigned long long)length);
+	window = malloc(sizeof *window);
+	if (!window)
+		return -ENOMEM;
+	request = requester_begin(&device->channel, DEVICE_REGION_WINDOW, sizeof *request);
+	*request = (struct window_request){flags, region, offset, length};
+	r = requester_call(&device->channel, &expected);
+	if (r != 0) {
+		free(window);
+		return r;
+	}
+	*window = (struct vbroker_window){
+		.fd = fdset_take(&device->channel.packet.fds, 0),
+		.length = (size_t)length,
+		.writable = flags & VBROKER_WINDOW_WRITE,
+	};
+	*ret_window = window;
+	return 0;
+}
+
+int vbroker_window_fd(const struct vbroker_window *window)
+{
+	return window->fd;
+}
+
+/* The kernel maps large BARs by huge pages, where the address allows it. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Address space of LENGTH bytes that begins at a multiple of HUGE_PAGE; nothing is there yet. NULL and errno on failure. */
+static void *reserve_aligned(size_t length)
+{
+	size_t size = length + HUGE_PAGE, before;
+	char *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (start == MAP_FAILED)
+		return NULL;
+	before = (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
+	if (before > 0)
+		munmap(start, before);
+	if (size - before - length > 0)
+		munmap(start + before + length, size - before - length);
+	return start + before;
+}
+
+int vbroker_window_map(struct vbroker_window *window, volatile void **ret_address)
+{
+	int protection = PROT_READ | (window->writable ? PROT_WRITE : 0);
+	void *wanted = NULL, *address;
+
+	detail_clear();
+	if (window->address) {
+		*ret_address = window->address;
+		return 0;
+	}
+	if (window->length >= HUGE_PAGE) {
+		wanted = reserve_aligned(window->length);
+		if (!wanted)
+			return -errno;
+	}
+	address = mmap(wanted, window->length, protection, MAP_SHARED | (wanted ? MAP_FIXED : 0), window->fd, 0);
+	if (address == MAP_FAILED) {
+		int error = errno;
+
+		if (wanted)
+			munmap(wanted, window->length);
+		/* drivers: this file is not there any more */
+		if (error == ENODEV)
+			return detail_set(REFUSAL_REVOKED, "the window was taken back with its device");
+		return detail_set(-error, "mapping a window of %#zx bytes", window->length);
+	}
+	window->address = address;
+	*ret_address = address;
+	return 0;
+}
+
+void vbroker_window_close(struct vbroker_window *window)
+{
+	if (!window)
+		return;
+	if (window->address)
+		munmap(window->address, window->length);
+	close(window->fd);
+	free(window);
+}
