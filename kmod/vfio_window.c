@@ -12,7 +12,7 @@
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
-#error "vfio_window needs Linux 6.10 or later: vfio-pci before it maps in a way that cannot be revoked"
+#error "vfio_window needs Linux 6.10 or later: before it, vfio-pci maps what cannot be revoked"
 #endif
 
 #include <linux/anon_inodes.h>

@@ -38,7 +38,7 @@ build_kernel() {
     cp "$work/package" "$out/package"
     cp "$tree/boot/config-$release" "$out/config"
     printf '%s\n' "$release" >"$out/release"
-    extract_vmlinux "$tree/boot/vmlinuz-$release" "$out/vmlinux"
+    extract_vmlinux "$tree/boot/vmlinuz-$release" "$out/config" "$out/vmlinux"
     make_initrd "$tree" "$release" "$work/initrd" >"$out/initrd"
     make_modules "$tree" "$release" "$work/modules" "$out/modules.squashfs"
 }
@@ -115,22 +115,23 @@ use_built_kernel() {
 
 # A bzImage carries the size and the place of its compressed payload in its header (Documentation/arch/x86/boot.rst).
 extract_vmlinux() {
-    local image=$1 out=$2 setup_sects offset length magic
+    local image=$1 config=$2 out=$3 setup_sects offset length magic
     setup_sects=$(od -An -tu1 -j $((0x1f1)) -N1 "$image")
     offset=$(od -An -tu4 -j $((0x248)) -N4 "$image")
     length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
     offset=$((offset + (setup_sects + 1) * 512))
     magic=$(od -An -tx1 -j "$offset" -N4 "$image" | tr -d ' ')
-    # the last four bytes of the payload are the unpacked size, which is no part of the compressed stream
+    # The last four bytes of the payload are the unpacked size, which only in gzip's format is part of the compressed stream.
     local unpack
     case $magic in
-    28b52ffd) unpack=(zstd -dcq) ;;
-    fd377a58) unpack=(xz -dcq) ;;
+    28b52ffd) unpack=(zstd -dcq) length=$((length - 4)) ;;
+    fd377a58) unpack=(xz -dcq) length=$((length - 4)) ;;
     1f8b*) unpack=(gzip -dcq) ;;
     *) die "$image: unknown compression $magic" ;;
     esac
-    dd if="$image" bs=1M iflag=skip_bytes,count_bytes skip="$offset" count=$((length - 4)) status=none | "${unpack[@]}" >"$out"
-    [[ $(readelf -n "$out" 2>&1) == *Xen*0x00000012* ]] || cp "$image" "$out"
+    dd if="$image" bs=1M iflag=skip_bytes,count_bytes skip="$offset" count="$length" status=none | "${unpack[@]}" >"$out"
+    # Nor does one with KASAN come up that way.
+    [[ $(readelf -n "$out" 2>&1) == *Xen*0x00000012* ]] && ! grep -q '^CONFIG_KASAN=y' "$config" || cp "$image" "$out"
 }
 
 # module_files TREE RELEASE MODULE...: the modules' files and those they need, in loading order, relative to TREE.
@@ -176,5 +177,5 @@ make_modules() {
     cp "$tree/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$release/"
     depmod -b "$root" "$release" 2>/dev/null
     rm "$root/lib"
-    mksquashfs "$root" "$out" -quiet -no-progress -all-root -noI -noD -noF -noX >&2
+    mksquashfs "$root" "$out" -quiet -no-progress -all-root -comp zstd -noI -noD -noF -noX >&2
 }
