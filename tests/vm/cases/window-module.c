@@ -77,6 +77,12 @@ static const struct {
 	{"creation", .with_ground = window_creation},
 	{"mapping", .with_ground = window_mapping},
 	{"walkers", .with_ground = window_walkers},
+	{"revocation", .alone = window_revocation},
+	{"others", .with_ground = window_others},
+	{"ones", .with_ground = window_ones},
+	{"enable", .with_ground = window_enable},
+	{"reset", .with_ground = window_reset},
+	{"huge", .with_ground = window_huge},
 };
 
 int main(int argc, char **argv)

@@ -43,12 +43,14 @@ uint64_t ground_count(const uint8_t *address, uint64_t pages, unsigned width, in
 void window_creation(struct ground *ground);
 void window_mapping(struct ground *ground);
 void window_walkers(struct ground *ground);
-void window_memory_enable(struct ground *ground);
+void window_others(struct ground *ground);
+void window_ones(struct ground *ground);
+void window_enable(struct ground *ground);
+void window_reset(struct ground *ground);
 void window_huge(struct ground *ground);
 void window_dma(struct ground *ground);
 /* These open what they need themselves. */
 void window_revocation(void);
-void window_ones(void);
 void window_leftover(void);
 
 #endif
