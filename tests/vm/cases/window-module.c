@@ -83,6 +83,8 @@ static const struct {
 	{"enable", .with_ground = window_enable},
 	{"reset", .with_ground = window_reset},
 	{"huge", .with_ground = window_huge},
+	{"dma", .with_ground = window_dma},
+	{"leftover", .alone = window_leftover},
 };
 
 int main(int argc, char **argv)

@@ -296,6 +296,7 @@ static void check_writes(const struct ground *ground, uint8_t *window, const str
 			value == ground_mark(FIRST),
 		"the device does not have what was written");
 	verdict_is("nor does another process's mapping", peer_ask(earlier, 0, -1), 0);
+	madvise(window, COUNT * PAGE, MADV_KEEPONFORK); /* makes no difference */
 	child = fork();
 	if (child == 0)
 		_exit(ground_count(window, COUNT, 8, 0, ONES) != COUNT);
