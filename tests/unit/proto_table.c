@@ -814,6 +814,40 @@ static void lease_requests(void **state)
 	lease((struct lease_request){.name = "nothing"}, 1, "is not the name of a PCI device");
 }
 
+static struct lease_request limited(struct window_limits limits)
+{
+	return (struct lease_request){.name = NAME, .windows = limits, .rule = "\"lab\" (t.conf:1)"};
+}
+
+static void lease_limits(void **state)
+{
+	const struct window_range all = {.last = UINT64_MAX}, one = {.region = 5, .first = 4096, .last = 4096};
+	struct lease_request request = limited((struct window_limits){.count = UINT32_MAX, .size = UINT64_MAX});
+
+	(void)state;
+	lease(request, 1, NULL);
+	lease(limited((struct window_limits){.range_count = 2, .ranges = {all, one}}), 1, NULL);
+	request = limited((struct window_limits){.range_count = WINDOW_RANGES_MAX});
+	for (size_t i = 0; i < WINDOW_RANGES_MAX; i++)
+		request.windows.ranges[i] = all;
+	lease(request, 1, NULL);
+	request.windows.range_count++;
+	lease(request, 1, "9 window ranges, not 0 ... 8");
+	request.windows.range_count = UINT32_MAX;
+	lease(request, 1, "4294967295 window ranges");
+	lease(limited((struct window_limits){.range_count = 2, .ranges = {all, {.first = 2, .last = 1}}}), 1,
+		"window range 1: ends before it begins");
+	lease(limited((struct window_limits){.range_count = 1, .ranges = {{.zero = 1}}}), 1, "window range 0: padding");
+	lease(limited((struct window_limits){.range_count = 1, .ranges = {all, {.last = 1}}}), 1,
+		"window range 1: not used, and not zero");
+	/* The rule's text will be printed: it has an end. */
+	request = limited((struct window_limits){0});
+	memset(request.rule, 'x', sizeof request.rule);
+	lease(request, 1, "the rule's text has no end");
+	request.rule[sizeof request.rule - 1] = '\0';
+	lease(request, 1, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -843,6 +877,7 @@ int main(void)
 		cmocka_unit_test(forget_elements),
 		cmocka_unit_test(alloc_elements),
 		cmocka_unit_test(lease_requests),
+		cmocka_unit_test(lease_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
