@@ -147,11 +147,30 @@ int __real_munmap(void *address, size_t length);
 int __wrap_munmap(void *address, size_t length);
 
 static long mapped; /* bytes more mapped than unmapped, by library and test */
+static bool another_is_faster;
+static void *bystander;
+
+/*
+ * While it maps the window, ANOTHER thread may map something just there, and the window not be mapped. With MAP_FIXED,
+ * kernels before 6.12 have by then unmapped what was there.
+ */
+static void *lose(void *address, size_t length, int flags)
+{
+	if (flags & MAP_FIXED)
+		__real_munmap(address, length);
+	bystander = __real_mmap64(
+		address, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_not_equal(bystander, MAP_FAILED);
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
 
 void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	void *result;
 
+	if (another_is_faster && fd >= 0)
+		return lose(address, length, flags);
 	result = __real_mmap64(address, length, protection, flags, fd, offset);
 	if (result != MAP_FAILED && !(flags & MAP_FIXED))
 		mapped += (long)length;
@@ -420,6 +439,24 @@ static void test_alignment(void **state)
 	}
 }
 
+/* A mapping that fails takes nothing of another thread's along. */
+static void test_alignment_and_other_threads(void **state)
+{
+	struct vbroker_window *window;
+	volatile void *address = untouched;
+
+	(void)state;
+	plan_memory(2 * HUGE);
+	window = open_window(2 * HUGE, VBROKER_WINDOW_WRITE);
+	another_is_faster = true;
+	assert_int_equal(vbroker_window_map(window, &address), -ENOMEM);
+	another_is_faster = false;
+	assert_true(is_mapped(bystander));
+	__real_munmap(bystander, PAGE);
+	assert_int_equal(vbroker_window_map(window, &address), 0);
+	vbroker_window_close(window);
+}
+
 /* ---- loads and stores ---- */
 
 static void test_values(void **state)
@@ -566,6 +603,7 @@ int main(void)
 		CASE(test_map_of_a_revoked_window),
 		CASE(test_map_fails),
 		CASE(test_alignment),
+		CASE(test_alignment_and_other_threads),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_one_access_each),
 	};
