@@ -12,7 +12,7 @@
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
-#error "vfio_window needs Linux 6.10 or later: vfio-pci before it maps in a way that cannot be revoked"
+#error "vfio_window needs Linux 6.10 or later: before it, vfio-pci maps what cannot be revoked"
 #endif
 
 #include <linux/anon_inodes.h>
@@ -36,6 +36,16 @@
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #define vfs_mmap call_mmap
+#endif
+
+/*
+ * Who walks page tables passes over VM_PFNMAP mappings, which ours are not (window_adopt). In older
+ * kernels, some then take any huge entry for that of a struct page: madvise(MADV_COLD) of a window
+ * was an Oops with a page table locked (6.12: madvise.c and mempolicy.c, pmd_folio()). In 7.3, all ask
+ * vm_normal_folio_pmd() or pass over VM_SPECIAL, too. For small pages, they always did.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#define WINDOW_HUGE_PAGES
 #endif
 
 /* The windows of one control file. References: the control file and each window. */
@@ -139,6 +149,7 @@ static vm_fault_t window_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+#ifdef WINDOW_HUGE_PAGES
 /* May run under the VMA's lock alone. */
 static vm_fault_t window_huge_fault(struct vm_fault *vmf, unsigned int order)
 {
@@ -151,10 +162,26 @@ static vm_fault_t window_huge_fault(struct vm_fault *vmf, unsigned int order)
 	up_read(&window->lock);
 	return ret;
 }
+#endif
+
+/*
+ * fork() calls this for the child's mapping, before it copies page tables into it, which it does not
+ * do with this flag: the child's own faults fill its mapping. Because copy_huge_pmd() copies what it
+ * has read before it took the locks, even if that has been zapped meanwhile, and so would bring
+ * back what is revoked; and so that a page of ones is one process's own. Here and not in mmap(), since
+ * MADV_KEEPONFORK clears the flag.
+ */
+static void window_vma_open(struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_WIPEONFORK);
+}
 
 static const struct vm_operations_struct window_vm_ops = {
+	.open = window_vma_open,
 	.fault = window_fault,
+#ifdef WINDOW_HUGE_PAGES
 	.huge_fault = window_huge_fault,
+#endif
 };
 
 /*

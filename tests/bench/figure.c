@@ -95,7 +95,7 @@ static void print_spreads(const struct figure *figure, struct spread value, stru
 static bool print_target(const struct figure *figure)
 {
 	double reached = figure->target_is_ratio ? figure->ratio : figure->same.p50;
-	bool met = figure->target < 0 || reached <= figure->target;
+	bool met = figure->target < 0 || (figure->at_least ? reached >= figure->target : reached <= figure->target);
 
 	if (figure->target >= 0)
 		printf("  %s%-7g %s", figure->target_is_ratio ? "x" : " ", figure->target, met ? "met" : "MISSED");

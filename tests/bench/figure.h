@@ -19,8 +19,9 @@ struct figure {
 	struct spread same, same_floor;	  /* client and server on one processor */
 	struct spread cross, cross_floor; /* on two */
 	double ratio;			  /* what the target is about, if it is a ratio */
-	double target;			  /* what must not be reached; negative: none */
+	double target;			  /* what must not be exceeded; negative: none */
 	bool target_is_ratio;		  /* the target is for the ratio, not for same.p50 */
+	bool at_least;			  /* the target is what must be reached: a rate */
 	char remark[96];		  /* for people */
 };
 

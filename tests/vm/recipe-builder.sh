@@ -4,7 +4,7 @@
 #
 # build_builder WORK OUT leaves the file system OUT/root; tests/vm/builder runs commands in it.
 
-builder_packages=(gcc-14 gcc-12 make bc flex bison libelf-dev libssl-dev cpio kmod perl python3-minimal xz-utils pahole sparse)
+builder_packages=(gcc-14 gcc-12 make bc flex bison libelf-dev libssl-dev cpio kmod perl python3-minimal xz-utils pahole sparse dkms)
 
 build_builder() {
     local work=$1 out=$2 include

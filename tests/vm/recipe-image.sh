@@ -41,7 +41,7 @@ build_image() {
     ldconfig -r "$root"
     # the machine's mirror, name and resolver are no part of the image
     rm -rf "$root"/etc/apt "$root"/etc/resolv.conf "$root"/var/{cache,lib/apt,log}/*
-    mksquashfs "$root" "$out/root.squashfs" -quiet -no-progress -noI -noD -noF -noX >&2
+    mksquashfs "$root" "$out/root.squashfs" -quiet -no-progress -comp zstd -noI -noD -noF -noX >&2
 }
 
 unpack_packages() {

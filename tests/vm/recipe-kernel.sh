@@ -121,15 +121,15 @@ extract_vmlinux() {
     length=$(od -An -tu4 -j $((0x24c)) -N4 "$image")
     offset=$((offset + (setup_sects + 1) * 512))
     magic=$(od -An -tx1 -j "$offset" -N4 "$image" | tr -d ' ')
-    # the last four bytes of the payload are the unpacked size, which is no part of the compressed stream
+    # The last four bytes of the payload are the unpacked size, which only in gzip's format is part of the compressed stream.
     local unpack
     case $magic in
-    28b52ffd) unpack=(zstd -dcq) ;;
-    fd377a58) unpack=(xz -dcq) ;;
+    28b52ffd) unpack=(zstd -dcq) length=$((length - 4)) ;;
+    fd377a58) unpack=(xz -dcq) length=$((length - 4)) ;;
     1f8b*) unpack=(gzip -dcq) ;;
     *) die "$image: unknown compression $magic" ;;
     esac
-    dd if="$image" bs=1M iflag=skip_bytes,count_bytes skip="$offset" count=$((length - 4)) status=none | "${unpack[@]}" >"$out"
+    dd if="$image" bs=1M iflag=skip_bytes,count_bytes skip="$offset" count="$length" status=none | "${unpack[@]}" >"$out"
     [[ $(readelf -n "$out" 2>&1) == *Xen*0x00000012* ]] || cp "$image" "$out"
 }
 
@@ -176,5 +176,5 @@ make_modules() {
     cp "$tree/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$release/"
     depmod -b "$root" "$release" 2>/dev/null
     rm "$root/lib"
-    mksquashfs "$root" "$out" -quiet -no-progress -all-root -noI -noD -noF -noX >&2
+    mksquashfs "$root" "$out" -quiet -no-progress -all-root -comp zstd -noI -noD -noF -noX >&2
 }

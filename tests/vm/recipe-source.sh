@@ -15,7 +15,7 @@ build_source() {
     dpkg-deb --fsys-tarfile "$work"/apt/debs/*.deb | tar -xO ./usr/src/linux-source-7.3.tar.xz | tar -xJ -C "$work"
     rm -rf "$work/apt"
     mv "$work"/linux-source-7.3 "$work/linux"
-    cp "$vm_dir/debug.config" "$work/debug.config"
+    cp "${vm_dir:?}/debug.config" "$work/debug.config"
     # shellcheck disable=SC2016 # for the shell in there
     "$vm_dir/builder" --bind "$work" work -- bash -ec '
         cd /bound/work/linux

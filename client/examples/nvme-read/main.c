@@ -18,6 +18,7 @@
 
 #define DEPTH_DEFAULT 8
 #define DEPTH_MAX     1024
+#define NO_WINDOW     256 /* an option without a letter */
 /* Larger reads bring nothing but more pinned memory; QEMU and most disks allow 512 KiB or less anyway. */
 #define TRANSFER_MAX (512U << 10)
 
@@ -26,7 +27,8 @@ static const char usage[] = "usage: nvme-read [OPTION]... DEVICE    (a PCI addre
 			    "  -o, --output FILE     default: standard output\n"
 			    "  -s, --offset BYTES    where to begin, default 0 (suffixes K, M, G)\n"
 			    "  -l, --length BYTES    default: to the end\n"
-			    "  -q, --queue-depth N   reads under way, default 8\n";
+			    "  -q, --queue-depth N   reads under way, default 8\n"
+			    "      --no-window       rings doorbells by commands, also where it could have a window\n";
 
 struct options {
 	const char *device;
@@ -35,6 +37,7 @@ struct options {
 	uint64_t offset;
 	uint64_t length;
 	unsigned int depth;
+	bool window;
 };
 
 /* One job of reading: reads are numbered; read i is in slot i % depth, so that they can be written in order. */
@@ -100,6 +103,25 @@ static void show_progress(struct job *job)
 	job->progress_at = seconds + 0.2;
 	fprintf(stderr, "\r%3.0f %%  %.1f MiB/s ", 100.0 * (double)job->bytes / (double)job->length,
 		(double)job->bytes / 1048576 / seconds);
+}
+
+/* How doorbells were rung. */
+static void show_doorbells(const struct nvme *nvme)
+{
+	const struct registers *registers = &nvme->registers;
+
+	fprintf(stderr, "doorbells: rung %" PRIu64 " times %s%s%s\n", nvme->rings,
+		registers->window ? "through a register window" : "by commands",
+		registers->no_window[0] ? ", because: " : "", registers->no_window);
+}
+
+/* What the driver meets at its next register access. */
+static void show_window_end(struct nvme *nvme)
+{
+	uint32_t value;
+
+	if (nvme->registers.window && registers_read(&nvme->registers, 0, &value) == 0)
+		fprintf(stderr, "nvme-read: the register window has been taken back, too: it reads %#x\n", value);
 }
 
 static void show_summary(const struct job *job)
@@ -207,6 +229,8 @@ static int run(struct job *job)
 		r = stopped ? -EINTR : nvme_wait(job->nvme, &slot);
 		if (r == -EINTR && !stopped)
 			continue;
+		if (r == VBROKER_REVOKED || r == VBROKER_GONE)
+			show_window_end(job->nvme);
 		if (r != 0 && r != -EINTR)
 			return complain("reading", r, job->nvme);
 		if (r == 0) {
@@ -217,6 +241,7 @@ static int run(struct job *job)
 			return stopped ? say_interrupted(job) : 1;
 	}
 	show_summary(job);
+	show_doorbells(job->nvme);
 	return 0;
 }
 
@@ -268,7 +293,7 @@ static int drive(const struct options *options, int output)
 	r = vbroker_open(options->device, &device);
 	if (r != 0)
 		return complain(options->device, r, NULL);
-	r = nvme_open(&nvme, device);
+	r = nvme_open(&nvme, device, options->window);
 	r = r == 0 ? read_disk(&nvme, options, output) : complain("starting the controller", r, &nvme);
 	nvme_close(&nvme);
 	vbroker_device_close(device);
@@ -323,6 +348,9 @@ static int parse_option(struct options *options, int option)
 		return parse_size(optarg, &options->offset);
 	case 'l':
 		return parse_size(optarg, &options->length) < 0 || options->length == 0 ? -1 : 0;
+	case NO_WINDOW:
+		options->window = false;
+		return 0;
 	case 'q':
 		return parse_number(optarg, DEPTH_MAX, &options->depth);
 	default:
@@ -338,6 +366,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{"offset", required_argument, NULL, 's'},
 		{"length", required_argument, NULL, 'l'},
 		{"queue-depth", required_argument, NULL, 'q'},
+		{"no-window", no_argument, NULL, NO_WINDOW},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -354,7 +383,7 @@ static int parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.length = UINT64_MAX, .depth = DEPTH_DEFAULT};
+	struct options options = {.length = UINT64_MAX, .depth = DEPTH_DEFAULT, .window = true};
 	struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: a wait ends */
 	int output = STDOUT_FILENO;
 	int r;

@@ -189,20 +189,24 @@ static int queue_ring(struct nvme *nvme, struct nvme_queue *queue)
 	r = registers_ring(&nvme->registers, doorbells, count);
 	if (r != 0)
 		return r;
+	nvme->rings++;
 	queue->head_rung = queue->head;
 	queue->tail_rung = queue->tail;
 	return 0;
 }
 
+/* Doorbells through a window say nothing of a device that was taken back; the end of its channel does. */
 static int await_interrupt(struct nvme *nvme)
 {
-	struct pollfd p = {.fd = nvme->event, .events = POLLIN};
+	struct pollfd polled[] = {{.fd = nvme->event, .events = POLLIN}, {.fd = vbroker_device_fd(nvme->device)}};
 	uint64_t count;
 	uint32_t status;
-	int n = poll(&p, 1, COMMAND_TIMEOUT_MS);
+	int n = poll(polled, sizeof polled / sizeof polled[0], COMMAND_TIMEOUT_MS);
 
 	if (n < 0)
 		return -errno;
+	if (polled[1].revents)
+		return vbroker_device_ping(nvme->device);
 	if (n > 0) {
 		if (read(nvme->event, &count, sizeof count) == sizeof count)
 			nvme->interrupts += count;
@@ -378,7 +382,7 @@ static int identify_controller(struct nvme *nvme)
 	return 0;
 }
 
-int nvme_open(struct nvme *nvme, struct vbroker_device *device)
+int nvme_open(struct nvme *nvme, struct vbroker_device *device, bool window)
 {
 	int r;
 
@@ -389,6 +393,9 @@ int nvme_open(struct nvme *nvme, struct vbroker_device *device)
 	if (nvme->event < 0)
 		return -errno;
 	r = read_capabilities(nvme);
+	/* As far as the doorbells of the I/O queue. */
+	if (r == 0 && window)
+		registers_open_window(&nvme->registers, DOORBELLS + 2U * (IO_QUEUE + 1) * nvme->doorbell_stride);
 	if (r == 0)
 		r = memory_map(nvme, &nvme->admin_memory, 3 * nvme->page_size);
 	if (r == 0) {
@@ -436,6 +443,7 @@ void nvme_close(struct nvme *nvme)
 	if (nvme->enabled)
 		shut_down(nvme);
 	nvme->enabled = false;
+	registers_close_window(&nvme->registers);
 	memory_unmap(nvme, &nvme->io_memory);
 	memory_unmap(nvme, &nvme->admin_memory);
 	if (nvme->event >= 0)

@@ -61,6 +61,7 @@ struct nvme {
 	size_t data_offset;  /* of slot 0's data in io_memory */
 	size_t lists_offset; /* of slot 0's PRP list, one page each */
 	uint64_t interrupts;
+	uint64_t rings; /* of doorbells */
 	char problem[200];
 };
 
@@ -70,9 +71,9 @@ struct nvme_namespace {
 	uint32_t block_size;
 };
 
-/* Resets and enables the controller of DEVICE, which is bound to a domain and outlives this, and identifies it. To be
- * followed by nvme_close() also when it fails. */
-int nvme_open(struct nvme *nvme, struct vbroker_device *device);
+/* Resets and enables the controller of DEVICE, which is bound to a domain and outlives this, and identifies it. Doorbells are
+ * rung through a window if WINDOW and there can be one. To be followed by nvme_close() also when it fails. */
+int nvme_open(struct nvme *nvme, struct vbroker_device *device, bool window);
 
 /* Shuts the controller down if it is up, and gives everything back. */
 void nvme_close(struct nvme *nvme);

@@ -4,16 +4,51 @@
 #include <errno.h>
 #include <linux/vfio.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 /* One program may wait this long (vbroker_region_program); longer waits are several. */
 #define WAIT_PIECE_MS 500U
 
+void registers_open_window(struct registers *registers, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	volatile void *address;
+	int r;
+
+	size = (size + page - 1) / page * page;
+	r = vbroker_window_open(registers->device, VFIO_PCI_BAR0_REGION_INDEX, 0, size,
+		VBROKER_WINDOW_WRITE | VBROKER_WINDOW_ONES, &registers->window);
+	if (r == 0)
+		r = vbroker_window_map(registers->window, &address);
+	if (r == 0) {
+		registers->mapped = address;
+		registers->mapped_size = size;
+		return;
+	}
+	vbroker_explain(r, registers->no_window, sizeof registers->no_window);
+	registers_close_window(registers);
+}
+
+void registers_close_window(struct registers *registers)
+{
+	vbroker_window_close(registers->window);
+	registers->window = NULL;
+	registers->mapped = NULL;
+	registers->mapped_size = 0;
+}
+
 int registers_read(struct registers *registers, uint64_t offset, uint32_t *ret_value)
 {
 	uint64_t value;
-	int r = vbroker_region_read(registers->device, VFIO_PCI_BAR0_REGION_INDEX, offset, 4, &value);
+	int r;
 
+	if (offset < registers->mapped_size) {
+		*ret_value = vbroker_load32(registers->mapped + offset);
+		return 0;
+	}
+	r = vbroker_region_read(registers->device, VFIO_PCI_BAR0_REGION_INDEX, offset, 4, &value);
 	if (r == 0)
 		*ret_value = (uint32_t)value;
 	return r;
@@ -62,8 +97,23 @@ int registers_wait(struct registers *registers, uint64_t offset, uint32_t mask, 
 	return r;
 }
 
+/* All of them or none, so that their order is kept. */
+static bool window_covers(const struct registers *registers, const struct registers_write *writes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (writes[i].offset >= registers->mapped_size)
+			return false;
+	}
+	return true;
+}
+
 int registers_ring(struct registers *registers, const struct registers_write *doorbells, size_t count)
 {
+	if (window_covers(registers, doorbells, count)) {
+		for (size_t i = 0; i < count; i++)
+			vbroker_store32(registers->mapped + doorbells[i].offset, doorbells[i].value);
+		return 0;
+	}
 	/* The commands first, then the doorbell: this orders them for the compiler and the CPU up to the system call,
 	 * and the kernel's own register write orders them for the bus. */
 	atomic_thread_fence(memory_order_release);

@@ -7,12 +7,21 @@
 #include <vfio-broker.h>
 
 /*
- * The only way that this driver reaches registers. Today each function is one round trip to the holder of the
- * device; what matters for speed is registers_ring(), which is the only one called while data flows.
+ * The only way that this driver reaches registers: by commands, each a round trip to the holder of the device, or, where it
+ * can have one, through a window, by loads and stores. What matters for speed is registers_ring(), which is the only one
+ * called while data flows.
  */
 struct registers {
 	struct vbroker_device *device; /* borrowed */
+	struct vbroker_window *window; /* owned; NULL: commands only */
+	volatile uint8_t *mapped;      /* of the window: BAR 0 from its start */
+	size_t mapped_size;
+	char no_window[160]; /* why there is none */
 };
+
+/* Tries to have a window over the first SIZE bytes of BAR 0, and says in no_window why not. */
+void registers_open_window(struct registers *registers, size_t size);
+void registers_close_window(struct registers *registers);
 
 /* One register to write. */
 struct registers_write {
@@ -20,7 +29,8 @@ struct registers_write {
 	uint32_t value;
 };
 
-/* All return what the vbroker function behind them returned. Offsets are in BAR 0. */
+/* All return what the vbroker function behind them returned. Offsets are in BAR 0. A device that was taken back reads all ones
+ * through a window. */
 int registers_read(struct registers *registers, uint64_t offset, uint32_t *ret_value);
 
 /* Writes up to REGISTERS_WRITES_MAX registers in order. */

@@ -19,6 +19,9 @@
  *	fill=MEMORY,BYTE		expect=MEMORY,BYTE
  *	send=DEVICE,IOVA,COUNT		an edu device reads memory into its buffer, by DMA
  *	receive=DEVICE,IOVA,COUNT	... and writes its buffer to memory
+ *	window=DEVICE,REGION,OFFSET,LENGTH,FLAGS	a register window, mapped; FLAGS: r (read only), w, o (ones), wo
+ *	load=WINDOW,OFFSET		store=WINDOW,OFFSET,VALUE	32 bits; a fault is an EFAULT and its signal
+ *	close-window=WINDOW
  *	read				waits for a line on standard input; prints "read: waiting" before
  *	pause				prints "pause: waiting" and waits to be killed
  *	repeat				the steps that follow again and again, until one is refused
@@ -28,6 +31,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +44,8 @@
 #include <unistd.h>
 #include <vfio-broker.h>
 
-#define OBJECTS_MAX   8
-#define ARGUMENTS_MAX 3
+#define OBJECTS_MAX   16
+#define ARGUMENTS_MAX 5
 
 #define EDU_DMA_SOURCE	    0x80
 #define EDU_DMA_DESTINATION 0x88
@@ -61,7 +66,11 @@ static struct {
 		uint8_t *bytes;
 		size_t length;
 	} memory[OBJECTS_MAX];
-	size_t devices_count, domains_count, memory_count;
+	struct {
+		struct vbroker_window *window;
+		volatile uint8_t *registers;
+	} windows[OBJECTS_MAX];
+	size_t devices_count, domains_count, memory_count, windows_count;
 	char remark[DETAIL_SIZE]; /* of the step that is done, for its line */
 } world;
 
@@ -338,6 +347,74 @@ static int do_receive(char **arguments)
 		device_of(arguments[0]), EDU_BUFFER, number(arguments[1]), number(arguments[2]), EDU_DMA_FROM_DEVICE);
 }
 
+static int do_window(char **arguments)
+{
+	size_t i = world.windows_count++;
+	volatile void *address;
+	unsigned int flags;
+	int r;
+
+	if (i == OBJECTS_MAX || !arguments[4])
+		wrong("window");
+	flags = (strchr(arguments[4], 'w') ? VBROKER_WINDOW_WRITE : 0U) |
+		(strchr(arguments[4], 'o') ? VBROKER_WINDOW_ONES : 0U);
+	r = vbroker_window_open(device_of(arguments[0]), (uint32_t)number(arguments[1]), number(arguments[2]),
+		number(arguments[3]), flags, &world.windows[i].window);
+	if (r == 0)
+		r = vbroker_window_map(world.windows[i].window, &address);
+	if (r == 0)
+		world.windows[i].registers = address;
+	return r;
+}
+
+static sigjmp_buf fault;
+
+static void on_fault(int signal)
+{
+	siglongjmp(fault, signal);
+}
+
+/* STORE: NULL loads. */
+static int access_window(char **arguments, const char *store)
+{
+	size_t i = index_of(arguments[0], world.windows_count);
+	volatile uint8_t *address = world.windows[i].registers + number(arguments[1]);
+	int signal;
+
+	if (!world.windows[i].registers)
+		wrong("a window that is not open");
+	signal = sigsetjmp(fault, 1);
+	if (signal != 0) {
+		snprintf(world.remark, sizeof world.remark, "SIG%s", sigabbrev_np(signal));
+		return -EFAULT;
+	}
+	if (store)
+		vbroker_store32(address, (uint32_t)number(store));
+	else
+		snprintf(world.remark, sizeof world.remark, "%#x", vbroker_load32(address));
+	return 0;
+}
+
+static int do_load(char **arguments)
+{
+	return access_window(arguments, NULL);
+}
+
+static int do_store(char **arguments)
+{
+	return access_window(arguments, arguments[2]);
+}
+
+static int do_close_window(char **arguments)
+{
+	size_t i = index_of(arguments[0], world.windows_count);
+
+	vbroker_window_close(world.windows[i].window);
+	world.windows[i].window = NULL;
+	world.windows[i].registers = NULL;
+	return 0;
+}
+
 static int do_read(char **arguments)
 {
 	char line[64];
@@ -378,6 +455,10 @@ static const struct {
 	{"expect", do_expect},
 	{"send", do_send},
 	{"receive", do_receive},
+	{"window", do_window},
+	{"load", do_load},
+	{"store", do_store},
+	{"close-window", do_close_window},
 	{"read", do_read},
 	{"pause", do_pause},
 };
@@ -412,6 +493,8 @@ int main(int argc, char **argv)
 {
 	int again = 0, refused = 0;
 
+	signal(SIGBUS, on_fault);
+	signal(SIGSEGV, on_fault);
 	/* Other processes wait for the lines. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (int i = 1; i < argc; i++) {

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register, and what
+ * reading a disk costs through it. In the test VM, as root, with the service running. FOLDER has reads and reads-direct.
+ */
+#include "figure.h"
+#include "raw-vfio.h"
+
+#include <errno.h>
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <vfio-broker.h>
+
+#define EDU_LEASED "0000:00:02.0"
+#define EDU_DIRECT "0000:01:00.0"
+#define DISK	   "0000:02:00.0"
+#define EDU_ID	   0x00
+#define EDU_ID_IS  0x010000ed
+
+#define LOAD_ROUNDS 40
+#define LOAD_CHUNK  10
+#define READS	    "1500"
+#define READ_ROUNDS 9
+
+static void must(int result, const char *what)
+{
+	char text[256];
+
+	if (result == 0)
+		return;
+	errno = 0;
+	die("%s: %s", what, vbroker_explain(result, text, sizeof text));
+}
+
+/* ---- loads of a register ---- */
+
+/* Many in one sample: a clock costs as much as they do. */
+#define BATCH 64
+
+static void load_batch(void *registers)
+{
+	for (int i = 0; i < BATCH; i++) {
+		if (vbroker_load32((volatile uint8_t *)registers + EDU_ID) != EDU_ID_IS)
+			die("the register is not edu's");
+	}
+}
+
+static void store_batch(void *registers)
+{
+	for (int i = 0; i < BATCH; i++)
+		vbroker_store32((volatile uint8_t *)registers + 4, (uint32_t)i);
+}
+
+static void command_batch(void *device)
+{
+	uint64_t value;
+
+	for (int i = 0; i < BATCH; i++)
+		must(vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, EDU_ID, 4, &value), "REGION_READ");
+}
+
+static void add_load(
+	const char *name, void (*run)(void *), void *context, void (*floor)(void *), void *mapping, double target)
+{
+	struct samples a = {0}, b = {0};
+	struct figure figure;
+
+	race(&(struct runner){run, NULL, context}, &(struct runner){floor, NULL, mapping}, LOAD_ROUNDS, LOAD_CHUNK, &a,
+		&b);
+	for (size_t i = 0; i < a.count; i++)
+		a.ns[i] /= BATCH;
+	for (size_t i = 0; i < b.count; i++)
+		b.ns[i] /= BATCH;
+	figure = figure_durations(name, &a, &b, NULL, NULL, target);
+	figure.decimals = 3;
+	figure_add(&figure);
+	samples_clear(&a);
+	samples_clear(&b);
+}
+
+/* Two devices of one kind: one is leased, root has the other to itself. */
+static void bench_loads(void)
+{
+	struct vbroker_device *device;
+	struct vbroker_window *window;
+	volatile void *registers;
+	struct raw_vfio vfio;
+	void *direct;
+
+	raw_vfio_open(&vfio, EDU_DIRECT);
+	raw_vfio_command(&vfio, PCI_COMMAND_MEMORY, PCI_COMMAND_MEMORY);
+	direct = raw_map(
+		vfio.device, PROT_READ | PROT_WRITE, 4096, raw_vfio_region(&vfio, VFIO_PCI_BAR0_REGION_INDEX).offset);
+	must(vbroker_open(EDU_LEASED, &device), EDU_LEASED);
+	must(vbroker_window_open(device, VFIO_PCI_BAR0_REGION_INDEX, 0, 4096, VBROKER_WINDOW_WRITE, &window), "window");
+	must(vbroker_window_map(window, &registers), "mapping");
+	add_load("window_load", load_batch, (void *)registers, load_batch, direct, 1.05);
+	add_load("window_store", store_batch, (void *)registers, store_batch, direct, 1.05);
+	add_load("region_read", command_batch, device, load_batch, direct, -1);
+	vbroker_window_close(window);
+	vbroker_device_close(device);
+	munmap(direct, 4096);
+	raw_vfio_close(&vfio);
+}
+
+/* ---- reads of a disk ---- */
+
+enum variant { DIRECT, WINDOW, COMMANDS, VARIANTS };
+
+static const struct {
+	const char *program;
+	const char *mode;
+} variants[VARIANTS] = {
+	[DIRECT] = {"reads-direct", "window"},
+	[WINDOW] = {"reads", "window"},
+	[COMMANDS] = {"reads", "commands"},
+};
+
+/* Nanoseconds for one read at depth 1 and 32. */
+struct reads {
+	double depth_1, depth_32;
+};
+
+static struct reads read_disk(const char *folder, enum variant variant)
+{
+	unsigned long long one, many;
+	char command[512];
+	FILE *pipe;
+
+	snprintf(command, sizeof command, "exec %s/%s %s %s %s", folder, variants[variant].program,
+		variants[variant].mode, DISK, READS);
+	pipe = popen(command, "re");
+	if (!pipe || fscanf(pipe, "%llu %llu", &one, &many) != 2 || pclose(pipe) != 0)
+		die("%s", command);
+	return (struct reads){(double)one, (double)many};
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double median(const double *values, size_t count)
+{
+	double copy[READ_ROUNDS];
+
+	memcpy(copy, values, count * sizeof *values);
+	qsort(copy, count, sizeof *copy, compare);
+	return copy[count / 2];
+}
+
+/* Rates: reads per second; the ratio is the median of the rounds' own ratios, each of neighbours in time. */
+static void add_reads(const char *name, const double *ns, const double *direct_ns, double at_least)
+{
+	double ratios[READ_ROUNDS];
+	struct figure figure = figure_number(name, "1/s", 1e9 / median(ns, READ_ROUNDS), at_least);
+
+	for (size_t i = 0; i < READ_ROUNDS; i++)
+		ratios[i] = direct_ns[i] / ns[i];
+	figure.same_floor = (struct spread){1e9 / median(direct_ns, READ_ROUNDS), -1};
+	figure.ratio = median(ratios, READ_ROUNDS);
+	figure.target_is_ratio = true;
+	figure.at_least = true;
+	figure_add(&figure);
+}
+
+static void bench_reads(const char *folder)
+{
+	double ns[VARIANTS][2][READ_ROUNDS];
+
+	for (size_t round = 0; round < READ_ROUNDS; round++) {
+		/* Another one begins each round. */
+		for (size_t i = 0; i < VARIANTS; i++) {
+			enum variant variant = (round + i) % VARIANTS;
+			struct reads reads = read_disk(folder, variant);
+
+			ns[variant][0][round] = reads.depth_1;
+			ns[variant][1][round] = reads.depth_32;
+		}
+	}
+	add_reads("nvme_qd1_window", ns[WINDOW][0], ns[DIRECT][0], 0.97);
+	add_reads("nvme_qd32_window", ns[WINDOW][1], ns[DIRECT][1], 0.97);
+	add_reads("nvme_qd1_commands", ns[COMMANDS][0], ns[DIRECT][0], -1);
+	add_reads("nvme_qd32_commands", ns[COMMANDS][1], ns[DIRECT][1], -1);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2 || argc > 3)
+		return 2;
+	bench_loads();
+	bench_reads(argv[1]);
+	printf("%zu targets missed\n", figure_table());
+	if (argc == 3 && figure_json(argv[2]) < 0)
+		die("%s", argv[2]);
+	return EXIT_SUCCESS;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <stdint.h>
+
+/*
+ * Memory accesses that may fault. Each returns 0, or the signal that came instead (SIGBUS, SIGSEGV). Any thread may call them once
+ * probe_init has been called; children inherit that.
+ */
+
+void probe_init(void);
+
+/* @width: 1, 2, 4 or 8 bytes */
+int probe_read(const volatile void *address, unsigned width, uint64_t *ret_value);
+int probe_write(volatile void *address, unsigned width, uint64_t value);
+
+#endif
