@@ -33,6 +33,7 @@ static int ask(struct bench *b, size_t i, struct window_request request, int *re
 {
 	int r = bench_call(b, b->clients[i], DEVICE_REGION_WINDOW, &request, sizeof request);
 
+	*ret_fd = -1;
 	assert_int_equal(b->packet.fds.count, r == 0 ? 1 : 0);
 	if (r == 0) {
 		assert_int_equal(b->packet.header.length, 0);
@@ -197,6 +198,8 @@ static void test_beyond_the_bar(void **state)
 static struct vfio_kernel kernel; /* fake_vfio, but for what a test changes */
 static uint64_t bar_size;
 static uint32_t bar_flags;
+static uint64_t bar_position;
+static struct vfio_window_create created; /* last */
 
 static int changed_region_info(int device, struct vfio_region_info *info)
 {
@@ -205,9 +208,23 @@ static int changed_region_info(int device, struct vfio_region_info *info)
 	if (r == 0 && info->index == BAR) {
 		info->size = bar_size;
 		info->flags = bar_flags;
+		info->offset = bar_position;
 	}
 	return r;
 }
+
+static int changed_window_create(int control, const struct vfio_window_create *create)
+{
+	created = *create;
+	return fake_vfio.window_create(control,
+		&(struct vfio_window_create){.argsz = sizeof *create,
+			.flags = create->flags,
+			.device_fd = create->device_fd,
+			.offset = create->offset - bar_position,
+			.size = create->size});
+}
+
+#define BAR_ACCESS (VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE)
 
 /* Device 0, with windows and another BAR 0. */
 static void start_with_bar(struct bench *b, uint64_t size, uint32_t flags)
@@ -216,16 +233,42 @@ static void start_with_bar(struct bench *b, uint64_t size, uint32_t flags)
 	bar_flags = flags;
 	kernel = fake_vfio;
 	kernel.region_info = changed_region_info;
+	kernel.window_create = changed_window_create;
 	bench_start_limited(b, 1, &plenty);
 	b->keeper->group.kernel = &kernel;
 	bind_again(b, 0);
 }
 
+/* What the module is told: where the range is in the device's file, as VFIO had said. */
+static void test_create(void **state)
+{
+	static const uint32_t wanted[][2] = {{0, 0}, {WINDOW_WRITE, VFIO_WINDOW_FLAG_WRITE},
+		{WINDOW_ONES, VFIO_WINDOW_FLAG_ONES},
+		{WINDOW_WRITE | WINDOW_ONES, VFIO_WINDOW_FLAG_WRITE | VFIO_WINDOW_FLAG_ONES}};
+	struct bench b;
+	int fd;
+
+	(void)state;
+	bar_position = UINT64_C(3) << 40;
+	start_with_bar(&b, FAKE_BAR0_SIZE, BAR_ACCESS | VFIO_REGION_INFO_FLAG_MMAP);
+	for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+		assert_int_equal(ask(&b, 0, (struct window_request){wanted[i][0], BAR, PAGE, 2 * PAGE}, &fd), 0);
+		close(fd);
+		assert_int_equal(created.argsz, sizeof created);
+		assert_int_equal(created.flags, wanted[i][1]);
+		assert_int_equal(created.device_fd, b.keeper->group.devices[0]->fd);
+		assert_int_equal(created.reserved, 0);
+		assert_true(created.offset == bar_position + PAGE);
+		assert_int_equal(created.size, 2 * PAGE);
+	}
+	bar_position = 0;
+	bench_stop(&b);
+}
+
 /* BARs of less than a page, on which VFIO has found that nothing else shares it. */
 static void test_small_bar(void **state)
 {
-	static const uint32_t all =
-		VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP;
+	static const uint32_t all = BAR_ACCESS | VFIO_REGION_INFO_FLAG_MMAP;
 	static const uint64_t sizes[] = {16, 256, PAGE - 1};
 	struct bench b;
 
@@ -249,7 +292,7 @@ static void test_bar_that_cannot_be_mapped(void **state)
 	struct bench b;
 
 	(void)state;
-	start_with_bar(&b, FAKE_BAR0_SIZE, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
+	start_with_bar(&b, FAKE_BAR0_SIZE, BAR_ACCESS);
 	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_UNSUPPORTED);
 	assert_detail(&b, "cannot be mapped");
 	bench_stop(&b);
@@ -911,6 +954,7 @@ int main(void)
 		bench_test(test_wrong_regions),
 		bench_test(test_alignment),
 		bench_test(test_beyond_the_bar),
+		bench_test(test_create),
 		bench_test(test_small_bar),
 		bench_test(test_bar_that_cannot_be_mapped),
 		bench_test(test_kernel_refuses),
