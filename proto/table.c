@@ -386,6 +386,23 @@ static int validate_alloc(const struct packet *request, struct detail *detail)
 
 /* ---- keeper channel ---- */
 
+static int validate_limits(const struct window_limits *limits, struct detail *detail)
+{
+	if (limits->range_count > WINDOW_RANGES_MAX)
+		return MALFORMED("%u window ranges, not 0 ... %d", limits->range_count, WINDOW_RANGES_MAX);
+	for (uint32_t i = 0; i < WINDOW_RANGES_MAX; i++) {
+		const struct window_range *range = &limits->ranges[i];
+
+		if (range->zero != 0)
+			return MALFORMED("window range %u: padding that is not zero", i);
+		if (range->first > range->last)
+			return MALFORMED("window range %u: ends before it begins", i);
+		if (i >= limits->range_count && (range->region != 0 || range->last != 0))
+			return MALFORMED("window range %u: not used, and not zero", i);
+	}
+	return 0;
+}
+
 static int validate_lease(const struct packet *request, struct detail *detail)
 {
 	const struct lease_request *lease = (const void *)request->payload;
@@ -396,7 +413,11 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 		return r;
 	if (request->fds.count != fds)
 		return MALFORMED("%zu fds", request->fds.count);
-	return name_valid(lease->name, detail);
+	/* The keeper prints it. */
+	if (!memchr(lease->rule, '\0', sizeof lease->rule))
+		return MALFORMED("the rule's text has no end");
+	r = validate_limits(&lease->windows, detail);
+	return r != 0 ? r : name_valid(lease->name, detail);
 }
 
 /* ---- the tables ---- */

@@ -56,48 +56,38 @@ int vbroker_window_fd(const struct vbroker_window *window)
 /* The kernel maps large BARs by huge pages, where the address allows it. */
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* Address space of LENGTH bytes that begins at a multiple of HUGE_PAGE; nothing is there yet. NULL and errno on failure. */
-static void *reserve_aligned(size_t length)
+/*
+ * A multiple of HUGE_PAGE where LENGTH bytes are free; NULL: wherever the kernel likes. Only a hint, never MAP_FIXED: another
+ * thread may map something there in the meantime, and that must be neither replaced nor, on failure, unmapped.
+ */
+static void *aligned_hint(size_t length)
 {
-	size_t size = length + HUGE_PAGE, before;
+	size_t size = length + HUGE_PAGE;
 	char *start = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (start == MAP_FAILED)
 		return NULL;
-	before = (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
-	if (before > 0)
-		munmap(start, before);
-	if (size - before - length > 0)
-		munmap(start + before + length, size - before - length);
-	return start + before;
+	munmap(start, size);
+	return start + (HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE;
 }
 
 int vbroker_window_map(struct vbroker_window *window, volatile void **ret_address)
 {
 	int protection = PROT_READ | (window->writable ? PROT_WRITE : 0);
-	void *wanted = NULL, *address;
+	void *hint, *address;
 
 	detail_clear();
 	if (window->address) {
 		*ret_address = window->address;
 		return 0;
 	}
-	if (window->length >= HUGE_PAGE) {
-		wanted = reserve_aligned(window->length);
-		if (!wanted)
-			return -errno;
-	}
-	address = mmap(wanted, window->length, protection, MAP_SHARED | (wanted ? MAP_FIXED : 0), window->fd, 0);
-	if (address == MAP_FAILED) {
-		int error = errno;
-
-		if (wanted)
-			munmap(wanted, window->length);
-		/* drivers: this file is not there any more */
-		if (error == ENODEV)
-			return detail_set(REFUSAL_REVOKED, "the window was taken back with its device");
-		return detail_set(-error, "mapping a window of %#zx bytes", window->length);
-	}
+	hint = window->length >= HUGE_PAGE ? aligned_hint(window->length) : NULL;
+	address = mmap(hint, window->length, protection, MAP_SHARED, window->fd, 0);
+	/* drivers: this file is not there any more */
+	if (address == MAP_FAILED && errno == ENODEV)
+		return detail_set(REFUSAL_REVOKED, "the window was taken back with its device");
+	if (address == MAP_FAILED)
+		return detail_set(-errno, "mapping a window of %#zx bytes", window->length);
 	window->address = address;
 	*ret_address = address;
 	return 0;

@@ -634,7 +634,6 @@ static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(futex), 0, 0, 0},
 	{SCMP_SYS(gettid), 0, 0, 0},
 	{SCMP_SYS(nanosleep), 0, 0, 0},
-	{SCMP_SYS(pwrite64), 0, 0, 0},
 	{SCMP_SYS(ftruncate), 0, 0, 0},
 };
 

@@ -17,7 +17,8 @@
  * A whole keeper on the fake kernel, with a device that is leased, and a client and a broker that send what they like.
  *
  * The input is a sequence of steps: 1 byte (enum step), and a packet (input.h) for those that send one. Descriptors
- * that come with a packet are, in turn: a container, an eventfd, /dev/null, a group, a socket, a memfd.
+ * that come with a packet are, in turn: a container, an eventfd, /dev/null, a group, a memfd (which the fake module takes
+ * for a control file), a socket: the last three are a LEASE's, in its order.
  */
 enum step {
 	STEP_CLIENT, /* the client sends */
@@ -30,7 +31,7 @@ enum step {
 
 #define STEPS_MAX 32 /* more of them find nothing that fewer do not */
 
-enum { CONTAINER, EVENTFD, NULL_FILE, GROUP, SOCKET, MEMFD, KINDS };
+enum { CONTAINER, EVENTFD, NULL_FILE, GROUP, MEMFD, SOCKET, KINDS };
 
 static struct keeper keeper;
 static int fds[KINDS];
@@ -82,30 +83,39 @@ static void keeper_run(void)
 		keeper_step(&keeper, 0);
 }
 
-static void broker_sends(uint16_t type, const void *body, size_t size, int first_fd, int second_fd)
+/* FDS are taken. */
+static void broker_sends(uint16_t type, const void *body, size_t size, const int *sent_fds, size_t count)
 {
 	static struct packet packet;
 
 	packet_init(&packet);
 	packet_request(&packet, type, 1);
 	memcpy(packet_append(&packet, size), body, size);
-	if (first_fd >= 0)
-		fdset_add(&packet.fds, dup(first_fd));
-	if (second_fd >= 0)
-		fdset_add(&packet.fds, second_fd);
+	for (size_t i = 0; i < count; i++)
+		fdset_add(&packet.fds, sent_fds[i]);
 	INPUT_ASSERT(packet_send(broker, 0, &packet) == 0);
 	keeper_run();
 	INPUT_ASSERT(input_drain(broker) == 1);
 }
 
+/* With windows of most of BAR 0, but few. */
 static void lease(void)
 {
 	const struct hello_request hello = {.version_lowest = 1, .version_highest = 1};
-	struct lease_request request = {.flags = LEASE_GROUP, .group = 7};
+	struct lease_request request = {
+		.flags = LEASE_GROUP | LEASE_WINDOWS,
+		.group = 7,
+		.windows = {.count = 3,
+			.range_count = 2,
+			.size = 0x10000,
+			.ranges = {{.last = 0x8fff}, {.first = 0xa000, .last = UINT64_MAX}}},
+		.rule = "\"fuzz\" (t.conf:1)",
+	};
+	const int sent_fds[] = {dup(fds[GROUP]), dup(fds[MEMFD]), pair(&client)};
 
 	memcpy(request.name, name, sizeof name);
-	broker_sends(KEEPER_HELLO, &hello, sizeof hello, -1, -1);
-	broker_sends(KEEPER_LEASE, &request, sizeof request, fds[GROUP], pair(&client));
+	broker_sends(KEEPER_HELLO, &hello, sizeof hello, NULL, 0);
+	broker_sends(KEEPER_LEASE, &request, sizeof request, sent_fds, 3);
 	INPUT_ASSERT(keeper.group.device_count == 1);
 	/* HELLO is nothing to learn: most inputs are about what comes after it. */
 	keeper.group.devices[0]->channel.state = STATE_READY;

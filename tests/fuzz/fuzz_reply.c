@@ -157,12 +157,27 @@ static void call_reset(struct vbroker_device *device)
 	vbroker_device_ping(device);
 }
 
+static void call_window(struct vbroker_device *device)
+{
+	struct vbroker_window *window = NULL;
+	volatile void *address;
+
+	if (vbroker_window_open(device, 0, 4096, 4096, VBROKER_WINDOW_WRITE, &window) != 0) {
+		INPUT_ASSERT(!window);
+		return;
+	}
+	/* The one descriptor that the server here has is a socket, which cannot be mapped. */
+	INPUT_ASSERT(vbroker_window_fd(window) >= 0 && vbroker_window_map(window, &address) == VBROKER_REVOKED);
+	vbroker_window_close(window);
+}
+
 static void (*const device_calls[])(struct vbroker_device *) = {
 	call_describe,
 	call_region,
 	call_program,
 	call_irq,
 	call_reset,
+	call_window,
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

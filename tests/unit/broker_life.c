@@ -5,6 +5,7 @@
 #include "group.h"
 #include "keeper.h"
 #include "lease.h"
+#include "limits.h"
 #include "session.h"
 #include "unit.h"
 
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
@@ -114,9 +116,10 @@ static int host_group_open(uint32_t group)
 
 static int window_error; /* 0: the module vfio_window is loaded */
 
+/* A regular file, so that it cannot be taken for a group or a channel. */
 static int host_window_open(void)
 {
-	return window_error ? window_error : open("/dev/null", O_RDWR | O_CLOEXEC);
+	return window_error ? window_error : memfd_create("window", MFD_CLOEXEC);
 }
 
 static const struct host host = {
@@ -146,7 +149,7 @@ static void make_machine(void)
 		{D, "", GROUP_NONE, 0x1234, 0x11e8, 0x00ff00},
 	};
 
-	group_error = look_error = 0;
+	group_error = look_error = window_error = 0;
 	for (size_t i = 0; i < 4; i++)
 		machine[i] = (struct machine){.device = devices[i], .present = true, .ids = 0x11e81234};
 }
@@ -178,9 +181,10 @@ static void turn(void)
 		;
 }
 
+/* *STATE: the policy, if it is not to be the default. */
 static int begin(void **state)
 {
-	static const char rules[] = "[allow all]\nclass = *\nuser = *\nrebind = yes\n";
+	const char *rules = *state ? *state : "[allow all]\nclass = *\nuser = *\nrebind = yes\n";
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error = {0};
 	struct broker_options options = {
@@ -190,7 +194,6 @@ static int begin(void **state)
 		.leases_per_user = 8,
 	};
 
-	(void)state;
 	make_machine();
 	fds_before = unit_fds();
 	packet_init(&packet);
@@ -292,19 +295,37 @@ static int keeper_start(void)
 	return fd;
 }
 
+static struct lease_request offered; /* what LEASE said last */
+
+static mode_t kind_of(int fd)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return status.st_mode & S_IFMT;
+}
+
 /* Takes the LEASE off the socket. Returns the keeper's end of the device channel. */
 static int keeper_take_lease(int fd, const char *name, bool first)
 {
 	const struct lease_request *lease;
+	bool windows = window_error == 0;
+	size_t i = 0;
 	int channel;
 
 	assert_int_equal(packet_receive(fd, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
 	assert_int_equal(packet.header.type, KEEPER_LEASE);
 	lease = packet_body(&packet, sizeof *lease);
+	offered = *lease;
 	assert_string_equal(lease->name, name);
-	assert_int_equal(lease->flags, first ? LEASE_GROUP : 0);
-	assert_int_equal(packet.fds.count, first ? 2 : 1);
-	channel = fdset_take(&packet.fds, first ? 1 : 0);
+	assert_int_equal(lease->flags, (first ? LEASE_GROUP : 0) | (windows ? LEASE_WINDOWS : 0));
+	assert_int_equal(packet.fds.count, 1 + first + windows);
+	if (first)
+		assert_int_equal(kind_of(packet.fds.fds[i++]), S_IFCHR);
+	if (windows)
+		assert_int_equal(kind_of(packet.fds.fds[i++]), S_IFREG);
+	assert_int_equal(kind_of(packet.fds.fds[i]), S_IFSOCK);
+	channel = fdset_take(&packet.fds, i);
 	fdset_clear(&packet.fds);
 	return channel;
 }
@@ -759,6 +780,132 @@ static void unplugged_while_claimed(void **state)
 	assert_int_equal(rmdir(claims), 0); /* no record in it */
 }
 
+/* ---- register windows ---- */
+
+static const char window_rules[] = "[deny lab]\naddress = " B "\nuser = *\n"
+				   "[allow rest]\nclass = *\nuser = *\nrebind = yes\n"
+				   "windows = 3\nwindow-size = 64K\nwindow-range = 0:0x1000-0x1fff 2\n"
+				   "[allow more]\nclass = *\nuser = *\nwindows = 99\n";
+
+/* The limits are those of the rule that decides, and the keeper is told its name and place. */
+static void limits_of_the_rule(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	assert_int_equal(offered.windows.count, 3);
+	assert_int_equal(offered.windows.size, 65536);
+	assert_int_equal(offered.windows.range_count, 2);
+	assert_int_equal(offered.windows.ranges[0].region, 0);
+	assert_int_equal(offered.windows.ranges[0].first, 0x1000);
+	assert_int_equal(offered.windows.ranges[0].last, 0x1fff);
+	assert_int_equal(offered.windows.ranges[1].region, 2);
+	assert_int_equal(offered.windows.ranges[1].first, 0);
+	assert_int_equal(offered.windows.ranges[1].last, UINT64_MAX);
+	assert_string_equal(offered.rule, "\"rest\" (t.conf:4)");
+	close(keeper);
+	close(client);
+	turn();
+}
+
+static void limits_without_a_word(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+	int other_keeper = keeper_start(), other = client_with(C, other_keeper);
+
+	(void)state;
+	assert_int_equal(offered.windows.count, WINDOWS_PER_LEASE);
+	assert_true(offered.windows.size == UINT64_MAX);
+	assert_int_equal(offered.windows.range_count, 0);
+	assert_string_equal(offered.rule, "\"all\" (t.conf:1)");
+	close(keeper);
+	close(client);
+	close(other_keeper);
+	close(other);
+	turn();
+}
+
+/* Each device of a group has a control file of its own, also the second. */
+static void windows_of_the_second_device(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	client_open(client, B);
+	close(keeper_take_lease(keeper, B, false));
+	assert_int_equal(offered.flags, LEASE_WINDOWS);
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	packet_clear(&packet);
+	close(keeper);
+	close(client);
+	turn();
+}
+
+/* Whatever a rule's name is: the text ends within its field, and where the rule stands comes with it. */
+#define LONG_NAME "0123456789012345678901234567890123456789012345678901234567890123456789"
+static const char long_rules[] = "[allow " LONG_NAME "]\nclass = *\nuser = *\n";
+
+static void rule_of_a_long_name(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	assert_string_equal(offered.rule, "\"0123456789012345678901234567890123456789\" (t.conf:1)");
+	close(keeper);
+	close(client);
+	turn();
+}
+
+/* What the broker logs of one lease of A. */
+static char logged[4096];
+
+static void lease_logged(void)
+{
+	int keeper = keeper_start(), client, pipe_fds[2], saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	ssize_t size;
+
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK), 0);
+	dup2(pipe_fds[1], STDERR_FILENO);
+	close(pipe_fds[1]);
+	client = client_with(A, keeper);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	size = read(pipe_fds[0], logged, sizeof logged - 1);
+	logged[size < 0 ? 0 : size] = '\0';
+	close(pipe_fds[0]);
+	close(keeper);
+	close(client);
+	turn();
+	assert_int_equal(group(1)->state, GROUP_FREE);
+}
+
+/* A host without the module is a good host. */
+static void no_module(void **state)
+{
+	(void)state;
+	window_error = -ENOENT;
+	lease_logged();
+	assert_null(strstr(logged, "window"));
+}
+
+/* One that keeps the broker from its node is worth a word, and the lease all the same. */
+static void module_out_of_reach(void **state)
+{
+	static const char warning[] = "<4>" A ": no register windows: /dev/vfio/window: Operation not permitted\n";
+	const char *found;
+
+	(void)state;
+	window_error = -EPERM;
+	lease_logged();
+	found = strstr(logged, warning);
+	assert_non_null(found);
+	assert_null(strstr(found + strlen(warning), "window"));
+	window_error = 0;
+	lease_logged();
+	assert_null(strstr(logged, "window"));
+}
+
 /* ---- the end ---- */
 
 static void stop_waits_for_keepers(void **state)
@@ -782,7 +929,8 @@ static void stop_waits_for_keepers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define CASE(name)	     cmocka_unit_test_setup_teardown(name, begin, end)
+#define CASE_BY(name, rules) cmocka_unit_test_prestate_setup_teardown(name, begin, end, (void *)(uintptr_t)(rules))
 		CASE(lease_and_release),
 		CASE(second_device_of_a_group),
 		CASE(end_of_session),
@@ -799,6 +947,12 @@ int main(void)
 		CASE(group_cannot_be_opened),
 		CASE(unplugged_and_back),
 		CASE(unplugged_while_claimed),
+		CASE_BY(limits_of_the_rule, window_rules),
+		CASE(limits_without_a_word),
+		CASE(windows_of_the_second_device),
+		CASE_BY(rule_of_a_long_name, long_rules),
+		CASE(no_module),
+		CASE(module_out_of_reach),
 		CASE(stop_waits_for_keepers),
 	};
 

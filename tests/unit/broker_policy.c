@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include "limits.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -144,6 +145,108 @@ static void rebind(void **state)
 	policy_free(policy);
 }
 
+/* ---- register windows ---- */
+
+/* The limits of a rule with these LINES. */
+static struct window_limits limits(const char *lines)
+{
+	struct window_limits found;
+	struct policy *policy;
+	char text[512];
+
+	snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\n%s", lines);
+	policy = read_policy(text);
+	found = policy->rules[0].windows;
+	policy_free(policy);
+	return found;
+}
+
+static void windows_by_default(void **state)
+{
+	const struct window_limits found = limits("");
+
+	(void)state;
+	assert_int_equal(WINDOWS_PER_LEASE, 64);
+	assert_int_equal(found.count, WINDOWS_PER_LEASE);
+	assert_true(found.size == UINT64_MAX);
+	assert_int_equal(found.range_count, 0);
+}
+
+static void windows_count(void **state)
+{
+	(void)state;
+	assert_int_equal(limits("windows = 4\n").count, 4);
+	assert_int_equal(limits("windows = 0\n").count, 0);
+	assert_int_equal(limits("windows = 4294967294\n").count, UINT32_MAX - 1);
+	/* the last word counts, as for rebind */
+	assert_int_equal(limits("windows = 4\nwindows = 5 6\n").count, 6);
+	/* and the rest is as it was */
+	assert_true(limits("windows = 4\n").size == UINT64_MAX);
+}
+
+static void window_sizes(void **state)
+{
+	static const struct {
+		const char *line;
+		uint64_t size;
+	} sizes[] = {
+		{"window-size = 0\n", 0},
+		{"window-size = 4096\n", 4096},
+		{"window-size = 0x1000\n", 4096},
+		{"window-size = 0xAbC\n", 0xabc},
+		{"window-size = 64K\n", 65536},
+		{"window-size = 0x10K\n", 16384},
+		{"window-size = 3M\n", 3145728},
+		{"window-size = 2G\n", UINT64_C(2147483648)},
+		{"window-size = 17179869183G\n", UINT64_MAX >> 30 << 30},
+		{"window-size = 18446744073709551615\n", UINT64_MAX},
+		{"window-size = 0xffffffffffffffff\n", UINT64_MAX},
+		{"window-size = 1K\nwindow-size = 2K 3K\n", 3072},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		if (limits(sizes[i].line).size != sizes[i].size)
+			fail_msg("%s", sizes[i].line);
+	}
+	assert_int_equal(limits("window-size = 64K\n").count, WINDOWS_PER_LEASE);
+}
+
+static void window_range_is(const char *word, uint32_t region, uint64_t first, uint64_t last)
+{
+	struct window_limits found;
+	char line[128];
+
+	snprintf(line, sizeof line, "window-range = %s\n", word);
+	found = limits(line);
+	assert_int_equal(found.range_count, 1);
+	assert_int_equal(found.ranges[0].region, region);
+	assert_int_equal(found.ranges[0].zero, 0);
+	assert_true(found.ranges[0].first == first && found.ranges[0].last == last);
+}
+
+static void window_ranges(void **state)
+{
+	struct window_limits found;
+
+	(void)state;
+	for (uint32_t bar = 0; bar < 6; bar++)
+		window_range_is((char[]){(char)('0' + bar), '\0'}, bar, 0, UINT64_MAX);
+	window_range_is("0:0x1000-0x1fff", 0, 0x1000, 0x1fff);
+	window_range_is("5:4096-8191", 5, 4096, 8191);
+	window_range_is("3:0-0", 3, 0, 0);
+	window_range_is("3:7-0xffffffffffffffff", 3, 7, UINT64_MAX);
+	/* several words, several lines: one list */
+	found = limits("window-range = 0:0x1000-0x1fff 2\nwindow-range = 0:0x4000-0x4fff\n");
+	assert_int_equal(found.range_count, 3);
+	assert_int_equal(found.ranges[0].last, 0x1fff);
+	assert_int_equal(found.ranges[1].region, 2);
+	assert_int_equal(found.ranges[2].first, 0x4000);
+	/* what is not used is zero, as LEASE wants it */
+	assert_int_equal(found.ranges[3].last, 0);
+	assert_int_equal(limits("window-range = 0 1 2 3 4 5 0 1\n").range_count, WINDOW_RANGES_MAX);
+}
+
 /* ---- rules ---- */
 
 static void first_rule_decides(void **state)
@@ -257,6 +360,71 @@ static const struct mistake {
 	{"\n[allow a]\nclass = 01\n", "t.conf:2: rule \"a\" lacks user, group or unit"},
 	{"[allow a]\nuser = *\n", "t.conf:1: rule \"a\" lacks address, id or class"},
 	{"[deny a]\n[allow b]\nuser = *\nclass = 01\n", "t.conf:1: rule \"a\" lacks address, id or class"},
+	{"[allow a]\nwindows = -1\n", "t.conf:2: windows is a number, 0 for none, not \"-1\""},
+	{"[allow a]\nwindows = +1\n", "t.conf:2: windows is a number, 0 for none, not \"+1\""},
+	{"[allow a]\nwindows = 4K\n", "t.conf:2: windows is a number, 0 for none, not \"4K\""},
+	{"[allow a]\nwindows = 0x4\n", "t.conf:2: windows is a number, 0 for none, not \"0x4\""},
+	{"[allow a]\nwindows = 4294967295\n", "t.conf:2: windows is a number, 0 for none, not \"4294967295\""},
+	{"[allow a]\nwindows = 4294967296\n", "t.conf:2: windows is a number, 0 for none, not \"4294967296\""},
+	{"[allow a]\nwindows = 99999999999999999999\n",
+		"t.conf:2: windows is a number, 0 for none, not \"99999999999999999999\""},
+	{"[allow a]\nwindows = *\n", "t.conf:2: windows is a number, 0 for none, not \"*\""},
+	{"[allow a]\nwindows = all\n", "t.conf:2: windows is a number, 0 for none, not \"all\""},
+	{"[allow a]\nwindows = yes\n", "t.conf:2: windows is a number, 0 for none, not \"yes\""},
+	{"[allow a]\nwindows = 1.5\n", "t.conf:2: windows is a number, 0 for none, not \"1.5\""},
+	{"[allow a]\nwindow-size = K\n", "t.conf:2: window-size is a number of bytes like 64K, not \"K\""},
+	{"[allow a]\nwindow-size = -1\n", "t.conf:2: window-size is a number of bytes like 64K, not \"-1\""},
+	{"[allow a]\nwindow-size = +1\n", "t.conf:2: window-size is a number of bytes like 64K, not \"+1\""},
+	{"[allow a]\nwindow-size = 64k\n", "t.conf:2: window-size is a number of bytes like 64K, not \"64k\""},
+	{"[allow a]\nwindow-size = 64KB\n", "t.conf:2: window-size is a number of bytes like 64K, not \"64KB\""},
+	{"[allow a]\nwindow-size = 64Ki\n", "t.conf:2: window-size is a number of bytes like 64K, not \"64Ki\""},
+	{"[allow a]\nwindow-size = 64T\n", "t.conf:2: window-size is a number of bytes like 64K, not \"64T\""},
+	{"[allow a]\nwindow-size = 1.5M\n", "t.conf:2: window-size is a number of bytes like 64K, not \"1.5M\""},
+	{"[allow a]\nwindow-size = 0x\n", "t.conf:2: window-size is a number of bytes like 64K, not \"0x\""},
+	{"[allow a]\nwindow-size = 0xg\n", "t.conf:2: window-size is a number of bytes like 64K, not \"0xg\""},
+	{"[allow a]\nwindow-size = x10\n", "t.conf:2: window-size is a number of bytes like 64K, not \"x10\""},
+	{"[allow a]\nwindow-size = 18446744073709551616\n",
+		"t.conf:2: window-size is a number of bytes like 64K, not \"18446744073709551616\""},
+	{"[allow a]\nwindow-size = 17179869184G\n",
+		"t.conf:2: window-size is a number of bytes like 64K, not \"17179869184G\""},
+	{"[allow a]\nwindow-size = 0x40000000000000G\n",
+		"t.conf:2: window-size is a number of bytes like 64K, not \"0x40000000000000G\""},
+	{"[allow a]\nwindow-size = *\n", "t.conf:2: window-size is a number of bytes like 64K, not \"*\""},
+	{"[allow a]\nwindow-size = none\n", "t.conf:2: window-size is a number of bytes like 64K, not \"none\""},
+	{"[allow a]\nwindow-size = 64 K\n", "t.conf:2: window-size is a number of bytes like 64K, not \"K\""},
+	{"[allow a]\nwindow-range = 6\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"6\""},
+	{"[allow a]\nwindow-range = 9\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"9\""},
+	{"[allow a]\nwindow-range = x\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"x\""},
+	{"[allow a]\nwindow-range = *\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"*\""},
+	{"[allow a]\nwindow-range = -1\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"-1\""},
+	{"[allow a]\nwindow-range = :0-1\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \":0-1\""},
+	{"[allow a]\nwindow-range = /0\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"/0\""},
+	{"[allow a]\nwindow-range = 00\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"00\""},
+	{"[allow a]\nwindow-range = 0x1000-0x1fff\n",
+		"t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0x1000-0x1fff\""},
+	{"[allow a]\nwindow-range = 0:\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:\""},
+	{"[allow a]\nwindow-range = 0:1\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1\""},
+	{"[allow a]\nwindow-range = 0:1-\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-\""},
+	{"[allow a]\nwindow-range = 0:-1\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:-1\""},
+	{"[allow a]\nwindow-range = 0:1--2\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1--2\""},
+	{"[allow a]\nwindow-range = 0:2-1\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:2-1\""},
+	{"[allow a]\nwindow-range = 0:1-2x\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-2x\""},
+	{"[allow a]\nwindow-range = 0:1K-2K\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1K-2K\""},
+	{"[allow a]\nwindow-range = 0:1-2-3\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-2-3\""},
+	{"[allow a]\nwindow-range = 0:1-+2\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-+2\""},
+	{"[allow a]\nwindow-range = 0:0x-1\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:0x-1\""},
+	{"[allow a]\nwindow-range = 0-1\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0-1\""},
+	{"[allow a]\nwindow-range = 0:1-18446744073709551616\n",
+		"t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-18446744073709551616\""},
+	{"[allow a]\nwindow-range = 0:1,2\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1,2\""},
+	{"[allow a]\nwindow-range = 0 1 2 3 4 5 0 1 2:0-1\n",
+		"t.conf:2: eight window-ranges at most, too many with \"2:0-1\""},
+	{"[allow a]\nwindows =\n", "t.conf:2: no value for \"windows\""},
+	{"[allow a]\nwindow-size =\n", "t.conf:2: no value for \"window-size\""},
+	{"[allow a]\nwindow-range = ; none\n", "t.conf:2: no value for \"window-range\""},
+	{"[allow a]\nwindow = 1\n", "t.conf:2: unknown key \"window\""},
+	{"[allow a]\nwindow-range = 0 1 2 3\nwindow-range = 0 1 2 3\nwindow-range = 4\n",
+		"t.conf:4: eight window-ranges at most, too many with \"4\""},
 	/* what a file says is quoted before it gets to a log */
 	{"[allow a]\nus\033r = x\n", "t.conf:2: unknown key \"us\\x1br\""},
 };
@@ -459,6 +627,10 @@ int main(void)
 		cmocka_unit_test(unit),
 		cmocka_unit_test(people_must_all_fit),
 		cmocka_unit_test(rebind),
+		cmocka_unit_test(windows_by_default),
+		cmocka_unit_test(windows_count),
+		cmocka_unit_test(window_sizes),
+		cmocka_unit_test(window_ranges),
 		cmocka_unit_test(first_rule_decides),
 		cmocka_unit_test(rules_of_one_name_stay_apart),
 		cmocka_unit_test(line_of_the_rule),

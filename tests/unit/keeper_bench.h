@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 /*
  * A keeper on the fake kernel, in this process: the test plays the broker and the clients, and lets the keeper take a
@@ -32,6 +33,7 @@ struct bench {
 };
 
 static const char *const bench_names[] = {"0000:01:00.0", "0000:01:00.1", "0000:01:00.2", NULL};
+static const char bench_rule[] = "\"lab\" (t.conf:3)";
 
 static inline bool bench_readable(int fd)
 {
@@ -86,15 +88,20 @@ static inline void bench_hello(struct bench *b, int channel)
 	assert_int_equal(bench_call(b, channel, COMMON_HELLO, &hello, sizeof hello), 0);
 }
 
-/* LEASE of device I of the group; *RET_CLIENT is our end of its channel. */
+/* LEASE; *RET_CLIENT is our end of its channel. With LEASE_WINDOWS, a control file of its own comes along. */
 static inline int bench_lease_as(struct bench *b, const struct lease_request *lease, int *ret_client)
 {
-	int pair[2], fds[2], r;
+	OWNED_FD control = memfd_create("control", MFD_CLOEXEC);
+	int pair[2], fds[3], r;
+	size_t count = 0;
 
 	unit_pair(pair);
-	fds[0] = lease->flags & LEASE_GROUP ? b->group_copy : pair[1];
-	fds[1] = pair[1];
-	r = bench_call_fds(b, b->broker, KEEPER_LEASE, lease, sizeof *lease, fds, lease->flags & LEASE_GROUP ? 2 : 1);
+	if (lease->flags & LEASE_GROUP)
+		fds[count++] = b->group_copy;
+	if (lease->flags & LEASE_WINDOWS)
+		fds[count++] = control;
+	fds[count++] = pair[1];
+	r = bench_call_fds(b, b->broker, KEEPER_LEASE, lease, sizeof *lease, fds, count);
 	close(pair[1]);
 	if (r == 0)
 		*ret_client = pair[0];
@@ -112,8 +119,8 @@ static inline struct lease_request bench_lease_request(size_t i, uint32_t flags)
 	return lease;
 }
 
-/* A keeper with COUNT leased devices of one group, greeted and not bound. */
-static inline void bench_start(struct bench *b, size_t count)
+/* A keeper with COUNT leased devices of one group, greeted and not bound; with windows by LIMITS, unless NULL. */
+static inline void bench_start_limited(struct bench *b, size_t count, const struct window_limits *limits)
 {
 	int pair[2];
 
@@ -133,9 +140,19 @@ static inline void bench_start(struct bench *b, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct lease_request lease = bench_lease_request(i, i == 0 ? LEASE_GROUP : 0);
 
+		if (limits) {
+			lease.flags |= LEASE_WINDOWS;
+			lease.windows = *limits;
+			strcpy(lease.rule, bench_rule);
+		}
 		assert_int_equal(bench_lease_as(b, &lease, &b->clients[i]), 0);
 		bench_hello(b, b->clients[i]);
 	}
+}
+
+static inline void bench_start(struct bench *b, size_t count)
+{
+	bench_start_limited(b, count, NULL);
 }
 
 static inline void bench_stop(struct bench *b)

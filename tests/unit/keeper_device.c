@@ -150,7 +150,9 @@ static void test_describe(void **state)
 	irqs = (const void *)(regions + describe->regions);
 	assert_int_equal(regions[BAR].index, BAR);
 	assert_int_equal(regions[BAR].size, FAKE_BAR0_SIZE);
-	assert_int_equal(regions[BAR].flags, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
+	assert_int_equal(regions[BAR].flags,
+		VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE | VFIO_REGION_INFO_FLAG_MMAP);
+	assert_int_equal(regions[CONFIG].flags, VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE);
 	assert_int_equal(regions[1].size, 0);
 	assert_int_equal(regions[CONFIG].size, FAKE_CONFIG_SIZE);
 	assert_int_equal(irqs[VFIO_PCI_MSI_IRQ_INDEX].count, FAKE_MSI_COUNT);

@@ -157,15 +157,26 @@ static int kernel_refused(const struct world *world)
 	return 0;
 }
 
-/* Requests of VFIO pass (and find no VFIO behind this descriptor: ENOTTY); its owner's and everybody else's do not. */
+/* Neighbours of vfio_window's requests: the next number, the same numbers for other sizes or directions, another type. */
+#define WINDOW_NEXT    _IOW(VFIO_WINDOW_TYPE, 3, struct vfio_window_create)
+#define WINDOW_SHORTER _IOW(VFIO_WINDOW_TYPE, 0, struct vfio_window_revoke)
+#define WINDOW_BARE    _IO(VFIO_WINDOW_TYPE, 1)
+#define WINDOW_READS   _IOR(VFIO_WINDOW_TYPE, 2, struct vfio_window_info)
+#define WINDOW_OTHER   _IOW(VFIO_WINDOW_TYPE + 1, 0, struct vfio_window_create)
+
+/*
+ * Requests of VFIO and vfio_window pass (and find neither behind this descriptor: ENOTTY); its owner's and everybody else's
+ * do not.
+ */
 static int ioctls(const struct world *world)
 {
 	static const unsigned long passed[] = {VFIO_GROUP_GET_STATUS, VFIO_GROUP_SET_CONTAINER,
 		VFIO_GROUP_UNSET_CONTAINER, VFIO_GROUP_GET_DEVICE_FD, VFIO_SET_IOMMU, VFIO_IOMMU_GET_INFO,
 		VFIO_DEVICE_GET_INFO, VFIO_DEVICE_GET_REGION_INFO, VFIO_DEVICE_GET_IRQ_INFO, VFIO_DEVICE_SET_IRQS,
-		VFIO_DEVICE_RESET};
+		VFIO_DEVICE_RESET, VFIO_WINDOW_CREATE, VFIO_WINDOW_REVOKE, VFIO_WINDOW_INFO};
 	static const unsigned long denied[] = {VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA, VFIO_DEVICE_PCI_HOT_RESET,
-		TIOCSTI, TIOCLINUX, FIONREAD, FIONBIO, TCGETS};
+		WINDOW_NEXT, WINDOW_SHORTER, WINDOW_BARE, WINDOW_READS, WINDOW_OTHER, TIOCSTI, TIOCLINUX, FIONREAD,
+		FIONBIO, TCGETS};
 
 	for (size_t i = 0; i < sizeof passed / sizeof passed[0]; i++)
 		CHECK(syscall(SYS_ioctl, world->null, passed[i], 0) == -1 && errno == ENOTTY);

@@ -34,6 +34,7 @@ static const struct {
 	{21, "MALFORMED"},
 	{22, "NO_KEEPER"},
 	{23, "FAILED"},
+	{24, "WINDOW_UNAVAILABLE"},
 };
 
 static void numbers_and_names_are_stable(void **state)

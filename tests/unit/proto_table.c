@@ -97,6 +97,7 @@ static const struct expected device_expected[] = {
 	{11, "IRQ_UNMASK", STATE_BOUND, 16, 0, 0, 0},
 	{12, "RESET", STATE_BOUND, 0, 0, 0, 0},
 	{13, "RELEASE", GREETED, 0, 0, 0, 0},
+	{14, "REGION_WINDOW", STATE_BOUND, 24, 0, 0, 0},
 };
 
 static const struct expected domain_expected[] = {
@@ -112,7 +113,7 @@ static const struct expected domain_expected[] = {
 static const struct expected keeper_expected[] = {
 	{1, "HELLO", ANY, 16, 0, 0, 0},
 	{2, "PING", GREETED, 0, 0, 0, 0},
-	{3, "LEASE", STATE_READY, 48, 0, 1, 2},
+	{3, "LEASE", STATE_READY, 384, 0, 1, 3},
 };
 
 static const struct {
@@ -157,7 +158,7 @@ static void tables_are_as_documented(void **state)
 
 static void payloads_have_their_exact_size(void **state)
 {
-	static const uint8_t zero[256];
+	static const uint8_t zero[512];
 
 	(void)state;
 	for (size_t t = 0; t < COUNT(tables); t++) {
@@ -184,7 +185,7 @@ static void payloads_have_their_exact_size(void **state)
 
 static void descriptors_have_their_count(void **state)
 {
-	static const uint8_t zero[256];
+	static const uint8_t zero[512];
 
 	(void)state;
 	for (size_t t = 0; t < COUNT(tables); t++) {
@@ -581,6 +582,36 @@ static void program_timeouts(void **state)
 	malformed(&device_table, STATE_BOUND, "timeouts of 4294967296 us");
 }
 
+static void window(struct window_request request, const char *why)
+{
+	make(DEVICE_REGION_WINDOW, &request, sizeof request, NULL, 0, 0);
+	if (why)
+		malformed(&device_table, STATE_BOUND, why);
+	else
+		accepted(&device_table, STATE_BOUND);
+}
+
+/* Pages, BARs and the policy are the keeper's business. */
+static void windows(void **state)
+{
+	const uint64_t all = UINT64_MAX;
+
+	(void)state;
+	window((struct window_request){.length = 4096}, NULL);
+	refused(&device_table, STATE_READY, REFUSAL_NOT_BOUND, "REGION_WINDOW needs a bound device");
+	malformed(&device_table, STATE_NEW, "REGION_WINDOW before HELLO");
+	packet.fds.count = 1;
+	malformed(&device_table, STATE_BOUND, "1 file descriptors, not 0");
+	window((struct window_request){.flags = WINDOW_WRITE | WINDOW_ONES, .region = UINT32_MAX, .length = 1}, NULL);
+	window((struct window_request){.flags = 4, .length = 4096}, "unknown flags 0x4");
+	window((struct window_request){.flags = 1U << 31 | WINDOW_WRITE, .length = 4096}, "unknown flags 0x80000000");
+	window((struct window_request){.offset = 4096}, "empty");
+	window((struct window_request){.offset = all - 4096, .length = 4096}, NULL);
+	window((struct window_request){.offset = all - 4095, .length = 4096}, "overflow");
+	window((struct window_request){.offset = 1, .length = all}, "overflow");
+	window((struct window_request){.offset = all, .length = all}, "overflow");
+}
+
 static void irq(uint16_t type, struct irq_request request, size_t fds, const char *why)
 {
 	make(type, &request, sizeof request, NULL, 0, fds);
@@ -773,8 +804,48 @@ static void lease_requests(void **state)
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP}, 2, NULL);
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP}, 1, "1 fds");
 	lease((struct lease_request){.name = NAME}, 2, "2 fds");
-	lease((struct lease_request){.name = NAME, .flags = 2}, 1, "unknown flags 0x2");
+	lease((struct lease_request){.name = NAME, .flags = LEASE_WINDOWS}, 2, NULL);
+	lease((struct lease_request){.name = NAME, .flags = LEASE_WINDOWS}, 1, "1 fds");
+	lease((struct lease_request){.name = NAME, .flags = LEASE_WINDOWS}, 3, "3 fds");
+	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 3, NULL);
+	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 2, "2 fds");
+	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 1, "1 fds");
+	lease((struct lease_request){.name = NAME, .flags = 4}, 1, "unknown flags 0x4");
 	lease((struct lease_request){.name = "nothing"}, 1, "is not the name of a PCI device");
+}
+
+static struct lease_request limited(struct window_limits limits)
+{
+	return (struct lease_request){.name = NAME, .windows = limits, .rule = "\"lab\" (t.conf:1)"};
+}
+
+static void lease_limits(void **state)
+{
+	const struct window_range all = {.last = UINT64_MAX}, one = {.region = 5, .first = 4096, .last = 4096};
+	struct lease_request request = limited((struct window_limits){.count = UINT32_MAX, .size = UINT64_MAX});
+
+	(void)state;
+	lease(request, 1, NULL);
+	lease(limited((struct window_limits){.range_count = 2, .ranges = {all, one}}), 1, NULL);
+	request = limited((struct window_limits){.range_count = WINDOW_RANGES_MAX});
+	for (size_t i = 0; i < WINDOW_RANGES_MAX; i++)
+		request.windows.ranges[i] = all;
+	lease(request, 1, NULL);
+	request.windows.range_count++;
+	lease(request, 1, "9 window ranges, not 0 ... 8");
+	request.windows.range_count = UINT32_MAX;
+	lease(request, 1, "4294967295 window ranges");
+	lease(limited((struct window_limits){.range_count = 2, .ranges = {all, {.first = 2, .last = 1}}}), 1,
+		"window range 1: ends before it begins");
+	lease(limited((struct window_limits){.range_count = 1, .ranges = {{.zero = 1}}}), 1, "window range 0: padding");
+	lease(limited((struct window_limits){.range_count = 1, .ranges = {all, {.last = 1}}}), 1,
+		"window range 1: not used, and not zero");
+	/* The rule's text will be printed: it has an end. */
+	request = limited((struct window_limits){0});
+	memset(request.rule, 'x', sizeof request.rule);
+	lease(request, 1, "the rule's text has no end");
+	request.rule[sizeof request.rule - 1] = '\0';
+	lease(request, 1, NULL);
 }
 
 int main(void)
@@ -798,6 +869,7 @@ int main(void)
 		cmocka_unit_test(program_operations),
 		cmocka_unit_test(program_counts),
 		cmocka_unit_test(program_timeouts),
+		cmocka_unit_test(windows),
 		cmocka_unit_test(irq_requests),
 		cmocka_unit_test(arrays_match_their_counts),
 		cmocka_unit_test(map_elements),
@@ -805,6 +877,7 @@ int main(void)
 		cmocka_unit_test(forget_elements),
 		cmocka_unit_test(alloc_elements),
 		cmocka_unit_test(lease_requests),
+		cmocka_unit_test(lease_limits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
