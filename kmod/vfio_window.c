@@ -119,8 +119,8 @@ static void window_set_revoke(struct window_set *set)
 
 /*
  * A page of the reader's own: what one writes there, others do not see. It is mapped here and not
- * returned in vmf->page, because who gets it there unlocks it when it has been mapped, and by then a
- * zap may have freed it.
+ * returned in vmf->page, because who gets it there unlocks it when it has been mapped, and by then
+ * a zap may have freed it.
  */
 static vm_fault_t window_fault_revoked(const struct window *window, struct vm_fault *vmf)
 {
