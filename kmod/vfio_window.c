@@ -40,9 +40,9 @@
 
 /*
  * Who walks page tables passes over VM_PFNMAP mappings, which ours are not (window_adopt). In older
- * kernels, some then take any huge entry for that of a struct page: madvise(MADV_COLD) of a window
- * was an Oops with a page table locked (6.12: madvise.c and mempolicy.c, pmd_folio()). In 7.3, all ask
- * vm_normal_folio_pmd() or pass over VM_SPECIAL, too. For small pages, they always did.
+ * kernels, some then take any huge entry for one of a struct page: madvise(MADV_COLD) of a window
+ * was an Oops with a page table locked (6.12: madvise.c and mempolicy.c, pmd_folio()). In 7.3, all
+ * ask vm_normal_folio_pmd() or pass over VM_SPECIAL, too. For small pages, they always did.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
 #define WINDOW_HUGE_PAGES
@@ -117,11 +117,16 @@ static void window_set_revoke(struct window_set *set)
 
 /* ---- mappings ---- */
 
-/* A page of the reader's own: what one writes there, others do not see. */
+/*
+ * A page of the reader's own: what one writes there, others do not see. It is mapped here and not
+ * returned in vmf->page, because who gets it there unlocks it when it has been mapped, and by then a
+ * zap may have freed it.
+ */
 static vm_fault_t window_fault_revoked(const struct window *window, struct vm_fault *vmf)
 {
 #ifdef CONFIG_X86
 	struct page *page;
+	vm_fault_t ret;
 
 	if (!(window->flags & VFIO_WINDOW_FLAG_ONES))
 		return VM_FAULT_SIGBUS;
@@ -131,8 +136,9 @@ static vm_fault_t window_fault_revoked(const struct window *window, struct vm_fa
 	memset(page_address(page), 0xff, PAGE_SIZE);
 	/* The mapping is uncached. */
 	clflush_cache_range(page_address(page), PAGE_SIZE);
-	vmf->page = page;
-	return 0;
+	ret = vmf_insert_page(vmf->vma, vmf->address, page);
+	put_page(page); /* the mapping has its own reference */
+	return ret;
 #else
 	return VM_FAULT_SIGBUS;
 #endif
@@ -165,10 +171,10 @@ static vm_fault_t window_huge_fault(struct vm_fault *vmf, unsigned int order)
 #endif
 
 /*
- * fork() calls this for the child's mapping, before it copies page tables into it, which it does not
- * do with this flag: the child's own faults fill its mapping. Because copy_huge_pmd() copies what it
- * has read before it took the locks, even if that has been zapped meanwhile, and so would bring
- * back what is revoked; and so that a page of ones is one process's own. Here and not in mmap(), since
+ * fork() calls this for the child's mapping, before it copies page tables into it, which with this
+ * flag it does not: the child's own faults fill its mapping. For copy_huge_pmd() copies what it has
+ * read before it took the locks, even if that has been zapped meanwhile, and so would bring back
+ * what is revoked. It also keeps a page of ones one process's own. Here and not in mmap(), since
  * MADV_KEEPONFORK clears the flag.
  */
 static void window_vma_open(struct vm_area_struct *vma)

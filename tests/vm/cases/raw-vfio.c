@@ -77,6 +77,18 @@ void raw_vfio_command(const struct raw_vfio *vfio, uint16_t mask, uint16_t bits)
 		verdict_die("writing PCI_COMMAND");
 }
 
+void raw_vfio_sleep(const struct raw_vfio *vfio, bool may_sleep)
+{
+	struct vfio_device_feature feature = {
+		.argsz = sizeof feature,
+		.flags = VFIO_DEVICE_FEATURE_SET |
+			(may_sleep ? VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY : VFIO_DEVICE_FEATURE_LOW_POWER_EXIT),
+	};
+
+	if (ioctl(vfio->device, VFIO_DEVICE_FEATURE, &feature) < 0)
+		verdict_die("VFIO_DEVICE_FEATURE_LOW_POWER");
+}
+
 void *raw_map(int fd, int protection, uint64_t size, uint64_t offset)
 {
 	uint8_t *room = mmap(NULL, size + ALIGNED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -4,6 +4,7 @@
 
 #include "vfio_window.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -27,6 +28,8 @@ void raw_vfio_close(struct raw_vfio *vfio);
 struct raw_region raw_vfio_region(const struct raw_vfio *vfio, unsigned index);
 /* Of the bits of PCI_COMMAND that are in @mask. */
 void raw_vfio_command(const struct raw_vfio *vfio, uint16_t mask, uint16_t bits);
+/* No mapping reaches the device as long as it may sleep. */
+void raw_vfio_sleep(const struct raw_vfio *vfio, bool may_sleep);
 /* At an address that is a multiple of 2 MiB, as is its offset in a BAR, so that it may get huge pages. */
 void *raw_map(int fd, int protection, uint64_t size, uint64_t offset);
 long raw_map_dma(const struct raw_vfio *vfio, const void *memory, uint64_t size, int writable);

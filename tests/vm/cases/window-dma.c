@@ -42,53 +42,6 @@ static void check_type1_both(const struct ground *ground, const char *what, cons
 	check_type1(ground, what, mapping, 1, expected);
 }
 
-/* linux/iommufd.h is newer than the oldest system that this is built on. */
-#define IOMMUFD(number) _IO(';', number)
-
-struct ioas_alloc {
-	uint32_t size, flags, ret_ioas;
-};
-
-struct ioas_map {
-	uint32_t size, flags, ioas, reserved;
-	uint64_t user_va, length, iova;
-};
-
-#define IOAS_MAP_FLAGS(writable) ((writable) ? 6 : 4)
-
-static long iommufd_map(int iommu, uint32_t ioas, const void *mapping, int writable)
-{
-	struct ioas_map map = {
-		.size = sizeof map,
-		.flags = IOAS_MAP_FLAGS(writable),
-		.ioas = ioas,
-		.user_va = (uintptr_t)mapping,
-		.length = SIZE,
-	};
-
-	return verdict_result(ioctl(iommu, IOMMUFD(0x85), &map));
-}
-
-static void check_iommufd(const char *what, const void *mapping, long expected)
-{
-	struct ioas_alloc ioas = {.size = sizeof ioas};
-	int iommu = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	char name[128];
-
-	for (int writable = 0; writable <= 1; writable++) {
-		snprintf(name, sizeof name, "iommufd %s %s for DMA, %s", expected ? "does not map" : "maps", what,
-			writable ? "writable" : "read-only");
-		if (iommu < 0)
-			verdict_skip(name, "no /dev/iommu");
-		else if (ioctl(iommu, IOMMUFD(0x81), &ioas) < 0)
-			verdict_die("IOMMU_IOAS_ALLOC");
-		else
-			verdict_is(name, iommufd_map(iommu, ioas.ret_ioas, mapping, writable), expected);
-	}
-	if (iommu >= 0)
-		close(iommu);
-}
-
 /* ---- pages that are pinned ---- */
 
 static long direct_read(void *mapping)
@@ -178,18 +131,14 @@ void window_dma(struct ground *ground)
 
 	check_type1_both(ground, "memory", memory, 0);
 	check_type1_both(ground, "VFIO's own mapping", ground->direct, 0);
-	check_iommufd("memory", memory, 0);
 	check_type1_both(ground, "a window that nobody has touched", window, -EFAULT);
 	verdict(ground_seen(window, 0, COUNT) && ground_seen(ones, 0, COUNT), "the windows are touched");
 	check_type1_both(ground, "a window", window, -EFAULT);
 	check_type1_both(ground, "a window that is to give ones", ones, -EFAULT);
-	check_iommufd("a window", window, -EFAULT);
-	check_iommufd("a window that is to give ones", ones, -EFAULT);
 	check_pinners("while it is there", window, memory);
 	raw_revoke(ground->control);
 	check_type1_both(ground, "a revoked window", window, -EFAULT);
 	check_type1_both(ground, "a revoked window that gives ones, before it is touched", ones, -EFAULT);
-	check_iommufd("a revoked window", window, -EFAULT);
 	check_pinners("when it is revoked", window, memory);
 	verdict_is("the ones are touched", (long)ground_count(ones, COUNT, 8, 0, UINT64_MAX), COUNT);
 	check_type1_both(ground, "a revoked window that gives ones", ones, -EFAULT);

@@ -38,6 +38,10 @@ void window_enable(struct ground *ground)
 	raw_vfio_command(&ground->vfio, PCI_COMMAND_MEMORY, PCI_COMMAND_MEMORY);
 	verdict(ground_seen(window, 0, COUNT) && ground_seen(ones, 0, COUNT),
 		"memory enabled again: windows work again");
+	raw_vfio_sleep(&ground->vfio, true);
+	verdict(all_fault(ground->direct) && all_fault(window) && all_fault(ones), "in low power: all of them fault");
+	raw_vfio_sleep(&ground->vfio, false);
+	verdict(ground_seen(window, 0, COUNT) && ground_seen(ones, 0, COUNT), "awake again: windows work again");
 	raw_vfio_command(&ground->vfio, PCI_COMMAND_MEMORY, 0);
 	raw_revoke(ground->control);
 	verdict(all_fault(window), "memory disabled and revoked: a window faults");

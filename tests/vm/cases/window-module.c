@@ -80,10 +80,12 @@ static const struct {
 	{"revocation", .alone = window_revocation},
 	{"others", .with_ground = window_others},
 	{"ones", .with_ground = window_ones},
+	{"ones-race", .with_ground = window_ones_race},
 	{"enable", .with_ground = window_enable},
 	{"reset", .with_ground = window_reset},
 	{"huge", .with_ground = window_huge},
 	{"dma", .with_ground = window_dma},
+	{"iommufd", .with_ground = window_iommufd},
 	{"leftover", .alone = window_leftover},
 };
 

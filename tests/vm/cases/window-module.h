@@ -45,10 +45,12 @@ void window_mapping(struct ground *ground);
 void window_walkers(struct ground *ground);
 void window_others(struct ground *ground);
 void window_ones(struct ground *ground);
+void window_ones_race(struct ground *ground);
 void window_enable(struct ground *ground);
 void window_reset(struct ground *ground);
 void window_huge(struct ground *ground);
 void window_dma(struct ground *ground);
+void window_iommufd(struct ground *ground);
 /* These open what they need themselves. */
 void window_revocation(void);
 void window_leftover(void);
