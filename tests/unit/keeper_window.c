@@ -301,6 +301,35 @@ static void test_bar_that_cannot_be_mapped(void **state)
 	bench_stop(&b);
 }
 
+static int mappable_region_info(int device, struct vfio_region_info *info)
+{
+	int r = fake_vfio.region_info(device, info);
+
+	if (r == 0 && info->size == 0)
+		info->size = FAKE_BAR0_SIZE;
+	if (r == 0)
+		info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
+	return r;
+}
+
+/* VFIO can map more than BARs (drivers have regions of their own), and the module cannot. */
+static void test_region_that_is_no_bar(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	kernel = fake_vfio;
+	kernel.region_info = mappable_region_info;
+	bench_start_limited(&b, 1, &plenty);
+	b.keeper->group.kernel = &kernel;
+	bind_again(&b, 0);
+	fake_kernel_fail(FAKE_WINDOW_CREATE, ENOMEM);
+	for (uint32_t region = 0; region < VFIO_PCI_NUM_REGIONS; region++)
+		assert_int_equal(
+			try(&b, region, 0, PAGE), region <= VFIO_PCI_BAR5_REGION_INDEX ? -ENOMEM : REFUSAL_UNSUPPORTED);
+	bench_stop(&b);
+}
+
 /* What VFIO_WINDOW_CREATE says that was not foreseen. */
 static void test_kernel_refuses(void **state)
 {
@@ -957,6 +986,7 @@ int main(void)
 		bench_test(test_create),
 		bench_test(test_small_bar),
 		bench_test(test_bar_that_cannot_be_mapped),
+		bench_test(test_region_that_is_no_bar),
 		bench_test(test_kernel_refuses),
 		bench_test(test_msix_page),
 		bench_test(test_msix_tables),
