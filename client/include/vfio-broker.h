@@ -396,7 +396,7 @@ int vbroker_window_map(struct vbroker_window *window, volatile void **ret_addres
 void vbroker_window_close(struct vbroker_window *window);
 
 /*
- * One access of a register through a window, of exactly that width, at a multiple of it. Values are in host order, registers
+ * One access of a register through a window, of exactly that width (64 bits: on 64-bit processors), at a multiple of it. Values are in host order, registers
  * little endian, as PCI has them. Ordered like the kernel's readl() and writel() (Documentation/memory-barriers.txt): what this
  * thread has stored in memory before a store is visible to the device when the register's value arrives; what it reads from
  * memory after a load is not older than the load. Loads and stores of one device stay in order among each other.

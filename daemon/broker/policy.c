@@ -196,7 +196,7 @@ static int set_windows(struct reader *reader, struct policy_rule *rule, const ch
 	return 0;
 }
 
-/* Any base that strtoull() knows by its prefix; SUFFIXES: which of K, M and G may follow. */
+/* Decimal, or hexadecimal after 0x; SUFFIXES: which of K, M and G may follow. */
 static bool parse_bytes(const char *word, const char *suffixes, const char **ret_end, uint64_t *ret_bytes)
 {
 	unsigned int shift = 0;
@@ -206,7 +206,8 @@ static bool parse_bytes(const char *word, const char *suffixes, const char **ret
 	if (!isdigit((unsigned char)*word))
 		return false;
 	errno = 0;
-	value = strtoull(word, &end, 0);
+	/* A leading zero means nothing to people. */
+	value = strtoull(word, &end, word[0] == '0' && (word[1] | 0x20) == 'x' ? 16 : 10);
 	if (errno != 0)
 		return false;
 	if (*end != '\0' && strchr(suffixes, *end))
@@ -243,6 +244,9 @@ static int add_window_range(struct reader *reader, struct policy_rule *rule, con
 		(*rest != ':' || !parse_bytes(rest + 1, "", &rest, &range.first) || *rest != '-' ||
 			!parse_bytes(rest + 1, "", &rest, &range.last) || *rest != '\0' || range.first > range.last))
 		return complain(reader, "not a window-range like 0:0x1000-0x1fff or 2:", word);
+	/* A window is made of pages; the smallest there are have this size. */
+	if (range.first % 4096 != 0 || (range.last + 1) % 4096 != 0)
+		return complain(reader, "a window-range begins and ends with a page (0x1000 bytes), unlike", word);
 	if (limits->range_count == WINDOW_RANGES_MAX)
 		return complain(reader, "eight window-ranges at most, too many with", word);
 	limits->ranges[limits->range_count++] = range;
@@ -252,17 +256,18 @@ static int add_window_range(struct reader *reader, struct policy_rule *rule, con
 static const struct key {
 	const char *name;
 	int (*add)(struct reader *reader, struct policy_rule *rule, const char *word);
+	bool single; /* one word, not a list */
 } keys[] = {
-	{"address", add_address},
-	{"id", add_device_id},
-	{"class", add_class},
-	{"user", add_user},
-	{"group", add_group},
-	{"unit", add_unit},
-	{"rebind", set_rebind},
-	{"windows", set_windows},
-	{"window-size", set_window_size},
-	{"window-range", add_window_range},
+	{"address", add_address, false},
+	{"id", add_device_id, false},
+	{"class", add_class, false},
+	{"user", add_user, false},
+	{"group", add_group, false},
+	{"unit", add_unit, false},
+	{"rebind", set_rebind, true},
+	{"windows", set_windows, true},
+	{"window-size", set_window_size, true},
+	{"window-range", add_window_range, false},
 };
 
 /* "allow storage" or "deny lab": begins a rule. */
@@ -344,12 +349,17 @@ static int add_values(struct reader *reader, const struct key *key, const char *
 {
 	struct policy_rule *rule = &reader->policy->rules[reader->policy->count - 1];
 	char *copy = strdup(value), *rest = copy;
+	size_t added = 0;
 	int r = copy ? 0 : -ENOMEM;
 
 	if (r == 0 && value[strspn(value, " \t")] == '\0')
 		r = complain(reader, "no value for", key->name);
 	for (char *word; r == 0 && (word = strsep(&rest, " \t"));) {
-		if (*word != '\0')
+		if (*word == '\0')
+			continue;
+		if (key->single && added++ > 0)
+			r = complain(reader, "one value is enough, here is another:", word);
+		else
 			r = key->add(reader, rule, word);
 	}
 	free(copy);

@@ -23,8 +23,8 @@
  *	window-size = 64K		bytes of all of them together (suffixes K, M, G)
  *	window-range = 0:0x1000-0x1fff 2	what they may show: a BAR, or a part of one
  *
- * Values are lists, separated by spaces, and several lines of one key are one list; of rebind, windows and window-size the
- * last word counts. "*" fits everything. The first rule that fits decides, files being
+ * Values are lists, separated by spaces, and several lines of one key are one list. rebind, windows and window-size have one
+ * value, and of several lines the last counts. Ranges are made of whole pages; a window must lie within one of them. "*" fits everything. The first rule that fits decides, files being
  * sorted by name; without one the answer is no.
  */
 

@@ -64,6 +64,25 @@ static int lease_check(
 	return 0;
 }
 
+/* The control file WINDOWS if it is one that window.c can speak with, else -1: then there are no windows, which is no reason to
+ * have no device. Takes it. */
+static int usable_windows(const struct keeper *keeper, const struct lease_request *lease, int windows)
+{
+	OWNED_FD owned = windows;
+	struct vfio_window_info info = {.argsz = sizeof info};
+	int r = keeper->group.kernel->window_info(owned, &info);
+
+	if (r == 0 && info.version == VFIO_WINDOW_VERSION)
+		return fd_take(&owned);
+	if (r < 0)
+		log_line(LOG_WARNING, "%s: no register windows: what came as control file is %s: %s", lease->name,
+			stranger_name(owned), strerror(-r));
+	else
+		log_line(LOG_WARNING, "%s: no register windows: vfio_window has version %u, this keeper needs %u",
+			lease->name, info.version, VFIO_WINDOW_VERSION);
+	return -1;
+}
+
 static int serve_lease(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	struct keeper *keeper = context;
@@ -78,7 +97,7 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 		return r;
 	}
 	if (lease->flags & LEASE_WINDOWS)
-		windows = fdset_take(&request->fds, request->fds.count - 2);
+		windows = usable_windows(keeper, lease, fdset_take(&request->fds, request->fds.count - 2));
 	device = device_new(&keeper->group, lease, windows, fdset_take(&request->fds, request->fds.count - 1));
 	if (!device)
 		return -ENOMEM;

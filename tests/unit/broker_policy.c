@@ -178,8 +178,9 @@ static void windows_count(void **state)
 	assert_int_equal(limits("windows = 4\n").count, 4);
 	assert_int_equal(limits("windows = 0\n").count, 0);
 	assert_int_equal(limits("windows = 4294967294\n").count, UINT32_MAX - 1);
-	/* the last word counts, as for rebind */
-	assert_int_equal(limits("windows = 4\nwindows = 5 6\n").count, 6);
+	assert_int_equal(limits("windows = 010\n").count, 10);
+	/* the last line counts, as for rebind */
+	assert_int_equal(limits("windows = 4\nwindows = 6\n").count, 6);
 	/* and the rest is as it was */
 	assert_true(limits("windows = 4\n").size == UINT64_MAX);
 }
@@ -201,7 +202,8 @@ static void window_sizes(void **state)
 		{"window-size = 17179869183G\n", UINT64_MAX >> 30 << 30},
 		{"window-size = 18446744073709551615\n", UINT64_MAX},
 		{"window-size = 0xffffffffffffffff\n", UINT64_MAX},
-		{"window-size = 1K\nwindow-size = 2K 3K\n", 3072},
+		{"window-size = 010\n", 10},
+		{"window-size = 1K\nwindow-size = 3K\n", 3072},
 	};
 
 	(void)state;
@@ -234,8 +236,8 @@ static void window_ranges(void **state)
 		window_range_is((char[]){(char)('0' + bar), '\0'}, bar, 0, UINT64_MAX);
 	window_range_is("0:0x1000-0x1fff", 0, 0x1000, 0x1fff);
 	window_range_is("5:4096-8191", 5, 4096, 8191);
-	window_range_is("3:0-0", 3, 0, 0);
-	window_range_is("3:7-0xffffffffffffffff", 3, 7, UINT64_MAX);
+	window_range_is("3:0-4095", 3, 0, 4095);
+	window_range_is("3:8192-0xffffffffffffffff", 3, 8192, UINT64_MAX);
 	/* several words, several lines: one list */
 	found = limits("window-range = 0:0x1000-0x1fff 2\nwindow-range = 0:0x4000-0x4fff\n");
 	assert_int_equal(found.range_count, 3);
@@ -391,7 +393,13 @@ static const struct mistake {
 		"t.conf:2: window-size is a number of bytes like 64K, not \"0x40000000000000G\""},
 	{"[allow a]\nwindow-size = *\n", "t.conf:2: window-size is a number of bytes like 64K, not \"*\""},
 	{"[allow a]\nwindow-size = none\n", "t.conf:2: window-size is a number of bytes like 64K, not \"none\""},
-	{"[allow a]\nwindow-size = 64 K\n", "t.conf:2: window-size is a number of bytes like 64K, not \"K\""},
+	{"[allow a]\nwindow-size = 64 K\n", "t.conf:2: one value is enough, here is another: \"K\""},
+	{"[allow a]\nwindows = 4 5\n", "t.conf:2: one value is enough, here is another: \"5\""},
+	{"[allow a]\nrebind = yes no\n", "t.conf:2: one value is enough, here is another: \"no\""},
+	{"[allow a]\nwindow-range = 0:0x1000-0x10ff\n",
+		"t.conf:2: a window-range begins and ends with a page (0x1000 bytes), unlike \"0:0x1000-0x10ff\""},
+	{"[allow a]\nwindow-range = 0:1-0x1fff\n",
+		"t.conf:2: a window-range begins and ends with a page (0x1000 bytes), unlike \"0:1-0x1fff\""},
 	{"[allow a]\nwindow-range = 6\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"6\""},
 	{"[allow a]\nwindow-range = 9\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"9\""},
 	{"[allow a]\nwindow-range = x\n", "t.conf:2: window-range begins with a BAR, 0 to 5, unlike \"x\""},
@@ -417,8 +425,8 @@ static const struct mistake {
 	{"[allow a]\nwindow-range = 0:1-18446744073709551616\n",
 		"t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1-18446744073709551616\""},
 	{"[allow a]\nwindow-range = 0:1,2\n", "t.conf:2: not a window-range like 0:0x1000-0x1fff or 2: \"0:1,2\""},
-	{"[allow a]\nwindow-range = 0 1 2 3 4 5 0 1 2:0-1\n",
-		"t.conf:2: eight window-ranges at most, too many with \"2:0-1\""},
+	{"[allow a]\nwindow-range = 0 1 2 3 4 5 0 1 2:0-4095\n",
+		"t.conf:2: eight window-ranges at most, too many with \"2:0-4095\""},
 	{"[allow a]\nwindows =\n", "t.conf:2: no value for \"windows\""},
 	{"[allow a]\nwindow-size =\n", "t.conf:2: no value for \"window-size\""},
 	{"[allow a]\nwindow-range = ; none\n", "t.conf:2: no value for \"window-range\""},

@@ -120,7 +120,8 @@ static inline struct lease_request bench_lease_request(size_t i, uint32_t flags)
 }
 
 /* A keeper with COUNT leased devices of one group, greeted and not bound; with windows by LIMITS, unless NULL. */
-static inline void bench_start_limited(struct bench *b, size_t count, const struct window_limits *limits)
+static inline void bench_start_on(
+	struct bench *b, const struct vfio_kernel *kernel, size_t count, const struct window_limits *limits)
 {
 	int pair[2];
 
@@ -133,7 +134,7 @@ static inline void bench_start_limited(struct bench *b, size_t count, const stru
 	unit_pair(pair);
 	b->keeper = malloc(sizeof *b->keeper);
 	assert_non_null(b->keeper);
-	keeper_init(b->keeper, &fake_vfio, pair[0]);
+	keeper_init(b->keeper, kernel, pair[0]);
 	b->running = true;
 	b->broker = pair[1];
 	bench_hello(b, b->broker);
@@ -148,6 +149,11 @@ static inline void bench_start_limited(struct bench *b, size_t count, const stru
 		assert_int_equal(bench_lease_as(b, &lease, &b->clients[i]), 0);
 		bench_hello(b, b->clients[i]);
 	}
+}
+
+static inline void bench_start_limited(struct bench *b, size_t count, const struct window_limits *limits)
+{
+	bench_start_on(b, &fake_vfio, count, limits);
 }
 
 static inline void bench_start(struct bench *b, size_t count)

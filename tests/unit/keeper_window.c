@@ -109,6 +109,41 @@ static void test_shows_registers(void **state)
 
 /* ---- what cannot be had ---- */
 
+/* What came as control file does not answer as one of this version would: the device is leased all the same. */
+static void test_control_that_is_none(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	fake_kernel_fail(FAKE_WINDOW_INFO, ENOTTY);
+	start(&b, 1, &plenty);
+	fake_kernel_fail(FAKE_WINDOW_INFO, 0);
+	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_WINDOW_UNAVAILABLE);
+	assert_int_equal(unbind(&b, 0), 0);
+	bench_stop(&b);
+}
+
+static int other_version(int control, struct vfio_window_info *info)
+{
+	int r = fake_vfio.window_info(control, info);
+
+	info->version++;
+	return r;
+}
+
+static void test_other_version(void **state)
+{
+	struct vfio_kernel other = fake_vfio;
+	struct bench b;
+
+	(void)state;
+	other.window_info = other_version;
+	bench_start_on(&b, &other, 1, &plenty);
+	bind_again(&b, 0);
+	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_WINDOW_UNAVAILABLE);
+	bench_stop(&b);
+}
+
 static void test_no_module(void **state)
 {
 	struct bench b;
@@ -120,7 +155,7 @@ static void test_no_module(void **state)
 	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_WINDOW_UNAVAILABLE);
 	assert_detail(&b, bench_names[0]);
 	assert_detail(&b, "/dev/vfio/window");
-	assert_detail(&b, "was not loaded when the service started");
+	assert_detail(&b, "is the kernel module vfio_window loaded?");
 	/* and what its advice says instead works */
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_REGION_READ, &read, sizeof read), 0);
 	memcpy(&value, b.packet.payload, sizeof value);
@@ -979,6 +1014,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		bench_test(test_shows_registers),
 		bench_test(test_no_module),
+		bench_test(test_control_that_is_none),
+		bench_test(test_other_version),
 		bench_test(test_not_bound),
 		bench_test(test_wrong_regions),
 		bench_test(test_alignment),
