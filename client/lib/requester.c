@@ -61,7 +61,7 @@ static int end(struct requester *requester, int result, const char *why)
 static int end_silent(struct requester *requester)
 {
 	if (requester->table->kind == CHANNEL_DEVICE)
-		return end(requester, REFUSAL_GONE,
+		return end(requester, REFUSAL_REVOKED,
 			"the device channel ended without a reason: the keeper of the device has died; "
 			"'journalctl -u \"vfio-keeper@*\"' may say why");
 	return end(requester, -ECONNRESET,

@@ -213,9 +213,9 @@ static void the_holder_is_told(void **state)
 	/* the keeper dies: the channel is the only one to say so, and the session goes on */
 	for (size_t i = keepers(pids); i > 0; i--)
 		kill(pids[i - 1], SIGKILL);
-	expect_refused(vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, 0, 4, &value), VBROKER_GONE,
+	expect_refused(vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, 0, 4, &value), VBROKER_REVOKED,
 		"the keeper of the device has died");
-	expect_refused(vbroker_device_ping(device), VBROKER_GONE, NULL);
+	expect_refused(vbroker_device_ping(device), VBROKER_REVOKED, NULL);
 	expect_ok(vbroker_session_ping(session));
 	vbroker_device_close(device);
 	/* The kernel may close the device's channel before the broker's, and the spare keeper has died as well: for

@@ -197,8 +197,8 @@ static void test_keeper_dies(void **state)
 	uint64_t value;
 
 	assert_int_equal(kill(f->keeper, SIGKILL), 0);
-	assert_int_equal(vbroker_region_read(f->device, BAR0, 0, 4, &value), VBROKER_GONE);
-	assert_int_equal(vbroker_device_ping(f->device), VBROKER_GONE);
+	assert_int_equal(vbroker_region_read(f->device, BAR0, 0, 4, &value), VBROKER_REVOKED);
+	assert_int_equal(vbroker_device_ping(f->device), VBROKER_REVOKED);
 }
 
 /* ---- regions ---- */

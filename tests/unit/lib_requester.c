@@ -425,9 +425,9 @@ static void test_end_of_device(void **state)
 {
 	(void)state;
 	begin(&device_table, hang_up, NULL);
-	assert_int_equal(call(&eight_bytes), REFUSAL_GONE);
+	assert_int_equal(call(&eight_bytes), REFUSAL_REVOKED);
 	assert_non_null(strstr(vbroker_detail(), "without a reason"));
-	assert_int_equal(call(&eight_bytes), REFUSAL_GONE);
+	assert_int_equal(call(&eight_bytes), REFUSAL_REVOKED);
 	assert_non_null(strstr(vbroker_detail(), "without a reason"));
 	finish();
 }

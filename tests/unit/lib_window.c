@@ -310,8 +310,8 @@ static void test_keeper_gone(void **state)
 
 	(void)state;
 	plan.ends = true;
-	assert_int_equal(vbroker_window_open(device, 0, 0, PAGE, 0, &window), VBROKER_GONE);
-	assert_int_equal(vbroker_window_open(device, 0, 0, PAGE, 0, &window), VBROKER_GONE);
+	assert_int_equal(vbroker_window_open(device, 0, 0, PAGE, 0, &window), VBROKER_REVOKED);
+	assert_int_equal(vbroker_window_open(device, 0, 0, PAGE, 0, &window), VBROKER_REVOKED);
 	assert_ptr_equal(window, untouched);
 }
 
