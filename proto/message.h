@@ -368,11 +368,35 @@ enum domain_type {
 	DOMAIN_MAP = 4, /* fds: the memory of those elements that bring their own */
 	DOMAIN_UNMAP = 5,
 	DOMAIN_FORGET = 6, /* a memory handle */
-	DOMAIN_ALLOC = 7,  /* the reply carries one fd per element */
+	DOMAIN_ALLOC = 7,  /* the reply has a map_result per element, and an fd for each that was done */
 	DOMAIN_TYPE_MAX,
 };
 
 #define IOVA_ANY UINT64_MAX
+
+/* DESCRIBE: what the domain is, and what is left of the channel's budget. */
+struct domain_reply {
+	uint64_t page_sizes; /* bit mask; the lowest is the granule of every mapping */
+	uint64_t bytes_left;
+	uint32_t mappings_left;
+	uint32_t memories_left;
+	uint32_t count; /* struct domain_range follows, count times: the usable IOVAs */
+	uint32_t zero;
+};
+static_assert(sizeof(struct domain_reply) == 32, "wire");
+
+struct domain_range {
+	uint64_t first;
+	uint64_t last;
+};
+static_assert(sizeof(struct domain_range) == 16, "wire");
+
+/* One element's answer in the replies to UNMAP and FORGET. A request of one element is refused as a whole. */
+struct element_result {
+	uint32_t refusal; /* 0: done */
+	uint32_t zero;
+};
+static_assert(sizeof(struct element_result) == 8, "wire");
 
 enum map_flags {
 	MAP_DEVICE_READ = 1 << 0,  /* the device may read this memory */

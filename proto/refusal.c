@@ -65,6 +65,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_WINDOW_UNAVAILABLE] = {"WINDOW_UNAVAILABLE", "register windows are not to be had here",
 		"use commands instead (REGION_READ and the like); for windows, have the kernel module vfio_window built and loaded "
 		"('modprobe vfio_window', Linux 6.10 or later) and vfio-broker.service restarted"},
+	[REFUSAL_NOT_MEMORY] = {"NOT_MEMORY", "what was passed as memory cannot be mapped for DMA",
+		"pass a memfd that is sealed against shrinking (F_SEAL_SHRINK), as vbroker_memory_alloc() makes them"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

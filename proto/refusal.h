@@ -43,6 +43,8 @@ enum refusal {
 	REFUSAL_FAILED = 23,
 	/* Without the kernel module registers are reached by commands alone. */
 	REFUSAL_WINDOW_UNAVAILABLE = 24,
+	/* Wrong thing handed in as memory. */
+	REFUSAL_NOT_MEMORY = 25,
 	REFUSAL_MAX,
 };
 

@@ -59,7 +59,8 @@ enum vbroker_refusal {
 	VBROKER_MALFORMED = 21,
 	VBROKER_NO_KEEPER = 22,
 	VBROKER_FAILED = 23,
-	VBROKER_WINDOW_UNAVAILABLE = 24
+	VBROKER_WINDOW_UNAVAILABLE = 24,
+	VBROKER_NOT_MEMORY = 25
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
@@ -504,6 +505,87 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
  * The range must cover whole mappings (IOVA_INVALID otherwise) and at least one (also IOVA_INVALID).
  */
 int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t length);
+
+/* ---- memory that the library makes, for domains of one's own and behind a channel ---- */
+
+/** struct vbroker_memory - memory that this process and the devices of a domain reach: a sealed memfd */
+struct vbroker_memory;
+
+#define VBROKER_MEMORY_HUGE 1U /* by huge pages, where there are some free */
+
+/**
+ * vbroker_memory_alloc() - memory of zeroes, mapped here and in the domain
+ * @length: in bytes; rounded up to whole pages
+ * @access: enum vbroker_access bits
+ * @flags: VBROKER_MEMORY_HUGE or 0
+ * @ret_memory: the caller's, for vbroker_memory_free(); vbroker_domain_close() frees what is left
+ *
+ * One round trip where the domain is behind a channel; the memory is the owner's then, and counts against its limits. Refusals
+ * as of vbroker_domain_map().
+ */
+int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigned int access, unsigned int flags,
+	struct vbroker_memory **ret_memory);
+
+/** vbroker_memory_free() - unmaps it everywhere. NULL is fine. */
+void vbroker_memory_free(struct vbroker_memory *memory);
+
+/** vbroker_memory_address() - where this process finds it, for reading and writing; page-aligned */
+void *vbroker_memory_address(const struct vbroker_memory *memory);
+/** vbroker_memory_iova() - where the devices find it: @length bytes without a gap */
+uint64_t vbroker_memory_iova(const struct vbroker_memory *memory);
+uint64_t vbroker_memory_length(const struct vbroker_memory *memory);
+/** vbroker_memory_fd() - the memfd, to share it with another process. Stays the memory's. */
+int vbroker_memory_fd(const struct vbroker_memory *memory);
+
+/* ---- domain channels: a driver asks the owner of the domain for memory ---- */
+
+/**
+ * vbroker_domain_adopt() - makes a domain of a domain channel that its owner passed
+ * @fd: taken on success, the caller's on failure
+ *
+ * The driver's side. Ranges, maps and memory work as in a domain of one's own, but for vbroker_domain_map(), which takes memory of
+ * vbroker_memory_alloc() alone (NOT_MEMORY). Limits are the owner's: MEMLOCK is about its memory, QUOTA about the channel's budget.
+ * NOT_A_DOMAIN if @fd is something else.
+ */
+int vbroker_domain_adopt(int fd, struct vbroker_domain **ret_domain);
+
+/** struct vbroker_domain_server - the owner's end of a domain channel */
+struct vbroker_domain_server;
+
+/** struct vbroker_budget - what a driver may have through one channel at a time */
+struct vbroker_budget {
+	uint64_t bytes;	   /* mapped, that is pinned and charged to the owner */
+	uint32_t mappings; /* in the domain, which has 65,535 at most */
+	uint32_t memories; /* shared with the owner, each of which is a mapping in its address space */
+};
+
+/**
+ * vbroker_domain_serve() - makes a domain channel
+ * @domain: its owner's, with a device bound; must outlive the server
+ * @ret_server: the caller's, for vbroker_domain_server_close()
+ * @ret_channel: the caller's, to pass to the driver, and to close here then
+ *
+ * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for vbroker_domain_server_events() and call
+ * vbroker_domain_server_dispatch() when there is something. No thread is started and nothing waits. The memory that a
+ * driver maps counts against the limits of the process that calls dispatch.
+ */
+int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
+	struct vbroker_domain_server **ret_server, int *ret_channel);
+
+/** vbroker_domain_server_fd() - to poll. Stays the server's. */
+int vbroker_domain_server_fd(const struct vbroker_domain_server *server);
+/** vbroker_domain_server_events() - what to poll it for at this moment: POLLIN or POLLOUT */
+short vbroker_domain_server_events(const struct vbroker_domain_server *server);
+
+/**
+ * vbroker_domain_server_dispatch() - serves one request, if there is one
+ *
+ * -EPIPE: the driver has closed the channel. -EPROTO: it broke the protocol. After any failure: vbroker_domain_server_close().
+ */
+int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
+
+/** vbroker_domain_server_close() - ends all that the driver mapped through this channel, and only that. NULL is fine. */
+void vbroker_domain_server_close(struct vbroker_domain_server *server);
 
 #ifdef __cplusplus
 }

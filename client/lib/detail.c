@@ -33,7 +33,8 @@ SAME(MALFORMED);
 SAME(NO_KEEPER);
 SAME(FAILED);
 SAME(WINDOW_UNAVAILABLE);
-static_assert(REFUSAL_MAX == 25, "a new refusal needs its public twin");
+SAME(NOT_MEMORY);
+static_assert(REFUSAL_MAX == 26, "a new refusal needs its public twin");
 
 static _Thread_local struct detail last;
 

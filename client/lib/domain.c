@@ -5,6 +5,7 @@
 #include "fdset.h"
 #include "iova.h"
 #include "memlock.h"
+#include "remote.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,6 +25,8 @@
  * in words why the kernel refused.
  */
 struct vbroker_domain {
+	struct remote *remote; /* owned; NULL: this process has the domain itself, and all that follows is of use */
+	struct memory_list memories;
 	const struct domain_kernel *kernel;
 	int fd;			      /* owned */
 	bool fresh;		      /* what follows is what the kernel said after the last BIND */
@@ -62,8 +65,38 @@ int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **r
 	}
 	domain->kernel = kernel;
 	domain->fd = fd;
+	LIST_INIT(&domain->memories);
 	*ret_domain = domain;
 	return 0;
+}
+
+int vbroker_domain_adopt(int fd, struct vbroker_domain **ret_domain)
+{
+	struct vbroker_domain *domain = calloc(1, sizeof *domain);
+	int r;
+
+	detail_clear();
+	if (!domain)
+		return -ENOMEM;
+	domain->fd = -1;
+	LIST_INIT(&domain->memories);
+	r = remote_open(fd, &domain->remote);
+	if (r != 0) {
+		free(domain);
+		return r;
+	}
+	*ret_domain = domain;
+	return 0;
+}
+
+struct remote *domain_remote(const struct vbroker_domain *domain)
+{
+	return domain->remote;
+}
+
+struct memory_list *domain_memories(struct vbroker_domain *domain)
+{
+	return &domain->memories;
 }
 
 int vbroker_domain_open(struct vbroker_domain **ret_domain)
@@ -84,16 +117,23 @@ static void forget(struct vbroker_domain *domain)
 
 void vbroker_domain_close(struct vbroker_domain *domain)
 {
+	struct vbroker_memory *memory;
+
 	if (!domain)
 		return;
+	/* Memory may outlive its domain, which it must not look for then. */
+	while ((memory = LIST_FIRST(&domain->memories)))
+		vbroker_memory_free(memory);
 	forget(domain);
-	close(domain->fd);
+	remote_close(domain->remote);
+	if (domain->fd >= 0)
+		close(domain->fd);
 	free(domain);
 }
 
 int vbroker_domain_fd(const struct vbroker_domain *domain)
 {
-	return domain->fd;
+	return domain->remote ? remote_fd(domain->remote) : domain->fd;
 }
 
 bool domain_is_domain(int fd)
@@ -268,6 +308,8 @@ int vbroker_domain_ranges(
 	int r;
 
 	detail_clear();
+	if (domain->remote)
+		return remote_ranges(domain->remote, ret_ranges, ret_count, ret_page_sizes);
 	r = learn(domain);
 	if (r != 0)
 		return r;
@@ -429,6 +471,25 @@ static int map_at(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map
 	return r;
 }
 
+/* The owner cannot reach memory of this process by its address: it must be of the kind that was shared with it. */
+static int map_remotely(struct vbroker_domain *domain, const void *address, size_t length, unsigned int access,
+	uint64_t iova, uint64_t *ret_iova)
+{
+	const struct vbroker_memory *memory = memory_find(&domain->memories, address, length);
+	uint64_t chosen;
+	int r;
+
+	if (!memory)
+		return detail_set(REFUSAL_NOT_MEMORY,
+			"%p is not in memory of vbroker_memory_alloc(); through a domain channel nothing else can be mapped",
+			address);
+	r = remote_map(domain->remote, -1, memory->handle,
+		(uint64_t)((const char *)address - (const char *)memory->address), length, access, iova, NULL, &chosen);
+	if (r == 0 && ret_iova)
+		*ret_iova = chosen;
+	return r;
+}
+
 int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
 	uint64_t *ret_iova)
 {
@@ -446,6 +507,8 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
 	detail_clear();
 	if (map.flags == 0 || (access & ~(VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES)) || (any && !ret_iova))
 		return detail_set(-EINVAL, "access %#x, or nowhere to put the chosen IOVA", access);
+	if (domain->remote)
+		return map_remotely(domain, address, length, access, iova, ret_iova);
 	r = known(domain);
 	if (r == 0)
 		r = check_form(domain, map.vaddr, map.size, any ? 0 : iova);
@@ -489,6 +552,8 @@ int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t le
 	int r;
 
 	detail_clear();
+	if (domain->remote)
+		return remote_unmap(domain->remote, iova, length);
 	r = known(domain);
 	if (r == 0)
 		r = check_form(domain, 0, length, iova);

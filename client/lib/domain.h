@@ -3,6 +3,7 @@
 #define LIB_DOMAIN_H
 
 #include "domain_kernel.h"
+#include "memory.h"
 #include "vfio-broker.h"
 
 #include <stdbool.h>
@@ -12,6 +13,14 @@ int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **r
 
 /* True if FD is an open /dev/vfio/vfio. Asks only the kernel, never whoever may be behind a file system. */
 bool domain_is_domain(int fd);
+
+struct remote;
+
+/* What a domain behind a channel is asked through; NULL: it is this process's own. */
+struct remote *domain_remote(const struct vbroker_domain *domain);
+
+/* Its vbroker_memory objects. */
+struct memory_list *domain_memories(struct vbroker_domain *domain);
 
 /* Around a BIND: forgets the mappings of a former life if all devices have left since; then, that a device has come. */
 void domain_before_bind(struct vbroker_domain *domain);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef KEEPER_STRANGER_H
-#define KEEPER_STRANGER_H
+#ifndef PROTO_STRANGER_H
+#define PROTO_STRANGER_H
 
 #include <stdbool.h>
 

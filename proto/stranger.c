@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of the process, as its descriptors are. */
-static unsigned int kept;
-static bool (*trusted)(int fd);
+/* Of the thread, like the packets that descriptors come in. */
+static _Thread_local unsigned int kept;
+static _Thread_local bool (*trusted)(int fd);
 
 static bool look(int fd, struct statx *ret_status)
 {

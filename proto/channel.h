@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef COMMON_CHANNEL_H
-#define COMMON_CHANNEL_H
+#ifndef PROTO_CHANNEL_H
+#define PROTO_CHANNEL_H
 
 #include "packet.h"
 #include "table.h"

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "memfd.h"
+
+#include "detail.h"
+#include "fdset.h"
+#include "stranger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HUGE_PAGE ((uint64_t)2 << 20)
+
+static uint64_t round_up(uint64_t size, uint64_t unit)
+{
+	return (size + unit - 1) / unit * unit;
+}
+
+/* Huge pages are reserved when the file is mapped; there may be none. */
+static int huge_page_file(uint64_t size)
+{
+	OWNED_FD fd = memfd_create("vbroker-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+	void *probe;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	probe = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (probe == MAP_FAILED)
+		return -errno;
+	munmap(probe, size);
+	return fd_take(&fd);
+}
+
+int memfd_make(uint64_t size, bool huge, uint64_t *ret_size)
+{
+	const uint64_t wanted = round_up(size, HUGE_PAGE);
+	OWNED_FD fd = huge && wanted >= size ? huge_page_file(wanted) : -1;
+
+	if (fd >= 0) {
+		size = wanted;
+	} else {
+		fd = memfd_create("vbroker-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+			return -errno;
+	}
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	*ret_size = size;
+	return fd_take(&fd);
+}
+
+bool memfd_check(int fd)
+{
+	return fcntl(fd, F_GET_SEALS) >= 0;
+}
+
+int memfd_map(int fd, void **ret_address, uint64_t *ret_size, bool *ret_writable)
+{
+	/* mm/memfd.c: EINVAL for every file that is not on the kernel's own memory file systems, without asking it. */
+	int seals = fcntl(fd, F_GET_SEALS);
+	bool writable = seals >= 0 && !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+	struct stat status;
+	void *address;
+
+	if (seals < 0)
+		return detail_set(REFUSAL_NOT_MEMORY, "it is %s, not a memfd", stranger_name(fd));
+	if (!(seals & F_SEAL_SHRINK))
+		return detail_set(REFUSAL_NOT_MEMORY, "it is a memfd that is not sealed against shrinking");
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (status.st_size == 0)
+		return detail_set(REFUSAL_NOT_MEMORY, "it is an empty memfd");
+	address = mmap(NULL, (size_t)status.st_size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+	if (address == MAP_FAILED)
+		return detail_set(-errno, "mapping a memfd of %lld bytes", (long long)status.st_size);
+	*ret_address = address;
+	*ret_size = (uint64_t)status.st_size;
+	*ret_writable = writable;
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LIB_MEMFD_H
+#define LIB_MEMFD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Memory that processes share for DMA: memfds sealed against shrinking, because a page that is cut off under a mapping would be a
+ * SIGBUS for the other side.
+ */
+
+/* Makes one of SIZE bytes, or a little more (*RET_SIZE) where huge pages were asked for and are to be had. Returns the
+ * descriptor, the caller's, or a negative errno. */
+int memfd_make(uint64_t size, bool huge, uint64_t *ret_size);
+
+/* True if FD is a memfd at all: asks only the kernel, never a file system that could stall the answer. */
+bool memfd_check(int fd);
+
+/*
+ * Maps all of it, shared, for writing too if its seals allow that. FD stays the caller's. Returns 0, NOT_MEMORY with a detail (not
+ * a memfd, not sealed, empty), or a negative errno.
+ */
+int memfd_map(int fd, void **ret_address, uint64_t *ret_size, bool *ret_writable);
+
+#endif

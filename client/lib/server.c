@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The serving end of a domain channel: the owner of an IOMMU domain maps memory into it on behalf of a driver that has nothing but
+ * the channel. What the driver can cost is bounded by the channel's budget, before the kernel is asked.
+ */
+#include "channel.h"
+#include "detail.h"
+#include "memfd.h"
+#include "stranger.h"
+#include "vfio-broker.h"
+
+#include <assert.h>
+#include <bsd/sys/tree.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Descriptors whose close could block that one driver may send (stranger.h). */
+#define STRANGERS_MAX 16
+
+/* Memory that the driver shares; its handle is its place in the array, plus one. */
+struct memory {
+	void *address; /* NULL: no such handle */
+	uint64_t size;
+	bool writable;
+	bool forgotten; /* goes with its last mapping */
+	uint32_t mappings;
+};
+
+/* A mapping that this channel made. */
+struct mapping {
+	RB_ENTRY(mapping) in_tree;
+	uint64_t first, last;
+	uint32_t memory;
+};
+
+RB_HEAD(mapping_tree, mapping);
+
+struct vbroker_domain_server {
+	struct vbroker_domain *domain; /* borrowed */
+	struct channel channel;
+	struct vbroker_budget left; /* of the budget */
+	struct memory *memories;    /* owned */
+	size_t memories_room;
+	struct mapping_tree mappings;
+	unsigned int strangers;
+	struct channel_buffers buffers;
+};
+
+static int compare(const struct mapping *a, const struct mapping *b)
+{
+	return (a->first > b->first) - (a->first < b->first);
+}
+
+/* RB_GENERATE_STATIC of libbsd needs a macro __unused that glibc has not. */
+#define TREE static __attribute__((unused))
+RB_GENERATE_INTERNAL(mapping_tree, mapping, in_tree, compare, TREE)
+
+/* ---- memories ---- */
+
+static struct memory *memory_of(const struct vbroker_domain_server *server, uint32_t handle)
+{
+	if (handle == 0 || handle > server->memories_room || !server->memories[handle - 1].address ||
+		server->memories[handle - 1].forgotten)
+		return NULL;
+	return &server->memories[handle - 1];
+}
+
+/* A free place, as a handle; 0 without memory. */
+static uint32_t memory_place(struct vbroker_domain_server *server)
+{
+	size_t before = server->memories_room, room = before ? 2 * before : 16;
+	struct memory *grown;
+
+	for (size_t i = 0; i < before; i++) {
+		if (!server->memories[i].address)
+			return (uint32_t)i + 1;
+	}
+	grown = reallocarray(server->memories, room, sizeof *grown);
+	if (!grown)
+		return 0;
+	memset(grown + before, 0, (room - before) * sizeof *grown);
+	server->memories = grown;
+	server->memories_room = room;
+	return (uint32_t)before + 1;
+}
+
+/* Takes part in the budget. FD stays the caller's. */
+static int memory_add(struct vbroker_domain_server *server, int fd, uint32_t *ret_handle)
+{
+	struct memory memory = {0};
+	uint32_t handle;
+	int r;
+
+	if (server->left.memories == 0)
+		return detail_set(REFUSAL_QUOTA, "the channel's budget has no memory left; FORGET some");
+	handle = memory_place(server);
+	if (handle == 0)
+		return -ENOMEM;
+	r = memfd_map(fd, &memory.address, &memory.size, &memory.writable);
+	if (r != 0)
+		return r;
+	server->memories[handle - 1] = memory;
+	server->left.memories--;
+	*ret_handle = handle;
+	return 0;
+}
+
+static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
+{
+	struct memory *memory = &server->memories[handle - 1];
+
+	munmap(memory->address, memory->size);
+	*memory = (struct memory){0};
+	server->left.memories++;
+}
+
+/* ---- mappings ---- */
+
+static int map(
+	struct vbroker_domain_server *server, const struct map_element *element, uint32_t handle, uint64_t *ret_iova)
+{
+	struct memory *memory = memory_of(server, handle);
+	struct mapping *mapping;
+	uint64_t iova;
+	int r;
+
+	if (!memory)
+		return detail_set(REFUSAL_NOT_MEMORY, "this channel has no memory with the handle %" PRIu32, handle);
+	if (element->offset > memory->size || memory->size - element->offset < element->length)
+		return detail_set(REFUSAL_NOT_MEMORY,
+			"%#" PRIx64 " bytes at %#" PRIx64 " are not within the %#" PRIx64 " of the memory",
+			element->length, element->offset, memory->size);
+	if ((element->flags & MAP_DEVICE_WRITE) && !memory->writable)
+		return detail_set(REFUSAL_NOT_MEMORY, "the memory is sealed against writing");
+	if (server->left.mappings == 0)
+		return detail_set(REFUSAL_QUOTA, "the channel's budget has no mapping left");
+	if (server->left.bytes < element->length)
+		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
+			element->length / 1024, server->left.bytes / 1024);
+	mapping = malloc(sizeof *mapping);
+	if (!mapping)
+		return -ENOMEM;
+	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
+		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
+			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
+		element->iova, &iova);
+	if (r != 0) {
+		free(mapping);
+		return r;
+	}
+	*mapping = (struct mapping){.first = iova, .last = iova + (element->length - 1), .memory = handle};
+	RB_INSERT(mapping_tree, &server->mappings, mapping);
+	memory->mappings++;
+	server->left.mappings--;
+	server->left.bytes -= element->length;
+	*ret_iova = iova;
+	return 0;
+}
+
+/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. */
+static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+{
+	struct memory *memory = &server->memories[mapping->memory - 1];
+	uint64_t length = mapping->last - mapping->first + 1;
+
+	(void)vbroker_domain_unmap(server->domain, mapping->first, length);
+	RB_REMOVE(mapping_tree, &server->mappings, mapping);
+	server->left.mappings++;
+	server->left.bytes += length;
+	if (--memory->mappings == 0 && memory->forgotten)
+		memory_remove(server, mapping->memory);
+	free(mapping);
+}
+
+/* The mapping with the lowest IOVAs that has one at FIRST or beyond. */
+static struct mapping *mapping_from(struct vbroker_domain_server *server, uint64_t first)
+{
+	struct mapping *mapping = RB_ROOT(&server->mappings), *found = NULL;
+
+	while (mapping) {
+		if (mapping->last >= first)
+			found = mapping;
+		mapping = mapping->last >= first ? RB_LEFT(mapping, in_tree) : RB_RIGHT(mapping, in_tree);
+	}
+	return found;
+}
+
+/* All of this channel's mappings in the range, and no part of one; others' are not touched. */
+static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
+{
+	struct mapping *begin = mapping_from(server, first), *next;
+
+	if (!begin || begin->first > last)
+		return detail_set(
+			REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
+	for (struct mapping *mapping = begin; mapping && mapping->first <= last;
+		mapping = RB_NEXT(mapping_tree, &server->mappings, mapping)) {
+		if (mapping->first < first || mapping->last > last)
+			return detail_set(REFUSAL_IOVA_INVALID,
+				"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
+				mapping->first, mapping->last);
+	}
+	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = next) {
+		next = RB_NEXT(mapping_tree, &server->mappings, mapping);
+		unmap(server, mapping);
+	}
+	return 0;
+}
+
+/* ---- requests ---- */
+
+static uint32_t count_of(const struct packet *request)
+{
+	return ((const struct array_header *)(const void *)request->payload)->count;
+}
+
+static const void *elements_of(const struct packet *request)
+{
+	return request->payload + sizeof(struct array_header);
+}
+
+static uint32_t wire_refusal(int result)
+{
+	return (uint32_t)(result < 0 ? REFUSAL_FAILED : result);
+}
+
+/* A request of one element is refused as a whole, which leaves room for words. */
+static int answer(const struct packet *request, int result, struct detail *detail)
+{
+	if (result == 0 || count_of(request) != 1)
+		return 0;
+	*detail = *detail_get();
+	return result;
+}
+
+static void begin_results(struct packet *reply, uint32_t count)
+{
+	struct array_header *header = packet_append(reply, sizeof *header);
+
+	header->count = count;
+}
+
+static int serve_describe(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct vbroker_domain_server *server = context;
+	struct vbroker_range *ranges;
+	struct domain_reply *answer_;
+	struct domain_range *range;
+	uint64_t page_sizes;
+	size_t count;
+	int r = vbroker_domain_ranges(server->domain, &ranges, &count, &page_sizes);
+
+	(void)request;
+	if (r != 0) {
+		*detail = *detail_get();
+		return r;
+	}
+	answer_ = packet_append(reply, sizeof *answer_);
+	*answer_ = (struct domain_reply){
+		.page_sizes = page_sizes,
+		.bytes_left = server->left.bytes,
+		.mappings_left = server->left.mappings,
+		.memories_left = server->left.memories,
+	};
+	for (size_t i = 0; i < count && (range = packet_append(reply, sizeof *range)); i++) {
+		*range = (struct domain_range){ranges[i].first, ranges[i].last};
+		answer_->count++;
+	}
+	free(ranges);
+	return 0;
+}
+
+static int map_element(struct vbroker_domain_server *server, const struct map_element *element, struct fdset *fds,
+	size_t *next_fd, struct map_result *result)
+{
+	bool new = element->flags &MAP_NEW_MEMORY;
+	uint32_t handle = element->handle;
+	int r = new ? memory_add(server, fds->fds[(*next_fd)++], &handle) : 0;
+
+	if (r != 0)
+		return r;
+	r = map(server, element, handle, &result->iova);
+	if (r != 0 && new)
+		memory_remove(server, handle);
+	if (r == 0)
+		result->handle = handle;
+	return r;
+}
+
+static int serve_map(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct map_element *elements = elements_of(request);
+	size_t next_fd = 0;
+	int r = 0;
+
+	begin_results(reply, count_of(request));
+	for (uint32_t i = 0; i < count_of(request); i++) {
+		struct map_result *result = packet_append(reply, sizeof *result);
+
+		detail_clear();
+		r = map_element(context, &elements[i], &request->fds, &next_fd, result);
+		result->refusal = wire_refusal(r);
+	}
+	return answer(request, r, detail);
+}
+
+static int serve_unmap(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct unmap_element *elements = elements_of(request);
+	int r = 0;
+
+	begin_results(reply, count_of(request));
+	for (uint32_t i = 0; i < count_of(request); i++) {
+		struct element_result *result = packet_append(reply, sizeof *result);
+
+		detail_clear();
+		r = unmap_range(context, elements[i].iova, elements[i].iova + (elements[i].length - 1));
+		result->refusal = wire_refusal(r);
+	}
+	return answer(request, r, detail);
+}
+
+static int forget(struct vbroker_domain_server *server, uint32_t handle)
+{
+	struct memory *memory = memory_of(server, handle);
+
+	if (!memory)
+		return detail_set(REFUSAL_NOT_MEMORY, "this channel has no memory with the handle %" PRIu32, handle);
+	memory->forgotten = true;
+	if (memory->mappings == 0)
+		memory_remove(server, handle);
+	return 0;
+}
+
+static int serve_forget(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct forget_element *elements = elements_of(request);
+	int r = 0;
+
+	begin_results(reply, count_of(request));
+	for (uint32_t i = 0; i < count_of(request); i++) {
+		struct element_result *result = packet_append(reply, sizeof *result);
+
+		detail_clear();
+		r = forget(context, elements[i].handle);
+		result->refusal = wire_refusal(r);
+	}
+	return answer(request, r, detail);
+}
+
+/* Memory made, mapped, and handed over in one go. */
+static int alloc_element(struct vbroker_domain_server *server, const struct alloc_element *element,
+	struct map_result *result, struct fdset *fds)
+{
+	struct map_element as_map = {
+		.flags = element->flags & ~MAP_HUGE_PAGES, .length = element->length, .iova = IOVA_ANY};
+	OWNED_FD fd = -1;
+	uint64_t size;
+	int r;
+
+	/* Before the kernel is asked for anything: what does not fit the budget is not made. */
+	if (server->left.bytes < element->length)
+		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
+			element->length / 1024, server->left.bytes / 1024);
+	fd = memfd_make(element->length, element->flags & MAP_HUGE_PAGES, &size);
+	if (fd < 0)
+		return fd;
+	as_map.length = size;
+	r = memory_add(server, fd, &as_map.handle);
+	if (r != 0)
+		return r;
+	r = map(server, &as_map, as_map.handle, &result->iova);
+	if (r == 0 && fds->count == FDSET_MAX)
+		r = -ENOSPC;
+	if (r != 0) {
+		memory_remove(server, as_map.handle);
+		return r;
+	}
+	result->handle = as_map.handle;
+	return fdset_add(fds, fd_take(&fd));
+}
+
+static int serve_alloc(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct alloc_element *elements = elements_of(request);
+	int r = 0;
+
+	begin_results(reply, count_of(request));
+	for (uint32_t i = 0; i < count_of(request); i++) {
+		struct map_result *result = packet_append(reply, sizeof *result);
+
+		detail_clear();
+		r = alloc_element(context, &elements[i], result, &reply->fds);
+		result->refusal = wire_refusal(r);
+	}
+	return answer(request, r, detail);
+}
+
+static const channel_handler handlers[DOMAIN_TYPE_MAX] = {
+	[DOMAIN_DESCRIBE] = serve_describe,
+	[DOMAIN_MAP] = serve_map,
+	[DOMAIN_UNMAP] = serve_unmap,
+	[DOMAIN_FORGET] = serve_forget,
+	[DOMAIN_ALLOC] = serve_alloc,
+};
+
+static const struct channel_service service = {&domain_table, handlers, 0};
+
+/* ---- its life ---- */
+
+int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
+	struct vbroker_domain_server **ret_server, int *ret_channel)
+{
+	struct vbroker_domain_server *server = calloc(1, sizeof *server);
+	int ends[2];
+
+	detail_clear();
+	if (!server)
+		return -ENOMEM;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+		free(server);
+		return -errno;
+	}
+	server->domain = domain;
+	server->left = *budget;
+	RB_INIT(&server->mappings);
+	channel_init(&server->channel, ends[0]);
+	packet_init(&server->buffers.request);
+	packet_init(&server->buffers.reply);
+	*ret_server = server;
+	*ret_channel = ends[1];
+	return 0;
+}
+
+int vbroker_domain_server_fd(const struct vbroker_domain_server *server)
+{
+	return server->channel.fd;
+}
+
+short vbroker_domain_server_events(const struct vbroker_domain_server *server)
+{
+	return channel_events(&server->channel);
+}
+
+int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
+{
+	unsigned int kept = stranger_kept();
+	int r;
+
+	detail_clear();
+	/* What a driver sends must not be able to stall this process, not even by its close(). */
+	stranger_trust(memfd_check);
+	server->buffers.request.fds.dispose = stranger_close;
+	r = channel_serve(&server->channel, &service, server, &server->buffers);
+	server->buffers.request.fds.dispose = NULL;
+	server->strangers += stranger_kept() - kept;
+	if (r == CHANNEL_OPEN && server->strangers > STRANGERS_MAX)
+		return detail_set(-EPROTO, "the driver has sent %u files that are no memory", server->strangers);
+	switch (r) {
+	case CHANNEL_OPEN:
+		return 0;
+	case CHANNEL_ENDED:
+		return detail_set(-EPIPE, "the driver has closed its domain channel");
+	case CHANNEL_BROKEN:
+		return detail_set(-EPROTO, "the driver has sent something that is not a packet of the protocol");
+	default:
+		return detail_set(r, "serving a domain channel");
+	}
+}
+
+void vbroker_domain_server_close(struct vbroker_domain_server *server)
+{
+	if (!server)
+		return;
+	for (struct mapping *mapping; (mapping = RB_MIN(mapping_tree, &server->mappings));)
+		unmap(server, mapping);
+	for (size_t i = 0; i < server->memories_room; i++) {
+		if (server->memories[i].address)
+			memory_remove(server, (uint32_t)i + 1);
+	}
+	free(server->memories);
+	channel_close(&server->channel);
+	packet_clear(&server->buffers.request);
+	packet_clear(&server->buffers.reply);
+	free(server);
+}
