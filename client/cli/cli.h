@@ -13,6 +13,8 @@ enum cli_exit {
 	CLI_NO_BROKER = 3, /* it cannot be reached, or it went away */
 };
 
+struct drive_options;
+
 /* What a command works with. */
 struct cli {
 	struct vbroker_session *session; /* NULL for commands that need none */
@@ -20,6 +22,7 @@ struct cli {
 	const char *argument;		 /* NULL: none was given */
 	bool json;
 	bool all;
+	const struct drive_options *drive; /* of that command */
 };
 
 /* The commands. Each prints its result on stdout, what went wrong on stderr, and returns an enum cli_exit. */
@@ -27,5 +30,7 @@ int list_run(const struct cli *cli);
 int status_run(const struct cli *cli);
 int check_run(const struct cli *cli);
 int ping_run(const struct cli *cli);
+/* Ends with the driver's exit status. */
+int drive_run(const struct cli *cli);
 
 #endif

@@ -10,9 +10,9 @@
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 #include <vfio-broker.h>
 
@@ -178,9 +178,9 @@ static int move_data(struct vbroker_device *device, int event, uint8_t *memory, 
 	return 0;
 }
 
-static int drive(struct vbroker_device *device, int event, uint8_t *memory, size_t size)
+static int drive(struct vbroker_device *device, int event)
 {
-	struct vbroker_domain *domain = vbroker_device_domain(device);
+	struct vbroker_memory *memory;
 	uint64_t iova;
 	int r;
 
@@ -189,43 +189,45 @@ static int drive(struct vbroker_device *device, int event, uint8_t *memory, size
 	r = vbroker_irq_set(device, VFIO_PCI_MSI_IRQ_INDEX, 0, &event, 1);
 	if (r != 0)
 		return complain("setting up the interrupt", r);
-	r = vbroker_domain_map(
-		domain, memory, size, VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, VBROKER_IOVA_ANY, &iova);
+	r = vbroker_memory_alloc(vbroker_device_domain(device), EDU_BUFFER_MAX,
+		VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, 0, &memory);
 	if (r != 0)
-		return complain("mapping memory for DMA", r);
-	if (iova + size - 1 > EDU_IOVA_MAX)
+		return complain("getting memory for DMA", r);
+	iova = vbroker_memory_iova(memory);
+	if (iova + vbroker_memory_length(memory) - 1 > EDU_IOVA_MAX)
 		return fail("the IOVA is beyond the 28 bits that the device has");
-	if (compute_factorial(device, event) < 0 || move_data(device, event, memory, iova) < 0)
+	if (compute_factorial(device, event) < 0 || move_data(device, event, vbroker_memory_address(memory), iova) < 0)
 		return -1;
-	r = vbroker_domain_unmap(domain, iova, size);
-	return r == 0 ? 0 : complain("unmapping the memory", r);
+	vbroker_memory_free(memory);
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	size_t size = (size_t)sysconf(_SC_PAGESIZE);
 	struct vbroker_device *device;
-	void *memory;
 	int event, r;
 
 	if (argc != 2 || argv[1][0] == '-') {
 		fprintf(stderr, "usage: edu-dma DEVICE    (a PCI address: 0000:00:02.0)\n");
 		return 2;
 	}
-	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	event = eventfd(0, EFD_CLOEXEC);
-	if (memory == MAP_FAILED || event < 0) {
+	if (event < 0) {
 		perror("edu-dma");
 		return 1;
 	}
-	r = vbroker_open(argv[1], &device);
+	/* Started by "vfio-brokerctl drive", it has its channels already. */
+	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), argv[1], &device);
+	if (r == -ENOENT)
+		r = vbroker_open(argv[1], &device);
+	else if (r == 0)
+		r = vbroker_sandbox_enter();
 	if (r != 0) {
 		complain(argv[1], r);
 		return 1;
 	}
-	r = drive(device, event, memory, size);
+	r = drive(device, event);
 	vbroker_device_close(device);
 	close(event);
-	munmap(memory, size);
 	return r < 0 ? 1 : 0;
 }

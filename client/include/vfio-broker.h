@@ -584,6 +584,27 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server);
  */
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 
+/**
+ * vbroker_open_passed() - a device and its domain from channels that the program was started with
+ * @names: getenv("LISTEN_FDNAMES"); may be NULL
+ * @name: PCI address
+ * @ret_device: bound and ready, as vbroker_open() makes it
+ *
+ * For programs that "vfio-brokerctl drive" starts, and others that follow sd_listen_fds(3): the descriptors from 3 on are called
+ * "domain" and "device-0000-01-00.0". They stay open. -ENOENT: there are none of these names; vbroker_open() is the way then.
+ */
+int vbroker_open_passed(const char *names, const char *name, struct vbroker_device **ret_device);
+
+/**
+ * vbroker_sandbox_enter() - gives up everything that a driver with its channels open does not need, for good
+ *
+ * No new privileges, no capability, no file by its name (Landlock, where the kernel has it), and some twenty system calls: requests
+ * and replies, poll, read and write of open descriptors, mapping memory that is never executed, memory of malloc(), futexes,
+ * the clock, exit. Everything else is EPERM: opening, sockets, processes, ioctl(). Call it after the last open(), eventfd()
+ * and thread start; a domain of one's own, which is mapped by ioctl(), is of no use after it. Holds for all threads.
+ */
+int vbroker_sandbox_enter(void);
+
 /** vbroker_domain_server_close() - ends all that the driver mapped through this channel, and only that. NULL is fine. */
 void vbroker_domain_server_close(struct vbroker_domain_server *server);
 

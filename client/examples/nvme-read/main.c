@@ -18,7 +18,8 @@
 
 #define DEPTH_DEFAULT 8
 #define DEPTH_MAX     1024
-#define NO_WINDOW     256 /* an option without a letter */
+#define NO_WINDOW     256 /* options without a letter */
+#define NO_SANDBOX    257
 /* Larger reads bring nothing but more pinned memory; QEMU and most disks allow 512 KiB or less anyway. */
 #define TRANSFER_MAX (512U << 10)
 
@@ -28,7 +29,8 @@ static const char usage[] = "usage: nvme-read [OPTION]... DEVICE    (a PCI addre
 			    "  -s, --offset BYTES    where to begin, default 0 (suffixes K, M, G)\n"
 			    "  -l, --length BYTES    default: to the end\n"
 			    "  -q, --queue-depth N   reads under way, default 8\n"
-			    "      --no-window       rings doorbells by commands, also where it could have a window\n";
+			    "      --no-window       rings doorbells by commands, also where it could have a window\n"
+			    "      --no-sandbox      does not give up files, sockets and the like before it reads\n";
 
 struct options {
 	const char *device;
@@ -38,6 +40,7 @@ struct options {
 	uint64_t length;
 	unsigned int depth;
 	bool window;
+	bool sandbox;
 };
 
 /* One job of reading: reads are numbered; read i is in slot i % depth, so that they can be written in order. */
@@ -288,12 +291,21 @@ static int drive(const struct options *options, int output)
 {
 	struct vbroker_device *device;
 	struct nvme nvme;
+	bool passed;
 	int r;
 
-	r = vbroker_open(options->device, &device);
+	/* Started by "vfio-brokerctl drive", it has its channels already. */
+	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), options->device, &device);
+	passed = r == 0;
+	if (r == -ENOENT)
+		r = vbroker_open(options->device, &device);
 	if (r != 0)
 		return complain(options->device, r, NULL);
 	r = nvme_open(&nvme, device, options->window);
+	/* All files are open, and the memory comes from the domain's owner. Whatever the disk sends in, there is little that it
+	 * could make of this process from here on. */
+	if (r == 0 && passed && options->sandbox)
+		r = vbroker_sandbox_enter();
 	r = r == 0 ? read_disk(&nvme, options, output) : complain("starting the controller", r, &nvme);
 	nvme_close(&nvme);
 	vbroker_device_close(device);
@@ -348,6 +360,9 @@ static int parse_option(struct options *options, int option)
 		return parse_size(optarg, &options->offset);
 	case 'l':
 		return parse_size(optarg, &options->length) < 0 || options->length == 0 ? -1 : 0;
+	case NO_SANDBOX:
+		options->sandbox = false;
+		return 0;
 	case NO_WINDOW:
 		options->window = false;
 		return 0;
@@ -367,6 +382,7 @@ static int parse(int argc, char **argv, struct options *options)
 		{"length", required_argument, NULL, 'l'},
 		{"queue-depth", required_argument, NULL, 'q'},
 		{"no-window", no_argument, NULL, NO_WINDOW},
+		{"no-sandbox", no_argument, NULL, NO_SANDBOX},
 		{NULL, 0, NULL, 0},
 	};
 	int option;
@@ -383,7 +399,7 @@ static int parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-	struct options options = {.length = UINT64_MAX, .depth = DEPTH_DEFAULT, .window = true};
+	struct options options = {.length = UINT64_MAX, .depth = DEPTH_DEFAULT, .window = true, .sandbox = true};
 	struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART: a wait ends */
 	int output = STDOUT_FILENO;
 	int r;

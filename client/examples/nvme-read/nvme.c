@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 /* 3.1: controller registers, in BAR 0. CAP, ASQ and ACQ have 64 bits and may be accessed as two halves. */
@@ -99,34 +98,22 @@ static_assert(sizeof(struct nvme_completion) == 16, "4.6");
 
 static int memory_map(struct nvme *nvme, struct nvme_memory *memory, size_t size)
 {
-	struct vbroker_domain *domain = vbroker_device_domain(nvme->device);
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	void *bytes;
-	int r;
+	int r = vbroker_memory_alloc(vbroker_device_domain(nvme->device), size,
+		VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, 0, &memory->memory);
 
-	size = (size + page - 1) / page * page;
-	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (bytes == MAP_FAILED)
-		return -errno;
-	r = vbroker_domain_map(
-		domain, bytes, size, VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, VBROKER_IOVA_ANY, &memory->iova);
-	if (r != 0) {
-		munmap(bytes, size);
+	if (r != 0)
 		return r;
-	}
-	memory->bytes = bytes;
-	memory->size = size;
+	memory->bytes = vbroker_memory_address(memory->memory);
+	memory->iova = vbroker_memory_iova(memory->memory);
+	memory->size = vbroker_memory_length(memory->memory);
 	return 0;
 }
 
-static void memory_unmap(struct nvme *nvme, struct nvme_memory *memory)
+/* A device that was taken back has left the domain, and the mappings are gone with it: that is fine, too. */
+static void memory_unmap(struct nvme_memory *memory)
 {
-	if (!memory->bytes)
-		return;
-	/* A device that was taken back has left the domain, and the mappings are gone with it. */
-	(void)vbroker_domain_unmap(vbroker_device_domain(nvme->device), memory->iova, memory->size);
-	munmap(memory->bytes, memory->size);
-	memory->bytes = NULL;
+	vbroker_memory_free(memory->memory);
+	*memory = (struct nvme_memory){0};
 }
 
 /* ---- queues ---- */
@@ -444,8 +431,8 @@ void nvme_close(struct nvme *nvme)
 		shut_down(nvme);
 	nvme->enabled = false;
 	registers_close_window(&nvme->registers);
-	memory_unmap(nvme, &nvme->io_memory);
-	memory_unmap(nvme, &nvme->admin_memory);
+	memory_unmap(&nvme->io_memory);
+	memory_unmap(&nvme->admin_memory);
 	if (nvme->event >= 0)
 		close(nvme->event);
 	nvme->event = -1;

@@ -19,6 +19,7 @@
 
 /* Memory that the controller can reach: one mapping, contiguous in IOVAs. */
 struct nvme_memory {
+	struct vbroker_memory *memory; /* owned; NULL: none */
 	uint8_t *bytes;
 	uint64_t iova;
 	size_t size;

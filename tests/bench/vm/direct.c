@@ -117,6 +117,54 @@ int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t le
 	return ioctl(domain->fd, VFIO_IOMMU_UNMAP_DMA, &unmap) < 0 ? -errno : 0;
 }
 
+struct vbroker_memory {
+	struct vbroker_domain *domain;
+	void *address;
+	uint64_t length, iova;
+};
+
+int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigned int access, unsigned int flags,
+	struct vbroker_memory **ret_memory)
+{
+	struct vbroker_memory *memory = calloc(1, sizeof *memory);
+
+	(void)flags;
+	length = (length + 4095) & ~UINT64_C(4095);
+	if (!memory)
+		return -ENOMEM;
+	memory->domain = domain;
+	memory->length = length;
+	memory->address = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	*ret_memory = memory;
+	return memory->address == MAP_FAILED
+		? -errno
+		: vbroker_domain_map(domain, memory->address, length, access, 0, &memory->iova);
+}
+
+void vbroker_memory_free(struct vbroker_memory *memory)
+{
+	if (!memory)
+		return;
+	vbroker_domain_unmap(memory->domain, memory->iova, memory->length);
+	munmap(memory->address, memory->length);
+	free(memory);
+}
+
+void *vbroker_memory_address(const struct vbroker_memory *memory)
+{
+	return memory->address;
+}
+
+uint64_t vbroker_memory_iova(const struct vbroker_memory *memory)
+{
+	return memory->iova;
+}
+
+uint64_t vbroker_memory_length(const struct vbroker_memory *memory)
+{
+	return memory->length;
+}
+
 int vbroker_irq_set(struct vbroker_device *device, uint32_t index, uint32_t start, const int *eventfds, uint32_t count)
 {
 	union {

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "drive.h"
+#include "failure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/*
+ * The ready-made owner of an IOMMU domain: leases devices, binds them to a domain of its own, and starts a driver that has nothing
+ * but their channels and the domain's. The memory that the driver asks for is mapped here and counts against this process.
+ */
+
+/* What the driver is started with; it gives up more by itself (vbroker_sandbox_enter()). A program that is just starting needs its
+ * libraries, so these are calls that no driver needs at any time: to other processes, to the network, to the kernel's inside. */
+static const int refused[] = {
+	SCMP_SYS(socket),
+	SCMP_SYS(socketpair),
+	SCMP_SYS(connect),
+	SCMP_SYS(bind),
+	SCMP_SYS(listen),
+	SCMP_SYS(accept),
+	SCMP_SYS(accept4),
+	SCMP_SYS(ptrace),
+	SCMP_SYS(process_vm_readv),
+	SCMP_SYS(process_vm_writev),
+	SCMP_SYS(kcmp),
+	SCMP_SYS(pidfd_open),
+	SCMP_SYS(pidfd_getfd),
+	SCMP_SYS(pidfd_send_signal),
+	SCMP_SYS(kill),
+	SCMP_SYS(tkill),
+	SCMP_SYS(bpf),
+	SCMP_SYS(perf_event_open),
+	SCMP_SYS(userfaultfd),
+	SCMP_SYS(io_uring_setup),
+	SCMP_SYS(mount),
+	SCMP_SYS(umount2),
+	SCMP_SYS(pivot_root),
+	SCMP_SYS(chroot),
+	SCMP_SYS(setns),
+	SCMP_SYS(unshare),
+	SCMP_SYS(keyctl),
+	SCMP_SYS(add_key),
+	SCMP_SYS(request_key),
+	SCMP_SYS(init_module),
+	SCMP_SYS(finit_module),
+	SCMP_SYS(delete_module),
+	SCMP_SYS(kexec_load),
+	SCMP_SYS(reboot),
+	SCMP_SYS(swapon),
+	SCMP_SYS(swapoff),
+	SCMP_SYS(quotactl),
+	SCMP_SYS(acct),
+};
+
+#define FIRST_FD 3 /* sd_listen_fds(3) */
+
+struct drive {
+	const struct drive_options *options;
+	struct vbroker_device *devices[DRIVE_DEVICES_MAX];
+	struct vbroker_domain *domain;
+	struct vbroker_domain_server *server;
+	int channel; /* the driver's end of the domain channel; -1: handed over */
+	int signals; /* signalfd */
+	pid_t driver;
+};
+
+bool drive_budget(const char *text, struct vbroker_budget *ret_budget)
+{
+	static const char suffixes[] = "KMG";
+	uint64_t bytes, mappings = ret_budget->mappings;
+	const char *suffix;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	bytes = strtoull(text, &end, 10);
+	suffix = *end ? strchr(suffixes, *end) : NULL;
+	if (suffix) {
+		unsigned int shift = 10 * (unsigned int)(suffix - suffixes + 1);
+
+		if (bytes > UINT64_MAX >> shift)
+			return false;
+		bytes <<= shift;
+		end++;
+	}
+	if (*end == ',' && end[1] >= '0' && end[1] <= '9')
+		mappings = strtoull(end + 1, &end, 10);
+	if (*end != '\0' || errno != 0 || mappings > UINT32_MAX)
+		return false;
+	ret_budget->bytes = bytes;
+	ret_budget->mappings = (uint32_t)mappings;
+	return true;
+}
+
+/* ---- devices and domain ---- */
+
+static int open_devices(struct drive *drive, const struct cli *cli)
+{
+	int r = vbroker_domain_open(&drive->domain);
+
+	if (r != 0)
+		return failure_request(cli, "open an IOMMU domain", r);
+	for (size_t i = 0; i < drive->options->devices_count; i++) {
+		const char *name = drive->options->devices[i];
+		char what[96];
+
+		snprintf(what, sizeof what, "lease %.40s", name);
+		r = vbroker_device_open(cli->session, name, &drive->devices[i]);
+		if (r != 0)
+			return failure_request(cli, what, r);
+		snprintf(what, sizeof what, "bind %.40s to the domain", name);
+		r = vbroker_device_bind(drive->devices[i], drive->domain);
+		if (r != 0)
+			return failure_request(cli, what, r);
+	}
+	r = vbroker_domain_serve(drive->domain, &drive->options->budget, &drive->server, &drive->channel);
+	return r == 0 ? CLI_OK : failure_request(cli, "make a domain channel", r);
+}
+
+/* ---- the driver's process, up to its exec ---- */
+
+static void child_die(const char *what)
+{
+	fprintf(stderr, "vfio-brokerctl: drive: %s: %s\n", what, strerror(errno));
+	_exit(CLI_NO);
+}
+
+static int refuse_calls(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	int r = filter ? 0 : -ENOMEM;
+
+	if (r == 0)
+		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	for (size_t i = 0; r == 0 && i < sizeof refused / sizeof refused[0]; i++)
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0, NULL);
+	if (r == 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	errno = -r;
+	return r;
+}
+
+/* Descriptors 3 on, and their names: the domain, then the devices. All others but the standard ones go. */
+static void child_take_fds(struct drive *drive)
+{
+	const struct drive_options *options = drive->options;
+	char names[64 * (DRIVE_DEVICES_MAX + 1)] = "domain", number[16];
+	int count = 1 + (int)options->devices_count;
+	/* Out of the way first: a number among 3 ... 3 + count may be one that is still needed. */
+	int high[DRIVE_DEVICES_MAX + 1];
+
+	for (int i = 0; i < count; i++) {
+		int fd = i == 0 ? drive->channel : vbroker_device_fd(drive->devices[i - 1]);
+
+		high[i] = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD + count);
+		if (high[i] < 0)
+			child_die("passing channels");
+	}
+	for (int i = 0; i < count; i++) {
+		if (dup2(high[i], FIRST_FD + i) < 0)
+			child_die("passing channels");
+	}
+	if (close_range((unsigned int)(FIRST_FD + count), ~0U, 0) < 0)
+		child_die("closing descriptors");
+	for (size_t i = 0; i < options->devices_count; i++) {
+		size_t used = strlen(names);
+
+		snprintf(names + used, sizeof names - used, ":device-%.40s", options->devices[i]);
+		for (char *c = names + used + 1; *c; c++)
+			*c = *c == ':' ? '-' : *c;
+	}
+	setenv("LISTEN_FDNAMES", names, 1);
+	snprintf(number, sizeof number, "%d", count);
+	setenv("LISTEN_FDS", number, 1);
+	snprintf(number, sizeof number, "%d", (int)getpid());
+	setenv("LISTEN_PID", number, 1);
+}
+
+static void child_run(struct drive *drive) __attribute__((noreturn));
+static void child_run(struct drive *drive)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* A driver without its owner has no memory and should not have its device. */
+	if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) < 0)
+		child_die("PR_SET_PDEATHSIG");
+	child_take_fds(drive);
+	/* Capabilities that this process has by accident end with the exec: those of a user are none, and root's are not for drivers. */
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0 || refuse_calls() < 0)
+		child_die("sandbox");
+	execvp(drive->options->driver[0], drive->options->driver);
+	child_die(drive->options->driver[0]);
+	_exit(CLI_NO);
+}
+
+/* ---- serving it ---- */
+
+static int start_driver(struct drive *drive)
+{
+	static const int caught[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++)
+		sigaddset(&set, caught[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	drive->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	drive->driver = drive->signals < 0 ? -1 : fork();
+	if (drive->driver == 0)
+		child_run(drive);
+	close(drive->channel);
+	drive->channel = -1;
+	if (drive->driver < 0) {
+		perror("vfio-brokerctl: drive");
+		return CLI_NO;
+	}
+	return CLI_OK;
+}
+
+/* Passes signals on. True, with its exit status, when the driver has ended. */
+static bool take_signal(struct drive *drive, int *ret_status)
+{
+	struct signalfd_siginfo info;
+
+	while (read(drive->signals, &info, sizeof info) == sizeof info) {
+		if (info.ssi_signo != SIGCHLD)
+			kill(drive->driver, (int)info.ssi_signo);
+		else if (waitpid(drive->driver, ret_status, WNOHANG) == drive->driver)
+			return true;
+	}
+	return false;
+}
+
+/* A driver that has closed its domain channel, or broke it, goes on without: its mappings are gone. */
+static void serve(struct drive *drive)
+{
+	int r = vbroker_domain_server_dispatch(drive->server);
+
+	if (r == 0)
+		return;
+	if (r != -EPIPE)
+		fprintf(stderr, "vfio-brokerctl: drive: the driver's domain channel is closed: %s\n", vbroker_detail());
+	vbroker_domain_server_close(drive->server);
+	drive->server = NULL;
+}
+
+static int wait_for_driver(struct drive *drive)
+{
+	int status = 0;
+
+	for (;;) {
+		struct pollfd polled[] = {
+			{.fd = drive->signals, .events = POLLIN},
+			{.fd = drive->server ? vbroker_domain_server_fd(drive->server) : -1,
+				.events = drive->server ? vbroker_domain_server_events(drive->server) : (short)0},
+		};
+
+		if (poll(polled, 2, -1) < 0 && errno != EINTR)
+			return CLI_NO;
+		if (polled[0].revents && take_signal(drive, &status))
+			break;
+		if (polled[1].revents)
+			serve(drive);
+	}
+	if (WIFSIGNALED(status)) {
+		fprintf(stderr, "vfio-brokerctl: drive: %s was ended by %s\n", drive->options->driver[0],
+			strsignal(WTERMSIG(status)));
+		return 128 + WTERMSIG(status);
+	}
+	return WEXITSTATUS(status);
+}
+
+/* Whether a device was taken away, which may be why the driver has ended. */
+static void explain_revocations(const struct drive *drive)
+{
+	for (size_t i = 0; i < drive->options->devices_count; i++) {
+		struct pollfd p = {.fd = vbroker_device_fd(drive->devices[i])};
+		char text[512];
+		int r;
+
+		if (poll(&p, 1, 0) != 1)
+			continue;
+		r = vbroker_device_ping(drive->devices[i]);
+		if (r > 0)
+			fprintf(stderr, "vfio-brokerctl: drive: %s: %s\n", drive->options->devices[i],
+				vbroker_explain(r, text, sizeof text));
+	}
+}
+
+int drive_run(const struct cli *cli)
+{
+	struct drive drive = {.options = cli->drive, .channel = -1, .signals = -1};
+	int r = open_devices(&drive, cli);
+
+	if (r == CLI_OK)
+		r = start_driver(&drive);
+	if (r == CLI_OK) {
+		r = wait_for_driver(&drive);
+		if (r != CLI_OK)
+			explain_revocations(&drive);
+	}
+	if (drive.channel >= 0)
+		close(drive.channel);
+	if (drive.signals >= 0)
+		close(drive.signals);
+	vbroker_domain_server_close(drive.server);
+	for (size_t i = 0; i < DRIVE_DEVICES_MAX; i++)
+		vbroker_device_close(drive.devices[i]);
+	vbroker_domain_close(drive.domain);
+	return r;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef DRIVE_H
+#define DRIVE_H
+
+#include "cli.h"
+
+#include <stddef.h>
+
+/* Devices that one driver gets. */
+#define DRIVE_DEVICES_MAX 16
+
+/* The command line of "drive". */
+struct drive_options {
+	const char *devices[DRIVE_DEVICES_MAX];
+	size_t devices_count;
+	struct vbroker_budget budget;
+	char **driver; /* its arguments, ended by NULL */
+};
+
+/* Where --budget says nothing: enough for the queues and buffers of most drivers, and far below what a domain can have. */
+#define DRIVE_BUDGET_BYTES    (UINT64_C(256) << 20)
+#define DRIVE_BUDGET_MAPPINGS 4096
+#define DRIVE_BUDGET_MEMORIES 1024
+
+/* Reads "64M" or "64M,100": bytes, and mappings. False if it is neither. */
+bool drive_budget(const char *text, struct vbroker_budget *ret_budget);
+
+#endif
