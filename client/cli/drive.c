@@ -109,19 +109,21 @@ bool drive_budget(const char *text, struct vbroker_budget *ret_budget)
 
 static int open_devices(struct drive *drive, const struct cli *cli)
 {
-	int r = vbroker_domain_open(&drive->domain);
+	const struct drive_options *options = drive->options;
+	char what[96];
+	int r;
 
-	if (r != 0)
-		return failure_request(cli, "open an IOMMU domain", r);
-	for (size_t i = 0; i < drive->options->devices_count; i++) {
-		const char *name = drive->options->devices[i];
-		char what[96];
-
-		snprintf(what, sizeof what, "lease %.40s", name);
-		r = vbroker_device_open(cli->session, name, &drive->devices[i]);
+	for (size_t i = 0; i < options->devices_count; i++) {
+		snprintf(what, sizeof what, "lease %.40s", options->devices[i]);
+		r = vbroker_device_open(cli->session, options->devices[i], &drive->devices[i]);
 		if (r != 0)
 			return failure_request(cli, what, r);
-		snprintf(what, sizeof what, "bind %.40s to the domain", name);
+	}
+	r = vbroker_domain_open(&drive->domain);
+	if (r != 0)
+		return failure_request(cli, "open an IOMMU domain", r);
+	for (size_t i = 0; i < options->devices_count; i++) {
+		snprintf(what, sizeof what, "bind %.40s to the domain", options->devices[i]);
 		r = vbroker_device_bind(drive->devices[i], drive->domain);
 		if (r != 0)
 			return failure_request(cli, what, r);
