@@ -191,21 +191,23 @@ static struct mapping *mapping_from(struct vbroker_domain_server *server, uint64
 	return found;
 }
 
-/* All of this channel's mappings in the range, and no part of one; others' are not touched. */
+/* All of this channel's mappings in the range, and no part of one; others' are not touched. Only the first and the last can be
+ * cut: to look at all of them would be work that a driver has done for nothing, again and again. */
 static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
 {
-	struct mapping *begin = mapping_from(server, first), *next;
+	struct mapping *begin = mapping_from(server, first), *end = mapping_from(server, last), *cut = NULL, *next;
 
 	if (!begin || begin->first > last)
 		return detail_set(
 			REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
-	for (struct mapping *mapping = begin; mapping && mapping->first <= last;
-		mapping = RB_NEXT(mapping_tree, &server->mappings, mapping)) {
-		if (mapping->first < first || mapping->last > last)
-			return detail_set(REFUSAL_IOVA_INVALID,
-				"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
-				mapping->first, mapping->last);
-	}
+	if (begin->first < first)
+		cut = begin;
+	else if (end && end->first <= last && end->last > last)
+		cut = end;
+	if (cut)
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
+			cut->first, cut->last);
 	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = next) {
 		next = RB_NEXT(mapping_tree, &server->mappings, mapping);
 		unmap(server, mapping);

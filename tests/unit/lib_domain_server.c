@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* The serving end of a domain channel, with a driver that sends raw packets. */
 
@@ -980,6 +981,45 @@ static void test_driver_does_not_read(void **state)
 	}
 }
 
+/* ---- what a driver must not cost ---- */
+
+static uint64_t processor_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* A range over all of them that cuts the last one, as often as a packet has room for */
+static void test_unmap_that_looks_at_many(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(2 * PAGE, F_SEAL_SHRINK);
+	struct map_result shared;
+	uint64_t start;
+
+	serve_again(b, 65000 * PAGE, 65000, 1);
+	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 100000 * PAGE, &shared), 0);
+	for (int packet = 0; packet < 20; packet++) {
+		driver_begin(&b->driver, DOMAIN_MAP);
+		for (int i = 0; i < 2000; i++)
+			driver_add_map(&b->driver, RW, -1, shared.handle, 0, PAGE, ANY);
+		assert_int_equal(driver_ask(b), 0);
+	}
+	assert_int_equal(bench_mapped(b), 40001);
+	driver_begin(&b->driver, DOMAIN_UNMAP);
+	for (int i = 0; i < 4000; i++)
+		driver_add_unmap(&b->driver, 0, 100001 * PAGE);
+	start = processor_ms();
+	assert_int_equal(driver_ask(b), 0);
+	assert_in_range(processor_ms() - start, 0, 300);
+	assert_int_equal(element_results(&b->driver, 4000)[3999].refusal, REFUSAL_IOVA_INVALID);
+	bench_detach(b);
+	bench_attach(b);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1019,6 +1059,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_nothing_to_do, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_pipelined, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_driver_does_not_read, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unmap_that_looks_at_many, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
