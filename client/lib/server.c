@@ -5,6 +5,7 @@
  */
 #include "channel.h"
 #include "detail.h"
+#include "domain.h"
 #include "memfd.h"
 #include "stranger.h"
 #include "vfio-broker.h"
@@ -32,7 +33,8 @@ struct memory {
 	uint32_t mappings;
 };
 
-/* A mapping that this channel made. */
+/* A mapping that this channel made, and that has not ended as far as the domain knows (domain_watch()): what is mapped there
+ * next may be somebody else's. */
 struct mapping {
 	RB_ENTRY(mapping) in_tree;
 	uint64_t first, last;
@@ -43,6 +45,7 @@ RB_HEAD(mapping_tree, mapping);
 
 struct vbroker_domain_server {
 	struct vbroker_domain *domain; /* borrowed */
+	struct domain_watcher watcher;
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
 	struct memory *memories;    /* owned */
@@ -163,19 +166,25 @@ static int map(
 	return 0;
 }
 
-/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. */
-static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+/* It has left the tree and the kernel's tables. */
+static void mapping_ended(struct vbroker_domain_server *server, struct mapping *mapping)
 {
 	struct memory *memory = &server->memories[mapping->memory - 1];
-	uint64_t length = mapping->last - mapping->first + 1;
 
-	(void)vbroker_domain_unmap(server->domain, mapping->first, length);
-	RB_REMOVE(mapping_tree, &server->mappings, mapping);
 	server->left.mappings++;
-	server->left.bytes += length;
+	server->left.bytes += mapping->last - mapping->first + 1;
 	if (--memory->mappings == 0 && memory->forgotten)
 		memory_remove(server, mapping->memory);
 	free(mapping);
+}
+
+/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. Others may
+ * go with it (ended()). */
+static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+{
+	RB_REMOVE(mapping_tree, &server->mappings, mapping);
+	(void)vbroker_domain_unmap(server->domain, mapping->first, mapping->last - mapping->first + 1);
+	mapping_ended(server, mapping);
 }
 
 /* The mapping with the lowest IOVAs that has one at FIRST or beyond. */
@@ -191,11 +200,23 @@ static struct mapping *mapping_from(struct vbroker_domain_server *server, uint64
 	return found;
 }
 
+static void ended(struct domain_watcher *watcher, uint64_t first, uint64_t last)
+{
+	struct vbroker_domain_server *server =
+		(void *)((char *)watcher - offsetof(struct vbroker_domain_server, watcher));
+	struct mapping *mapping;
+
+	while ((mapping = mapping_from(server, first)) && mapping->first <= last) {
+		RB_REMOVE(mapping_tree, &server->mappings, mapping);
+		mapping_ended(server, mapping);
+	}
+}
+
 /* All of this channel's mappings in the range, and no part of one; others' are not touched. Only the first and the last can be
  * cut: to look at all of them would be work that a driver has done for nothing, again and again. */
 static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
 {
-	struct mapping *begin = mapping_from(server, first), *end = mapping_from(server, last), *cut = NULL, *next;
+	struct mapping *begin = mapping_from(server, first), *end = mapping_from(server, last), *cut = NULL;
 
 	if (!begin || begin->first > last)
 		return detail_set(
@@ -208,10 +229,9 @@ static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uin
 		return detail_set(REFUSAL_IOVA_INVALID,
 			"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
 			cut->first, cut->last);
-	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = next) {
-		next = RB_NEXT(mapping_tree, &server->mappings, mapping);
+	/* Each time anew: with the first of them all of them may turn out to have ended. */
+	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = mapping_from(server, first))
 		unmap(server, mapping);
-	}
 	return 0;
 }
 
@@ -432,6 +452,8 @@ int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_bud
 	server->domain = domain;
 	server->left = *budget;
 	RB_INIT(&server->mappings);
+	server->watcher.ended = ended;
+	domain_watch(domain, &server->watcher);
 	channel_init(&server->channel, ends[0]);
 	packet_init(&server->buffers.request);
 	packet_init(&server->buffers.reply);
@@ -482,6 +504,7 @@ void vbroker_domain_server_close(struct vbroker_domain_server *server)
 		return;
 	for (struct mapping *mapping; (mapping = RB_MIN(mapping_tree, &server->mappings));)
 		unmap(server, mapping);
+	domain_unwatch(&server->watcher);
 	for (size_t i = 0; i < server->memories_room; i++) {
 		if (server->memories[i].address)
 			memory_remove(server, (uint32_t)i + 1);

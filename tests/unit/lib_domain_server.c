@@ -1020,6 +1020,116 @@ static void test_unmap_that_looks_at_many(void **state)
 	close(fd);
 }
 
+/* ---- mappings that ended by other means ---- */
+
+static char *own_page(void)
+{
+	char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	return page;
+}
+
+/* The channel ends, and the owner's mapping at IOVA stays. */
+static void ends_without(struct bench *b, uint64_t iova, char *page)
+{
+	vbroker_domain_server_close(b->server);
+	b->server = NULL;
+	assert_int_equal(bench_mapped(b), 1);
+	assert_non_null(bench_mapping(b, iova));
+	assert_int_equal(vbroker_domain_unmap(b->domain, iova, PAGE), 0);
+	munmap(page, PAGE);
+}
+
+/* The last device leaves, which ends all mappings; where the driver's was, the next life has the owner's. */
+static void test_next_life(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
+	char *page = own_page();
+	struct map_result result;
+
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 16 * PAGE, NULL), 0);
+	bench_detach(b);
+	domain_before_bind(b->domain);
+	bench_attach(b);
+	domain_after_bind(b->domain);
+	assert_left(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES - 2);
+	assert_int_equal(vbroker_domain_map(b->domain, page, PAGE, RW, 8 * PAGE, NULL), 0);
+	assert_int_equal(unmap_one(b, 8 * PAGE, PAGE), REFUSAL_IOVA_INVALID);
+	assert_int_equal(bench_mapped(b), 1);
+	/* Memory is memory still. */
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 16 * PAGE, NULL), 0);
+	assert_left(b, BUDGET_BYTES - PAGE, BUDGET_MAPPINGS - 1, BUDGET_MEMORIES - 2);
+	close(fd);
+	ends_without(b, 8 * PAGE, page);
+}
+
+/* The same without a word to this library */
+static void test_next_life_unnoticed(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
+	char *page = own_page();
+	struct map_result result;
+
+	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 8 * PAGE, &result), 0);
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, 2 * PAGE, 16 * PAGE, NULL), 0);
+	bench_detach(b);
+	bench_attach(b);
+	/* The same IOVAs by the driver ... */
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, 2 * PAGE, 8 * PAGE, NULL), 0);
+	assert_left(b, BUDGET_BYTES - 4 * PAGE, BUDGET_MAPPINGS - 2, BUDGET_MEMORIES - 1);
+	assert_int_equal(unmap_one(b, 8 * PAGE, 2 * PAGE), 0);
+	assert_int_equal(bench_mapped(b), 0);
+	/* ... and by the owner */
+	assert_int_equal(vbroker_domain_map(b->domain, page, PAGE, RW, 17 * PAGE, NULL), 0);
+	assert_int_equal(unmap_one(b, 16 * PAGE, 2 * PAGE), REFUSAL_IOVA_INVALID);
+	assert_left(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES - 1);
+	close(fd);
+	ends_without(b, 17 * PAGE, page);
+}
+
+/* The owner takes IOVAs back. */
+static void test_owner_unmaps(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
+	char *page = own_page();
+	struct map_result result;
+
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 9 * PAGE, NULL), 0);
+	assert_int_equal(forget_one(b, result.handle), 0);
+	assert_int_equal(vbroker_domain_unmap(b->domain, 8 * PAGE, PAGE), 0);
+	assert_left(b, BUDGET_BYTES - PAGE, BUDGET_MAPPINGS - 1, BUDGET_MEMORIES - 1);
+	assert_int_equal(vbroker_domain_unmap(b->domain, 9 * PAGE, PAGE), 0);
+	assert_untouched(b);
+	assert_int_equal(vbroker_domain_map(b->domain, page, PAGE, RW, 8 * PAGE, NULL), 0);
+	assert_int_equal(unmap_one(b, 8 * PAGE, PAGE), REFUSAL_IOVA_INVALID);
+	close(fd);
+	ends_without(b, 8 * PAGE, page);
+}
+
+/* The kernel has lost them by the time that the driver wants several of them unmapped. */
+static void test_unmap_after_last_device(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
+	struct map_result result;
+
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 9 * PAGE, NULL), 0);
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 10 * PAGE, NULL), 0);
+	assert_int_equal(forget_one(b, result.handle), 0);
+	bench_detach(b);
+	assert_int_equal(unmap_one(b, 0, 64 * PAGE), 0);
+	bench_attach(b);
+	close(fd);
+	assert_untouched(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1060,6 +1170,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelined, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_driver_does_not_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unmap_that_looks_at_many, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_next_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_next_life_unnoticed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_owner_unmaps, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unmap_after_last_device, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
