@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,6 +31,7 @@ struct memory {
 	uint64_t size;
 	bool writable;
 	bool forgotten; /* goes with its last mapping */
+	bool ours;	/* made here, for ALLOC */
 	uint32_t mappings;
 };
 
@@ -48,10 +50,12 @@ struct vbroker_domain_server {
 	struct domain_watcher watcher;
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
+	uint64_t size_max;	    /* of one memory: what the budget had at first */
 	struct memory *memories;    /* owned */
 	size_t memories_room;
 	struct mapping_tree mappings;
 	unsigned int strangers;
+	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
 	struct channel_buffers buffers;
 };
 
@@ -105,7 +109,7 @@ static int memory_add(struct vbroker_domain_server *server, int fd, uint32_t *re
 	handle = memory_place(server);
 	if (handle == 0)
 		return -ENOMEM;
-	r = memfd_map(fd, &memory.address, &memory.size, &memory.writable);
+	r = memfd_map(fd, server->size_max, &memory.address, &memory.size, &memory.writable);
 	if (r != 0)
 		return r;
 	server->memories[handle - 1] = memory;
@@ -118,12 +122,37 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 {
 	struct memory *memory = &server->memories[handle - 1];
 
+	/* Its pages are this process's, but the driver may keep the descriptor. Those it has after this are its own. */
+	if (memory->ours)
+		madvise(memory->address, memory->size, MADV_REMOVE);
 	munmap(memory->address, memory->size);
 	*memory = (struct memory){0};
 	server->left.memories++;
 }
 
 /* ---- mappings ---- */
+
+/* vbroker_domain_map() for a driver, whom the words must not tell where things are in this process. */
+static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory,
+	const struct map_element *element, uint64_t *ret_iova)
+{
+	const uint64_t rest = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	uint64_t iova = element->iova == IOVA_ANY ? 0 : element->iova;
+	int r;
+
+	if ((element->offset | element->length | iova) & rest)
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"offset %#" PRIx64 ", length %#" PRIx64 " and IOVA %#" PRIx64
+			" must be multiples of the page size, %" PRIu64,
+			element->offset, element->length, iova, rest + 1);
+	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
+		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
+			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
+		element->iova, ret_iova);
+	if (r == -EFAULT)
+		return detail_set(r, "the kernel cannot have all of this memory in place; is it short of huge pages?");
+	return r;
+}
 
 static int map(
 	struct vbroker_domain_server *server, const struct map_element *element, uint32_t handle, uint64_t *ret_iova)
@@ -149,10 +178,7 @@ static int map(
 	mapping = malloc(sizeof *mapping);
 	if (!mapping)
 		return -ENOMEM;
-	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
-		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
-			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
-		element->iova, &iova);
+	r = map_quietly(server, memory, element, &iova);
 	if (r != 0) {
 		free(mapping);
 		return r;
@@ -376,6 +402,26 @@ static int serve_forget(void *context, struct packet *request, struct packet *re
 	return answer(request, r, detail);
 }
 
+/*
+ * Descriptors on their way count against RLIMIT_NOFILE of this process's user, not of the driver's (unix(7), ETOOMANYREFS); nobody of
+ * that user could pass any if a driver let them pile up. Bytes that are not read yet say that there may be some.
+ */
+static int check_unread(struct vbroker_domain_server *server)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof info;
+
+	if (server->unread < FDSET_MAX)
+		return 0;
+	if (getsockopt(server->channel.fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0)
+		return -errno;
+	if (info[SK_MEMINFO_WMEM_ALLOC] > 0)
+		return detail_set(REFUSAL_QUOTA, "%u descriptors are on their way already; read the replies first",
+			server->unread);
+	server->unread = 0;
+	return 0;
+}
+
 /* Memory made, mapped, and handed over in one go. */
 static int alloc_element(struct vbroker_domain_server *server, const struct alloc_element *element,
 	struct map_result *result, struct fdset *fds)
@@ -386,6 +432,9 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	uint64_t size;
 	int r;
 
+	r = check_unread(server);
+	if (r != 0)
+		return r;
 	/* Before the kernel is asked for anything: what does not fit the budget is not made. */
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
@@ -397,14 +446,15 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	r = memory_add(server, fd, &as_map.handle);
 	if (r != 0)
 		return r;
+	server->memories[as_map.handle - 1].ours = true;
 	r = map(server, &as_map, as_map.handle, &result->iova);
-	if (r == 0 && fds->count == FDSET_MAX)
-		r = -ENOSPC;
 	if (r != 0) {
 		memory_remove(server, as_map.handle);
 		return r;
 	}
 	result->handle = as_map.handle;
+	server->unread++;
+	/* There is room: elements of one packet are FDSET_MAX at most. */
 	return fdset_add(fds, fd_take(&fd));
 }
 
@@ -451,6 +501,7 @@ int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_bud
 	}
 	server->domain = domain;
 	server->left = *budget;
+	server->size_max = budget->bytes;
 	RB_INIT(&server->mappings);
 	server->watcher.ended = ended;
 	domain_watch(domain, &server->watcher);

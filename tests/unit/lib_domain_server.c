@@ -1130,6 +1130,128 @@ static void test_unmap_after_last_device(void **state)
 	assert_untouched(b);
 }
 
+/* ---- what a driver must not learn ---- */
+
+/* Where things are in the owner's memory */
+static void test_no_addresses_in_details(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
+	struct map_result result;
+	char address[32];
+
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &result), 0);
+	/* All but its last digits */
+	snprintf(address, sizeof address, "%#llx", (unsigned long long)bench_mapping(b, result.iova)->vaddr);
+	address[strlen(address) - 4] = '\0';
+	assert_int_equal(map_one(b, RW, -1, result.handle, 7, PAGE, ANY, NULL), REFUSAL_IOVA_INVALID);
+	assert_null(strstr(b->driver.detail.text, address));
+	assert_words(&b->driver, "offset 0x7");
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE + 1, ANY, NULL), REFUSAL_IOVA_INVALID);
+	assert_null(strstr(b->driver.detail.text, address));
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, PAGE + 1, NULL), REFUSAL_IOVA_INVALID);
+	assert_null(strstr(b->driver.detail.text, address));
+	fake_kernel_fail(FAKE_MAP, EFAULT);
+	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, ANY, NULL), -EFAULT);
+	fake_kernel_fail(FAKE_MAP, 0);
+	assert_null(strstr(b->driver.detail.text, address));
+	close(fd);
+}
+
+/* A sparse memfd costs a driver nothing, but the owner's address space has an end. */
+static void test_memory_larger_than_the_budget(void **state)
+{
+	struct bench *b = *state;
+	int fits = memory_make(BUDGET_BYTES, F_SEAL_SHRINK), larger = memory_make(BUDGET_BYTES + 1, F_SEAL_SHRINK);
+	int huge = memory_make(UINT64_C(1) << 45, F_SEAL_SHRINK);
+
+	assert_int_equal(map_one(b, RW, huge, 0, 0, PAGE, ANY, NULL), REFUSAL_QUOTA);
+	assert_words(&b->driver, "budget of 256 KiB");
+	assert_int_equal(map_one(b, RW, larger, 0, 0, PAGE, ANY, NULL), REFUSAL_QUOTA);
+	assert_untouched(b);
+	assert_int_equal(map_one(b, RW, fits, 0, 0, PAGE, ANY, NULL), 0);
+	close(fits);
+	close(larger);
+	close(huge);
+}
+
+static blkcnt_t blocks(int fd)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return status.st_blocks;
+}
+
+/* Otherwise a driver that keeps the descriptors keeps the pages too: the owner's, and more than the budget in the end. */
+static void test_forgotten_memory_is_empty(void **state)
+{
+	struct bench *b = *state;
+	int own = memory_make(PAGE, F_SEAL_SHRINK), made, left;
+	struct map_result result, other;
+
+	assert_int_equal(pwrite(own, "mine", 4, 0), 4);
+	assert_int_equal(alloc_one(b, RW, 4 * PAGE, &result, &made), 0);
+	assert_int_equal(alloc_one(b, RW, PAGE, &other, &left), 0);
+	assert_int_equal(pwrite(made, "ours", 4, PAGE), 4);
+	assert_int_equal(pwrite(left, "ours", 4, 0), 4);
+	assert_int_equal(forget_one(b, result.handle), 0);
+	/* Not as long as the device has it */
+	assert_int_not_equal(blocks(made), 0);
+	assert_int_equal(unmap_one(b, result.iova, 4 * PAGE), 0);
+	assert_int_equal(blocks(made), 0);
+	/* What is the driver's own is left alone. */
+	assert_int_equal(map_one(b, RW, own, 0, 0, PAGE, 16 * PAGE, &result), 0);
+	assert_int_equal(unmap_one(b, 16 * PAGE, PAGE), 0);
+	assert_int_equal(forget_one(b, result.handle), 0);
+	assert_int_not_equal(blocks(own), 0);
+	/* The end of the channel is the end of its memory. */
+	vbroker_domain_server_close(b->server);
+	b->server = NULL;
+	assert_int_equal(blocks(left), 0);
+	close(own);
+	close(made);
+	close(left);
+}
+
+/*
+ * Descriptors in replies that nobody reads count against the owner's user, who could then pass none to anybody (unix(7),
+ * ETOOMANYREFS).
+ */
+static void test_descriptors_that_nobody_reads(void **state)
+{
+	struct bench *b = *state;
+	uint64_t first;
+	size_t received = 0;
+
+	serve_again(b, 2000 * PAGE, 2000, 2000);
+	first = b->driver.cookie + 1;
+	for (int i = 0; i < 5; i++) {
+		driver_begin(&b->driver, DOMAIN_ALLOC);
+		for (int j = 0; j < 100; j++)
+			driver_add_alloc(&b->driver, RW, PAGE);
+		driver_send(&b->driver);
+		assert_int_equal(vbroker_domain_server_dispatch(b->server), 0);
+	}
+	driver_begin(&b->driver, DOMAIN_ALLOC);
+	driver_add_alloc(&b->driver, RW, PAGE);
+	driver_send(&b->driver);
+	assert_int_equal(vbroker_domain_server_dispatch(b->server), 0);
+	for (uint64_t i = 0; i < 5; i++) {
+		assert_int_equal(driver_receive(&b->driver, DOMAIN_ALLOC, first + i), 0);
+		received += b->driver.packet.fds.count;
+		assert_int_equal(map_results(&b->driver, 100)[99].refusal, i < 2 ? 0 : REFUSAL_QUOTA);
+	}
+	assert_int_equal(received, FDSET_MAX);
+	assert_int_equal(driver_receive(&b->driver, DOMAIN_ALLOC, first + 5), REFUSAL_QUOTA);
+	assert_words(&b->driver, "replies");
+	assert_left(b, (2000 - FDSET_MAX) * PAGE, 2000 - FDSET_MAX, 2000 - FDSET_MAX);
+	/* Now that they are read, there can be more. */
+	driver_begin(&b->driver, DOMAIN_ALLOC);
+	driver_add_alloc(&b->driver, RW, PAGE);
+	assert_int_equal(driver_ask(b), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1174,6 +1296,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_next_life_unnoticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_owner_unmaps, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unmap_after_last_device, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_addresses_in_details, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_memory_larger_than_the_budget, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_forgotten_memory_is_empty, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_descriptors_that_nobody_reads, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
