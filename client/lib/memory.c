@@ -53,11 +53,14 @@ static int alloc_there(
 	if (r != 0)
 		return r;
 	r = memfd_map(memory->fd, UINT64_MAX, &memory->address, &memory->length, &writable);
-	if (r == 0 && memory->length < length)
-		r = detail_set(-EPROTO, "the domain's owner sent less memory than it was asked for");
+	if (r == 0 && (memory->length < length || !writable))
+		r = detail_set(-EPROTO, "the domain's owner sent other memory than it was asked for");
 	if (r != 0) {
-		/* Of what length it has mapped, it knows. */
+		struct detail why = *detail_get();
+
+		(void)remote_unmap(remote, memory->iova, memory->address ? memory->length : length);
 		(void)remote_forget(remote, memory->handle);
+		*detail_clear() = why;
 	}
 	return r;
 }

@@ -489,10 +489,14 @@ static const struct channel_service service = {&domain_table, handlers, 0};
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel)
 {
-	struct vbroker_domain_server *server = calloc(1, sizeof *server);
+	struct vbroker_domain_server *server;
 	int ends[2];
 
 	detail_clear();
+	if (domain_remote(domain))
+		return detail_set(
+			REFUSAL_UNSUPPORTED, "this domain is behind a channel itself: ask its owner for one more");
+	server = calloc(1, sizeof *server);
 	if (!server)
 		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {

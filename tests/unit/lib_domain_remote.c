@@ -472,6 +472,35 @@ static void test_no_reply(void **state)
 	server_finish(&liar);
 }
 
+/* A domain behind a channel cannot be passed on by another one: the owner would have to know the memory. */
+static void test_serve_what_is_not_ones_own(void **state)
+{
+	const struct vbroker_budget budget = {PAGE, 1, 1};
+	struct vbroker_domain_server *server;
+	int channel;
+
+	(void)state;
+	assert_int_equal(vbroker_domain_serve(domain, &budget, &server, &channel), VBROKER_UNSUPPORTED);
+	assert_said("behind a channel");
+}
+
+/* Memory that the driver could not write would be a SIGSEGV for it, sooner or later. */
+static void test_memory_that_cannot_be_written(void **state)
+{
+	(void)state;
+	assert_int_equal(alloc_from((struct lie){0, 1, 1, 0, {memory_make(4 * PAGE, SEALED | F_SEAL_FUTURE_WRITE)}, 0}),
+		-EPROTO);
+}
+
+/* What this process cannot map stays mapped at the owner's otherwise. */
+static void test_memory_that_is_given_back(void **state)
+{
+	(void)state;
+	assert_int_equal(alloc_from((struct lie){0, 1, 1, 0, {memory_make(UINT64_C(1) << 50, SEALED)}, 0}), -ENOMEM);
+	/* HELLO, ALLOC, UNMAP, FORGET */
+	assert_int_equal(liar.requests, 4);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -489,6 +518,9 @@ int main(void)
 		cmocka_unit_test(test_lies_about_unmap),
 		cmocka_unit_test(test_lies_about_ranges),
 		cmocka_unit_test(test_no_reply),
+		cmocka_unit_test_setup_teardown(test_serve_what_is_not_ones_own, set_up, tear_down),
+		cmocka_unit_test(test_memory_that_cannot_be_written),
+		cmocka_unit_test(test_memory_that_is_given_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
