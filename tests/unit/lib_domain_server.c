@@ -1252,6 +1252,27 @@ static void test_descriptors_that_nobody_reads(void **state)
 	assert_int_equal(driver_ask(b), 0);
 }
 
+/* Before Linux 6.7, memory sealed against writing cannot be mapped MAP_SHARED, not even for reading. */
+static bool old_kernel;
+
+void *__real_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset);
+void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset);
+void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset)
+{
+	if (old_kernel && fd >= 0 && (flags & MAP_TYPE) == MAP_SHARED && (fcntl(fd, F_GET_SEALS) & F_SEAL_WRITE)) {
+		errno = EPERM;
+		return MAP_FAILED;
+	}
+	return __real_mmap64(address, size, access, flags, fd, offset);
+}
+
+static void test_sealed_on_old_kernels(void **state)
+{
+	old_kernel = true;
+	test_sealed_against_writing(state);
+	old_kernel = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1300,6 +1321,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_memory_larger_than_the_budget, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_forgotten_memory_is_empty, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_descriptors_that_nobody_reads, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sealed_on_old_kernels, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
