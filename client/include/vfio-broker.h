@@ -526,7 +526,7 @@ struct vbroker_memory;
 int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigned int access, unsigned int flags,
 	struct vbroker_memory **ret_memory);
 
-/** vbroker_memory_free() - unmaps it everywhere. NULL is fine. */
+/** vbroker_memory_free() - unmaps it everywhere; behind a channel, whoever else has its descriptor has zeroes then. NULL is fine. */
 void vbroker_memory_free(struct vbroker_memory *memory);
 
 /** vbroker_memory_address() - where this process finds it, for reading and writing; page-aligned */
@@ -554,7 +554,7 @@ struct vbroker_domain_server;
 
 /** struct vbroker_budget - what a driver may have through one channel at a time */
 struct vbroker_budget {
-	uint64_t bytes;	   /* mapped, that is pinned and charged to the owner */
+	uint64_t bytes;	   /* mapped, that is pinned and charged to the owner; no memory may be larger as a whole */
 	uint32_t mappings; /* in the domain, which has 65,535 at most */
 	uint32_t memories; /* shared with the owner, each of which is a mapping in its address space */
 };
@@ -567,7 +567,7 @@ struct vbroker_budget {
  *
  * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for vbroker_domain_server_events() and call
  * vbroker_domain_server_dispatch() when there is something. No thread is started and nothing waits. The memory that a
- * driver maps counts against the limits of the process that calls dispatch.
+ * driver maps counts against the limits of the process that calls dispatch. UNSUPPORTED for a domain behind a channel.
  */
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel);

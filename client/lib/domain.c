@@ -27,6 +27,7 @@
 struct vbroker_domain {
 	struct remote *remote; /* owned; NULL: this process has the domain itself, and all that follows is of use */
 	struct memory_list memories;
+	LIST_HEAD(, domain_watcher) watchers;
 	const struct domain_kernel *kernel;
 	int fd;			      /* owned */
 	bool fresh;		      /* what follows is what the kernel said after the last BIND */
@@ -105,8 +106,27 @@ int vbroker_domain_open(struct vbroker_domain **ret_domain)
 	return domain_open_on(&domain_type1, ret_domain);
 }
 
+void domain_watch(struct vbroker_domain *domain, struct domain_watcher *watcher)
+{
+	LIST_INSERT_HEAD(&domain->watchers, watcher, in_domain);
+}
+
+void domain_unwatch(struct domain_watcher *watcher)
+{
+	LIST_REMOVE(watcher, in_domain);
+}
+
+static void tell_ended(struct vbroker_domain *domain, uint64_t first, uint64_t last)
+{
+	struct domain_watcher *watcher;
+
+	LIST_FOREACH(watcher, &domain->watchers, in_domain)
+		watcher->ended(watcher, first, last);
+}
+
 static void forget(struct vbroker_domain *domain)
 {
+	tell_ended(domain, 0, UINT64_MAX);
 	iova_space_free(domain->space);
 	free(domain->ranges);
 	domain->space = NULL;
@@ -517,6 +537,9 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
 	r = any ? map_anywhere_twice(domain, &map) : map_at(domain, &map);
 	if (r < 0)
 		return refuse_map(domain, r, &map);
+	/* The kernel would not have mapped over anything. */
+	if (r == 0)
+		tell_ended(domain, map.iova, map.iova + (map.size - 1));
 	if (r == 0 && ret_iova)
 		*ret_iova = map.iova;
 	return r;
@@ -565,6 +588,7 @@ int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t le
 	if (r < 0)
 		return detail_set(r, "unmapping %zu bytes at IOVA %#" PRIx64, length, iova);
 	iova_space_release(domain->space, iova, last);
+	tell_ended(domain, iova, last);
 	if (unmap.size == 0)
 		return detail_set(REFUSAL_IOVA_INVALID, "nothing is mapped in %#" PRIx64 "-%#" PRIx64, iova, last);
 	return 0;

@@ -56,7 +56,7 @@ bool memfd_check(int fd)
 	return fcntl(fd, F_GET_SEALS) >= 0;
 }
 
-int memfd_map(int fd, void **ret_address, uint64_t *ret_size, bool *ret_writable)
+int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size, bool *ret_writable)
 {
 	/* mm/memfd.c: EINVAL for every file that is not on the kernel's own memory file systems, without asking it. */
 	int seals = fcntl(fd, F_GET_SEALS);
@@ -72,7 +72,15 @@ int memfd_map(int fd, void **ret_address, uint64_t *ret_size, bool *ret_writable
 		return -errno;
 	if (status.st_size == 0)
 		return detail_set(REFUSAL_NOT_MEMORY, "it is an empty memfd");
+	if ((uint64_t)status.st_size > size_max)
+		return detail_set(REFUSAL_QUOTA,
+			"a memfd of %llu KiB, more than the channel's whole budget of %llu KiB",
+			(unsigned long long)status.st_size / 1024, (unsigned long long)size_max / 1024);
 	address = mmap(NULL, (size_t)status.st_size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+	/* Linux before 6.7 takes a shared mapping for one that could be written some day. Content that is sealed is the same in a
+	 * private one. */
+	if (address == MAP_FAILED && errno == EPERM && (seals & F_SEAL_WRITE))
+		address = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (address == MAP_FAILED)
 		return detail_set(-errno, "mapping a memfd of %lld bytes", (long long)status.st_size);
 	*ret_address = address;

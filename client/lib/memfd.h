@@ -20,8 +20,8 @@ bool memfd_check(int fd);
 
 /*
  * Maps all of it, shared, for writing too if its seals allow that. FD stays the caller's. Returns 0, NOT_MEMORY with a detail (not
- * a memfd, not sealed, empty), or a negative errno.
+ * a memfd, not sealed, empty), QUOTA (more than SIZE_MAX bytes: a sparse one costs whoever made it nothing), or a negative errno.
  */
-int memfd_map(int fd, void **ret_address, uint64_t *ret_size, bool *ret_writable);
+int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size, bool *ret_writable);
 
 #endif

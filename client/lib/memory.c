@@ -36,7 +36,7 @@ static int alloc_here(struct vbroker_memory *memory, uint64_t length, unsigned i
 	if (r < 0)
 		return detail_set(r, "making a memfd of %llu bytes", (unsigned long long)length);
 	memory->fd = r;
-	r = memfd_map(memory->fd, &memory->address, &memory->length, &writable);
+	r = memfd_map(memory->fd, UINT64_MAX, &memory->address, &memory->length, &writable);
 	if (r == 0)
 		r = vbroker_domain_map(
 			memory->domain, memory->address, memory->length, access, VBROKER_IOVA_ANY, &memory->iova);
@@ -52,12 +52,15 @@ static int alloc_there(
 
 	if (r != 0)
 		return r;
-	r = memfd_map(memory->fd, &memory->address, &memory->length, &writable);
-	if (r == 0 && memory->length < length)
-		r = detail_set(-EPROTO, "the domain's owner sent less memory than it was asked for");
+	r = memfd_map(memory->fd, UINT64_MAX, &memory->address, &memory->length, &writable);
+	if (r == 0 && (memory->length < length || !writable))
+		r = detail_set(-EPROTO, "the domain's owner sent other memory than it was asked for");
 	if (r != 0) {
-		/* Of what length it has mapped, it knows. */
+		struct detail why = *detail_get();
+
+		(void)remote_unmap(remote, memory->iova, memory->address ? memory->length : length);
 		(void)remote_forget(remote, memory->handle);
+		*detail_clear() = why;
 	}
 	return r;
 }

@@ -64,6 +64,8 @@ static int end_silent(struct requester *requester)
 		return end(requester, REFUSAL_REVOKED,
 			"the device channel ended without a reason: the keeper of the device has died; "
 			"'journalctl -u \"vfio-keeper@*\"' may say why");
+	if (requester->table->kind == CHANNEL_DOMAIN)
+		return end(requester, -ECONNRESET, "the owner of the domain has closed the domain channel");
 	return end(requester, -ECONNRESET,
 		"vfio-brokerd has closed the connection; 'journalctl -u vfio-broker' may say why");
 }

@@ -5,6 +5,7 @@
  */
 #include "channel.h"
 #include "detail.h"
+#include "domain.h"
 #include "memfd.h"
 #include "stranger.h"
 #include "vfio-broker.h"
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,10 +31,12 @@ struct memory {
 	uint64_t size;
 	bool writable;
 	bool forgotten; /* goes with its last mapping */
+	bool ours;	/* made here, for ALLOC */
 	uint32_t mappings;
 };
 
-/* A mapping that this channel made. */
+/* A mapping that this channel made, and that has not ended as far as the domain knows (domain_watch()): what is mapped there
+ * next may be somebody else's. */
 struct mapping {
 	RB_ENTRY(mapping) in_tree;
 	uint64_t first, last;
@@ -43,12 +47,15 @@ RB_HEAD(mapping_tree, mapping);
 
 struct vbroker_domain_server {
 	struct vbroker_domain *domain; /* borrowed */
+	struct domain_watcher watcher;
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
+	uint64_t size_max;	    /* of one memory: what the budget had at first */
 	struct memory *memories;    /* owned */
 	size_t memories_room;
 	struct mapping_tree mappings;
 	unsigned int strangers;
+	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
 	struct channel_buffers buffers;
 };
 
@@ -102,7 +109,7 @@ static int memory_add(struct vbroker_domain_server *server, int fd, uint32_t *re
 	handle = memory_place(server);
 	if (handle == 0)
 		return -ENOMEM;
-	r = memfd_map(fd, &memory.address, &memory.size, &memory.writable);
+	r = memfd_map(fd, server->size_max, &memory.address, &memory.size, &memory.writable);
 	if (r != 0)
 		return r;
 	server->memories[handle - 1] = memory;
@@ -115,12 +122,37 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 {
 	struct memory *memory = &server->memories[handle - 1];
 
+	/* Its pages are this process's, but the driver may keep the descriptor. Those it has after this are its own. */
+	if (memory->ours)
+		madvise(memory->address, memory->size, MADV_REMOVE);
 	munmap(memory->address, memory->size);
 	*memory = (struct memory){0};
 	server->left.memories++;
 }
 
 /* ---- mappings ---- */
+
+/* vbroker_domain_map() for a driver, whom the words must not tell where things are in this process. */
+static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory,
+	const struct map_element *element, uint64_t *ret_iova)
+{
+	const uint64_t rest = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	uint64_t iova = element->iova == IOVA_ANY ? 0 : element->iova;
+	int r;
+
+	if ((element->offset | element->length | iova) & rest)
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"offset %#" PRIx64 ", length %#" PRIx64 " and IOVA %#" PRIx64
+			" must be multiples of the page size, %" PRIu64,
+			element->offset, element->length, iova, rest + 1);
+	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
+		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
+			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
+		element->iova, ret_iova);
+	if (r == -EFAULT)
+		return detail_set(r, "the kernel cannot have all of this memory in place; is it short of huge pages?");
+	return r;
+}
 
 static int map(
 	struct vbroker_domain_server *server, const struct map_element *element, uint32_t handle, uint64_t *ret_iova)
@@ -146,10 +178,7 @@ static int map(
 	mapping = malloc(sizeof *mapping);
 	if (!mapping)
 		return -ENOMEM;
-	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
-		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
-			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
-		element->iova, &iova);
+	r = map_quietly(server, memory, element, &iova);
 	if (r != 0) {
 		free(mapping);
 		return r;
@@ -163,19 +192,25 @@ static int map(
 	return 0;
 }
 
-/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. */
-static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+/* It has left the tree and the kernel's tables. */
+static void mapping_ended(struct vbroker_domain_server *server, struct mapping *mapping)
 {
 	struct memory *memory = &server->memories[mapping->memory - 1];
-	uint64_t length = mapping->last - mapping->first + 1;
 
-	(void)vbroker_domain_unmap(server->domain, mapping->first, length);
-	RB_REMOVE(mapping_tree, &server->mappings, mapping);
 	server->left.mappings++;
-	server->left.bytes += length;
+	server->left.bytes += mapping->last - mapping->first + 1;
 	if (--memory->mappings == 0 && memory->forgotten)
 		memory_remove(server, mapping->memory);
 	free(mapping);
+}
+
+/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. Others may
+ * go with it (ended()). */
+static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+{
+	RB_REMOVE(mapping_tree, &server->mappings, mapping);
+	(void)vbroker_domain_unmap(server->domain, mapping->first, mapping->last - mapping->first + 1);
+	mapping_ended(server, mapping);
 }
 
 /* The mapping with the lowest IOVAs that has one at FIRST or beyond. */
@@ -191,25 +226,38 @@ static struct mapping *mapping_from(struct vbroker_domain_server *server, uint64
 	return found;
 }
 
-/* All of this channel's mappings in the range, and no part of one; others' are not touched. */
+static void ended(struct domain_watcher *watcher, uint64_t first, uint64_t last)
+{
+	struct vbroker_domain_server *server =
+		(void *)((char *)watcher - offsetof(struct vbroker_domain_server, watcher));
+	struct mapping *mapping;
+
+	while ((mapping = mapping_from(server, first)) && mapping->first <= last) {
+		RB_REMOVE(mapping_tree, &server->mappings, mapping);
+		mapping_ended(server, mapping);
+	}
+}
+
+/* All of this channel's mappings in the range, and no part of one; others' are not touched. Only the first and the last can be
+ * cut: to look at all of them would be work that a driver has done for nothing, again and again. */
 static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
 {
-	struct mapping *begin = mapping_from(server, first), *next;
+	struct mapping *begin = mapping_from(server, first), *end = mapping_from(server, last), *cut = NULL;
 
 	if (!begin || begin->first > last)
 		return detail_set(
 			REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
-	for (struct mapping *mapping = begin; mapping && mapping->first <= last;
-		mapping = RB_NEXT(mapping_tree, &server->mappings, mapping)) {
-		if (mapping->first < first || mapping->last > last)
-			return detail_set(REFUSAL_IOVA_INVALID,
-				"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
-				mapping->first, mapping->last);
-	}
-	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = next) {
-		next = RB_NEXT(mapping_tree, &server->mappings, mapping);
+	if (begin->first < first)
+		cut = begin;
+	else if (end && end->first <= last && end->last > last)
+		cut = end;
+	if (cut)
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
+			cut->first, cut->last);
+	/* Each time anew: with the first of them all of them may turn out to have ended. */
+	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = mapping_from(server, first))
 		unmap(server, mapping);
-	}
 	return 0;
 }
 
@@ -354,6 +402,26 @@ static int serve_forget(void *context, struct packet *request, struct packet *re
 	return answer(request, r, detail);
 }
 
+/*
+ * Descriptors on their way count against RLIMIT_NOFILE of this process's user, not of the driver's (unix(7), ETOOMANYREFS); nobody of
+ * that user could pass any if a driver let them pile up. Bytes that are not read yet say that there may be some.
+ */
+static int check_unread(struct vbroker_domain_server *server)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t size = sizeof info;
+
+	if (server->unread < FDSET_MAX)
+		return 0;
+	if (getsockopt(server->channel.fd, SOL_SOCKET, SO_MEMINFO, info, &size) < 0)
+		return -errno;
+	if (info[SK_MEMINFO_WMEM_ALLOC] > 0)
+		return detail_set(REFUSAL_QUOTA, "%u descriptors are on their way already; read the replies first",
+			server->unread);
+	server->unread = 0;
+	return 0;
+}
+
 /* Memory made, mapped, and handed over in one go. */
 static int alloc_element(struct vbroker_domain_server *server, const struct alloc_element *element,
 	struct map_result *result, struct fdset *fds)
@@ -364,6 +432,9 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	uint64_t size;
 	int r;
 
+	r = check_unread(server);
+	if (r != 0)
+		return r;
 	/* Before the kernel is asked for anything: what does not fit the budget is not made. */
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
@@ -375,14 +446,15 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	r = memory_add(server, fd, &as_map.handle);
 	if (r != 0)
 		return r;
+	server->memories[as_map.handle - 1].ours = true;
 	r = map(server, &as_map, as_map.handle, &result->iova);
-	if (r == 0 && fds->count == FDSET_MAX)
-		r = -ENOSPC;
 	if (r != 0) {
 		memory_remove(server, as_map.handle);
 		return r;
 	}
 	result->handle = as_map.handle;
+	server->unread++;
+	/* There is room: elements of one packet are FDSET_MAX at most. */
 	return fdset_add(fds, fd_take(&fd));
 }
 
@@ -417,10 +489,14 @@ static const struct channel_service service = {&domain_table, handlers, 0};
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel)
 {
-	struct vbroker_domain_server *server = calloc(1, sizeof *server);
+	struct vbroker_domain_server *server;
 	int ends[2];
 
 	detail_clear();
+	if (domain_remote(domain))
+		return detail_set(
+			REFUSAL_UNSUPPORTED, "this domain is behind a channel itself: ask its owner for one more");
+	server = calloc(1, sizeof *server);
 	if (!server)
 		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
@@ -429,7 +505,10 @@ int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_bud
 	}
 	server->domain = domain;
 	server->left = *budget;
+	server->size_max = budget->bytes;
 	RB_INIT(&server->mappings);
+	server->watcher.ended = ended;
+	domain_watch(domain, &server->watcher);
 	channel_init(&server->channel, ends[0]);
 	packet_init(&server->buffers.request);
 	packet_init(&server->buffers.reply);
@@ -480,6 +559,7 @@ void vbroker_domain_server_close(struct vbroker_domain_server *server)
 		return;
 	for (struct mapping *mapping; (mapping = RB_MIN(mapping_tree, &server->mappings));)
 		unmap(server, mapping);
+	domain_unwatch(&server->watcher);
 	for (size_t i = 0; i < server->memories_room; i++) {
 		if (server->memories[i].address)
 			memory_remove(server, (uint32_t)i + 1);

@@ -35,6 +35,7 @@ static const struct {
 	{22, "NO_KEEPER"},
 	{23, "FAILED"},
 	{24, "WINDOW_UNAVAILABLE"},
+	{25, "NOT_MEMORY"},
 };
 
 static void numbers_and_names_are_stable(void **state)
