@@ -290,7 +290,7 @@ static void test_sealed_against_writing(void **state)
 
 	for (size_t i = 0; i < 2; i++) {
 		int fd = memory_make(PAGE, F_SEAL_SHRINK | seals[i]);
-		struct map_result result;
+		struct map_result result = {0};
 
 		assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
 		assert_words(&b->driver, "sealed against writing");
