@@ -90,7 +90,7 @@ static void test_map(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(8 * PAGE, F_SEAL_SHRINK);
-	struct map_result first, second, third;
+	struct map_result first = {0}, second = {0}, third = {0};
 	char c = 0;
 
 	assert_int_equal(pwrite(fd, "device", 6, 5 * PAGE), 6);
@@ -128,7 +128,7 @@ static void test_map(void **state)
 static void test_alloc(void **state)
 {
 	struct bench *b = *state;
-	struct map_result result, again;
+	struct map_result result = {0}, again = {0};
 	struct stat status;
 	int fd;
 
@@ -152,7 +152,7 @@ static void test_alloc(void **state)
 static void test_alloc_huge(void **state)
 {
 	struct bench *b = *state;
-	struct map_result result;
+	struct map_result result = {0};
 	struct stat status;
 	int fd;
 
@@ -228,7 +228,7 @@ static void test_handles(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, -1, 1, 0, PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
 	assert_int_equal(map_one(b, RW, -1, 0, 0, PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
@@ -250,7 +250,7 @@ static void test_handles_of_another_channel(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	start_others(b);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &result), 0);
@@ -264,7 +264,7 @@ static void test_beyond_the_memory(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK), odd = memory_make(PAGE + 904, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 5 * PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
 	assert_words(&b->driver, "0x5000 bytes at 0 are not within the 0x4000");
@@ -310,7 +310,7 @@ static void test_quota_bytes(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(BUDGET_BYTES, F_SEAL_SHRINK), other;
-	struct map_result all, one;
+	struct map_result all = {0}, one = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, BUDGET_BYTES - PAGE, ANY, &all), 0);
 	assert_int_equal(map_one(b, RW, -1, all.handle, 0, 2 * PAGE, ANY, NULL), REFUSAL_QUOTA);
@@ -333,7 +333,7 @@ static void test_quota_mappings(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(PAGE, F_SEAL_SHRINK), other;
-	struct map_result first, result;
+	struct map_result first = {0}, result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &first), 0);
 	for (unsigned int i = 1; i < BUDGET_MAPPINGS; i++)
@@ -383,7 +383,7 @@ static void test_no_budget(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(PAGE, F_SEAL_SHRINK), other;
-	struct map_result result;
+	struct map_result result = {0};
 
 	serve_again(b, 0, 0, 0);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, NULL), REFUSAL_QUOTA);
@@ -398,7 +398,7 @@ static void test_iova_in_use(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 	char *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_int_equal(vbroker_domain_map(b->domain, own, PAGE, RW, 16 * PAGE, NULL), 0);
@@ -432,7 +432,7 @@ static void test_unmap_invalid(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(unmap_one(b, 8 * PAGE, PAGE), REFUSAL_IOVA_INVALID);
 	assert_words(&b->driver, "nothing mapped");
@@ -458,7 +458,7 @@ static void test_unmap_all_or_nothing(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 8 * PAGE, &result), 0);
 	assert_int_equal(map_one(b, RW, -1, result.handle, 0, 2 * PAGE, 10 * PAGE, NULL), 0);
@@ -513,7 +513,7 @@ static void test_not_bound(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(PAGE, F_SEAL_SHRINK), other;
-	struct map_result result;
+	struct map_result result = {0};
 
 	packet_request(&b->driver.packet, DOMAIN_DESCRIBE, ++b->driver.cookie);
 	assert_int_equal(driver_ask(b), REFUSAL_NOT_BOUND);
@@ -531,7 +531,7 @@ static void test_memlock(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(16 * PAGE, F_SEAL_SHRINK), other;
 	struct rlimit before, low;
-	struct map_result result;
+	struct map_result result = {0};
 	int r, again;
 
 	getrlimit(RLIMIT_MEMLOCK, &before);
@@ -575,7 +575,7 @@ static void test_map_mixed(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK), bad = memory_make(PAGE, 0);
 	const struct map_result *results;
-	struct map_result shared;
+	struct map_result shared = {0};
 	int before;
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &shared), 0);
@@ -620,7 +620,7 @@ static void test_unmap_and_forget_mixed(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
 	const struct element_result *results;
-	struct map_result first, second;
+	struct map_result first = {0}, second = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 8 * PAGE, &first), 0);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 16 * PAGE, &second), 0);
@@ -681,7 +681,7 @@ static void test_256_in_one_packet(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(256 * PAGE, F_SEAL_SHRINK);
 	const struct map_result *results;
-	struct map_result shared;
+	struct map_result shared = {0};
 
 	serve_again(b, 300 * PAGE, 300, 1);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &shared), 0);
@@ -765,7 +765,7 @@ static void test_forget_while_mapped(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result first, second;
+	struct map_result first = {0}, second = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &first), 0);
 	assert_int_equal(map_one(b, RW, -1, first.handle, 0, PAGE, 16 * PAGE, NULL), 0);
@@ -996,7 +996,7 @@ static void test_unmap_that_looks_at_many(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(2 * PAGE, F_SEAL_SHRINK);
-	struct map_result shared;
+	struct map_result shared = {0};
 	uint64_t start;
 
 	serve_again(b, 65000 * PAGE, 65000, 1);
@@ -1047,7 +1047,7 @@ static void test_next_life(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
 	char *page = own_page();
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 16 * PAGE, NULL), 0);
@@ -1072,7 +1072,7 @@ static void test_next_life_unnoticed(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
 	char *page = own_page();
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 8 * PAGE, &result), 0);
 	assert_int_equal(map_one(b, RW, -1, result.handle, 0, 2 * PAGE, 16 * PAGE, NULL), 0);
@@ -1097,7 +1097,7 @@ static void test_owner_unmaps(void **state)
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
 	char *page = own_page();
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
 	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 9 * PAGE, NULL), 0);
@@ -1117,7 +1117,7 @@ static void test_unmap_after_last_device(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &result), 0);
 	assert_int_equal(map_one(b, RW, -1, result.handle, 0, PAGE, 9 * PAGE, NULL), 0);
@@ -1137,7 +1137,7 @@ static void test_no_addresses_in_details(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK);
-	struct map_result result;
+	struct map_result result = {0};
 	char address[32];
 
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &result), 0);
@@ -1188,7 +1188,7 @@ static void test_forgotten_memory_is_empty(void **state)
 {
 	struct bench *b = *state;
 	int own = memory_make(PAGE, F_SEAL_SHRINK), made, left;
-	struct map_result result, other;
+	struct map_result result = {0}, other = {0};
 
 	assert_int_equal(pwrite(own, "mine", 4, 0), 4);
 	assert_int_equal(alloc_one(b, RW, 4 * PAGE, &result, &made), 0);
