@@ -26,6 +26,7 @@
  *	pause				prints "pause: waiting" and waits to be killed
  *	repeat				the steps that follow again and again, until one is refused
  */
+#include "edu-registers.h"
 #include "packet.h"
 
 #include <errno.h>
@@ -46,16 +47,6 @@
 
 #define OBJECTS_MAX   16
 #define ARGUMENTS_MAX 5
-
-#define EDU_DMA_SOURCE	    0x80
-#define EDU_DMA_DESTINATION 0x88
-#define EDU_DMA_COUNT	    0x90
-#define EDU_DMA_COMMAND	    0x98
-#define EDU_DMA_RUNS	    0x01
-#define EDU_DMA_TO_DEVICE   0x01
-#define EDU_DMA_FROM_DEVICE 0x03
-#define EDU_BUFFER	    0x40000
-#define EDU_TIMEOUT_US	    900000
 
 /* What earlier steps have made. Numbers stay taken when an object is closed. */
 static struct {
@@ -312,27 +303,6 @@ static int do_expect(char **arguments)
 		return -EBADMSG;
 	}
 	return 0;
-}
-
-static int edu_dma(struct vbroker_device *device, uint64_t from, uint64_t to, uint64_t count, uint64_t command)
-{
-	struct vbroker_op ops[] = {
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_SOURCE, .value = from},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_DESTINATION, .value = to},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COUNT, .value = count},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COMMAND, .value = command},
-		{.kind = VBROKER_OP_POLL,
-			.offset = EDU_DMA_COMMAND,
-			.mask = EDU_DMA_RUNS,
-			.timeout_us = EDU_TIMEOUT_US},
-	};
-	size_t count_of_ops = sizeof ops / sizeof ops[0], done;
-
-	for (size_t i = 0; i < count_of_ops; i++) {
-		ops[i].region = VFIO_PCI_BAR0_REGION_INDEX;
-		ops[i].width = 4;
-	}
-	return vbroker_region_program(device, ops, count_of_ops, &done);
 }
 
 static int do_send(char **arguments)

@@ -3,9 +3,9 @@
  * two-drivers EDU EDU: one application owns a domain with two devices in it; each is driven by a process of its own, in a sandbox, by
  * a device channel and a domain channel. One driver's device writes a buffer by DMA, the other's reads it, and back.
  */
+#include "edu-registers.h"
 #include "verdict.h"
 
-#include <linux/vfio.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,15 +16,7 @@
 #include <unistd.h>
 #include <vfio-broker.h>
 
-#define EDU_DMA_SOURCE	    0x80
-#define EDU_DMA_DESTINATION 0x88
-#define EDU_DMA_COUNT	    0x90
-#define EDU_DMA_COMMAND	    0x98
-#define EDU_DMA_RUNS	    0x01U
-#define EDU_DMA_TO_DEVICE   0x01U
-#define EDU_DMA_FROM_DEVICE 0x03U
-#define EDU_BUFFER	    0x40000
-#define SIZE		    2048U
+#define SIZE 2048U
 
 static const struct vbroker_budget budget = {1 << 20, 16, 16};
 
@@ -47,20 +39,7 @@ static void must(int result, const char *what)
 
 static void move(struct vbroker_device *device, uint64_t from, uint64_t to, uint32_t command)
 {
-	struct vbroker_op ops[] = {
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_SOURCE, .value = from},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_DESTINATION, .value = to},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COUNT, .value = SIZE},
-		{.kind = VBROKER_OP_WRITE, .offset = EDU_DMA_COMMAND, .value = command},
-		{.kind = VBROKER_OP_POLL, .offset = EDU_DMA_COMMAND, .mask = EDU_DMA_RUNS, .timeout_us = 900000},
-	};
-	size_t done;
-
-	for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
-		ops[i].region = VFIO_PCI_BAR0_REGION_INDEX;
-		ops[i].width = 4;
-	}
-	must(vbroker_region_program(device, ops, sizeof ops / sizeof ops[0], &done), "DMA");
+	must(edu_dma(device, from, to, SIZE, command), "DMA");
 }
 
 /* ---- the drivers: FRIEND is the other one; they tell each other IOVAs, nothing else ---- */
