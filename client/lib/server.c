@@ -329,10 +329,14 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 {
 	bool new = element->flags &MAP_NEW_MEMORY;
 	uint32_t handle = element->handle;
-	int r = new ? memory_add(server, fds->fds[(*next_fd)++], &handle) : 0;
+	size_t i = new ? (*next_fd)++ : 0;
+	int r = new ? memory_add(server, fds->fds[i], &handle) : 0;
 
 	if (r != 0)
 		return r;
+	/* It is a memfd: nothing need be asked before it is closed (stranger.h). */
+	if (new)
+		close(fdset_take(fds, i));
 	r = map(server, element, handle, &result->iova);
 	if (r != 0 && new)
 		memory_remove(server, handle);
