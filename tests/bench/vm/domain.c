@@ -299,12 +299,54 @@ static void settle_bare_array(void *bare)
 	bare_unmap(bare, ARRAY);
 }
 
-static int echo;
+/* 64 bytes on a bare socket, with a file descriptor or without. */
+struct bare_message {
+	char bytes[64];
+	struct iovec iov;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct msghdr message;
+};
 
-static void echo_start(void)
+static struct msghdr *bare_message(struct bare_message *m)
+{
+	memset(m, 0, sizeof *m);
+	m->iov = (struct iovec){m->bytes, sizeof m->bytes};
+	m->message = (struct msghdr){
+		.msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = &m->control, .msg_controllen = sizeof m->control};
+	m->control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+	return &m->message;
+}
+
+static void echo_fds(int channel)
+{
+	struct bare_message m;
+
+	while (recvmsg(channel, bare_message(&m), MSG_CMSG_CLOEXEC) == sizeof m.bytes) {
+		int fd;
+
+		memcpy(&fd, CMSG_DATA(&m.control.header), sizeof fd);
+		close(fd);
+		if (send(channel, m.bytes, sizeof m.bytes, 0) != sizeof m.bytes)
+			break;
+	}
+}
+
+static void echo_bytes(int channel)
+{
+	char bytes[64];
+
+	while (recv(channel, bytes, sizeof bytes, 0) == sizeof bytes &&
+		send(channel, bytes, sizeof bytes, 0) == sizeof bytes)
+		;
+}
+
+/* Ends with this process. */
+static int echo_start(void (*run)(int channel))
 {
 	int ends[2];
-	char bytes[64];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -314,14 +356,14 @@ static void echo_start(void)
 		die("fork");
 	if (pid == 0) {
 		close(ends[0]);
-		while (recv(ends[1], bytes, sizeof bytes, 0) == sizeof bytes &&
-			send(ends[1], bytes, sizeof bytes, 0) == sizeof bytes)
-			;
+		run(ends[1]);
 		_exit(EXIT_SUCCESS);
 	}
 	close(ends[1]);
-	echo = ends[0];
+	return ends[0];
 }
+
+static int echo, fd_echo;
 
 static void run_echo(void *context)
 {
@@ -330,6 +372,24 @@ static void run_echo(void *context)
 	(void)context;
 	if (send(echo, bytes, sizeof bytes, 0) != sizeof bytes || recv(echo, bytes, sizeof bytes, 0) != sizeof bytes)
 		die("the process that echoes has gone");
+}
+
+static void run_fd_echo(void *context)
+{
+	struct bare_message m;
+	struct msghdr *message = bare_message(&m);
+
+	(void)context;
+	memcpy(CMSG_DATA(&m.control.header), &fresh, sizeof fresh);
+	if (sendmsg(fd_echo, message, 0) != sizeof m.bytes || close(fresh) < 0 ||
+		recv(fd_echo, m.bytes, sizeof m.bytes, 0) != sizeof m.bytes)
+		die("the process that echoes has gone");
+}
+
+static void settle_fd_echo(void *context)
+{
+	(void)context;
+	fresh = new_memory(PAGE);
 }
 
 /* ---- figures ---- */
@@ -353,6 +413,20 @@ static void add_one(const char *name, const struct runner *runner, const struct 
 	figure_add(&figure);
 	for (size_t i = 0; i < 3; i++)
 		samples_clear(&samples[i]);
+}
+
+/* What nobody can pass a memfd for less than: the part of map_fd that is not the library's. */
+static void add_fd_echo(void)
+{
+	struct samples with_fd = {0}, without = {0};
+	struct figure figure;
+
+	race(&(struct runner){run_fd_echo, settle_fd_echo, NULL}, &(struct runner){run_echo, NULL, NULL}, ONE_ROUNDS,
+		ONE_CHUNK, &with_fd, &without);
+	figure = figure_durations("bare_fd", &with_fd, &without, NULL, NULL, -1);
+	figure_add(&figure);
+	samples_clear(&with_fd);
+	samples_clear(&without);
 }
 
 static int compare(const void *a, const void *b)
@@ -402,10 +476,12 @@ void bench_domain(const char *few, const char *many)
 	if (setrlimit(RLIMIT_MEMLOCK, &memlock) < 0)
 		die("RLIMIT_MEMLOCK");
 	packet_init(&packet);
-	echo_start();
+	echo = echo_start(echo_bytes);
+	fd_echo = echo_start(echo_fds);
 	owner_start(&owners[0], few);
 	bare_forget_pages(&bare);
 	fresh = new_memory(PAGE);
+	add_fd_echo();
 	add_one("map_fd", &(struct runner){run_map_fd, settle_map_fd, &owners[0]},
 		&(struct runner){run_bare_one, settle_bare_fresh, &bare}, 1.5);
 	/* The first MAP brings the memory of all the others. */
@@ -424,6 +500,7 @@ void bench_domain(const char *few, const char *many)
 		&(struct runner){run_map_and_unmap_array, NULL, &owners[0]}, ARRAY, 0.8);
 	close(fresh);
 	close(echo);
+	close(fd_echo);
 	munmap(bare.address, (size_t)ARRAY * PAGE);
 	owner_end(&owners[1]);
 	owner_end(&owners[0]);
