@@ -53,6 +53,7 @@ struct vbroker_domain_server {
 	uint64_t size_max;	    /* of one memory: what the budget had at first */
 	struct memory *memories;    /* owned */
 	size_t memories_room;
+	size_t memories_from; /* no place below this one is free */
 	struct mapping_tree mappings;
 	unsigned int strangers;
 	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
@@ -84,9 +85,9 @@ static uint32_t memory_place(struct vbroker_domain_server *server)
 	size_t before = server->memories_room, room = before ? 2 * before : 16;
 	struct memory *grown;
 
-	for (size_t i = 0; i < before; i++) {
-		if (!server->memories[i].address)
-			return (uint32_t)i + 1;
+	for (; server->memories_from < before; server->memories_from++) {
+		if (!server->memories[server->memories_from].address)
+			return (uint32_t)server->memories_from + 1;
 	}
 	grown = reallocarray(server->memories, room, sizeof *grown);
 	if (!grown)
@@ -127,6 +128,8 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 		madvise(memory->address, memory->size, MADV_REMOVE);
 	munmap(memory->address, memory->size);
 	*memory = (struct memory){0};
+	if (handle - 1 < server->memories_from)
+		server->memories_from = handle - 1;
 	server->left.memories++;
 }
 

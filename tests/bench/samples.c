@@ -67,3 +67,11 @@ void race(const struct runner *a, const struct runner *b, size_t rounds, size_t 
 		run_chunk(b, chunk, round > 0 ? b_samples : NULL);
 	}
 }
+
+void race_all(const struct runner *const *runners, struct samples *samples, size_t count, size_t rounds, size_t chunk)
+{
+	for (size_t round = 0; round <= rounds; round++) {
+		for (size_t i = 0; i < count; i++)
+			run_chunk(runners[i], chunk, round > 0 ? &samples[i] : NULL);
+	}
+}

@@ -36,4 +36,7 @@ struct runner {
 void race(const struct runner *a, const struct runner *b, size_t rounds, size_t chunk, struct samples *a_samples,
 	struct samples *b_samples);
 
+/* The same with any number of them; SAMPLES has one for each of the COUNT runners. */
+void race_all(const struct runner *const *runners, struct samples *samples, size_t count, size_t rounds, size_t chunk);
+
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register, and what
- * reading a disk costs through it. In the test VM, as root, with the service running. FOLDER has reads and reads-direct.
+ * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register, what
+ * reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the service
+ * running. FOLDER has reads and reads-direct.
  */
+#include "domain.h"
 #include "figure.h"
 #include "raw-vfio.h"
 
@@ -196,6 +198,7 @@ int main(int argc, char **argv)
 	if (argc < 2 || argc > 3)
 		return 2;
 	bench_loads();
+	bench_domain(EDU_LEASED, EDU_DIRECT);
 	bench_reads(argv[1]);
 	printf("%zu targets missed\n", figure_table());
 	if (argc == 3 && figure_json(argv[2]) < 0)
