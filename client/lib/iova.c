@@ -4,8 +4,10 @@
 #include <assert.h>
 #include <bsd/sys/tree.h>
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /*
  * Extents, used and free, tile the usable ranges without gaps; two free ones are never neighbours within a range. All
@@ -14,7 +16,8 @@
  * small even when a million pages are free one by one, and taking one of them touches little memory.
  */
 struct extent {
-	RB_ENTRY(extent) by_address;
+	/* What a walk by address reads is one cache line. */
+	alignas(64) RB_ENTRY(extent) by_address;
 	uint64_t first;
 	uint64_t last;
 	bool used;
@@ -26,12 +29,26 @@ struct extent {
 	struct extent *peer_after;
 };
 
+/*
+ * Extents are made many at a time, each time twice as many, and go with the space: what is free again is a spare one. From
+ * HUGE_PAGE on they lie in huge pages, if the kernel has some: a walk down a tree of a million is a miss of the TLB on each level.
+ */
+struct slab {
+	struct slab *next;
+	struct extent extents[];
+};
+
+#define SLAB_FIRST 4096
+#define HUGE_PAGE  ((size_t)2 << 20)
+
 RB_HEAD(address_tree, extent);
 RB_HEAD(size_tree, extent);
 
 struct iova_space {
 	struct address_tree by_address;
 	struct size_tree by_size;
+	struct slab *slabs;   /* owned */
+	size_t slab_size;     /* of the next one */
 	struct extent *spare; /* at least as many as the operation under way still needs; a list by peer_after */
 	uint64_t granule;
 	size_t used_count;
@@ -57,18 +74,35 @@ RB_GENERATE_INTERNAL(size_tree, extent, by_size, compare_size, TREE)
 
 /* ---- extents in memory ---- */
 
+static void spare_add(struct iova_space *space, struct extent *extent)
+{
+	extent->peer_after = space->spare;
+	space->spare = extent;
+}
+
 /* Makes sure of COUNT spare extents, so that what follows cannot fail half way. */
 static int spare_reserve(struct iova_space *space, unsigned int count)
 {
-	struct extent **at = &space->spare;
+	const struct extent *extent = space->spare;
+	struct slab *slab;
 
-	for (unsigned int i = 0; i < count; i++, at = &(*at)->peer_after) {
-		if (*at)
-			continue;
-		*at = calloc(1, sizeof **at);
-		if (!*at)
-			return -ENOMEM;
+	while (count > 0 && extent) {
+		extent = extent->peer_after;
+		count--;
 	}
+	if (count == 0)
+		return 0;
+	slab = aligned_alloc(space->slab_size, space->slab_size);
+	if (!slab)
+		return -ENOMEM;
+	if (space->slab_size == HUGE_PAGE)
+		madvise(slab, space->slab_size, MADV_HUGEPAGE);
+	slab->next = space->slabs;
+	space->slabs = slab;
+	for (size_t i = (space->slab_size - sizeof *slab) / sizeof slab->extents[0]; i > 0; i--)
+		spare_add(space, &slab->extents[i - 1]);
+	if (space->slab_size < HUGE_PAGE)
+		space->slab_size *= 2;
 	return 0;
 }
 
@@ -154,6 +188,40 @@ static struct extent *extent_from(const struct iova_space *space, uint64_t addre
 	return found;
 }
 
+/* Links PART in as a child of PARENT, at AT: the place of its neighbour is known, so nothing needs to be looked for. */
+static void insert_at(struct iova_space *space, struct extent *part, struct extent *parent, struct extent **at)
+{
+	*at = part;
+	RB_SET(part, parent, by_address);
+	address_tree_RB_INSERT_COLOR(&space->by_address, part);
+}
+
+static void insert_before(struct iova_space *space, struct extent *part, struct extent *neighbour)
+{
+	struct extent *parent = RB_LEFT(neighbour, by_address);
+
+	if (!parent) {
+		insert_at(space, part, neighbour, &RB_LEFT(neighbour, by_address));
+		return;
+	}
+	while (RB_RIGHT(parent, by_address))
+		parent = RB_RIGHT(parent, by_address);
+	insert_at(space, part, parent, &RB_RIGHT(parent, by_address));
+}
+
+static void insert_after(struct iova_space *space, struct extent *part, struct extent *neighbour)
+{
+	struct extent *parent = RB_RIGHT(neighbour, by_address);
+
+	if (!parent) {
+		insert_at(space, part, neighbour, &RB_RIGHT(neighbour, by_address));
+		return;
+	}
+	while (RB_LEFT(parent, by_address))
+		parent = RB_LEFT(parent, by_address);
+	insert_at(space, part, parent, &RB_LEFT(parent, by_address));
+}
+
 /* Makes FIRST ... LAST, which is part of the free EXTENT, a used extent of its own. Needs two spares. */
 static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last)
 {
@@ -163,13 +231,13 @@ static void carve(struct iova_space *space, struct extent *extent, uint64_t firs
 	if (first > extent->first) {
 		part = spare_take(space, extent->first, first - 1);
 		extent->first = first;
-		RB_INSERT(address_tree, &space->by_address, part);
+		insert_before(space, part, extent);
 		size_insert(space, part);
 	}
 	if (last < extent->last) {
 		part = spare_take(space, last + 1, extent->last);
 		extent->last = last;
-		RB_INSERT(address_tree, &space->by_address, part);
+		insert_after(space, part, extent);
 		size_insert(space, part);
 	}
 	extent->used = true;
@@ -187,7 +255,7 @@ static void absorb(struct iova_space *space, struct extent *low, struct extent *
 {
 	RB_REMOVE(address_tree, &space->by_address, high);
 	low->last = high->last;
-	free(high);
+	spare_add(space, high);
 }
 
 /* Makes a used extent free. Returns the free extent that it is in now. */
@@ -223,6 +291,7 @@ static struct iova_space *space_alloc(const struct vbroker_range *ranges, size_t
 	RB_INIT(&space->by_address);
 	RB_INIT(&space->by_size);
 	space->granule = granule;
+	space->slab_size = SLAB_FIRST;
 	space->ranges_count = count;
 	memcpy(space->ranges, ranges, count * sizeof *ranges);
 	return space;
@@ -271,18 +340,13 @@ int iova_space_new(const struct vbroker_range *ranges, size_t count, uint64_t gr
 
 void iova_space_free(struct iova_space *space)
 {
-	struct extent *extent;
-	struct extent *next;
+	struct slab *slab;
 
 	if (!space)
 		return;
-	RB_FOREACH_SAFE(extent, address_tree, &space->by_address, next) {
-		RB_REMOVE(address_tree, &space->by_address, extent);
-		free(extent);
-	}
-	while ((extent = space->spare)) {
-		space->spare = extent->peer_after;
-		free(extent);
+	while ((slab = space->slabs)) {
+		space->slabs = slab->next;
+		free(slab);
 	}
 	free(space);
 }

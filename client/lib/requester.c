@@ -31,6 +31,7 @@ void requester_clear(struct requester *requester)
 void *requester_begin(struct requester *requester, uint16_t type, size_t size)
 {
 	packet_request(&requester->packet, type, ++requester->cookie);
+	requester->packet.fds.dispose = NULL;
 	return packet_append(&requester->packet, size);
 }
 
@@ -41,6 +42,17 @@ int requester_attach(struct requester *requester, int fd)
 	if (copy < 0)
 		return detail_set(-errno, "file descriptor %d cannot be duplicated", fd);
 	return fdset_add(&requester->packet.fds, copy);
+}
+
+static void give_back(int fd)
+{
+	(void)fd;
+}
+
+int requester_lend(struct requester *requester, int fd)
+{
+	requester->packet.fds.dispose = give_back;
+	return fdset_add(&requester->packet.fds, fd);
 }
 
 /* ---- how a channel ends ---- */
@@ -259,6 +271,8 @@ int requester_call(struct requester *requester, const struct requester_reply *ex
 		return ended(requester);
 	}
 	r = send_request(requester);
+	fdset_clear(&requester->packet.fds);
+	requester->packet.fds.dispose = NULL;
 	if (r == 0)
 		r = receive_reply(requester, sent.type, expected->fds > 0);
 	if (r == 0)

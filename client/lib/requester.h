@@ -44,6 +44,9 @@ void *requester_begin(struct requester *requester, uint16_t type, size_t size);
 /* Adds a copy of FD, which stays the caller's, to the request. Returns 0 or a negative errno. */
 int requester_attach(struct requester *requester, int fd);
 
+/* The same without a copy, for a request that carries no other: FD is borrowed until requester_call() has returned. */
+int requester_lend(struct requester *requester, int fd);
+
 /*
  * Sends what requester_begin() started and waits for the reply, which is then in requester->packet. Returns 0, the
  * refusal or negative errno that the server sent, or: -EPROTO; REVOKED or GONE on a device channel, -ECONNRESET on

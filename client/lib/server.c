@@ -331,13 +331,13 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 	size_t *next_fd, struct map_result *result)
 {
 	bool new = element->flags &MAP_NEW_MEMORY;
-	uint32_t handle = element->handle;
 	size_t i = new ? (*next_fd)++ : 0;
+	uint32_t handle = element->handle;
 	int r = new ? memory_add(server, fds->fds[i], &handle) : 0;
 
 	if (r != 0)
 		return r;
-	/* It is a memfd: nothing need be asked before it is closed (stranger.h). */
+	/* A memfd: nothing that stranger_close() would have to find out about. */
 	if (new)
 		close(fdset_take(fds, i));
 	r = map(server, element, handle, &result->iova);

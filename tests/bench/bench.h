@@ -10,4 +10,7 @@ void bench_latency(const struct programs *programs, const char *directory);
 /* Memory of the daemons as they are installed, idle and with many connections, and what these cost a PING. */
 void bench_connections(const struct programs *programs, const char *directory, const char *other_directory);
 
+/* Mappings through a domain channel, and the choice of IOVAs, on the fakes. */
+void bench_domain(void);
+
 #endif

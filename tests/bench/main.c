@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	bench_connections(&programs, directories[0], directories[1]);
 	floor_start();
 	bench_latency(&programs, directories[2]);
+	bench_domain();
 	missed = figure_table();
 	printf("%zu targets missed\n", missed);
 	if (argc == 7 && figure_json(argv[6]) < 0)

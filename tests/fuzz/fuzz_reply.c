@@ -8,14 +8,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /*
  * The library against a server that answers what it likes. Byte 0: which call; then the packets (input.h) that the
  * server has ready, before the call even begins: the library numbers its requests from 1, so their cookies can be right.
+ * Descriptors that come with a packet are, in turn, those of enum kind.
  */
+enum kind { SOCKET, MEMORY, READ_ONLY, SHORT, UNSEALED, KINDS };
+
+#define MEMORY_SIZE 16384
+
+static int fds[KINDS];
 static char text[32];
+
+static int make_memory(off_t size, int seals)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	INPUT_ASSERT(fd >= 0 && ftruncate(fd, size) == 0 && fcntl(fd, F_ADD_SEALS, seals) == 0);
+	return fd;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	fds[MEMORY] = make_memory(MEMORY_SIZE, F_SEAL_SHRINK);
+	fds[READ_ONLY] = make_memory(MEMORY_SIZE, F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE);
+	fds[SHORT] = make_memory(MEMORY_SIZE / 2, F_SEAL_SHRINK);
+	fds[UNSEALED] = make_memory(MEMORY_SIZE, F_SEAL_GROW);
+	return 0;
+}
 
 static void assert_text(const char *string, size_t size)
 {
@@ -166,8 +192,9 @@ static void call_window(struct vbroker_device *device)
 		INPUT_ASSERT(!window);
 		return;
 	}
-	/* The one descriptor that the server here has is a socket, which cannot be mapped. */
-	INPUT_ASSERT(vbroker_window_fd(window) >= 0 && vbroker_window_map(window, &address) == VBROKER_REVOKED);
+	/* The server here has no window, but a memfd can be mapped like one. */
+	INPUT_ASSERT(vbroker_window_fd(window) >= 0);
+	vbroker_window_map(window, &address);
 	vbroker_window_close(window);
 }
 
@@ -180,10 +207,52 @@ static void (*const device_calls[])(struct vbroker_device *) = {
 	call_window,
 };
 
+/* ---- domains ---- */
+
+static void call_ranges(struct vbroker_domain *domain)
+{
+	struct vbroker_range *ranges;
+	uint64_t sizes;
+	size_t count;
+
+	if (vbroker_domain_ranges(domain, &ranges, &count, &sizes) != 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		text[i % sizeof text] = (char)ranges[i].last;
+	free(ranges);
+}
+
+static void call_memory(struct vbroker_domain *domain)
+{
+	struct vbroker_memory *memory;
+	uint64_t iova;
+
+	if (vbroker_memory_alloc(domain, MEMORY_SIZE, VBROKER_DEVICE_READS, 0, &memory) != 0)
+		return;
+	INPUT_ASSERT(vbroker_memory_length(memory) >= MEMORY_SIZE);
+	memset(vbroker_memory_address(memory), 1, MEMORY_SIZE);
+	if (vbroker_domain_map(
+		    domain, vbroker_memory_address(memory), 4096, VBROKER_DEVICE_READS, VBROKER_IOVA_ANY, &iova) == 0)
+		vbroker_domain_unmap(domain, iova, 4096);
+	/* vbroker_domain_close() frees it. */
+}
+
+static void call_unmap(struct vbroker_domain *domain)
+{
+	vbroker_domain_unmap(domain, 4096, 4096);
+	vbroker_domain_unmap(domain, 4096, 4096);
+}
+
+static void (*const domain_calls[])(struct vbroker_domain *) = {
+	call_ranges,
+	call_memory,
+	call_unmap,
+};
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* What a good server says first, so that the rest of the input is about what comes then. */
-static void answer_hello(int server)
+static void answer_hello(int server, enum channel_kind kind)
 {
 	static struct packet packet;
 	struct hello_reply *reply;
@@ -191,7 +260,7 @@ static void answer_hello(int server)
 	packet_init(&packet);
 	packet_reply(&packet, &(struct message_header){.type = COMMON_HELLO, .cookie = 1});
 	reply = packet_append(&packet, sizeof *reply);
-	*reply = (struct hello_reply){MESSAGE_VERSION, CHANNEL_DEVICE, MESSAGE_SIZE_MAX, 0};
+	*reply = (struct hello_reply){MESSAGE_VERSION, (uint16_t)kind, MESSAGE_SIZE_MAX, 0};
 	INPUT_ASSERT(packet_send(server, MSG_DONTWAIT, &packet) == 0);
 }
 
@@ -199,8 +268,9 @@ static void serve(struct input *input, int server, uint64_t cookie)
 {
 	static struct input_packet packet;
 
+	fds[SOCKET] = server;
 	while (input_packet(input, cookie, &packet)) {
-		input_send(server, &packet, &server, 1);
+		input_send(server, &packet, fds, KINDS);
 		cookie++;
 	}
 	/* The library waits for ever otherwise. */
@@ -228,26 +298,44 @@ static void use_device(int fd, unsigned int which)
 	vbroker_device_close(device);
 }
 
+static void use_domain(int fd, unsigned int which)
+{
+	struct vbroker_domain *domain;
+
+	if (vbroker_domain_adopt(fd, &domain) != 0) {
+		close(fd);
+		return;
+	}
+	domain_calls[which](domain);
+	vbroker_domain_close(domain);
+}
+
+/* All calls in one row: sessions', devices', domains'. The last one of devices' and of domains' makes even the HELLO up. */
+#define DEVICE_CALLS   COUNT(session_calls)
+#define DEVICE_MADE_UP (DEVICE_CALLS + COUNT(device_calls))
+#define DOMAIN_CALLS   (DEVICE_MADE_UP + 1)
+#define DOMAIN_MADE_UP (DOMAIN_CALLS + COUNT(domain_calls))
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, size};
-	unsigned int which = input_byte(&input) % (COUNT(session_calls) + COUNT(device_calls) + 1);
+	size_t which = input_byte(&input) % (DOMAIN_MADE_UP + 1);
 	unsigned int open_fds = input_open_fds();
-	bool device = which >= COUNT(session_calls);
 	int pair[2];
 
 	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	/* The last one makes even the HELLO up. */
-	if (device && which < COUNT(session_calls) + COUNT(device_calls)) {
-		answer_hello(pair[0]);
-		serve(&input, pair[0], 2);
-	} else {
+	if (which < DEVICE_CALLS || which == DEVICE_MADE_UP || which == DOMAIN_MADE_UP) {
 		serve(&input, pair[0], 1);
+	} else {
+		answer_hello(pair[0], which < DOMAIN_CALLS ? CHANNEL_DEVICE : CHANNEL_DOMAIN);
+		serve(&input, pair[0], 2);
 	}
-	if (device)
-		use_device(pair[1], (which - (unsigned int)COUNT(session_calls)) % COUNT(device_calls));
+	if (which < DEVICE_CALLS)
+		use_session(pair[1], (unsigned int)which);
+	else if (which < DOMAIN_CALLS)
+		use_device(pair[1], (unsigned int)((which - DEVICE_CALLS) % COUNT(device_calls)));
 	else
-		use_session(pair[1], which);
+		use_domain(pair[1], (unsigned int)((which - DOMAIN_CALLS) % COUNT(domain_calls)));
 	vbroker_explain(VBROKER_GONE, text, sizeof text);
 	close(pair[0]);
 	INPUT_ASSERT(input_open_fds() == open_fds);

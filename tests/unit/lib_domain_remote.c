@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain_bench.h"
 #include "lib_server.h"
+#include "remote.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -501,6 +502,36 @@ static void test_memory_that_is_given_back(void **state)
 	assert_int_equal(liar.requests, 4);
 }
 
+/* What is lent comes back, whether or not there is somebody to send it to; what is received is closed all the same. */
+static void test_lend(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(4 * PAGE, F_SEAL_SHRINK), before = unit_fds();
+	struct vbroker_memory *memory;
+	uint32_t handle;
+	uint64_t iova;
+
+	assert_int_equal(
+		remote_map(domain_remote(domain), fd, 0, PAGE, 2 * PAGE, RW, VBROKER_IOVA_ANY, &handle, &iova), 0);
+	assert_int_equal(bench_mapping(b, iova)->size, 2 * PAGE);
+	assert_int_equal(remote_map(domain_remote(domain), fd, 0, 0, 5 * PAGE, RW, VBROKER_IOVA_ANY, &handle, &iova),
+		VBROKER_NOT_MEMORY);
+	assert_int_equal(unit_fds(), before);
+	assert_int_equal(vbroker_memory_alloc(domain, PAGE, RW, 0, &memory), 0);
+	vbroker_memory_free(memory);
+	assert_int_equal(unit_fds(), before);
+	owner_ends();
+	vbroker_domain_server_close(b->server);
+	b->server = NULL;
+	before = unit_fds();
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			remote_map(domain_remote(domain), fd, 0, 0, PAGE, RW, VBROKER_IOVA_ANY, &handle, &iova),
+			-ECONNRESET);
+	assert_int_equal(unit_fds(), before);
+	assert_int_equal(close(fd), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -521,6 +552,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_serve_what_is_not_ones_own, set_up, tear_down),
 		cmocka_unit_test(test_memory_that_cannot_be_written),
 		cmocka_unit_test(test_memory_that_is_given_back),
+		cmocka_unit_test_setup_teardown(test_lend, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
