@@ -55,6 +55,7 @@ struct vbroker_domain_server {
 	size_t memories_room;
 	size_t memories_from; /* no place below this one is free */
 	struct mapping_tree mappings;
+	uint64_t too_long; /* for the memlock limit, as the kernel has said in this packet */
 	unsigned int strangers;
 	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
 	struct channel_buffers buffers;
@@ -124,8 +125,11 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 	struct memory *memory = &server->memories[handle - 1];
 
 	/* Its pages are this process's, but the driver may keep the descriptor. Those it has after this are its own. */
-	if (memory->ours)
+	if (memory->ours && madvise(memory->address, memory->size, MADV_REMOVE) < 0) {
+		/* The program locks all its memory (mlockall()). */
+		munlock(memory->address, memory->size);
 		madvise(memory->address, memory->size, MADV_REMOVE);
+	}
 	munmap(memory->address, memory->size);
 	*memory = (struct memory){0};
 	if (handle - 1 < server->memories_from)
@@ -178,10 +182,15 @@ static int map(
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
+	/* The kernel pins as much as it may, and lets go of it again, before it says no. */
+	if (element->length >= server->too_long)
+		return detail_set(REFUSAL_MEMLOCK, "as of an element before this one");
 	mapping = malloc(sizeof *mapping);
 	if (!mapping)
 		return -ENOMEM;
 	r = map_quietly(server, memory, element, &iova);
+	if (r == REFUSAL_MEMLOCK)
+		server->too_long = element->length;
 	if (r != 0) {
 		free(mapping);
 		return r;
@@ -543,6 +552,7 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 	/* What a driver sends must not be able to stall this process, not even by its close(). */
 	stranger_trust(memfd_check);
 	server->buffers.request.fds.dispose = stranger_close;
+	server->too_long = UINT64_MAX;
 	r = channel_serve(&server->channel, &service, server, &server->buffers);
 	server->buffers.request.fds.dispose = NULL;
 	server->strangers += stranger_kept() - kept;

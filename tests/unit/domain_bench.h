@@ -238,12 +238,14 @@ static inline const struct element_result *element_results(const struct driver *
 
 /* ---- one element, in one line ---- */
 
-/* What came of one element; *RET_RESULT on success. */
+/* What came of one element; *RET_RESULT is zero if it was refused. */
 static inline int map_one(struct bench *b, unsigned int access, int fd, uint32_t handle, uint64_t offset,
 	uint64_t length, uint64_t iova, struct map_result *ret_result)
 {
 	int r;
 
+	if (ret_result)
+		*ret_result = (struct map_result){0};
 	driver_begin(&b->driver, DOMAIN_MAP);
 	driver_add_map(&b->driver, access, fd, handle, offset, length, iova);
 	r = driver_ask(b);
@@ -272,6 +274,8 @@ static inline int alloc_one(
 {
 	int r;
 
+	*ret_result = (struct map_result){0};
+	*ret_fd = -1;
 	driver_begin(&b->driver, DOMAIN_ALLOC);
 	driver_add_alloc(&b->driver, flags, length);
 	r = driver_ask(b);

@@ -1273,6 +1273,57 @@ static void test_sealed_on_old_kernels(void **state)
 	old_kernel = false;
 }
 
+static unsigned int maps_tried;
+
+static int counted_map(int fd, struct vfio_iommu_type1_dma_map *map)
+{
+	maps_tried++;
+	return map->size > 2 * PAGE ? -ENOMEM : fake_domain.map(fd, map);
+}
+
+/* The kernel pins memory up to the limit, and lets go of it again, before it says no: once in a packet is enough. */
+static void test_memlock_is_tried_once(void **state)
+{
+	struct bench *b = *state;
+	static struct domain_kernel kernel;
+	int fd = memory_make(16 * PAGE, F_SEAL_SHRINK);
+	struct rlimit before, low;
+	const struct map_result *results;
+
+	vbroker_domain_server_close(b->server);
+	close(b->driver.fd);
+	bench_detach(b);
+	vbroker_domain_close(b->domain);
+	kernel = fake_domain;
+	kernel.map = counted_map;
+	assert_int_equal(domain_open_on(&kernel, &b->domain), 0);
+	bench_attach(b);
+	bench_serve(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES);
+	maps_tried = 0;
+	driver_begin(&b->driver, DOMAIN_MAP);
+	driver_add_map(&b->driver, RW, fd, 0, 0, 4 * PAGE, ANY);
+	for (int i = 0; i < 100; i++)
+		driver_add_map(&b->driver, RW, fd, 0, 0, 3 * PAGE + PAGE * (unsigned int)(i % 3), ANY);
+	driver_add_map(&b->driver, RW, fd, 0, 0, 2 * PAGE, ANY);
+	getrlimit(RLIMIT_MEMLOCK, &before);
+	low = (struct rlimit){2 * PAGE, before.rlim_max};
+	setrlimit(RLIMIT_MEMLOCK, &low);
+	driver_send(&b->driver);
+	assert_int_equal(vbroker_domain_server_dispatch(b->server), 0);
+	setrlimit(RLIMIT_MEMLOCK, &before);
+	assert_int_equal(driver_receive(&b->driver, DOMAIN_MAP, b->driver.cookie), 0);
+	results = map_results(&b->driver, 102);
+	for (int i = 0; i < 101; i++)
+		assert_int_equal(results[i].refusal, REFUSAL_MEMLOCK);
+	assert_int_equal(results[101].refusal, 0);
+	/* Four pages, three pages, two pages */
+	assert_int_equal(maps_tried, 3);
+	/* The next packet is another chance. */
+	assert_int_equal(map_one(b, RW, fd, 0, 0, 4 * PAGE, ANY, NULL), -ENOMEM);
+	assert_int_equal(maps_tried, 4);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1322,6 +1373,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_forgotten_memory_is_empty, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_descriptors_that_nobody_reads, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sealed_on_old_kernels, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_memlock_is_tried_once, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
