@@ -64,6 +64,27 @@ skip() { printf 'skipped - %s: %s: %s\n' "$case_name" "$1" "$2"; }
 
 note() { printf '# %s: %s\n' "$case_name" "$*"; }
 
+# What this kernel does not have and another one that run-suites boots has: no reason to say that something was not tested.
+case $(uname -r) in
+6.1.*) elsewhere='no windows on this kernel' ;;
+*-debug) elsewhere='it is built in' ;;
+*) elsewhere='this kernel has no /dev/iommu' ;;
+esac
+
+# relay: the verdicts that a program has printed (verdict.h), from standard input, as this case's own.
+relay() {
+    local line
+    while IFS= read -r line; do
+        case $line in
+        'ok - '*) verdict 0 "${line#ok - }" ;;
+        'not ok - '*) verdict 1 "${line#not ok - }" ;;
+        'skipped - '*": $elsewhere") note "not on this kernel, but on another that run-suites boots: ${line#skipped - }" ;;
+        'skipped - '*) printf 'skipped - %s: %s\n' "$case_name" "${line#skipped - }" ;;
+        *) note "${line#\# }" ;;
+        esac
+    done
+}
+
 # finish: the last statement of a case.
 finish() {
     case_complete=yes
