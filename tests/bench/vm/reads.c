@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SIZE  4096U
 #define DEPTH 32U
@@ -108,9 +109,12 @@ int main(int argc, char **argv)
 		fprintf(stderr, "reads: no window: %s\n", nvme.registers.no_window);
 		return 1;
 	}
+	/* A lease has systemd start the next spare keeper: not while something is measured. */
+	sleep(1);
 	depth_1(&nvme, &namespace, count / 4); /* to warm up */
 	printf("%llu", (unsigned long long)depth_1(&nvme, &namespace, count));
-	printf(" %llu\n", (unsigned long long)depth_32(&nvme, &namespace, count));
+	printf(" %llu\n",
+		(unsigned long long)depth_32(&nvme, &namespace, 8 * count)); /* each is over that much sooner */
 	nvme_close(&nvme);
 	vbroker_device_close(device);
 	return 0;
