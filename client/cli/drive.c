@@ -2,6 +2,7 @@
 #include "drive.h"
 #include "failure.h"
 
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -140,6 +141,20 @@ static void child_die(const char *what)
 	_exit(CLI_NO);
 }
 
+/* An exec as root brings back what is in the bounding set, which only who has CAP_SETPCAP can empty; without it, no_new_privs keeps
+ * an exec from adding to what is permitted. */
+static int drop_capabilities(void)
+{
+	capng_select_t set = CAPNG_SELECT_CAPS;
+
+	if (capng_get_caps_process() < 0)
+		return -1;
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		set = CAPNG_SELECT_ALL;
+	capng_clear(set);
+	return capng_apply(set);
+}
+
 static int refuse_calls(void)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
@@ -199,12 +214,13 @@ static void child_run(struct drive *drive)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0 || drop_capabilities() < 0)
+		child_die("giving up privileges");
 	/* A driver without its owner has no memory and should not have its device. */
 	if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) < 0)
 		child_die("PR_SET_PDEATHSIG");
 	child_take_fds(drive);
-	/* Capabilities that this process has by accident end with the exec: those of a user are none, and root's are not for drivers. */
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) < 0 || refuse_calls() < 0)
+	if (refuse_calls() < 0)
 		child_die("sandbox");
 	execvp(drive->options->driver[0], drive->options->driver);
 	child_die(drive->options->driver[0]);
