@@ -310,7 +310,7 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 {
 	struct vbroker_domain_server *server = context;
 	struct vbroker_range *ranges;
-	struct domain_reply *answer_;
+	struct domain_reply *describe;
 	struct domain_range *range;
 	uint64_t page_sizes;
 	size_t count;
@@ -321,8 +321,8 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 		*detail = *detail_get();
 		return r;
 	}
-	answer_ = packet_append(reply, sizeof *answer_);
-	*answer_ = (struct domain_reply){
+	describe = packet_append(reply, sizeof *describe);
+	*describe = (struct domain_reply){
 		.page_sizes = page_sizes,
 		.bytes_left = server->left.bytes,
 		.mappings_left = server->left.mappings,
@@ -330,7 +330,7 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 	};
 	for (size_t i = 0; i < count && (range = packet_append(reply, sizeof *range)); i++) {
 		*range = (struct domain_range){ranges[i].first, ranges[i].last};
-		answer_->count++;
+		describe->count++;
 	}
 	free(ranges);
 	return 0;

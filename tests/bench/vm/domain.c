@@ -41,16 +41,6 @@ struct owner {
 
 static struct packet packet;
 
-static void must(int result, const char *what)
-{
-	char text[256];
-
-	if (result == 0)
-		return;
-	errno = 0;
-	die("%s: %s", what, vbroker_explain(result, text, sizeof text));
-}
-
 /* ---- owners ---- */
 
 static void serve(struct vbroker_domain_server *server) __attribute__((noreturn));

@@ -8,4 +8,7 @@
  */
 void bench_domain(const char *few, const char *many);
 
+/* Ends the program, and says why, if RESULT is not 0 but what a vbroker function returned. */
+void must(int result, const char *what);
+
 #endif

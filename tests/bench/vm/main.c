@@ -29,7 +29,7 @@
 #define READS	    "1500"
 #define READ_ROUNDS 9
 
-static void must(int result, const char *what)
+void must(int result, const char *what)
 {
 	char text[256];
 
