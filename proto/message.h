@@ -447,6 +447,56 @@ struct alloc_element {
 };
 static_assert(sizeof(struct alloc_element) == 16, "wire");
 
+/* ---- how a lease ends: for broker and keeper channels ---- */
+
+/* What a keeper does with a device that it lets go of, in this order, which is the safety argument (DESIGN.md, "Revocation"). */
+enum release_step {
+	RELEASE_WINDOWS = 0,	/* register windows taken back: nobody reaches the device but the keeper */
+	RELEASE_INTERRUPTS = 1, /* off */
+	RELEASE_MASTER = 2,	/* bus mastering off: no new DMA, no message interrupts */
+	RELEASE_RESET = 3,	/* only if the device has one */
+	RELEASE_CLOSE = 4,	/* the device is closed */
+	RELEASE_LEAVE = 5,	/* the group is out of the IOMMU domain; only with its last bound device */
+	RELEASE_STEPS,
+};
+
+enum reset_result {
+	RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
+	RESET_DONE = 1,
+	RESET_NONE = 2,	  /* the device cannot be reset alone */
+	RESET_FAILED = 3, /* steps[RELEASE_RESET].error says how */
+};
+
+/* Why a lease ends. */
+enum end_reason {
+	ENDED_NONE = 0,
+	ENDED_RELEASED = 1,	 /* RELEASE by its holder */
+	ENDED_HANGUP = 2,	 /* the device channel was closed: its holder let go, or died */
+	ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
+	ENDED_SESSION = 4,	 /* the broker channel of its holder was closed, or the service stops */
+	ENDED_ADMINISTRATOR = 5, /* REVOKE */
+	ENDED_POLICY = 6,	 /* the policy does not allow it any more */
+	ENDED_TIME = 7,		 /* the policy does not allow it any longer */
+	ENDED_UNPLUG = 8,	 /* the host wants the device: hot-unplug, or vfio-pci is unbound */
+	ENDED_ERROR = 9,	 /* the device reported an uncorrectable error */
+};
+
+struct step_record {
+	uint32_t time_us;
+	uint32_t error; /* errno, or 0 */
+};
+static_assert(sizeof(struct step_record) == 8, "wire");
+
+/* The last time the device was closed: by the end of the lease, or by UNBIND before it. */
+struct release_report {
+	uint32_t reason; /* enum end_reason */
+	uint32_t reset;	 /* enum reset_result */
+	uint32_t taken;	 /* bit per enum release_step: steps that were taken; the others had nothing to do */
+	uint32_t zero;
+	struct step_record steps[RELEASE_STEPS];
+};
+static_assert(sizeof(struct release_report) == 16 + 8 * RELEASE_STEPS, "wire");
+
 /* ---- keeper channel ---- */
 
 enum keeper_type {
@@ -508,8 +558,9 @@ static_assert(sizeof(struct lease_reply) == 8, "wire");
 struct released_event {
 	char name[DEVICE_NAME_SIZE];
 	uint32_t remaining; /* devices that this keeper still has */
-	uint32_t error;	    /* errno of the step that failed while letting go, or 0 */
+	uint32_t error;	    /* errno of the first step that failed, the reset apart, or 0 */
+	struct release_report report;
 };
-static_assert(sizeof(struct released_event) == 40, "wire");
+static_assert(sizeof(struct released_event) == 40 + sizeof(struct release_report), "wire");
 
 #endif

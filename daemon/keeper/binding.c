@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "binding.h"
+#include "clock.h"
 #include "config.h"
 #include "device.h"
 #include "fdset.h"
+#include "release.h"
 #include "stranger.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum step {
@@ -152,14 +155,6 @@ static int join(struct group *group, const struct device *device, int domain, st
 	return r;
 }
 
-static void leave_if_last(struct group *group, int *r)
-{
-	int left = group_bound(group, NULL) ? 0 : group_leave(group);
-
-	if (*r == 0)
-		*r = left;
-}
-
 /* ---- the device ---- */
 
 static int discover(struct device *device)
@@ -234,7 +229,7 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 {
 	struct group *group = device->group;
 	OWNED_FD owned = domain;
-	int r, undone = 0;
+	int r;
 
 	r = check_viable(device, detail);
 	if (r == 0)
@@ -245,36 +240,75 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 	if (r == 0)
 		return 0;
 	binding_close_device(device);
-	leave_if_last(group, &undone);
+	if (!group_bound(group, NULL))
+		group_leave(group);
 	return r;
+}
+
+/* Sometimes the host has the device locked, for moments: somebody reads or writes its files in sysfs. */
+static int reset_patiently(const struct device *device)
+{
+	int r = device->group->kernel->device_reset(device->fd);
+
+	for (int i = 0; r == -EAGAIN && i < RESET_RETRIES; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = RESET_PAUSE_NS}, NULL);
+		r = device->group->kernel->device_reset(device->fd);
+	}
+	return r;
+}
+
+/* VFIO resets at the last close, too, and tells nobody whether it could. Bus mastering is off, and a reset leaves it so. */
+static void reset(struct device *device)
+{
+	struct release_report *report = &device->report;
+	uint64_t start = clock_us();
+	int r;
+
+	report->reset = RESET_NONE;
+	if (!device->resettable)
+		return;
+	/* The host holds the lock that a reset needs for as long as it waits for the device, which is until it is closed. */
+	r = report->reason == ENDED_UNPLUG ? -EAGAIN : reset_patiently(device);
+	release_took(report, RELEASE_RESET, start, r);
+	report->reset = r < 0 ? RESET_FAILED : RESET_DONE;
 }
 
 int binding_close_device(struct device *device)
 {
-	int r, irq, bus;
+	struct release_report *report = &device->report;
+	uint64_t start = clock_us();
 
 	if (device->fd < 0)
 		return 0;
+	*report = (struct release_report){.reason = report->reason};
 	/* First: from here on nobody reaches the device but this process. */
-	r = window_revoke(device);
-	irq = interrupt_off(device);
+	if (device->windows >= 0)
+		release_took(report, RELEASE_WINDOWS, start, window_revoke(device));
+	start = clock_us();
+	if (device->irq_on != INTERRUPT_NONE)
+		release_took(report, RELEASE_INTERRUPTS, start, interrupt_off(device));
+	start = clock_us();
 	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
-	bus = device->region_count > VFIO_PCI_CONFIG_REGION_INDEX ? config_command(device, PCI_COMMAND_MASTER, 0) : 0;
+	if (device->region_count > VFIO_PCI_CONFIG_REGION_INDEX)
+		release_took(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
+	reset(device);
+	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
+	release_took(report, RELEASE_CLOSE, start, 0);
 	fd_cleanup(&device->unplug);
 	device->region_count = 0;
 	device->irq_count = 0;
-	if (r != 0)
-		return r;
-	return irq != 0 ? irq : bus;
+	return release_result(report);
 }
 
 int binding_undo(struct device *device)
 {
 	bool bound = device->fd >= 0;
-	int r = binding_close_device(device);
+	uint64_t start;
 
-	if (bound)
-		leave_if_last(device->group, &r);
-	return r;
+	binding_close_device(device);
+	start = clock_us();
+	if (bound && !group_bound(device->group, NULL))
+		release_took(&device->report, RELEASE_LEAVE, start, group_leave(device->group));
+	return release_result(&device->report);
 }

@@ -27,8 +27,8 @@ int binding_check(const struct device *device, int fd, struct detail *detail);
 int binding_make(struct device *device, int domain, struct detail *detail);
 
 /*
- * Interrupts off, bus mastering off, device closed: goes to the end whatever fails. Returns 0 or the first negative errno.
- * Nothing to do if it is not bound.
+ * Windows taken back, interrupts off, bus mastering off, reset, device closed: goes to the end whatever fails. Returns 0 or the
+ * first negative errno; device->report has all of it. Nothing to do if it is not bound.
  */
 int binding_close_device(struct device *device);
 

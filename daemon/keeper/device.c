@@ -194,7 +194,7 @@ static int serve_release(void *context, struct packet *request, struct packet *r
 	(void)request;
 	(void)reply;
 	(void)detail;
-	device_end(context);
+	device_end(context, ENDED_RELEASED);
 	return CHANNEL_LATER;
 }
 
@@ -231,14 +231,13 @@ void device_serve(struct device *device, struct channel_buffers *buffers)
 		r = CHANNEL_BROKEN;
 	}
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
-		device_end(device);
+		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
 }
 
 /* ---- the end ---- */
 
 static void ended(struct device *device, int error, uint64_t start)
 {
-	device->error = -error;
 	device_enter(device, DEVICE_ENDED);
 	if (error)
 		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
@@ -248,24 +247,26 @@ static void ended(struct device *device, int error, uint64_t start)
 			(unsigned long long)(clock_us() - start));
 }
 
-void device_end(struct device *device)
+void device_end(struct device *device, enum end_reason why)
 {
 	uint64_t start = clock_us();
 
+	device->report.reason = why;
 	ended(device, binding_undo(device), start);
 }
 
-void device_end_early(struct device *device)
+void device_end_early(struct device *device, enum end_reason why)
 {
 	uint64_t start = clock_us();
 
+	device->report.reason = why;
 	ended(device, binding_close_device(device), start);
 }
 
 void device_unplug(struct device *device, struct packet *event)
 {
 	log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
-	device_end(device);
+	device_end(device, ENDED_UNPLUG);
 	device_farewell(device, REFUSAL_GONE, "the host took it away (hot-unplug, or vfio-pci was unbound)", event);
 }
 

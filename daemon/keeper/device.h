@@ -29,7 +29,7 @@ struct device {
 	struct group *group;
 	struct lease_request lease; /* name and identity, as the broker gave them */
 	enum device_life life;
-	int error; /* of letting go, once ENDED */
+	struct release_report report; /* of letting go */
 	struct channel channel;
 	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
 	int windows;		/* owned: control file of its register windows; -1: there is no such module */
@@ -57,11 +57,11 @@ void device_free(struct device *device);
 /* Serves one request. Ends the device when its channel ends. */
 void device_serve(struct device *device, struct channel_buffers *buffers);
 
-/* Gives the device back to the kernel: the channel is still open. */
-void device_end(struct device *device);
+/* Gives the device back to the kernel: the channel is still open. device->report says how it went. */
+void device_end(struct device *device, enum end_reason why);
 
 /* The same for a device whose group will leave the domain later, with all the others. */
-void device_end_early(struct device *device);
+void device_end_early(struct device *device, enum end_reason why);
 
 /* Ends it because the host asked for it. */
 void device_unplug(struct device *device, struct packet *event);

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "device.h"
 #include "log.h"
+#include "release.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -131,7 +132,8 @@ static void report_released(struct keeper *keeper, struct device *device)
 	released = packet_append(event, sizeof *released);
 	memcpy(released->name, device->lease.name, sizeof released->name);
 	released->remaining = (uint32_t)group->device_count;
-	released->error = (uint32_t)device->error;
+	released->error = (uint32_t)-release_result(&device->report);
+	released->report = device->report;
 	channel_notify(&keeper->channel, event);
 }
 
@@ -145,6 +147,23 @@ static void reap(struct keeper *keeper, struct device *device)
 	device_free(device);
 }
 
+/* One step for all its devices that were bound. */
+static void leave_domain(struct group *group)
+{
+	bool bound = group->domain >= 0;
+	uint64_t start = clock_us();
+	int r = group_leave(group);
+
+	if (r < 0)
+		log_line(LOG_WARNING, "IOMMU group %" PRIu32 ": leaving the domain: %s", group->number, strerror(-r));
+	for (size_t i = 0; bound && i < group->device_count; i++) {
+		struct release_report *report = &group->devices[i]->report;
+
+		if (report->taken && !(report->taken & 1U << RELEASE_LEAVE))
+			release_took(report, RELEASE_LEAVE, start, r);
+	}
+}
+
 /*
  * All devices are closed before the group leaves the domain: that may hang (binding.h), and whoever waits for the
  * devices to be quiet need not wait for it.
@@ -153,24 +172,19 @@ void keeper_release(struct keeper *keeper)
 {
 	struct group *group = &keeper->group;
 	uint64_t start = clock_us();
-	int r;
 
 	if (keeper->channel.fd < 0)
 		return;
 	for (size_t i = 0; i < group->device_count; i++) {
-		device_end_early(group->devices[i]);
+		device_end_early(group->devices[i], ENDED_SESSION);
 		device_farewell(
 			group->devices[i], REFUSAL_REVOKED, "taken back by vfio-brokerd", &keeper->buffers.reply);
 	}
-	r = group_leave(group);
-	if (r < 0)
-		log_line(LOG_WARNING, "IOMMU group %" PRIu32 ": leaving the domain: %s", group->number, strerror(-r));
+	leave_domain(group);
 	group_close(group);
 	for (; group->device_count > 0;) {
 		struct device *device = group->devices[0];
 
-		if (device->error == 0)
-			device->error = -r;
 		report_released(keeper, device);
 		device_free(device);
 	}

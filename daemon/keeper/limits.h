@@ -15,6 +15,11 @@
 /* Interrupt kinds of one device: vfio-pci has 5 (INTx, MSI, MSI-X, error, device request) and could add some. */
 #define IRQS_MAX 8
 
+/* A reset that the kernel cannot do now (EAGAIN: the device is locked by whoever uses its files in sysfs) is tried again so often,
+ * after so long: a few clock ticks, because a lease that ends waits for it. */
+#define RESET_RETRIES  5
+#define RESET_PAUSE_NS 10000000
+
 /*
  * Descriptors whose close could block that one client may send by mistake; they stay open (stranger.h). One packet can bring
  * 253 more, which the usual limit of 1024 files has room for.

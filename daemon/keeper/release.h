@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef KEEPER_RELEASE_H
+#define KEEPER_RELEASE_H
+
+#include "message.h"
+
+#include <stdint.h>
+
+/* What is written down while a device is let go of: each step's time and result, for the broker and whoever asked it. */
+
+/* STEP was begun at START_US (clock_us()) and gave R, 0 or a negative errno. Returns R. */
+int release_took(struct release_report *report, enum release_step step, uint64_t start_us, int r);
+
+/* The first step that failed, as negative errno, or 0. A failed reset does not count: the device is closed all the same, and
+ * report->reset tells. */
+int release_result(const struct release_report *report);
+
+#endif
