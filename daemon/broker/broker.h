@@ -5,6 +5,7 @@
 #include "channel.h"
 #include "inventory.h"
 #include "policy.h"
+#include "policy_text.h"
 #include "user.h"
 
 #include <stdbool.h>

@@ -5,6 +5,7 @@
 #include "host_choice.h"
 #include "limits.h"
 #include "log.h"
+#include "policy_files.h"
 #include "sandbox_rules.h"
 
 #include <errno.h>

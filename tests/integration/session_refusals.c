@@ -44,7 +44,7 @@ static void denied_by_a_mistake(void **state)
 
 	(void)state;
 	expect_open_refused(session, EDU, VBROKER_DENIED, "nobody gets anything, the policy cannot be read");
-	expect_open_refused(session, EDU, VBROKER_DENIED, "/policy/10-test.conf:5: unknown key \"usr\"");
+	expect_open_refused(session, EDU, VBROKER_DENIED, "/policy/10-test.conf:5:1: unknown key \"usr\"");
 	vbroker_session_close(session);
 	world_settle();
 }

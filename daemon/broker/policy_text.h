@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_POLICY_TEXT_H
+#define BROKER_POLICY_TEXT_H
+
+struct policy;
+
+/* What is wrong with a file, and where: "/etc/vfio-broker/policy.d/10-a.conf:12:1: unknown key \"usr\"". */
+struct policy_error {
+	char text[512];
+	unsigned int line, column; /* from 1; 0: the file as a whole */
+};
+
+/*
+ * Reads the TEXT of one file and adds its rules to POLICY. NAME is for messages. Returns 0, or a negative errno with
+ * RET_ERROR filled in; POLICY is then good for policy_free() alone.
+ */
+int policy_read(struct policy *policy, const char *name, const char *text, struct policy_error *ret_error);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_POLICY_VALUE_H
+#define BROKER_POLICY_VALUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Numbers as policy files have them. False: WORD is none, and *RET_... is untouched. */
+
+/* Decimal, below 2^32 - 1: that is the uid which means nobody in particular to the kernel. */
+bool value_number(const char *word, unsigned int *ret_number);
+
+/* Bytes: decimal, or hexadecimal after 0x; SUFFIXES: which of K, M and G may follow. *RET_END: what is behind it. */
+bool value_bytes(const char *word, const char *suffixes, const char **ret_end, uint64_t *ret_bytes);
+
+#endif
