@@ -2,6 +2,7 @@
 #include "broker.h"
 #include "input.h"
 #include "log.h"
+#include "memory_host.h"
 #include "session.h"
 
 #include <dirent.h>
@@ -44,8 +45,6 @@ static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
 static int listener; /* what systemd would listen on to start keepers */
 static char directory[64], keeper_path[80], claims_path[80];
 
-/* ---- the host ---- */
-
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
 	{.name = "0000:02:00.0", .driver = "", .group = 2, .vendor = 0x1234, .device = 0x11e8, .class = 0x00ff00},
@@ -53,121 +52,6 @@ static const struct host_device devices_at_start[] = {
 };
 
 #define DEVICES (sizeof devices_at_start / sizeof devices_at_start[0])
-
-static struct {
-	struct host_device device;
-	char override[DRIVER_NAME_SIZE];
-	bool present;
-} devices[DEVICES];
-
-static host_changed changed;
-static void *changed_context;
-
-static int find(const char *name)
-{
-	for (size_t i = 0; i < DEVICES; i++) {
-		if (devices[i].present && strcmp(devices[i].device.name, name) == 0)
-			return (int)i;
-	}
-	return -ENODEV;
-}
-
-static int host_enumerate(host_found found, void *context)
-{
-	for (size_t i = 0; i < DEVICES; i++)
-		found(context, &devices[i].device);
-	return 0;
-}
-
-static int host_watch(sd_event *e, host_changed function, void *context)
-{
-	(void)e;
-	changed = function;
-	changed_context = context;
-	return 0;
-}
-
-static int host_look(const char *name, struct host_device *ret_device)
-{
-	int i = find(name);
-
-	if (i < 0)
-		return i;
-	*ret_device = devices[i].device;
-	return 0;
-}
-
-static int host_probe(const char *name, uint32_t *ret_ids)
-{
-	*ret_ids = 0x11e81234;
-	return find(name) < 0 ? -ENODEV : 0;
-}
-
-static int host_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
-{
-	int i = find(name);
-
-	if (i < 0)
-		return i;
-	memcpy(ret_driver, devices[i].override, DRIVER_NAME_SIZE);
-	return 0;
-}
-
-static int host_override_set(const char *name, const char *driver)
-{
-	int i = find(name);
-
-	if (i < 0)
-		return i;
-	snprintf(devices[i].override, DRIVER_NAME_SIZE, "%s", driver);
-	return 0;
-}
-
-static int host_unbind(const char *name, const char *driver)
-{
-	int i = find(name);
-
-	if (i < 0 || strcmp(devices[i].device.driver, driver) != 0)
-		return -ENODEV;
-	devices[i].device.driver[0] = '\0';
-	return 0;
-}
-
-static int host_bind(const char *name, const char *driver)
-{
-	int i = find(name);
-
-	if (i < 0)
-		return i;
-	if (devices[i].device.driver[0])
-		return -EBUSY;
-	snprintf(devices[i].device.driver, DRIVER_NAME_SIZE, "%s", driver);
-	return 0;
-}
-
-static int host_group_open(uint32_t group)
-{
-	(void)group;
-	return memfd_create("group", MFD_CLOEXEC);
-}
-
-static int host_window_open(void)
-{
-	return memfd_create("window", MFD_CLOEXEC);
-}
-
-static const struct host host = {
-	.enumerate = host_enumerate,
-	.watch = host_watch,
-	.look = host_look,
-	.probe = host_probe,
-	.override_get = host_override_get,
-	.override_set = host_override_set,
-	.driver_unbind = host_unbind,
-	.driver_bind = host_bind,
-	.group_open = host_group_open,
-	.window_open = host_window_open,
-};
 
 /* ---- the world around it ---- */
 
@@ -279,14 +163,11 @@ static void start(void)
 
 	memset(clients, -1, sizeof clients);
 	memset(keepers, -1, sizeof keepers);
-	memset(devices, 0, sizeof devices);
-	for (size_t i = 0; i < DEVICES; i++) {
-		devices[i].device = devices_at_start[i];
-		devices[i].present = true;
-	}
+	memory_host_reset(devices_at_start, DEVICES);
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
-	INPUT_ASSERT(broker_init(&broker, event, &host, &options, policy, &no_error, nobodys_listener()) == 0);
+	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
+			     nobodys_listener()) == 0);
 	greet();
 }
 
@@ -318,14 +199,6 @@ static void finish(void)
 	remove_claims();
 }
 
-static void hotplug(size_t i, bool present)
-{
-	if (devices[i].present == present)
-		return;
-	devices[i].present = present;
-	changed(changed_context, present ? HOST_ADDED : HOST_REMOVED, devices[i].device.name);
-}
-
 static void step(struct input *input)
 {
 	static struct input_packet packet;
@@ -355,7 +228,7 @@ static void step(struct input *input)
 		break;
 	case STEP_DEVICE_LEAVES:
 	case STEP_DEVICE_COMES:
-		hotplug((size_t)(byte >> 4) % DEVICES, (byte & 15) % STEPS == STEP_DEVICE_COMES);
+		memory_host_plug((size_t)(byte >> 4) % DEVICES, (byte & 15) % STEPS == STEP_DEVICE_COMES);
 		break;
 	case STEPS:
 		break;

@@ -55,7 +55,7 @@ bool input_packet(struct input *input, uint64_t cookie, struct input_packet *pac
 	return true;
 }
 
-void input_send(int socket, const struct input_packet *packet, const int *fds, size_t count)
+bool input_send(int socket, const struct input_packet *packet, const int *fds, size_t count)
 {
 	union {
 		struct cmsghdr align;
@@ -76,7 +76,7 @@ void input_send(int socket, const struct input_packet *packet, const int *fds, s
 		for (size_t i = 0; i < packet->fds; i++)
 			memcpy(CMSG_DATA(c) + i * sizeof(int), &fds[(packet->first_fd + i) % count], sizeof(int));
 	}
-	sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 unsigned int input_drain(int socket)

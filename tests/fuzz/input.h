@@ -40,8 +40,8 @@ struct input_packet {
 /* Reads the next packet. Returns false when the input is at its end. */
 bool input_packet(struct input *input, uint64_t cookie, struct input_packet *packet);
 
-/* Sends it without waiting, with as many descriptors as it wants: of the COUNT in FDS, in turn. Errors are the receiver's business. */
-void input_send(int socket, const struct input_packet *packet, const int *fds, size_t count);
+/* Sends it without waiting, with as many descriptors as it wants: of the COUNT in FDS, in turn. True: it was sent. */
+bool input_send(int socket, const struct input_packet *packet, const int *fds, size_t count);
 
 /* Receives and closes whatever has come. Returns how many packets. */
 unsigned int input_drain(int socket);

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT */
+#include "actors.h"
+#include "broker.h"
+#include "group.h"
+#include "input.h"
+#include "keeper.h"
+#include "lease.h"
+#include "log.h"
+#include "memory_host.h"
+#include "service_keepers.h"
+#include "session.h"
+#include "virtual_clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-login.h>
+#include <unistd.h>
+
+/*
+ * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
+ * failures, deaths and time. What it must never do is in check() (after each step), in actors.c (the protocol) and in
+ * finish() (when everybody has gone, everything is as before).
+ *
+ * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
+ * say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
+ */
+enum world_step {
+	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step and what about */
+	WORLD_KEEPER,		  /* 1 byte: enum keeper_step */
+	WORLD_TIME,		  /* 1 byte: how much */
+};
+
+enum host_step {
+	HOST_PLUG,
+	HOST_UNPLUG,
+	HOST_TAKES_DRIVER, /* somebody gives a device without driver one */
+	HOST_DIES,
+	HOST_LIVES,
+	HOST_FAILS,
+	HOST_WORKS,
+	HOST_STRANGER, /* another program has the group open, or no more */
+};
+
+enum keeper_step {
+	KEEPER_DIES,
+	KEEPER_STICKS,
+	KEEPER_GOES_ON,
+	KEEPER_KERNEL_FAILS,
+	KEEPER_KERNEL_WORKS,
+	KEEPER_UNPLUG,
+	KEEPER_VANISHES,
+	KEEPER_REAPPEARS,
+};
+
+#define STEPS_MAX    96
+#define ROUNDS_MAX   24
+#define GROUPS_COUNT 3
+
+static struct broker broker;
+static sd_event *event;
+static struct actors actors;
+static int listener; /* what systemd would listen on to start keepers */
+static int groups[GROUPS_COUNT], strangers[GROUPS_COUNT];
+static char directory[64], keeper_path[80], claims_path[80];
+
+static const struct host_device devices_at_start[] = {
+	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
+	{.name = "0000:02:00.0", .driver = "", .group = 2, .vendor = 0x1234, .device = 0x11e8, .class = 0x00ff00},
+	{.name = "0000:02:00.1", .driver = "vfio-pci", .group = 2, .vendor = 0x1234, .device = 0x11e8, .class = 0xff00},
+	{.name = "0000:03:00.0", .driver = "vfio-pci", .group = 3, .vendor = 0x1234, .device = 0x11e8, .class = 0xff00},
+};
+#define DEVICES_COUNT (sizeof devices_at_start / sizeof devices_at_start[0])
+
+/* Of devices that clients ask for: one is not there. */
+static const char *const names[] = {"0000:01:00.0", "0000:02:00.0", "0000:02:00.1", "0000:03:00.0", "0000:04:00.0"};
+
+/* ---- who clients are ---- */
+
+static uid_t next_uid;
+
+int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
+int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
+int __wrap_sd_pid_get_unit(pid_t pid, char **ret_unit);
+
+/* Both ends of a socket pair are this process: what the kernel would say of a client. */
+int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size)
+{
+	int r = __real_getsockopt(fd, level, option, value, size);
+
+	if (r == 0 && level == SOL_SOCKET && option == SO_PEERCRED)
+		((struct ucred *)value)->uid = next_uid;
+	return r;
+}
+
+int __wrap_sd_pid_get_unit(pid_t pid, char **ret_unit)
+{
+	(void)pid;
+	(void)ret_unit;
+	return -ENODATA;
+}
+
+/* With little room for replies, so that one who does not read is soon found out. */
+static int connect_session(size_t i)
+{
+	int pair[2], little = 1;
+
+	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+	next_uid = 1000 + i % 2;
+	session_accept(&broker, pair[1]);
+	return pair[0];
+}
+
+/* ---- the kernel's groups ---- */
+
+/* As tests/fake/host.c: the lock belongs to the open file and goes with its fd to the keeper. */
+static int open_group(uint32_t group)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	char path[32];
+	int fd;
+
+	if (group < 1 || group > GROUPS_COUNT)
+		return -ENOENT;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", groups[group - 1]);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	INPUT_ASSERT(fd >= 0);
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return fd;
+	close(fd);
+	return -EBUSY;
+}
+
+static void make_groups(void)
+{
+	for (uint32_t number = 1; number <= GROUPS_COUNT; number++) {
+		const char *in_group[DEVICES_COUNT + 1] = {NULL};
+		size_t count = 0;
+
+		for (size_t i = 0; i < DEVICES_COUNT; i++) {
+			if (devices_at_start[i].group == number)
+				in_group[count++] = devices_at_start[i].name;
+		}
+		groups[number - 1] = keepers_group(number, in_group);
+		INPUT_ASSERT(groups[number - 1] >= 0);
+	}
+}
+
+/* ---- the world ---- */
+
+static void remove_claims(void)
+{
+	DIR *dir = opendir(claims_path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		if (entry->d_name[0] != '.')
+			unlinkat(dirfd(dir), entry->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static size_t claims_count(void)
+{
+	DIR *dir = opendir(claims_path);
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void clean_up(void)
+{
+	remove_claims();
+	rmdir(claims_path);
+	unlink(keeper_path);
+	rmdir(directory);
+}
+
+static void make_directory(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	snprintf(directory, sizeof directory, "%s/fuzz_service.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+	INPUT_ASSERT(mkdtemp(directory));
+	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
+	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
+	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
+	strcpy(address.sun_path, keeper_path);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	INPUT_ASSERT(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 64) == 0);
+	atexit(clean_up);
+}
+
+/* What clients send along: domains, then eventfds, then what is wrong everywhere. */
+enum { DOMAINS = 2, EVENTFDS = 2, THINGS = DOMAINS + EVENTFDS + 6 };
+static int things[THINGS];
+
+static void make_things(void)
+{
+	int at = 0, ends[2];
+
+	for (int i = 0; i < DOMAINS; i++)
+		things[at++] = keepers_container();
+	for (int i = 0; i < EVENTFDS; i++)
+		things[at++] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	INPUT_ASSERT(pipe2(ends, O_CLOEXEC) == 0);
+	things[at++] = ends[0];
+	things[at++] = ends[1];
+	things[at++] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	things[at++] = groups[0];
+	things[at++] = memfd_create("memory", MFD_CLOEXEC);
+	things[at++] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	for (int i = 0; i < THINGS; i++)
+		INPUT_ASSERT(things[i] >= 0);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	log_set_level(-1);
+	make_directory();
+	make_groups();
+	make_things();
+	memory_host.group_open = open_group;
+	actors.connect = connect_session;
+	actors.names = names;
+	actors.name_count = sizeof names / sizeof names[0];
+	actors.fds = things;
+	actors.fd_count = THINGS;
+	actors.domain_count = DOMAINS;
+	return 0;
+}
+
+/* ---- turns ---- */
+
+static bool run_broker(void)
+{
+	int turns = 0;
+
+	while (turns < 32 && sd_event_run(event, 0) > 0)
+		turns++;
+	return turns > 0;
+}
+
+/* As systemd does, as long as there is room for another process. */
+static bool start_keepers(void)
+{
+	int fd, count = 0;
+
+	while (keepers_running() < KEEPERS_SLOTS && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		INPUT_ASSERT(keepers_start(fd) == 0);
+		count++;
+	}
+	return count > 0;
+}
+
+static void run(void)
+{
+	bool more = true;
+
+	for (int round = 0; more && round < ROUNDS_MAX; round++) {
+		more = run_broker();
+		more = start_keepers() || more;
+		for (size_t i = 0; i < KEEPERS_SLOTS; i++)
+			more = keepers_step(i) || more;
+	}
+}
+
+static void pass(uint64_t microseconds)
+{
+	virtual_clock_pass(microseconds);
+	run();
+}
+
+/* ---- what always holds ---- */
+
+static void check_session(const struct session *session)
+{
+	const struct session *other;
+	const struct device *device;
+	const struct lease *lease;
+	unsigned int sessions = 0, leases = 0, own = 0;
+
+	LIST_FOREACH(lease, &session->leases, in_session) {
+		INPUT_ASSERT(lease->session == session && lease->device->lease == lease);
+		own++;
+	}
+	LIST_FOREACH(other, &broker.sessions, in_broker)
+		sessions += other->user == session->user;
+	LIST_FOREACH(device, &broker.inventory.devices, in_inventory)
+		leases += device->lease && device->lease->user == session->user;
+	INPUT_ASSERT(session->leases_count == own);
+	INPUT_ASSERT(session->user->sessions == sessions && session->user->leases == leases);
+	INPUT_ASSERT(sessions <= broker.options.sessions_per_user && leases <= broker.options.leases_per_user);
+}
+
+static void check_group(const struct group *group)
+{
+	const struct device *device;
+
+	INPUT_ASSERT(!group->keeper || group->keeper->group == group);
+	INPUT_ASSERT(!group->session || group->state == GROUP_HELD);
+	INPUT_ASSERT(keepers_with_group(group->number) <= 1);
+	LIST_FOREACH(device, &group->devices, in_group) {
+		INPUT_ASSERT(device->group == group);
+		if (!device->lease)
+			continue;
+		INPUT_ASSERT(group->state != GROUP_FREE);
+		INPUT_ASSERT(!device->lease->session || device->lease->session == group->session);
+	}
+}
+
+static void check(void)
+{
+	unsigned int sessions = 0, leases = 0, keepers = 0;
+	const struct session *session;
+	const struct device *device;
+	const struct keeper *keeper;
+	const struct group *group;
+
+	LIST_FOREACH(session, &broker.sessions, in_broker) {
+		check_session(session);
+		sessions++;
+	}
+	LIST_FOREACH(device, &broker.inventory.devices, in_inventory) {
+		INPUT_ASSERT(keepers_with_device(device->name) <= 1);
+		leases += device->lease != NULL;
+	}
+	LIST_FOREACH(group, &broker.inventory.groups, in_inventory)
+		check_group(group);
+	LIST_FOREACH(keeper, &broker.keepers, in_broker) {
+		INPUT_ASSERT(
+			keeper == broker.spare ? !keeper->group : keeper->group && keeper->group->keeper == keeper);
+		keepers++;
+	}
+	INPUT_ASSERT(broker.sessions_count == sessions && broker.leases_count == leases);
+	INPUT_ASSERT(broker.keepers_count == keepers);
+}
+
+/* ---- steps ---- */
+
+static void end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void step_host(size_t who, uint8_t byte)
+{
+	static const int errors[] = {EIO, EBUSY, ENOENT, ENODEV};
+	struct memory_device *device = &memory_host.devices[who % DEVICES_COUNT];
+	int *stranger = &strangers[who % GROUPS_COUNT];
+
+	switch ((enum host_step)(byte % 8)) {
+	case HOST_PLUG:
+	case HOST_UNPLUG:
+		memory_host_plug(who % DEVICES_COUNT, byte % 8 == HOST_PLUG);
+		break;
+	case HOST_TAKES_DRIVER:
+		if (device->present && !device->device.driver[0] && !device->override[0])
+			memory_host_functions.driver_bind(device->device.name, "e1000");
+		memory_host.failed = true;
+		break;
+	case HOST_DIES:
+	case HOST_LIVES:
+		device->dead = byte % 8 == HOST_DIES;
+		break;
+	case HOST_FAILS:
+		memory_host.failures[who % MEMORY_STEPS] = errors[byte >> 3 & 3];
+		break;
+	case HOST_WORKS:
+		memory_host.failures[who % MEMORY_STEPS] = 0;
+		break;
+	case HOST_STRANGER:
+		if (*stranger >= 0)
+			end(stranger);
+		else
+			*stranger = open_group(1 + (uint32_t)(who % GROUPS_COUNT));
+		break;
+	}
+}
+
+static void step_keeper(size_t who, uint8_t byte)
+{
+	static const int errors[] = {EIO, EINVAL, ENOSPC, ENODEV, EBUSY, ENOMEM, EPERM, ENOTTY};
+
+	switch ((enum keeper_step)(byte % 8)) {
+	case KEEPER_DIES:
+		keepers_kill(who % KEEPERS_SLOTS);
+		break;
+	case KEEPER_STICKS:
+	case KEEPER_GOES_ON:
+		keepers_stick(who % KEEPERS_SLOTS, byte % 8 == KEEPER_STICKS);
+		break;
+	case KEEPER_KERNEL_FAILS:
+		keepers_fail((unsigned int)who + (byte & 8 ? 16 : 0), errors[byte >> 4 & 7]);
+		break;
+	case KEEPER_KERNEL_WORKS:
+		keepers_fail((unsigned int)who + (byte & 8 ? 16 : 0), 0);
+		break;
+	case KEEPER_UNPLUG:
+		keepers_request(groups[who % GROUPS_COUNT]);
+		break;
+	case KEEPER_VANISHES:
+	case KEEPER_REAPPEARS:
+		keepers_vanish(groups[who % GROUPS_COUNT], byte % 8 == KEEPER_VANISHES);
+		break;
+	}
+}
+
+static void step(struct input *input)
+{
+	static const uint64_t times[] = {1000, 5000, 30000, 1100000, 6000000, 16000000};
+	uint8_t byte = input_byte(input);
+	size_t who = byte >> 3 & 15;
+
+	switch (byte & 7) {
+	case WORLD_HOST:
+		step_host(who, input_byte(input));
+		break;
+	case WORLD_KEEPER:
+		step_keeper(who, input_byte(input));
+		break;
+	case WORLD_TIME:
+		virtual_clock_pass(times[who % 6]);
+		break;
+	default:
+		actors_step(&actors, (enum actor_step)(byte & 7), who, input);
+		break;
+	}
+	if (!(byte & 0x80))
+		run();
+	check();
+}
+
+/* ---- beginning and end ---- */
+
+/* Clients come by session_accept(), so nobody needs to know the address: Linux chooses one. */
+static int nobodys_listener(void)
+{
+	const struct sockaddr address = {.sa_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	INPUT_ASSERT(bind(fd, &address, sizeof address.sa_family) == 0 && listen(fd, 1) == 0);
+	return fd;
+}
+
+static void start(void)
+{
+	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
+				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n";
+	const struct broker_options options = {keeper_path, claims_path, 2, 3};
+	const struct policy_error no_error = {.text = ""};
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error;
+
+	virtual_clock_reset();
+	keepers_init();
+	actors_init(&actors);
+	memory_host_reset(devices_at_start, DEVICES_COUNT);
+	for (size_t i = 0; i < GROUPS_COUNT; i++) {
+		strangers[i] = -1;
+		keepers_vanish(groups[i], false);
+	}
+	INPUT_ASSERT(sd_event_new(&event) >= 0);
+	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
+	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
+			     nobodys_listener()) == 0);
+	run();
+}
+
+static bool all_free(void)
+{
+	const struct group *group;
+
+	LIST_FOREACH(group, &broker.inventory.groups, in_inventory) {
+		if (group->state != GROUP_FREE)
+			return false;
+	}
+	return true;
+}
+
+/* Whatever was wrong with host and kernel is well again. */
+static void heal(void)
+{
+	memset(memory_host.failures, 0, sizeof memory_host.failures);
+	for (unsigned int i = 0; i < 32; i++)
+		keepers_fail(i, 0);
+	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
+		keepers_stick(i, false);
+	for (size_t i = 0; i < GROUPS_COUNT; i++)
+		end(&strangers[i]);
+}
+
+/* Every request that was sent is answered in the end. */
+static void expect_answers(void)
+{
+	for (int i = 0; i < 25 && (i < 3 || actors_unanswered(&actors) > 0); i++) {
+		pass(1000000);
+		actors_read_all(&actors);
+		run();
+		check();
+	}
+	actors_read_all(&actors);
+	INPUT_ASSERT(actors_unanswered(&actors) == 0);
+}
+
+static void expect_drivers(void)
+{
+	for (size_t i = 0; i < DEVICES_COUNT && !memory_host.failed; i++) {
+		const struct memory_device *device = &memory_host.devices[i];
+
+		INPUT_ASSERT(!device->present || strcmp(device->device.driver, device->at_start.driver) == 0);
+		INPUT_ASSERT(!device->present || device->override[0] == '\0');
+	}
+	INPUT_ASSERT(memory_host.failed || claims_count() == 0);
+}
+
+/* When all clients have gone, everything is as before; without time for it if the host is well. */
+static void expect_nothing_left(void)
+{
+	for (size_t i = 0; i < ACTORS_SESSIONS + ACTORS_DEVICES; i++)
+		actor_end(&actors.all[i]);
+	run();
+	for (int i = 0; i < 40 && (i < 2 || !all_free()); i++)
+		pass(1000000);
+	check();
+	INPUT_ASSERT(broker.sessions_count == 0 && broker.leases_count == 0 && all_free());
+	INPUT_ASSERT(keepers_running() <= 1 && broker.keepers_count <= 1);
+	for (size_t i = 0; i < GROUPS_COUNT; i++)
+		INPUT_ASSERT(keepers_group_idle(groups[i]));
+	expect_drivers();
+}
+
+static void finish(void)
+{
+	heal();
+	expect_answers();
+	expect_nothing_left();
+	broker_clear(&broker);
+	sd_event_unref(event);
+	for (int i = 0; i < 8 && (start_keepers() || keepers_running() > 0); i++) {
+		for (size_t j = 0; j < KEEPERS_SLOTS; j++)
+			keepers_step(j);
+	}
+	INPUT_ASSERT(keepers_running() == 0);
+	remove_claims();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input input = {data, size};
+	unsigned int open_fds = input_open_fds();
+
+	start();
+	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
+		step(&input);
+	finish();
+	INPUT_ASSERT(input_open_fds() == open_fds);
+	return 0;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory_host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+struct memory_host memory_host;
+
+static host_changed changed;
+static void *changed_context;
+
+void memory_host_reset(const struct host_device *devices, size_t count)
+{
+	int (*group_open)(uint32_t) = memory_host.group_open;
+
+	memory_host = (struct memory_host){.count = count, .group_open = group_open};
+	for (size_t i = 0; i < count; i++)
+		memory_host.devices[i] =
+			(struct memory_device){.device = devices[i], .at_start = devices[i], .present = true};
+}
+
+void memory_host_plug(size_t i, bool present)
+{
+	struct memory_device *device = &memory_host.devices[i];
+
+	if (device->present == present)
+		return;
+	device->present = present;
+	if (present) {
+		device->device = device->at_start;
+		device->override[0] = '\0';
+	}
+	changed(changed_context, present ? HOST_ADDED : HOST_REMOVED, device->device.name);
+}
+
+static int failure(enum memory_step step)
+{
+	int error = memory_host.failures[step];
+
+	if (error)
+		memory_host.failed = true;
+	return -error;
+}
+
+static struct memory_device *find(const char *name)
+{
+	for (size_t i = 0; i < memory_host.count; i++) {
+		if (memory_host.devices[i].present && strcmp(memory_host.devices[i].device.name, name) == 0)
+			return &memory_host.devices[i];
+	}
+	return NULL;
+}
+
+static int enumerate(host_found found, void *context)
+{
+	for (size_t i = 0; i < memory_host.count; i++)
+		found(context, &memory_host.devices[i].device);
+	return 0;
+}
+
+static int watch(sd_event *event, host_changed function, void *context)
+{
+	(void)event;
+	changed = function;
+	changed_context = context;
+	return 0;
+}
+
+static int look(const char *name, struct host_device *ret_device)
+{
+	const struct memory_device *device = find(name);
+
+	if (!device)
+		return -ENODEV;
+	*ret_device = device->device;
+	return 0;
+}
+
+static int probe(const char *name, uint32_t *ret_ids)
+{
+	const struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_PROBE) : -ENODEV;
+
+	if (r < 0)
+		return r;
+	*ret_ids = device->dead ? UINT32_MAX : device->device.vendor | (uint32_t)device->device.device << 16;
+	return 0;
+}
+
+static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
+{
+	const struct memory_device *device = find(name);
+
+	if (!device)
+		return -ENODEV;
+	memcpy(ret_driver, device->override, DRIVER_NAME_SIZE);
+	return 0;
+}
+
+static int override_set(const char *name, const char *driver)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_OVERRIDE) : -ENODEV;
+
+	if (r == 0)
+		snprintf(device->override, DRIVER_NAME_SIZE, "%s", driver);
+	return r;
+}
+
+static int driver_unbind(const char *name, const char *driver)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_UNBIND) : -ENODEV;
+
+	if (r == 0 && strcmp(device->device.driver, driver) != 0)
+		return -ENODEV;
+	if (r == 0)
+		device->device.driver[0] = '\0';
+	return r;
+}
+
+static int driver_bind(const char *name, const char *driver)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_BIND) : -ENODEV;
+
+	if (r == 0 && device->device.driver[0])
+		return -EBUSY;
+	if (r == 0 && device->override[0] && strcmp(device->override, driver) != 0)
+		return -ENODEV;
+	if (r == 0)
+		snprintf(device->device.driver, DRIVER_NAME_SIZE, "%s", driver);
+	return r;
+}
+
+static int group_open(uint32_t group)
+{
+	int r = failure(MEMORY_GROUP);
+
+	if (r < 0)
+		return r;
+	return memory_host.group_open ? memory_host.group_open(group) : memfd_create("group", MFD_CLOEXEC);
+}
+
+static int window_open(void)
+{
+	int r = failure(MEMORY_WINDOW);
+
+	return r < 0 ? r : memfd_create("window", MFD_CLOEXEC);
+}
+
+const struct host memory_host_functions = {
+	.enumerate = enumerate,
+	.watch = watch,
+	.look = look,
+	.probe = probe,
+	.override_get = override_get,
+	.override_set = override_set,
+	.driver_unbind = driver_unbind,
+	.driver_bind = driver_bind,
+	.group_open = group_open,
+	.window_open = window_open,
+};

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FUZZ_MEMORY_HOST_H
+#define FUZZ_MEMORY_HOST_H
+
+#include "host.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A host of a few devices in memory, with the kernel's rules for drivers (tests/fake/host.c has them in words). */
+
+#define MEMORY_DEVICES_MAX 8
+
+/* Steps that can be made to fail. */
+enum memory_step {
+	MEMORY_PROBE,
+	MEMORY_OVERRIDE,
+	MEMORY_UNBIND,
+	MEMORY_BIND,
+	MEMORY_GROUP,
+	MEMORY_WINDOW,
+	MEMORY_STEPS,
+};
+
+struct memory_device {
+	struct host_device device;
+	struct host_device at_start; /* as it is given back */
+	char override[DRIVER_NAME_SIZE];
+	bool present;
+	bool dead; /* its configuration space reads all ones */
+};
+
+struct memory_host {
+	struct memory_device devices[MEMORY_DEVICES_MAX];
+	size_t count;
+	int failures[MEMORY_STEPS];	   /* errno; 0: works */
+	bool failed;			   /* a failure was met: devices need not be what they were */
+	int (*group_open)(uint32_t group); /* NULL: any number of times, and it is nothing */
+};
+
+/* The one of this process, which memory_host_functions speak of. */
+extern struct memory_host memory_host;
+extern const struct host memory_host_functions;
+
+/* Everything as at the start, with these devices. */
+void memory_host_reset(const struct host_device *devices, size_t count);
+
+/* Comes and goes; the broker is told. A device that comes has no driver_override, and the driver it had at the start. */
+void memory_host_plug(size_t i, bool present);
+
+#endif
