@@ -90,6 +90,26 @@ enum broker_type {
 	BROKER_TYPE_MAX,
 };
 
+/* What CHANGE events and the audit entries of the journal are about. */
+enum change_kind {
+	CHANGE_GRANT = 1, /* a device was leased */
+	CHANGE_BIND = 2,  /* it was bound to an IOMMU domain, and may do DMA */
+	CHANGE_UNBIND = 3,
+	CHANGE_DENIAL = 4,	      /* an OPEN, or another request or connection, was refused */
+	CHANGE_RELEASE = 5,	      /* a lease has ended */
+	CHANGE_REVOKE_PENDING = 6,    /* a lease is to end: its holder was told, and has until a deadline */
+	CHANGE_REVOKE = 7,	      /* a device was taken back, or could not be taken back completely */
+	CHANGE_QUARANTINE = 8,	      /* a group is not leased any more until it is known to be clean */
+	CHANGE_QUARANTINE_END = 9,    /* it is clean */
+	CHANGE_QUARANTINE_FORCE = 10, /* an administrator has ended that */
+	CHANGE_POLICY = 11,	      /* the policy was read, or could not be read */
+	CHANGE_ADD = 12,	      /* a device has come */
+	CHANGE_REMOVE = 13,	      /* a device has gone */
+	CHANGE_FAULT = 14,	      /* a device has reported an error */
+	CHANGE_LOST = 15,	      /* events of these were lost on the way; `count` says how many */
+	CHANGE_MAX,
+};
+
 enum device_state {
 	DEVICE_STATE_FREE = 0,	   /* not leased; `driver` says what the host does with it */
 	DEVICE_STATE_CLAIMING = 1, /* a lease is being made */

@@ -59,11 +59,39 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 	return 0;
 }
 
+static void record_added(struct broker *broker, const char *name)
+{
+	const struct device *device = inventory_find(&broker->inventory, name);
+	struct audit_event event = {.kind = CHANGE_ADD, .device = name};
+
+	if (!device || !device->present)
+		return;
+	event.group = device->group;
+	audit_record(broker, &event, "%s: a new device", name);
+}
+
 static void on_host_change(void *context, enum host_change change, const char *name)
 {
 	struct broker *broker = context;
+	const struct device *device = inventory_find(&broker->inventory, name);
+	struct audit_event event = {.kind = CHANGE_REMOVE, .device = name};
+	bool was_there = device && device->present;
+	char who[128];
 
+	/* Before it leaves the inventory; drivers that come and go are no change here. */
+	if (change == HOST_REMOVED && was_there) {
+		if (device->lease) {
+			event = audit_of_lease(CHANGE_REMOVE, device->lease);
+			event.level = LOG_WARNING;
+			event.duration_us = 0;
+		}
+		audit_record(broker, &event, "%s: gone from the machine%s%s", name,
+			device->lease ? ", while leased to " : "",
+			device->lease ? peer_record_text(&event.who, who, sizeof who) : "");
+	}
 	inventory_changed(&broker->inventory, change, name);
+	if (change == HOST_ADDED && !was_there)
+		record_added(broker, name);
 }
 
 static int on_old_claim(void *context, const char *name, struct claim *claim)
@@ -116,6 +144,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	LIST_INIT(&broker->sessions);
 	LIST_INIT(&broker->keepers);
 	users_init(&broker->users);
+	audit_init(&broker->audit, options->journal);
 	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);
 	if (r < 0) {
 		close(listener);
@@ -152,6 +181,7 @@ void broker_clear(struct broker *broker)
 	sd_event_source_disable_unref(broker->spare_timer);
 	sd_event_source_disable_unref(broker->stop_deadline);
 	sd_event_source_disable_unref(broker->idle);
+	audit_clear(broker);
 	policy_free(broker->policy);
 }
 

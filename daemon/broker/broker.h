@@ -2,6 +2,7 @@
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
 
+#include "audit.h"
 #include "channel.h"
 #include "inventory.h"
 #include "policy.h"
@@ -27,6 +28,7 @@ struct broker_options {
 	const char *claims_directory;
 	unsigned int sessions_per_user;
 	unsigned int leases_per_user;
+	const char *journal; /* its socket; NULL: what is recorded goes to stderr */
 };
 
 struct broker_counters {
@@ -54,6 +56,7 @@ struct broker {
 	uint64_t last_session;
 	uint64_t started_us;
 	struct broker_counters counters;
+	struct audit audit;
 	bool stopping;
 	/* Last, because broker_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "group.h"
 
+#include "audit.h"
 #include "broker.h"
 #include "claim.h"
 #include "keeper.h"
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "peer.h"
 #include "session.h"
 
 #include <assert.h>
@@ -78,13 +80,17 @@ static void wake_waiters(struct group *group)
 static void quarantine_if_late(struct group *group)
 {
 	uint64_t waited = broker_now(group->broker) - group->release_began_us;
+	struct audit_event event;
+	char who[128];
 
 	if (group->state == GROUP_QUARANTINED || waited < GROUP_QUARANTINE_US)
 		return;
 	group->state = GROUP_QUARANTINED;
-	log_line(LOG_ERR, "group %u: quarantined: %s after %llu ms (was uid %u, pid %u)", group->number,
+	event = audit_of_group(CHANGE_QUARANTINE, group);
+	event.duration_us = waited;
+	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
 		group->keeper ? "its keeper has not let go" : "the kernel has not let go",
-		(unsigned long long)(waited / 1000), group->holder.uid, group->holder.pid);
+		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
 	wake_waiters(group);
 }
 
@@ -115,7 +121,14 @@ static void restore_devices(struct group *group)
 static void become_free(struct group *group)
 {
 	struct broker *broker = group->broker;
+	struct audit_event event = audit_of_group(CHANGE_QUARANTINE_END, group);
+	char who[128];
 
+	if (group->state == GROUP_QUARANTINED) {
+		event.duration_us = broker_now(broker) - group->release_began_us;
+		audit_record(broker, &event, "group %u: no longer quarantined, %s; last holder: %s", group->number,
+			"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
+	}
 	/* Still not free while the devices go, so that the group is not freed under this function. */
 	restore_devices(group);
 	if (group->timer)
@@ -176,7 +189,9 @@ void group_release(struct group *group)
 static void end_leases(struct group *group)
 {
 	struct device *device, *next;
+	struct audit_event event;
 	struct detail detail;
+	char who[128];
 
 	for (device = LIST_FIRST(&group->devices); device; device = next) {
 		next = LIST_NEXT(device, in_group);
@@ -188,7 +203,9 @@ static void end_leases(struct group *group)
 			lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
 			continue;
 		}
-		log_line(LOG_INFO, "%s: released, its keeper has ended", device->name);
+		event = audit_of_lease(CHANGE_RELEASE, device->lease);
+		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
+			peer_record_text(&event.who, who, sizeof who));
 		group->broker->counters.releases++;
 		lease_end(device->lease);
 	}

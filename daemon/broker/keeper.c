@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "keeper.h"
 
+#include "audit.h"
 #include "broker.h"
 #include "fdset.h"
 #include "group.h"
@@ -99,7 +100,9 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 static int on_released(struct keeper *keeper, const struct packet *packet)
 {
 	const struct released_event *event = packet_body(packet, sizeof *event);
+	struct audit_event record;
 	struct device *device;
+	char who[128];
 
 	if (!event || !keeper->group || !device_name_valid(event->name))
 		return -EPROTO;
@@ -110,10 +113,16 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
 	if (device->lease == keeper->offered)
 		return -EPROTO;
-	if (event->error != 0)
-		log_line(LOG_WARNING, "%s: released, but not cleanly: %s", device->name, strerror((int)event->error));
-	else
-		log_line(LOG_INFO, "%s: released", device->name);
+	record = audit_of_lease(CHANGE_RELEASE, device->lease);
+	peer_record_text(&record.who, who, sizeof who);
+	if (event->error != 0) {
+		record.level = LOG_WARNING;
+		record.refusal = -(int)event->error;
+		audit_record(keeper->broker, &record, "%s: released by %s, but not cleanly: %s", device->name, who,
+			strerror((int)event->error));
+	} else {
+		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
+	}
 	keeper->broker->counters.releases++;
 	lease_end(device->lease);
 	return 0;

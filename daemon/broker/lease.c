@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease.h"
 
+#include "audit.h"
 #include "broker.h"
 #include "claim.h"
 #include "fdset.h"
@@ -168,12 +169,16 @@ int lease_open(struct broker *broker, struct session *session, struct device *de
 void lease_accepted(struct lease *lease)
 {
 	struct session *session = lease->session;
+	struct audit_event event;
 	char who[128];
 
 	if (!session)
 		return;
 	lease->state = LEASE_HELD;
-	log_line(LOG_INFO, "%s: leased to %s", lease->device->name, peer_text(&session->peer, who, sizeof who));
+	event = audit_of_lease(CHANGE_GRANT, lease);
+	event.duration_us = broker_now(lease->broker) - session->wait_began_us;
+	audit_record(lease->broker, &event, "%s: leased to %s", lease->device->name,
+		peer_text(&session->peer, who, sizeof who));
 	session_opened(session, lease);
 }
 

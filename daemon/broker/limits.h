@@ -49,4 +49,12 @@
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)
 
+/* What one user is refused, or binds and unbinds, is recorded one by one up to this number in that time: enough to read what
+ * happened, too few to fill a disk. The rest is counted. */
+#define AUDIT_BURST	  20
+#define AUDIT_INTERVAL_US (10 * 1000000ULL)
+
+/* Users whose events are being counted like that; those beyond share one count. */
+#define AUDIT_LIMITS_MAX 256
+
 #endif

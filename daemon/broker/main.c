@@ -130,7 +130,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){
-		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", SESSIONS_PER_USER, LEASES_PER_USER},
+		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", SESSIONS_PER_USER, LEASES_PER_USER, NULL},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);
@@ -221,6 +221,9 @@ int main(int argc, char **argv)
 
 	parse_arguments(&arguments, argc, argv);
 	umask(0077);
+	log_never_wait();
+	if (journal_has_stderr())
+		arguments.options.journal = JOURNAL_SOCKET;
 	if (mkdir(arguments.options.claims_directory, 0700) < 0 && errno != EEXIST)
 		fail(arguments.options.claims_directory, errno);
 	listener = get_listener(arguments.listen);

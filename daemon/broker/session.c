@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "admission.h"
+#include "audit.h"
 #include "broker.h"
 #include "group.h"
 #include "lease.h"
@@ -56,16 +57,33 @@ static int open_device(struct session *session, struct detail *detail)
 	return lease_open(broker, session, device, admission.rule, detail);
 }
 
+/* RESULT as a handler returns it; the detail has said it to the client. */
+static void record_denial(struct session *session, int result, const struct detail *detail)
+{
+	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
+	char who[128];
+
+	event.device = session->opening;
+	event.refusal = result;
+	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening,
+		peer_text(&session->peer, who, sizeof who), refusal_name(result < 0 ? REFUSAL_FAILED : result),
+		detail->text[0] ? ": " : "", detail->text);
+}
+
 static int on_open(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct open_request *open = (const void *)request->payload;
 	struct session *session = context;
+	int r;
 
 	(void)reply;
 	session->broker->counters.opens++;
 	memcpy(session->opening, open->name, sizeof session->opening);
 	session->wait_began_us = broker_now(session->broker);
-	return open_device(session, detail);
+	r = open_device(session, detail);
+	if (r != CHANNEL_LATER)
+		record_denial(session, r, detail);
+	return r;
 }
 
 static int on_check(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -134,6 +152,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 	struct session *session = userdata;
 	struct broker *broker = session->broker;
 	uint64_t requests = session->channel.requests, refusals = session->channel.refusals;
+	struct audit_event event;
 	char who[128];
 	int r;
 
@@ -153,7 +172,9 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 	}
 	if (r == CHANNEL_BROKEN) {
 		broker->counters.malformed++;
-		log_line(LOG_WARNING, "%s broke the protocol and is disconnected",
+		event = audit_of_session(CHANGE_DENIAL, session);
+		event.refusal = REFUSAL_MALFORMED;
+		audit_record(broker, &event, "%s broke the protocol and is disconnected",
 			peer_text(&session->peer, who, sizeof who));
 	}
 	session_close(session);
@@ -176,6 +197,7 @@ void session_opened(struct session *session, struct lease *lease)
 void session_refused(struct session *session, int result, const struct detail *detail)
 {
 	session->broker->counters.refusals++;
+	record_denial(session, result, detail);
 	answered(session, channel_answer(&session->channel, result, &session->broker->buffers.reply, detail));
 }
 
@@ -202,6 +224,16 @@ static void turn_away(struct broker *broker, int fd, int result, const struct de
 	packet_send(fd, MSG_DONTWAIT, &broker->buffers.reply);
 	packet_clear(&broker->buffers.reply);
 	close(fd);
+}
+
+static void record_turned_away(struct broker *broker, const struct peer *peer, int result, const struct detail *detail)
+{
+	struct audit_event event = {.kind = CHANGE_DENIAL, .refusal = result};
+	char who[128];
+
+	peer_record(peer, &event.who);
+	audit_record(broker, &event, "connection of %s refused: %s%s%s", peer_text(peer, who, sizeof who),
+		refusal_name(result < 0 ? REFUSAL_FAILED : result), detail->text[0] ? ": " : "", detail->text);
 }
 
 static int admit(struct broker *broker, const struct peer *peer, struct user **ret_user, struct detail *detail)
@@ -251,6 +283,7 @@ void session_accept(struct broker *broker, int fd)
 	}
 	r = admit(broker, &peer, &user, &detail);
 	if (r != 0) {
+		record_turned_away(broker, &peer, r, &detail);
 		turn_away(broker, fd, r, &detail);
 		peer_clear(&peer);
 		return;

@@ -2,8 +2,10 @@
 #include "log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int level_max = LOG_INFO;
@@ -11,6 +13,18 @@ static int level_max = LOG_INFO;
 void log_set_level(int level)
 {
 	level_max = level;
+}
+
+void log_never_wait(void)
+{
+	struct stat status;
+	int flags;
+
+	if (fstat(STDERR_FILENO, &status) < 0 || !S_ISSOCK(status.st_mode))
+		return;
+	flags = fcntl(STDERR_FILENO, F_GETFL);
+	if (flags >= 0)
+		fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
 }
 
 void log_line(int level, const char *format, ...)

@@ -14,4 +14,11 @@ void log_line(int level, const char *format, ...) __attribute__((format(printf, 
 /* Drops lines above LEVEL. The default is LOG_INFO. */
 void log_set_level(int level);
 
+/*
+ * A journal that does not read (journald is stopped, or waits for a disk) holds up whoever writes to it once the socket's
+ * buffer is full. After this, lines that do not fit are lost instead; it concerns stderr only if it is a socket, which systemd
+ * makes for each service alone.
+ */
+void log_never_wait(void);
+
 #endif

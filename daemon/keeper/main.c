@@ -63,6 +63,7 @@ int main(void)
 	}
 	/* The log may go away before this process does. */
 	signal(SIGPIPE, SIG_IGN);
+	log_never_wait();
 	/* The pauses of a POLL are shorter than the 50 us that the kernel rounds sleeps to. */
 	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
 	r = enter_sandbox();

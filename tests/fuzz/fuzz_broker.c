@@ -156,7 +156,7 @@ static int nobodys_listener(void)
 static void start(void)
 {
 	static const char rules[] = "[allow all]\naddress = *\nuser = *\nrebind = yes\n";
-	const struct broker_options options = {keeper_path, claims_path, 3, 2};
+	const struct broker_options options = {keeper_path, claims_path, 3, 2, NULL};
 	const struct policy_error no_error = {.text = ""};
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error;
