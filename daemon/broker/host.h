@@ -41,6 +41,8 @@ struct host {
 	int (*look)(const char *name, struct host_device *ret_device);
 	/* The first 32 bits of its configuration space: all ones from a device that does not answer. */
 	int (*probe)(const char *name, uint32_t *ret_ids);
+	/* 1: the kernel knows a way to reset this device alone, 0: it knows none. */
+	int (*resettable)(const char *name);
 	/* driver_override: which driver alone may have the device; empty: any. */
 	int (*override_get)(const char *name, char ret_driver[DRIVER_NAME_SIZE]);
 	int (*override_set)(const char *name, const char *driver);

@@ -194,6 +194,20 @@ static int linux_probe(const char *name, uint32_t *ret_ids)
 	return 0;
 }
 
+/* The methods that pci_reset_function() would try. The file is missing if there was none at boot, and empty if root has taken them
+ * away since. Linux before 5.15 has no such file; it is not served (README). */
+static int linux_resettable(const char *name)
+{
+	char methods[64];
+	ssize_t length = attribute_read(name, "reset_method", methods, sizeof methods);
+
+	if (length == -ENODEV)
+		return 0;
+	if (length < 0)
+		return (int)length;
+	return methods[strspn(methods, " \n")] != '\0';
+}
+
 static int linux_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
 {
 	char text[DRIVER_NAME_SIZE];
@@ -266,6 +280,7 @@ const struct host host_linux = {
 	.watch = linux_watch,
 	.look = linux_look,
 	.probe = linux_probe,
+	.resettable = linux_resettable,
 	.override_get = linux_override_get,
 	.override_set = linux_override_set,
 	.driver_unbind = linux_driver_unbind,

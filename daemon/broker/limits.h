@@ -42,6 +42,10 @@
 /* An OPEN waits so long for a device that is just being released before it is refused. */
 #define OPEN_WAIT_US (5 * 1000000ULL)
 
+/* A device that anybody may have without a reset (reset = optional) rests so long after its release, where the rule does not
+ * say: what it was told to do last, a copy or a descriptor, is done by then. */
+#define SETTLE_US (1 * 1000000ULL)
+
 /* Without clients for so long, the broker gives back the memory that they needed: not at once, because scripts
  * come and go. */
 #define IDLE_TRIM_US (2 * 1000000ULL)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 
+#include "limits.h"
+
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +27,13 @@ void policy_free(struct policy *policy)
 	}
 	free(policy->rules);
 	free(policy);
+}
+
+uint64_t policy_settle(const struct reset_policy *reset)
+{
+	if (reset->settle_us != SETTLE_UNSET)
+		return reset->settle_us;
+	return reset->need == RESET_OPTIONAL ? SETTLE_US : 0;
 }
 
 static bool device_id_fits(const char *pattern, const struct host_device *device)

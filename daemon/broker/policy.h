@@ -23,6 +23,20 @@ enum policy_verdict {
 	POLICY_ALLOW,
 };
 
+/* Who may have a device next that was not reset after its last lease. In this order: each allows more than the one before. */
+enum reset_need {
+	RESET_REQUIRED = 0,
+	RESET_SAME_USER,
+	RESET_OPTIONAL,
+};
+
+#define SETTLE_UNSET UINT64_MAX
+
+struct reset_policy {
+	enum reset_need need;
+	uint64_t settle_us; /* or SETTLE_UNSET: policy_settle() */
+};
+
 /* A section of a file. */
 struct policy_rule {
 	char *name;
@@ -33,6 +47,7 @@ struct policy_rule {
 	struct ids users, groups;
 	struct words units;
 	bool rebind;
+	struct reset_policy reset;
 	struct window_limits windows;
 };
 
@@ -42,6 +57,9 @@ struct policy {
 };
 
 void policy_free(struct policy *policy);
+
+/* How long a device that was not reset rests: what the rule says, or what is usual for its reset_need. */
+uint64_t policy_settle(const struct reset_policy *reset);
 
 /* The rule that decides, or NULL: none fits, which means no. Belongs to POLICY. */
 const struct policy_rule *policy_decide(

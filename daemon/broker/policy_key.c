@@ -108,6 +108,26 @@ static int set_rebind(struct policy_rule *rule, const char *word, const char **c
 	return 0;
 }
 
+static int set_reset(struct policy_rule *rule, const char *word, const char **cause)
+{
+	static const char *const words[] = {
+		[RESET_REQUIRED] = "required", [RESET_SAME_USER] = "same-user", [RESET_OPTIONAL] = "optional"};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		if (strcmp(word, words[i]) == 0) {
+			rule->reset.need = (enum reset_need)i;
+			return 0;
+		}
+	}
+	return wrong(cause, "reset is required, same-user or optional, not");
+}
+
+static int set_settle(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return value_time(word, &rule->reset.settle_us) ? 0
+							: wrong(cause, "settle is a time like 500ms, 2s or 5min, not");
+}
+
 static int set_windows(struct policy_rule *rule, const char *word, const char **cause)
 {
 	unsigned int count;
@@ -160,6 +180,8 @@ static const struct policy_key keys[] = {
 	{"group", add_group, false},
 	{"unit", add_unit, false},
 	{"rebind", set_rebind, true},
+	{"reset", set_reset, true},
+	{"settle", set_settle, true},
 	{"windows", set_windows, true},
 	{"window-size", set_window_size, true},
 	{"window-range", add_window_range, false},

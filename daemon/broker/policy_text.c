@@ -80,6 +80,7 @@ static int begin_rule(struct reader *reader, const char *section)
 	policy->rules = grown;
 	rule = &policy->rules[policy->count++];
 	*rule = (struct policy_rule){.verdict = verdict, .line = reader->line};
+	rule->reset.settle_us = SETTLE_UNSET;
 	rule->windows.count = WINDOWS_PER_LEASE;
 	rule->windows.size = UINT64_MAX;
 	rule->name = strdup(name);
@@ -181,20 +182,32 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 
 /* ---- files ---- */
 
-/* A rule that says nothing about devices or about people is a mistake, not a rule for all. */
+/* What is wrong with the rule as a whole, or NULL. */
+static const char *rule_mistake(const struct policy_rule *rule)
+{
+	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. */
+	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
+		return "lacks address, id or class";
+	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)
+		return "lacks user, group or unit";
+	/* Whoever wrote it believes that the device may be had again after that time. */
+	if (rule->reset.need == RESET_REQUIRED && rule->reset.settle_us != SETTLE_UNSET)
+		return "has settle, which means nothing without reset = same-user or optional";
+	return NULL;
+}
+
 static int rules_complete(const struct policy *policy, size_t first, struct policy_error *error)
 {
 	for (size_t i = first; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
-		bool devices = rule->addresses.count + rule->device_ids.count + rule->classes.count > 0;
-		bool people = rule->users.given || rule->groups.given || rule->units.count > 0;
+		const char *mistake = rule_mistake(rule);
 
-		if (devices && people)
+		if (!mistake)
 			continue;
 		error->line = rule->line;
 		error->column = 1;
-		snprintf(error->text, sizeof error->text, "%s:%u:1: rule \"%.60s\" lacks %s", rule->file, rule->line,
-			rule->name, devices ? "user, group or unit" : "address, id or class");
+		snprintf(error->text, sizeof error->text, "%s:%u:1: rule \"%.60s\" %s", rule->file, rule->line,
+			rule->name, mistake);
 		return -EINVAL;
 	}
 	return 0;

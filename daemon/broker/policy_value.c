@@ -42,3 +42,21 @@ bool value_bytes(const char *word, const char *suffixes, const char **ret_end, u
 	*ret_end = end;
 	return true;
 }
+
+bool value_time(const char *word, uint64_t *ret_us)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t us;
+	} units[] = {{"ms", 1000}, {"s", 1000000}, {"min", 60 * 1000000}};
+	size_t digits = strspn(word, "0123456789");
+
+	/* More digits than any time that anybody waits needs: no overflow below. */
+	for (size_t i = 0; digits > 0 && digits <= 9 && i < sizeof units / sizeof *units; i++) {
+		if (strcmp(word + digits, units[i].suffix) == 0) {
+			*ret_us = strtoull(word, NULL, 10) * units[i].us;
+			return true;
+		}
+	}
+	return false;
+}

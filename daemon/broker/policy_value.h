@@ -13,4 +13,7 @@ bool value_number(const char *word, unsigned int *ret_number);
 /* Bytes: decimal, or hexadecimal after 0x; SUFFIXES: which of K, M and G may follow. *RET_END: what is behind it. */
 bool value_bytes(const char *word, const char *suffixes, const char **ret_end, uint64_t *ret_bytes);
 
+/* A time: decimal digits and ms, s or min. */
+bool value_time(const char *word, uint64_t *ret_us);
+
 #endif

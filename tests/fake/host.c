@@ -19,6 +19,7 @@
  *	devices/NAME/driver	name of the driver that has it; missing or empty: none
  *	devices/NAME/override	driver_override; missing or empty: none
  *	devices/NAME/answers	if it says "no", the configuration space reads all ones
+ *	devices/NAME/resets	if it says "no", there is no way to reset the device
  *	drivers/NAME		there is such a driver
  *	groups/N		the VFIO group node; its content is the fake kernel's
  *	window			the control node of vfio_window; missing: the module is not loaded
@@ -143,6 +144,14 @@ static int fake_probe(const char *name, uint32_t *ret_ids)
 	return 0;
 }
 
+static int fake_resettable(const char *name)
+{
+	char text[16];
+
+	text_read(name, "resets", text, sizeof text);
+	return strcmp(text, "no") != 0;
+}
+
 static int fake_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
 {
 	text_read(name, "override", ret_driver, DRIVER_NAME_SIZE);
@@ -213,6 +222,7 @@ static const struct host host_fake = {
 	.watch = fake_watch,
 	.look = fake_look,
 	.probe = fake_probe,
+	.resettable = fake_resettable,
 	.override_get = fake_override_get,
 	.override_set = fake_override_set,
 	.driver_unbind = fake_driver_unbind,

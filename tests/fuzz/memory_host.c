@@ -89,6 +89,12 @@ static int probe(const char *name, uint32_t *ret_ids)
 	return 0;
 }
 
+/* Some with, some without. */
+static int resettable(const char *name)
+{
+	return find(name) == 0;
+}
+
 static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
 {
 	const struct memory_device *device = find(name);
@@ -156,6 +162,7 @@ const struct host memory_host_functions = {
 	.watch = watch,
 	.look = look,
 	.probe = probe,
+	.resettable = resettable,
 	.override_get = override_get,
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,

@@ -31,6 +31,7 @@ static struct machine {
 	bool present;
 	int probe_error;
 	uint32_t ids; /* what its configuration space begins with */
+	int resettable;
 } machine[4];
 
 static int group_error, look_error;
@@ -83,6 +84,13 @@ static int host_probe(const char *name, uint32_t *ret_ids)
 	return found->probe_error;
 }
 
+static int host_resettable(const char *name)
+{
+	const struct machine *found = machine_find(name);
+
+	return found ? found->resettable : -ENODEV;
+}
+
 static int host_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
 {
 	memcpy(ret_driver, machine_find(name)->override, DRIVER_NAME_SIZE);
@@ -127,6 +135,7 @@ static const struct host host = {
 	.watch = host_watch,
 	.look = host_look,
 	.probe = host_probe,
+	.resettable = host_resettable,
 	.override_get = host_override_get,
 	.override_set = host_override_set,
 	.driver_unbind = host_unbind,
@@ -151,7 +160,8 @@ static void make_machine(void)
 
 	group_error = look_error = window_error = 0;
 	for (size_t i = 0; i < 4; i++)
-		machine[i] = (struct machine){.device = devices[i], .present = true, .ids = 0x11e81234};
+		machine[i] =
+			(struct machine){.device = devices[i], .present = true, .ids = 0x11e81234, .resettable = 1};
 }
 
 /* ---- the broker ---- */

@@ -146,6 +146,58 @@ static void rebind(void **state)
 	policy_free(policy);
 }
 
+/* ---- what becomes of devices that were not reset ---- */
+
+static struct reset_policy reset_of(const char *lines)
+{
+	struct reset_policy found;
+	struct policy *policy;
+	char text[256];
+
+	snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\n%s", lines);
+	policy = read_policy(text);
+	found = policy->rules[0].reset;
+	policy_free(policy);
+	return found;
+}
+
+static void resets(void **state)
+{
+	struct reset_policy reset = reset_of("");
+
+	(void)state;
+	assert_int_equal(reset.need, RESET_REQUIRED);
+	assert_int_equal(reset_of("reset = required\n").need, RESET_REQUIRED);
+	assert_int_equal(reset_of("reset = same-user\n").need, RESET_SAME_USER);
+	assert_int_equal(reset_of("reset = optional\n").need, RESET_OPTIONAL);
+	assert_int_equal(reset_of("reset = optional\nreset = same-user\n").need, RESET_SAME_USER);
+}
+
+static void settling(void **state)
+{
+	static const struct {
+		const char *lines;
+		uint64_t us;
+	} times[] = {
+		{"reset = optional\n", SETTLE_US},
+		{"reset = same-user\n", 0},
+		{"reset = same-user\nsettle = 1s\n", 1000000},
+		{"reset = optional\nsettle = 500ms\n", 500000},
+		{"settle = 2s\nreset = optional\n", 2000000},
+		{"reset = optional\nsettle = 5min\n", 300000000},
+		{"reset = optional\nsettle = 0ms\n", 0},
+		{"reset = optional\nsettle = 999999999min\n", 59999999940000000},
+		{"reset = optional\nsettle = 1s\nsettle = 2s\n", 2000000},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+		struct reset_policy reset = reset_of(times[i].lines);
+
+		assert_true(policy_settle(&reset) == times[i].us);
+	}
+}
+
 /* ---- register windows ---- */
 
 /* The limits of a rule with these LINES. */
@@ -350,6 +402,20 @@ static const struct mistake {
 	{"[allow a]\nunit = a.service # b.service\n", "t.conf:2:18: not a unit name or pattern: \"#\""},
 	{"[allow a]\nunit = [deny\n", "t.conf:2:8: not a unit name or pattern: \"[deny\""},
 	{"[allow a]\nrebind = maybe\n", "t.conf:2:10: rebind is yes or no, not \"maybe\""},
+	{"[allow a]\nreset = no\n", "t.conf:2:9: reset is required, same-user or optional, not \"no\""},
+	{"[allow a]\nreset = Optional\n", "t.conf:2:9: reset is required, same-user or optional, not \"Optional\""},
+	{"[allow a]\nreset = optional same-user\n", "t.conf:2:18: one value is enough, here is another: \"same-user\""},
+	{"[allow a]\nsettle = 2\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"2\""},
+	{"[allow a]\nsettle = s\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"s\""},
+	{"[allow a]\nsettle = -1s\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"-1s\""},
+	{"[allow a]\nsettle = 1.5s\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"1.5s\""},
+	{"[allow a]\nsettle = 1h\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"1h\""},
+	{"[allow a]\nsettle = 1sec\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"1sec\""},
+	{"[allow a]\nsettle = 1234567890s\n",
+		"t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"1234567890s\""},
+	{"[allow a]\nsettle = 2 s\n", "t.conf:2:10: settle is a time like 500ms, 2s or 5min, not \"2\""},
+	{"[allow a]\nclass = 01\nuser = *\nsettle = 2s\n",
+		"t.conf:1:1: rule \"a\" has settle, which means nothing without reset = same-user or optional"},
 	{"[allow a]\nclass =\n", "t.conf:2:8: no value for \"class\""},
 	{"[allow a]\nclass = ; nothing\n", "t.conf:2:9: no value for \"class\""},
 	{"class = 01\n", "t.conf:1:1: a key outside of any section: \"class\""},
@@ -645,6 +711,8 @@ int main(void)
 		cmocka_unit_test(unit),
 		cmocka_unit_test(people_must_all_fit),
 		cmocka_unit_test(rebind),
+		cmocka_unit_test(resets),
+		cmocka_unit_test(settling),
 		cmocka_unit_test(windows_by_default),
 		cmocka_unit_test(windows_count),
 		cmocka_unit_test(window_sizes),
