@@ -12,6 +12,18 @@ void channel_init(struct channel *channel, int fd)
 	*channel = (struct channel){.fd = fd, .state = STATE_NEW};
 }
 
+void channel_keep(struct channel *channel)
+{
+	channel->keeps = true;
+}
+
+/* The request at the head of the socket is done with. */
+static void take_off(const struct channel *channel)
+{
+	if (channel->keeps)
+		packet_discard(channel->fd);
+}
+
 void channel_close(struct channel *channel)
 {
 	if (channel->fd >= 0)
@@ -68,6 +80,8 @@ static int send_reply(struct channel *channel, struct packet *reply)
 	if (r == -EAGAIN) {
 		channel->unsent = keep(reply);
 		r = channel->unsent ? 0 : -ENOMEM;
+	} else if (r == 0) {
+		take_off(channel);
 	}
 	/* The buffers outlive the client: a descriptor left in them would keep its other end waiting for a hang-up. */
 	packet_clear(reply);
@@ -83,12 +97,19 @@ static int send_unsent(struct channel *channel)
 	packet_clear(channel->unsent);
 	free(channel->unsent);
 	channel->unsent = NULL;
+	if (r == 0)
+		take_off(channel);
 	return r;
 }
 
 static int finish(struct channel *channel, const struct message_header *request, int result, struct packet *reply,
 	const struct detail *detail)
 {
+	if (result == CHANNEL_ANSWERED) {
+		packet_clear(reply);
+		take_off(channel);
+		return 0;
+	}
 	if (result != 0) {
 		channel->refusals++;
 		packet_refuse(reply, request, result, detail);
@@ -102,6 +123,9 @@ static int refuse_framing(struct channel *channel, struct channel_buffers *buffe
 	struct message_header header = buffers->request.header;
 	struct detail detail;
 
+	/* At once: the next process that has the socket could do no better with it. */
+	take_off(channel);
+	channel->keeps = false;
 	refuse(&detail, REFUSAL_MALFORMED, "not one whole packet: a header, a length that is its own, at most %d bytes",
 		MESSAGE_SIZE_MAX);
 	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
@@ -141,7 +165,8 @@ int channel_serve(
 
 	if (channel->unsent)
 		return send_unsent(channel);
-	r = packet_receive(channel->fd, MSG_DONTWAIT, service->table->takes_fds, request);
+	r = packet_receive(
+		channel->fd, MSG_DONTWAIT | (channel->keeps ? MSG_PEEK : 0), service->table->takes_fds, request);
 	if (r == -EAGAIN)
 		return CHANNEL_OPEN;
 	if (r == PACKET_END)

@@ -20,6 +20,7 @@ struct channel {
 	bool deferred;			/* a handler will answer later; nothing is read until then */
 	struct message_header awaiting; /* the request that it will answer */
 	struct packet *unsent;		/* owned: the reply that did not fit the socket */
+	bool keeps;			/* channel_keep() */
 	uint64_t requests;		/* since the channel was made, refused ones included */
 	uint64_t refusals;
 };
@@ -27,12 +28,15 @@ struct channel {
 /*
  * Acts on a request that has passed the table. REQUEST and REPLY are the caller's; fds may be taken from REQUEST and
  * added to REPLY, which is an empty reply already. Returns 0 (REPLY is complete), a refusal (DETAIL says more), a
- * negative errno (goes out as FAILED), or CHANNEL_LATER.
+ * negative errno (goes out as FAILED), CHANNEL_LATER or CHANNEL_ANSWERED.
  */
 typedef int (*channel_handler)(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 /* The handler keeps the request in mind; channel_answer() follows. Outside the range of errnos. */
 #define CHANNEL_LATER (-100000)
+
+/* The request was answered before, by a process that had the socket before this one: nothing is sent. */
+#define CHANNEL_ANSWERED (-100001)
 
 struct channel_service {
 	const struct request_table *table;
@@ -54,6 +58,13 @@ enum channel_result {
 
 /* Takes FD, on success and failure alike. */
 void channel_init(struct channel *channel, int fd);
+
+/*
+ * From now on each request stays on the socket until its reply is sent. If this process is killed, the next one that
+ * has the socket finds the request that is not answered, and works on it again. What remains is the moment between the
+ * two: a request whose reply was sent is answered a second time, with the same cookie.
+ */
+void channel_keep(struct channel *channel);
 
 /* Closes the socket and frees what waits. Twice is fine. */
 void channel_close(struct channel *channel);

@@ -523,6 +523,7 @@ enum keeper_type {
 	KEEPER_HELLO = COMMON_HELLO,
 	KEEPER_PING = COMMON_PING,
 	KEEPER_LEASE = 3, /* fds: the keeper's end of the device channel; with the first lease the group before it */
+	KEEPER_QUERY = 4, /* what do you hold, and for whom? By a broker that has not sent you LEASE itself */
 	KEEPER_TYPE_MAX,
 	/* events */
 	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
@@ -556,6 +557,20 @@ static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire
 
 #define RULE_TEXT_SIZE 128
 
+/*
+ * For whom a lease was made. Nothing to the keeper but what it says to QUERY: this is how a broker that was killed is
+ * remembered. Times are microseconds.
+ */
+struct lease_origin {
+	uint64_t session; /* the number of the client's session ... */
+	uint64_t
+		session_born; /* ... and when it began (CLOCK_BOOTTIME): with both, no other session is mistaken for it */
+	uint64_t cookie;      /* of the OPEN */
+	uint64_t since;	      /* when the lease was made (CLOCK_MONOTONIC) */
+	struct holder_record holder;
+};
+static_assert(sizeof(struct lease_origin) == 104, "wire");
+
 struct lease_request {
 	uint32_t flags; /* enum lease_flags */
 	uint32_t group;
@@ -565,8 +580,11 @@ struct lease_request {
 	uint32_t class;
 	struct window_limits windows;
 	char rule[RULE_TEXT_SIZE]; /* of the policy, that these limits are from, for people; ends with a NUL */
+	struct lease_origin origin;
 };
-static_assert(sizeof(struct lease_request) == 48 + sizeof(struct window_limits) + RULE_TEXT_SIZE, "wire");
+static_assert(sizeof(struct lease_request) ==
+		48 + sizeof(struct window_limits) + RULE_TEXT_SIZE + sizeof(struct lease_origin),
+	"wire");
 
 /* Who the keeper is, for people to read. */
 struct lease_reply {
@@ -574,6 +592,37 @@ struct lease_reply {
 	uint32_t uid;
 };
 static_assert(sizeof(struct lease_reply) == 8, "wire");
+
+struct query_request {
+	uint32_t flags; /* none */
+	uint32_t zero;
+};
+static_assert(sizeof(struct query_request) == 8, "wire");
+
+/*
+ * Devices whose client has closed its channel are let go of before this reply: what is in it, a client has. Replies and
+ * events that the earlier broker did not read may come before it, and mean nothing any more.
+ */
+struct query_reply {
+	uint32_t pid;
+	uint32_t uid;
+	uint32_t group; /* of any use if count is not 0 */
+	uint32_t count; /* struct query_record follows, count times */
+};
+static_assert(sizeof(struct query_reply) == 16, "wire");
+
+enum query_flags {
+	QUERY_BOUND = 1 << 0, /* to an IOMMU domain */
+};
+
+struct query_record {
+	char name[DEVICE_NAME_SIZE];
+	uint32_t flags; /* enum query_flags */
+	uint32_t zero;
+	struct lease_origin origin;
+	char rule[RULE_TEXT_SIZE];
+};
+static_assert(sizeof(struct query_record) == 40 + sizeof(struct lease_origin) + RULE_TEXT_SIZE, "wire");
 
 struct released_event {
 	char name[DEVICE_NAME_SIZE];

@@ -58,7 +58,8 @@ enum packet_receive_result {
 };
 
 /*
- * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, replacing what PACKET held. FLAGS: 0 or MSG_DONTWAIT.
+ * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, replacing what PACKET held. FLAGS: 0 or MSG_DONTWAIT, and
+ * MSG_PEEK if the packet shall stay where it is.
  * FDS_WANTED 0 has the kernel drop every fd that comes along, before it enters this process and unseen: the packet is
  * what it is without them. Who expects none should not take any, because closing an fd of a FUSE file may wait for
  * its server, and because it costs time.
@@ -68,6 +69,9 @@ enum packet_receive_result {
  * negative errno of the socket. The packet owns the fds it received.
  */
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
+
+/* Takes one packet off CHANNEL, unseen; the kernel drops its fds. Never waits. For whoever has received it with MSG_PEEK. */
+void packet_discard(int channel);
 
 /*
  * Sends PACKET, whose header.length must be right. FLAGS: 0 or MSG_DONTWAIT. On success the receiver owns copies of

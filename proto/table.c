@@ -62,6 +62,7 @@ static_assert(offsetof(struct program_request, flags) == 0, "flags first");
 static_assert(offsetof(struct irq_request, flags) == 0, "flags first");
 static_assert(offsetof(struct array_header, flags) == 0, "flags first");
 static_assert(offsetof(struct lease_request, flags) == 0, "flags first");
+static_assert(offsetof(struct query_request, flags) == 0, "flags first");
 
 static int validate_flags(const struct packet *request, struct detail *detail)
 {
@@ -420,6 +421,15 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 	return r != 0 ? r : name_valid(lease->name, detail);
 }
 
+static int validate_query(const struct packet *request, struct detail *detail)
+{
+	const struct query_request *query = (const void *)request->payload;
+
+	if (query->zero != 0)
+		return MALFORMED("padding is not zero");
+	return flags_known(request, 0, detail);
+}
+
 /* ---- the tables ---- */
 
 /* clang-format off */
@@ -477,6 +487,7 @@ static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
 	[KEEPER_HELLO] = RULE_HELLO,
 	[KEEPER_PING] = RULE_PING,
 	[KEEPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 1, 3, validate_lease},
+	[KEEPER_QUERY] = {"QUERY", STATE_READY, sizeof(struct query_request), 0, 0, 0, validate_query},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};

@@ -240,7 +240,16 @@ static int receive(struct requester *requester, bool fds_wanted)
 	return r;
 }
 
-/* Receives the next packet that is not an event, or finds out that there will be none. */
+/* A broker that was killed between a reply and the next request may have its successor answer a second time. */
+static bool is_old_reply(const struct requester *requester)
+{
+	const struct message_header *header = &requester->packet.header;
+
+	return requester->table->kind == CHANNEL_BROKER && (header->flags & MESSAGE_REPLY) && header->cookie > 0 &&
+		header->cookie < requester->cookie;
+}
+
+/* Receives the next packet that is neither event nor old reply, or finds out that there will be none. */
 static int receive_reply(struct requester *requester, uint16_t type, bool fds_wanted)
 {
 	for (;;) {
@@ -254,6 +263,11 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return end(requester, r, "waiting for the reply");
 		if (is_farewell(&requester->packet.header))
 			return end_by_farewell(requester);
+		/* What it brought, a device channel say, is closed now: the next packet may be long in coming. */
+		if (is_old_reply(requester)) {
+			fdset_clear(&requester->packet.fds);
+			continue;
+		}
 		if (!is_event(&requester->packet.header))
 			return 0;
 		if (is_closed_event(requester))

@@ -23,6 +23,9 @@ static_assert(VBROKER_GROUP_NONE == GROUP_NONE, "public and wire numbers differ"
 /* Entries of one list. Far beyond any machine: a bound for what a server that never stops can make us allocate. */
 #define ENTRIES_MAX 65536
 
+/* How often a connection may end before HELLO is answered: more often than a broker in a crash loop gets to accept it. */
+#define ATTEMPTS_MAX 16
+
 /* ---- opening and closing ---- */
 
 static int connect_to(const char *path, int *ret_fd)
@@ -69,17 +72,28 @@ static int session_new(int fd, struct vbroker_session **ret_session)
 	return 0;
 }
 
-int vbroker_session_open(const char *path, struct vbroker_session **ret_session)
+static int open_once(const char *path, struct vbroker_session **ret_session)
 {
 	OWNED_FD fd = -1;
-	int r;
+	int r = connect_to(path, &fd);
 
-	detail_clear();
-	r = connect_to(path ? path : VBROKER_SOCKET, &fd);
 	if (r == 0)
 		r = session_new(fd, ret_session);
 	if (r == 0)
 		fd_take(&fd);
+	return r;
+}
+
+int vbroker_session_open(const char *path, struct vbroker_session **ret_session)
+{
+	int r = -ECONNRESET;
+
+	/* A broker that is killed right after accept() has no record of the connection yet; the next one is waited for in
+	 * its socket's queue. */
+	for (int i = 0; i < ATTEMPTS_MAX && r == -ECONNRESET; i++) {
+		detail_clear();
+		r = open_once(path ? path : VBROKER_SOCKET, ret_session);
+	}
 	return r;
 }
 

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "device.h"
 #include "log.h"
+#include "query.h"
 #include "release.h"
 
 #include <errno.h>
@@ -113,9 +114,6 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 	return 0;
 }
 
-static const channel_handler handlers[KEEPER_TYPE_MAX] = {[KEEPER_LEASE] = serve_lease};
-static const struct channel_service service = {&keeper_table, handlers, 0};
-
 /* ---- the end of leases ---- */
 
 /* Takes an ended device out of the group and tells the broker, for whom REMAINING 0 means that the group is free. */
@@ -163,6 +161,33 @@ static void leave_domain(struct group *group)
 			release_took(report, RELEASE_LEAVE, start, r);
 	}
 }
+
+static int serve_query(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct keeper *keeper = context;
+
+	(void)detail;
+	/* A lease that the earlier broker was killed with, before its client had it, is none. */
+	for (size_t i = keeper->group.device_count; i > 0; i--) {
+		struct device *device = keeper->group.devices[i - 1];
+
+		if (!query_client_gone(device))
+			continue;
+		device_end(device, ENDED_HANGUP);
+		reap(keeper, device);
+	}
+	/* The events about these were made in the packet that becomes the reply. */
+	packet_reply(reply, &request->header);
+	query_answer(&keeper->group, reply);
+	log_line(LOG_INFO, "vfio-brokerd was started anew: %zu leases go on", keeper->group.device_count);
+	return 0;
+}
+
+static const channel_handler handlers[KEEPER_TYPE_MAX] = {
+	[KEEPER_LEASE] = serve_lease,
+	[KEEPER_QUERY] = serve_query,
+};
+static const struct channel_service service = {&keeper_table, handlers, 0};
 
 /*
  * All devices are closed before the group leaves the domain: that may hang (binding.h), and whoever waits for the

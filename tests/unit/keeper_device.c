@@ -107,6 +107,92 @@ static void test_lease_too_many(void **state)
 	bench_stop(&b);
 }
 
+/* What a broker asks that was started after the one which made the leases. */
+static void query(struct bench *b, size_t count)
+{
+	const struct query_request request = {0};
+	const struct query_reply *reply = (const void *)b->packet.payload;
+
+	assert_int_equal(bench_call(b, b->broker, KEEPER_QUERY, &request, sizeof request), 0);
+	assert_int_equal(b->packet.header.length, sizeof *reply + count * sizeof(struct query_record));
+	assert_int_equal(reply->count, count);
+	assert_int_equal(reply->pid, getpid());
+	assert_int_equal(reply->uid, getuid());
+	assert_int_equal(reply->group, count ? 7 : 0);
+}
+
+static void test_query(void **state)
+{
+	static struct bench b;
+	const struct query_record *records = (const void *)(b.packet.payload + sizeof(struct query_reply));
+	OWNED_FD domain = fake_container_open();
+	struct lease_request lease = bench_lease_request(0, LEASE_GROUP);
+	char byte;
+
+	(void)state;
+	bench_start(&b, 0);
+	query(&b, 0);
+	lease.origin = (struct lease_origin){5, 600, 7, 800, {1000, 4711, "lab.service"}};
+	strcpy(lease.rule, bench_rule);
+	assert_int_equal(bench_lease_as(&b, &lease, &b.clients[0]), 0);
+	bench_hello(&b, b.clients[0]);
+	for (size_t i = 1; i < 3; i++) {
+		lease = bench_lease_request(i, 0);
+		assert_int_equal(bench_lease_as(&b, &lease, &b.clients[i]), 0);
+	}
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	query(&b, 3);
+	assert_string_equal(records[0].name, bench_names[0]);
+	assert_int_equal(records[0].flags, QUERY_BOUND);
+	assert_int_equal(records[0].origin.session, 5);
+	assert_int_equal(records[0].origin.session_born, 600);
+	assert_int_equal(records[0].origin.cookie, 7);
+	assert_int_equal(records[0].origin.since, 800);
+	assert_int_equal(records[0].origin.holder.uid, 1000);
+	assert_string_equal(records[0].origin.holder.unit, "lab.service");
+	assert_string_equal(records[0].rule, bench_rule);
+	assert_string_equal(records[2].name, bench_names[2]);
+	assert_int_equal(records[2].flags, 0);
+	/* Nothing else has changed. */
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_PING, NULL, 0), 0);
+	assert_int_equal(recv(b.broker, &byte, 1, MSG_DONTWAIT), -1);
+	bench_stop(&b);
+}
+
+/* The earlier broker was killed with a client's end of a channel that it had not sent: nobody has that device. */
+static void test_query_without_clients(void **state)
+{
+	static struct bench b;
+	const struct query_record *records = (const void *)(b.packet.payload + sizeof(struct query_reply));
+	const struct query_request request = {0};
+
+	(void)state;
+	bench_start(&b, 2);
+	close(fd_take(&b.clients[0]));
+	packet_request(&b.packet, KEEPER_QUERY, 1);
+	memcpy(packet_append(&b.packet, sizeof request), &request, sizeof request);
+	assert_int_equal(packet_send(b.broker, MSG_DONTWAIT, &b.packet), 0);
+	bench_expect_released(&b, 0, 1, 0);
+	bench_pump(&b, b.broker);
+	assert_int_equal(packet_receive(b.broker, MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.type, KEEPER_QUERY);
+	assert_int_equal(b.packet.header.length, sizeof(struct query_reply) + sizeof(struct query_record));
+	assert_string_equal(records[0].name, bench_names[1]);
+	/* Without any left, its work is done; the reply arrives before the end. */
+	close(fd_take(&b.clients[1]));
+	packet_request(&b.packet, KEEPER_QUERY, 2);
+	memcpy(packet_append(&b.packet, sizeof request), &request, sizeof request);
+	assert_int_equal(packet_send(b.broker, MSG_DONTWAIT, &b.packet), 0);
+	bench_expect_released(&b, 1, 0, 0);
+	bench_settle(&b);
+	assert_false(b.running);
+	assert_int_equal(packet_receive(b.broker, MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.type, KEEPER_QUERY);
+	assert_int_equal(b.packet.header.length, sizeof(struct query_reply));
+	assert_int_equal(packet_receive(b.broker, MSG_DONTWAIT, 0, &b.packet), PACKET_END);
+	bench_stop(&b);
+}
+
 static void test_keeper_channel(void **state)
 {
 	struct bench b;
@@ -752,6 +838,8 @@ int main(void)
 		bench_test(test_lease_refusals),
 		bench_test(test_lease_wrong_fds),
 		bench_test(test_lease_too_many),
+		bench_test(test_query),
+		bench_test(test_query_without_clients),
 		bench_test(test_keeper_channel),
 		bench_test(test_describe),
 		bench_test(test_region_widths),

@@ -85,6 +85,45 @@ static void test_events_in_between(void **state)
 	finish();
 }
 
+/* As a broker whose predecessor was killed between its reply and the next request. */
+static void answer_twice(struct server *s)
+{
+	for (int i = 0; server_receive(s); i++) {
+		s->request.header.cookie--;
+		for (int j = 0; i > 0 && j < 2; j++) {
+			server_reply(s, 3);
+			fdset_add(&s->reply.fds, dup(STDERR_FILENO));
+			server_send(s);
+		}
+		s->request.header.cookie++;
+		memset(server_reply(s, 8), 'x', 8);
+		fdset_add(&s->reply.fds, dup(STDERR_FILENO));
+		server_send(s);
+	}
+}
+
+static void test_second_replies(void **state)
+{
+	static const struct requester_reply eight_and_fd = {.size = 8, .fds = 1};
+
+	(void)state;
+	begin(&broker_table, answer_twice, NULL);
+	for (int i = 0; i < 3; i++) {
+		requester_begin(&requester, BROKER_STATUS, 0);
+		assert_int_equal(requester_call(&requester, &eight_and_fd), 0);
+		assert_memory_equal(requester.packet.payload, "xxxxxxxx", 8);
+		assert_int_equal(requester.packet.fds.count, 1);
+		fdset_clear(&requester.packet.fds);
+	}
+	finish();
+	/* Keepers and owners of domains have no successors. */
+	begin(&device_table, answer_twice, NULL);
+	assert_int_equal(call(&eight_and_fd), 0);
+	fdset_clear(&requester.packet.fds);
+	assert_int_equal(call(&eight_and_fd), -EPROTO);
+	finish();
+}
+
 static void answer_hello(struct server *s)
 {
 	server_greet(s, CHANNEL_DOMAIN);
@@ -575,6 +614,7 @@ int main(void)
 		cmocka_unit_test(test_channel_refused),
 		cmocka_unit_test(test_channel_refused_before_request),
 		cmocka_unit_test(test_events_in_between),
+		cmocka_unit_test(test_second_replies),
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_attach_bad_fd),

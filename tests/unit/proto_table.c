@@ -113,7 +113,8 @@ static const struct expected domain_expected[] = {
 static const struct expected keeper_expected[] = {
 	{1, "HELLO", ANY, 16, 0, 0, 0},
 	{2, "PING", GREETED, 0, 0, 0, 0},
-	{3, "LEASE", STATE_READY, 384, 0, 1, 3},
+	{3, "LEASE", STATE_READY, 488, 0, 1, 3},
+	{4, "QUERY", STATE_READY, 8, 0, 0, 0},
 };
 
 static const struct {
@@ -814,6 +815,21 @@ static void lease_requests(void **state)
 	lease((struct lease_request){.name = "nothing"}, 1, "is not the name of a PCI device");
 }
 
+static void query_requests(void **state)
+{
+	struct query_request query = {0};
+
+	(void)state;
+	make(KEEPER_QUERY, &query, sizeof query, NULL, 0, 0);
+	accepted(&keeper_table, STATE_READY);
+	query.zero = 1;
+	make(KEEPER_QUERY, &query, sizeof query, NULL, 0, 0);
+	malformed(&keeper_table, STATE_READY, "padding");
+	query = (struct query_request){.flags = 1};
+	make(KEEPER_QUERY, &query, sizeof query, NULL, 0, 0);
+	malformed(&keeper_table, STATE_READY, "unknown flags 0x1");
+}
+
 static struct lease_request limited(struct window_limits limits)
 {
 	return (struct lease_request){.name = NAME, .windows = limits, .rule = "\"lab\" (t.conf:1)"};
@@ -877,6 +893,7 @@ int main(void)
 		cmocka_unit_test(forget_elements),
 		cmocka_unit_test(alloc_elements),
 		cmocka_unit_test(lease_requests),
+		cmocka_unit_test(query_requests),
 		cmocka_unit_test(lease_limits),
 	};
 
