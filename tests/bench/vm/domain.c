@@ -3,6 +3,7 @@
 
 #include "figure.h"
 #include "packet.h"
+#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +29,14 @@
 #define MANY_ROUNDS 101
 /* Where this process maps by itself, in the domain of the same owner: above what the library gives to anybody. */
 #define BARE_IOVA (UINT64_C(1) << 36)
+/* And an owner that does without the library. */
+#define PLAIN_IOVA (UINT64_C(1) << 37)
 
 /* An owner is a process of its own that serves one driver, which is this process. */
 struct owner {
 	struct vbroker_device *device; /* bound, with its domain; inherited by the owner */
-	struct vbroker_domain *driver; /* the channel, after its greeting */
+	struct vbroker_domain *driver; /* the channel, after its greeting; NULL: an owner without the library */
+	int channel;
 	pid_t pid;
 	uint32_t handle; /* of MEMORY, in the channel */
 	int memory;	 /* ARRAY pages, written to */
@@ -88,6 +92,31 @@ static void owner_start(struct owner *owner, const char *name)
 	}
 	vbroker_domain_server_close(server);
 	must(vbroker_domain_adopt(channel, &owner->driver), "greeting of the domain channel");
+	owner->channel = channel;
+}
+
+/* One more owner, of OTHER's domain and memory, that does by hand what is asked of it. */
+static void plain_start(struct owner *owner, const struct owner *other)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		die("socketpair");
+	*owner = (struct owner){.memory = other->memory, .channel = ends[0], .pid = fork()};
+	if (owner->pid < 0)
+		die("fork");
+	if (owner->pid == 0) {
+		close(ends[0]);
+		plain_serve(ends[1], vbroker_domain_fd(vbroker_device_domain(other->device)), PLAIN_IOVA);
+		_exit(EXIT_SUCCESS);
+	}
+	close(ends[1]);
+}
+
+static void plain_end(struct owner *owner)
+{
+	close(owner->channel);
+	waitpid(owner->pid, NULL, 0);
 }
 
 static void owner_end(struct owner *owner)
@@ -115,10 +144,9 @@ static const void *call(const struct owner *owner, size_t result_size)
 {
 	const struct array_header *header;
 	const uint8_t *results;
-	int fd = vbroker_domain_fd(owner->driver);
-	int r = packet_send(fd, 0, &packet);
+	int r = packet_send(owner->channel, 0, &packet);
 
-	if (r == 0 && packet_receive(fd, 0, 0, &packet) != PACKET_RECEIVED)
+	if (r == 0 && packet_receive(owner->channel, 0, 0, &packet) != PACKET_RECEIVED)
 		r = -ECONNRESET;
 	if (r == 0 && packet.header.flags & MESSAGE_REFUSED)
 		r = packet_refusal(&packet, &(struct detail){{0}});
@@ -384,24 +412,31 @@ static void settle_fd_echo(void *context)
 
 /* ---- figures ---- */
 
-/* The ratio is how many bare ping-pongs it costs beyond the system call that does the work. */
-static void add_one(const char *name, const struct runner *runner, const struct runner *bare, double target)
+/* The ratio is how many bare ping-pongs it costs beyond the system call that does the work, BARE. */
+static void add_one_of(
+	const char *name, struct samples *samples, struct samples *ping, struct samples *bare, double target)
 {
-	const struct runner ping = {run_echo, NULL, NULL}, *runners[] = {runner, &ping, bare};
-	struct samples samples[3] = {{0}};
-	struct figure figure;
-	double ping_us, bare_us;
+	double ping_us = samples_quantile(ping, 0.5), bare_us = samples_quantile(bare, 0.5);
+	struct figure figure = figure_durations(name, samples, NULL, NULL, NULL, target);
 
-	race_all(runners, samples, 3, ONE_ROUNDS, ONE_CHUNK);
-	ping_us = samples_quantile(&samples[1], 0.5);
-	bare_us = samples_quantile(&samples[2], 0.5);
-	figure = figure_durations(name, &samples[0], NULL, NULL, NULL, target);
 	figure.same_floor = (struct spread){ping_us + bare_us, -1};
 	figure.ratio = (figure.same.p50 - bare_us) / ping_us;
 	snprintf(figure.remark, sizeof figure.remark, "a bare ping-pong %.2f us, a bare MAP_DMA %.2f us", ping_us,
 		bare_us);
 	figure_add(&figure);
-	for (size_t i = 0; i < 3; i++)
+}
+
+/* By the library, and by hand (plain.h), in turns. */
+static void add_one(
+	const char *const names[2], const struct runner runners[2], const struct runner *bare, double target)
+{
+	const struct runner ping = {run_echo, NULL, NULL}, *all[] = {&runners[0], &runners[1], &ping, bare};
+	struct samples samples[4] = {{0}};
+
+	race_all(all, samples, 4, ONE_ROUNDS, ONE_CHUNK);
+	add_one_of(names[0], &samples[0], &samples[2], &samples[3], target);
+	add_one_of(names[1], &samples[1], &samples[2], &samples[3], -1);
+	for (size_t i = 0; i < 4; i++)
 		samples_clear(&samples[i]);
 }
 
@@ -426,26 +461,77 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double median(const double *values)
+{
+	double copy[MANY_ROUNDS];
+
+	memcpy(copy, values, sizeof copy);
+	qsort(copy, MANY_ROUNDS, sizeof *copy, compare);
+	return copy[MANY_ROUNDS / 2];
+}
+
 /* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, each of neighbours in time. */
+static void add_rate_of(
+	const char *name, const struct samples *samples, const struct samples *floor, unsigned int per, double target)
+{
+	double ratios[MANY_ROUNDS], us[MANY_ROUNDS], floor_us[MANY_ROUNDS];
+	struct figure figure;
+
+	for (size_t i = 0; i < MANY_ROUNDS; i++) {
+		us[i] = (double)samples->ns[i] / 1000;
+		floor_us[i] = (double)floor->ns[i] / 1000;
+		ratios[i] = floor_us[i] / us[i];
+	}
+	figure = figure_number(name, "1/s", per * 1e6 / median(us), target);
+	figure.same_floor = (struct spread){per * 1e6 / median(floor_us), -1};
+	figure.ratio = median(ratios);
+	figure.target_is_ratio = true;
+	figure.at_least = true;
+	figure_add(&figure);
+}
+
 static void add_rate(
 	const char *name, const struct runner *runner, const struct runner *floor, unsigned int per, double target)
 {
 	struct samples a = {0}, b = {0};
-	double ratios[MANY_ROUNDS];
-	struct figure figure;
 
 	race(runner, floor, MANY_ROUNDS, 1, &a, &b);
-	for (size_t i = 0; i < MANY_ROUNDS; i++)
-		ratios[i] = (double)b.ns[i] / (double)a.ns[i];
-	qsort(ratios, MANY_ROUNDS, sizeof *ratios, compare);
-	figure = figure_number(name, "1/s", per * 1e6 / samples_quantile(&a, 0.5), target);
-	figure.same_floor = (struct spread){per * 1e6 / samples_quantile(&b, 0.5), -1};
-	figure.ratio = ratios[MANY_ROUNDS / 2];
-	figure.target_is_ratio = true;
-	figure.at_least = true;
-	figure_add(&figure);
+	add_rate_of(name, &a, &b, per, target);
 	samples_clear(&a);
 	samples_clear(&b);
+}
+
+/* By the library, and by hand, in turns. */
+static void add_array(struct owner *owner, struct owner *plain, struct bare *bare)
+{
+	const struct runner runners[] = {{run_map_array, settle_map_array, owner},
+		{run_map_array, settle_map_array, plain}, {run_bare_array, settle_bare_array, bare}};
+	struct samples samples[3] = {{0}};
+
+	race_all((const struct runner *[]){&runners[0], &runners[1], &runners[2]}, samples, 3, MANY_ROUNDS, 1);
+	add_rate_of("map_array_256", &samples[0], &samples[2], ARRAY, 0.9);
+	add_rate_of("plain_map_array_256", &samples[1], &samples[2], ARRAY, -1);
+	for (size_t i = 0; i < 3; i++)
+		samples_clear(&samples[i]);
+}
+
+static void bench_mapping(struct owner *owner, struct bare *bare)
+{
+	struct owner plain;
+
+	plain_start(&plain, owner);
+	add_one((const char *[]){"map_fd", "plain_map_fd"},
+		(struct runner[]){{run_map_fd, settle_map_fd, owner}, {run_map_fd, settle_map_fd, &plain}},
+		&(struct runner){run_bare_one, settle_bare_fresh, bare}, 1.5);
+	/* The first MAP brings the memory of all the others. */
+	owner->handle = map_one(owner, dup(owner->memory)).handle;
+	plain.handle = map_one(&plain, dup(owner->memory)).handle;
+	add_one((const char *[]){"map_handle", "plain_map_handle"},
+		(struct runner[]){
+			{run_map_handle, settle_map_handle, owner}, {run_map_handle, settle_map_handle, &plain}},
+		&(struct runner){run_bare_one, settle_bare_one, bare}, 1.2);
+	add_array(owner, &plain, bare);
+	plain_end(&plain);
 }
 
 static void make_live(struct owner *owner, uint32_t count)
@@ -472,15 +558,7 @@ void bench_domain(const char *few, const char *many)
 	bare_forget_pages(&bare);
 	fresh = new_memory(PAGE);
 	add_fd_echo();
-	add_one("map_fd", &(struct runner){run_map_fd, settle_map_fd, &owners[0]},
-		&(struct runner){run_bare_one, settle_bare_fresh, &bare}, 1.5);
-	/* The first MAP brings the memory of all the others. */
-	mapped = map_one(&owners[0], dup(owners[0].memory));
-	owners[0].handle = mapped.handle;
-	add_one("map_handle", &(struct runner){run_map_handle, settle_map_handle, &owners[0]},
-		&(struct runner){run_bare_one, settle_bare_one, &bare}, 1.2);
-	add_rate("map_array_256", &(struct runner){run_map_array, settle_map_array, &owners[0]},
-		&(struct runner){run_bare_array, settle_bare_array, &bare}, ARRAY, 0.9);
+	bench_mapping(&owners[0], &bare);
 
 	owner_start(&owners[1], many);
 	owners[1].handle = map_one(&owners[1], dup(owners[1].memory)).handle;
