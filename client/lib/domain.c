@@ -27,7 +27,6 @@
 struct vbroker_domain {
 	struct remote *remote; /* owned; NULL: this process has the domain itself, and all that follows is of use */
 	struct memory_list memories;
-	LIST_HEAD(, domain_watcher) watchers;
 	const struct domain_kernel *kernel;
 	int fd;			      /* owned */
 	bool fresh;		      /* what follows is what the kernel said after the last BIND */
@@ -106,27 +105,10 @@ int vbroker_domain_open(struct vbroker_domain **ret_domain)
 	return domain_open_on(&domain_type1, ret_domain);
 }
 
-void domain_watch(struct vbroker_domain *domain, struct domain_watcher *watcher)
-{
-	LIST_INSERT_HEAD(&domain->watchers, watcher, in_domain);
-}
-
-void domain_unwatch(struct domain_watcher *watcher)
-{
-	LIST_REMOVE(watcher, in_domain);
-}
-
-static void tell_ended(struct vbroker_domain *domain, uint64_t first, uint64_t last)
-{
-	struct domain_watcher *watcher;
-
-	LIST_FOREACH(watcher, &domain->watchers, in_domain)
-		watcher->ended(watcher, first, last);
-}
-
 static void forget(struct vbroker_domain *domain)
 {
-	tell_ended(domain, 0, UINT64_MAX);
+	if (domain->space)
+		iova_space_evict(domain->space, 0, UINT64_MAX);
 	iova_space_free(domain->space);
 	free(domain->ranges);
 	domain->space = NULL;
@@ -438,10 +420,10 @@ static int check_form(const struct vbroker_domain *domain, uint64_t address, uin
 
 /* The record first, so that nothing can fail once the kernel has mapped. Returns 0, a refusal, or a negative errno, that of
  * the kernel for refuse_map(). */
-static int map_anywhere(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+static int map_anywhere(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t iova;
-	int r = iova_space_take(domain->space, map->size, &iova);
+	int r = iova_space_take(domain->space, map->size, use, &iova);
 
 	if (r == -ENOSPC)
 		return detail_set(REFUSAL_QUOTA, "no free run of %" PRIu64 " KiB is left among the usable IOVAs",
@@ -451,24 +433,24 @@ static int map_anywhere(struct vbroker_domain *domain, struct vfio_iommu_type1_d
 	map->iova = iova;
 	r = domain->kernel->map(domain->fd, map);
 	if (r < 0)
-		iova_space_release(domain->space, iova, iova + (map->size - 1));
+		iova_space_put_back(domain->space, iova);
 	return r;
 }
 
 /* A device that came in by other means than vbroker_device_bind() may have narrowed the usable ranges: EINVAL is
  * reason for one look at the kernel and one more try. */
-static int map_anywhere_twice(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+static int map_anywhere_twice(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
-	int r = map_anywhere(domain, map);
+	int r = map_anywhere(domain, use, map);
 
 	if (r != -EINVAL)
 		return r;
 	r = learn(domain);
-	return r != 0 ? r : map_anywhere(domain, map);
+	return r != 0 ? r : map_anywhere(domain, use, map);
 }
 
 /* The kernel first, because it decides: a record that it contradicts is of a mapping that has ended. */
-static int map_at(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map *map)
+static int map_at(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t last = map->iova + (map->size - 1);
 	int r = domain->kernel->map(domain->fd, map);
@@ -476,12 +458,12 @@ static int map_at(struct vbroker_domain *domain, struct vfio_iommu_type1_dma_map
 	if (r < 0)
 		return r;
 	iova_space_evict(domain->space, map->iova, last);
-	r = iova_space_take_at(domain->space, map->iova, last);
+	r = iova_space_take_at(domain->space, map->iova, last, use);
 	/* Usable after all, because a device has left: the next look at the kernel will say so too. */
 	if (r == -EINVAL) {
 		r = learn(domain);
 		if (r == 0)
-			r = iova_space_take_at(domain->space, map->iova, last);
+			r = iova_space_take_at(domain->space, map->iova, last, use);
 	}
 	if (r != 0) {
 		struct vfio_iommu_type1_dma_unmap undo = {.argsz = sizeof undo, .iova = map->iova, .size = map->size};
@@ -510,8 +492,8 @@ static int map_remotely(struct vbroker_domain *domain, const void *address, size
 	return r;
 }
 
-int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
-	uint64_t *ret_iova)
+int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
+	unsigned int access, uint64_t iova, uint64_t *ret_iova)
 {
 	bool any = iova == VBROKER_IOVA_ANY;
 	struct vfio_iommu_type1_dma_map map = {
@@ -534,15 +516,18 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
 		r = check_form(domain, map.vaddr, map.size, any ? 0 : iova);
 	if (r != 0)
 		return r;
-	r = any ? map_anywhere_twice(domain, &map) : map_at(domain, &map);
+	r = any ? map_anywhere_twice(domain, use, &map) : map_at(domain, use, &map);
 	if (r < 0)
 		return refuse_map(domain, r, &map);
-	/* The kernel would not have mapped over anything. */
-	if (r == 0)
-		tell_ended(domain, map.iova, map.iova + (map.size - 1));
 	if (r == 0 && ret_iova)
 		*ret_iova = map.iova;
 	return r;
+}
+
+int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
+	uint64_t *ret_iova)
+{
+	return domain_map_for(domain, (struct iova_use){0}, address, length, access, iova, ret_iova);
 }
 
 /* ---- unmapping ---- */
@@ -588,8 +573,19 @@ int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t le
 	if (r < 0)
 		return detail_set(r, "unmapping %zu bytes at IOVA %#" PRIx64, length, iova);
 	iova_space_release(domain->space, iova, last);
-	tell_ended(domain, iova, last);
 	if (unmap.size == 0)
 		return detail_set(REFUSAL_IOVA_INVALID, "nothing is mapped in %#" PRIx64 "-%#" PRIx64, iova, last);
 	return 0;
+}
+
+void domain_unmap_for(struct vbroker_domain *domain, const struct vbroker_range *range)
+{
+	if (vbroker_domain_unmap(domain, range->first, range->last - range->first + 1) != 0 && domain->space)
+		iova_space_evict(domain->space, range->first, range->last);
+}
+
+int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *owner, uint64_t first, uint64_t last,
+	uint64_t *steps, struct vbroker_range *ret_range)
+{
+	return domain->space ? iova_space_owned(domain->space, owner, first, last, steps, ret_range) : -ENOENT;
 }

@@ -3,6 +3,7 @@
 #define LIB_DOMAIN_H
 
 #include "domain_kernel.h"
+#include "iova.h"
 #include "memory.h"
 #include "vfio-broker.h"
 
@@ -22,15 +23,18 @@ struct remote *domain_remote(const struct vbroker_domain *domain);
 /* Its vbroker_memory objects. */
 struct memory_list *domain_memories(struct vbroker_domain *domain);
 
-/* Who wants to know of mappings that end by other means than its own. */
-struct domain_watcher {
-	LIST_ENTRY(domain_watcher) in_domain;
-	/* No mapping that there was has an IOVA in FIRST ... LAST any more. Called from within any function on the domain. */
-	void (*ended)(struct domain_watcher *watcher, uint64_t first, uint64_t last);
-};
+/*
+ * vbroker_domain_map() and vbroker_domain_unmap() for somebody who is told when a mapping ends, by whatever means: also from within
+ * these, as from within any function on the domain. What domain_unmap_for() unmaps has ended as far as USE's owner knows whatever the
+ * kernel says, which refuses only what has ended already, with the domain's last device.
+ */
+int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
+	unsigned int access, uint64_t iova, uint64_t *ret_iova);
+void domain_unmap_for(struct vbroker_domain *domain, const struct vbroker_range *range);
 
-void domain_watch(struct vbroker_domain *domain, struct domain_watcher *watcher);
-void domain_unwatch(struct domain_watcher *watcher);
+/* iova_space_owned() of the domain. */
+int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *owner, uint64_t first, uint64_t last,
+	uint64_t *steps, struct vbroker_range *ret_range);
 
 /* Around a BIND: forgets the mappings of a former life if all devices have left since; then, that a device has come. */
 void domain_before_bind(struct vbroker_domain *domain);

@@ -21,8 +21,9 @@ struct extent {
 	uint64_t first;
 	uint64_t last;
 	bool used;
+	bool leads;	     /* free ones only: is in the tree by size */
+	struct iova_use use; /* used ones only */
 	/* free ones only: */
-	bool leads;    /* is in the tree by size */
 	uint64_t span; /* the size that can be handed out, less one; the key there */
 	RB_ENTRY(extent) by_size;
 	struct extent *peer_before; /* others of this size; NULL before the leader */
@@ -223,7 +224,7 @@ static void insert_after(struct iova_space *space, struct extent *part, struct e
 }
 
 /* Makes FIRST ... LAST, which is part of the free EXTENT, a used extent of its own. Needs two spares. */
-static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last)
+static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last, struct iova_use use)
 {
 	struct extent *part;
 
@@ -241,6 +242,7 @@ static void carve(struct iova_space *space, struct extent *extent, uint64_t firs
 		size_insert(space, part);
 	}
 	extent->used = true;
+	extent->use = use;
 	space->used_count++;
 	space->used_bytes += last - first + 1;
 }
@@ -258,15 +260,17 @@ static void absorb(struct iova_space *space, struct extent *low, struct extent *
 	spare_add(space, high);
 }
 
-/* Makes a used extent free. Returns the free extent that it is in now. */
+/* Makes a used extent free, and tells its owner. Returns the free extent that it is in now. */
 static struct extent *set_free(struct iova_space *space, struct extent *extent)
 {
 	struct extent *low = RB_PREV(address_tree, &space->by_address, extent);
 	struct extent *high = RB_NEXT(address_tree, &space->by_address, extent);
+	const struct iova_use use = extent->use;
+	const uint64_t length = extent->last - extent->first + 1;
 
 	extent->used = false;
 	space->used_count--;
-	space->used_bytes -= extent->last - extent->first + 1;
+	space->used_bytes -= length;
 	if (joins(extent, high)) {
 		size_remove(space, high);
 		absorb(space, extent, high);
@@ -277,6 +281,8 @@ static struct extent *set_free(struct iova_space *space, struct extent *extent)
 		extent = low;
 	}
 	size_insert(space, extent);
+	if (use.owner)
+		use.owner->ended(use.owner, use.tag, length);
 	return extent;
 }
 
@@ -304,8 +310,12 @@ static int inherit(struct iova_space *space, const struct iova_space *former)
 	RB_FOREACH(extent, address_tree, (struct address_tree *)&former->by_address) {
 		/* -EINVAL: not usable any more. The kernel lets no device in while something is mapped there, so it
 		 * is not mapped. */
-		if (extent->used && iova_space_take_at(space, extent->first, extent->last) == -ENOMEM)
+		if (extent->used && iova_space_take_at(space, extent->first, extent->last, extent->use) == -ENOMEM)
 			return -ENOMEM;
+	}
+	RB_FOREACH(extent, address_tree, (struct address_tree *)&former->by_address) {
+		if (extent->used && extent->use.owner && !iova_space_usable(space, extent->first, extent->last))
+			extent->use.owner->ended(extent->use.owner, extent->use.tag, extent->last - extent->first + 1);
 	}
 	return 0;
 }
@@ -351,7 +361,7 @@ void iova_space_free(struct iova_space *space)
 	free(space);
 }
 
-int iova_space_take(struct iova_space *space, uint64_t length, uint64_t *ret_first)
+int iova_space_take(struct iova_space *space, uint64_t length, struct iova_use use, uint64_t *ret_first)
 {
 	struct extent key = {.span = length - 1};
 	struct extent *extent = RB_NFIND(size_tree, &space->by_size, &key);
@@ -367,12 +377,21 @@ int iova_space_take(struct iova_space *space, uint64_t length, uint64_t *ret_fir
 	if (r < 0)
 		return r;
 	first = offered_first(space, extent);
-	carve(space, extent, first, first + length - 1);
+	carve(space, extent, first, first + length - 1, use);
 	*ret_first = first;
 	return 0;
 }
 
-int iova_space_take_at(struct iova_space *space, uint64_t first, uint64_t last)
+void iova_space_put_back(struct iova_space *space, uint64_t first)
+{
+	struct extent *extent = extent_from(space, first);
+
+	assert(extent && extent->used && extent->first == first);
+	extent->use.owner = NULL;
+	set_free(space, extent);
+}
+
+int iova_space_take_at(struct iova_space *space, uint64_t first, uint64_t last, struct iova_use use)
 {
 	struct extent *extent;
 	struct vbroker_range range;
@@ -388,7 +407,7 @@ int iova_space_take_at(struct iova_space *space, uint64_t first, uint64_t last)
 	/* Usable and nothing in use: it is all in one free extent. */
 	extent = extent_from(space, first);
 	assert(extent && !extent->used && extent->first <= first && extent->last >= last);
-	carve(space, extent, first, last);
+	carve(space, extent, first, last, use);
 	return 0;
 }
 
@@ -425,6 +444,23 @@ bool iova_space_used(const struct iova_space *space, uint64_t first, uint64_t la
 		return false;
 	*ret_range = (struct vbroker_range){extent->first, extent->last};
 	return true;
+}
+
+int iova_space_owned(const struct iova_space *space, const struct iova_owner *owner, uint64_t first, uint64_t last,
+	uint64_t *steps, struct vbroker_range *ret_range)
+{
+	struct extent *extent = extent_from(space, first);
+
+	for (; extent && extent->first <= last; extent = RB_NEXT(address_tree, &space->by_address, extent)) {
+		if (*steps == 0)
+			return -E2BIG;
+		--*steps;
+		if (extent->used && extent->use.owner == owner) {
+			*ret_range = (struct vbroker_range){extent->first, extent->last};
+			return 0;
+		}
+	}
+	return -ENOENT;
 }
 
 bool iova_space_usable(const struct iova_space *space, uint64_t first, uint64_t last)

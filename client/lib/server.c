@@ -11,7 +11,6 @@
 #include "vfio-broker.h"
 
 #include <assert.h>
-#include <bsd/sys/tree.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -35,40 +34,26 @@ struct memory {
 	uint32_t mappings;
 };
 
-/* A mapping that this channel made, and that has not ended as far as the domain knows (domain_watch()): what is mapped there
- * next may be somebody else's. */
-struct mapping {
-	RB_ENTRY(mapping) in_tree;
-	uint64_t first, last;
-	uint32_t memory;
-};
-
-RB_HEAD(mapping_tree, mapping);
+/* What a driver can have looked at by the UNMAPs of one packet: mappings of others', and the room between them, twice as many as a
+ * domain has room for. */
+#define UNMAP_STEPS_MAX (UINT64_C(1) << 18)
 
 struct vbroker_domain_server {
 	struct vbroker_domain *domain; /* borrowed */
-	struct domain_watcher watcher;
+	struct iova_owner owner;       /* of mappings, whose tag is the handle of their memory */
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
 	uint64_t size_max;	    /* of one memory: what the budget had at first */
 	struct memory *memories;    /* owned */
 	size_t memories_room;
 	size_t memories_from; /* no place below this one is free */
-	struct mapping_tree mappings;
-	uint64_t too_long; /* for the memlock limit, as the kernel has said in this packet */
+	uint64_t page_rest;   /* the bits of an address within a page */
+	uint64_t too_long;    /* for the memlock limit, as the kernel has said in this packet */
+	uint64_t steps;	      /* left of UNMAP_STEPS_MAX in this packet */
 	unsigned int strangers;
 	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
 	struct channel_buffers buffers;
 };
-
-static int compare(const struct mapping *a, const struct mapping *b)
-{
-	return (a->first > b->first) - (a->first < b->first);
-}
-
-/* RB_GENERATE_STATIC of libbsd needs a macro __unused that glibc has not. */
-#define TREE static __attribute__((unused))
-RB_GENERATE_INTERNAL(mapping_tree, mapping, in_tree, compare, TREE)
 
 /* ---- memories ---- */
 
@@ -139,20 +124,20 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 
 /* ---- mappings ---- */
 
-/* vbroker_domain_map() for a driver, whom the words must not tell where things are in this process. */
-static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory,
+/* domain_map_for() a driver, whom the words must not tell where things are in this process. */
+static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory, uint32_t handle,
 	const struct map_element *element, uint64_t *ret_iova)
 {
-	const uint64_t rest = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
 	uint64_t iova = element->iova == IOVA_ANY ? 0 : element->iova;
 	int r;
 
-	if ((element->offset | element->length | iova) & rest)
+	if ((element->offset | element->length | iova) & server->page_rest)
 		return detail_set(REFUSAL_IOVA_INVALID,
 			"offset %#" PRIx64 ", length %#" PRIx64 " and IOVA %#" PRIx64
 			" must be multiples of the page size, %" PRIu64,
-			element->offset, element->length, iova, rest + 1);
-	r = vbroker_domain_map(server->domain, (uint8_t *)memory->address + element->offset, element->length,
+			element->offset, element->length, iova, server->page_rest + 1);
+	r = domain_map_for(server->domain, (struct iova_use){&server->owner, handle},
+		(uint8_t *)memory->address + element->offset, element->length,
 		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
 			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
 		element->iova, ret_iova);
@@ -165,8 +150,6 @@ static int map(
 	struct vbroker_domain_server *server, const struct map_element *element, uint32_t handle, uint64_t *ret_iova)
 {
 	struct memory *memory = memory_of(server, handle);
-	struct mapping *mapping;
-	uint64_t iova;
 	int r;
 
 	if (!memory)
@@ -185,91 +168,89 @@ static int map(
 	/* The kernel pins as much as it may, and lets go of it again, before it says no. */
 	if (element->length >= server->too_long)
 		return detail_set(REFUSAL_MEMLOCK, "as of an element before this one");
-	mapping = malloc(sizeof *mapping);
-	if (!mapping)
-		return -ENOMEM;
-	r = map_quietly(server, memory, element, &iova);
+	r = map_quietly(server, memory, handle, element, ret_iova);
 	if (r == REFUSAL_MEMLOCK)
 		server->too_long = element->length;
-	if (r != 0) {
-		free(mapping);
+	if (r != 0)
 		return r;
-	}
-	*mapping = (struct mapping){.first = iova, .last = iova + (element->length - 1), .memory = handle};
-	RB_INSERT(mapping_tree, &server->mappings, mapping);
 	memory->mappings++;
 	server->left.mappings--;
 	server->left.bytes -= element->length;
-	*ret_iova = iova;
 	return 0;
 }
 
-/* It has left the tree and the kernel's tables. */
-static void mapping_ended(struct vbroker_domain_server *server, struct mapping *mapping)
+/* A mapping has left the kernel's tables. */
+static void ended(struct iova_owner *owner, uint32_t handle, uint64_t length)
 {
-	struct memory *memory = &server->memories[mapping->memory - 1];
+	struct vbroker_domain_server *server = (void *)((char *)owner - offsetof(struct vbroker_domain_server, owner));
+	struct memory *memory = &server->memories[handle - 1];
 
 	server->left.mappings++;
-	server->left.bytes += mapping->last - mapping->first + 1;
+	server->left.bytes += length;
 	if (--memory->mappings == 0 && memory->forgotten)
-		memory_remove(server, mapping->memory);
-	free(mapping);
+		memory_remove(server, handle);
 }
 
-/* The record goes whatever the kernel says: it refuses only what has ended already, with the domain's last device. Others may
- * go with it (ended()). */
-static void unmap(struct vbroker_domain_server *server, struct mapping *mapping)
+static int owned(struct vbroker_domain_server *server, uint64_t first, uint64_t last, struct vbroker_range *ret_range)
 {
-	RB_REMOVE(mapping_tree, &server->mappings, mapping);
-	(void)vbroker_domain_unmap(server->domain, mapping->first, mapping->last - mapping->first + 1);
-	mapping_ended(server, mapping);
+	return domain_owned(server->domain, &server->owner, first, last, &server->steps, ret_range);
 }
 
-/* The mapping with the lowest IOVAs that has one at FIRST or beyond. */
-static struct mapping *mapping_from(struct vbroker_domain_server *server, uint64_t first)
+/* Unmaps FROM, which is the first of this channel's mappings up to LAST, and the others. */
+static void unmap_all(struct vbroker_domain_server *server, struct vbroker_range from, uint64_t last)
 {
-	struct mapping *mapping = RB_ROOT(&server->mappings), *found = NULL;
+	uint64_t unlimited = UINT64_MAX;
 
-	while (mapping) {
-		if (mapping->last >= first)
-			found = mapping;
-		mapping = mapping->last >= first ? RB_LEFT(mapping, in_tree) : RB_RIGHT(mapping, in_tree);
-	}
-	return found;
+	/* Each time anew: with the first of them all of them may turn out to have ended. */
+	do
+		domain_unmap_for(server->domain, &from);
+	while (from.last < last &&
+		domain_owned(server->domain, &server->owner, from.last + 1, last, &unlimited, &from) == 0);
 }
 
-static void ended(struct domain_watcher *watcher, uint64_t first, uint64_t last)
+/* 0: the range is not too long to look through it, from this channel's first mapping on. */
+static int look_through(struct vbroker_domain_server *server, struct vbroker_range from, uint64_t last)
 {
-	struct vbroker_domain_server *server =
-		(void *)((char *)watcher - offsetof(struct vbroker_domain_server, watcher));
-	struct mapping *mapping;
+	int r = 0;
 
-	while ((mapping = mapping_from(server, first)) && mapping->first <= last) {
-		RB_REMOVE(mapping_tree, &server->mappings, mapping);
-		mapping_ended(server, mapping);
-	}
+	while (r == 0 && from.last < last)
+		r = owned(server, from.last + 1, last, &from);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int refuse_unmap(uint64_t first, uint64_t last, int result)
+{
+	if (result == -E2BIG)
+		return detail_set(REFUSAL_QUOTA,
+			"too much is mapped in %#" PRIx64 "-%#" PRIx64
+			", most of it not by this channel; unmap less at once",
+			first, last);
+	return detail_set(
+		REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
 }
 
 /* All of this channel's mappings in the range, and no part of one; others' are not touched. Only the first and the last can be
  * cut: to look at all of them would be work that a driver has done for nothing, again and again. */
 static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
 {
-	struct mapping *begin = mapping_from(server, first), *end = mapping_from(server, last), *cut = NULL;
+	struct vbroker_range begin, end;
+	const struct vbroker_range *cut = NULL;
+	int r = owned(server, first, last, &begin);
 
-	if (!begin || begin->first > last)
-		return detail_set(
-			REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
-	if (begin->first < first)
-		cut = begin;
-	else if (end && end->first <= last && end->last > last)
-		cut = end;
+	if (r < 0)
+		return refuse_unmap(first, last, r);
+	if (begin.first < first || begin.last > last)
+		cut = &begin;
+	else if (begin.last < last && owned(server, last, last, &end) == 0 && end.last > last)
+		cut = &end;
 	if (cut)
 		return detail_set(REFUSAL_IOVA_INVALID,
 			"%#" PRIx64 "-%#" PRIx64 " would cut the mapping %#" PRIx64 "-%#" PRIx64, first, last,
 			cut->first, cut->last);
-	/* Each time anew: with the first of them all of them may turn out to have ended. */
-	for (struct mapping *mapping = begin; mapping && mapping->first <= last; mapping = mapping_from(server, first))
-		unmap(server, mapping);
+	r = look_through(server, begin, last);
+	if (r < 0)
+		return refuse_unmap(first, last, r);
+	unmap_all(server, begin, last);
 	return 0;
 }
 
@@ -522,9 +503,8 @@ int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_bud
 	server->domain = domain;
 	server->left = *budget;
 	server->size_max = budget->bytes;
-	RB_INIT(&server->mappings);
-	server->watcher.ended = ended;
-	domain_watch(domain, &server->watcher);
+	server->page_rest = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
+	server->owner.ended = ended;
 	channel_init(&server->channel, ends[0]);
 	packet_init(&server->buffers.request);
 	packet_init(&server->buffers.reply);
@@ -553,6 +533,7 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 	stranger_trust(memfd_check);
 	server->buffers.request.fds.dispose = stranger_close;
 	server->too_long = UINT64_MAX;
+	server->steps = UNMAP_STEPS_MAX;
 	r = channel_serve(&server->channel, &service, server, &server->buffers);
 	server->buffers.request.fds.dispose = NULL;
 	server->strangers += stranger_kept() - kept;
@@ -572,11 +553,13 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 
 void vbroker_domain_server_close(struct vbroker_domain_server *server)
 {
+	struct vbroker_range first;
+	uint64_t unlimited = UINT64_MAX;
+
 	if (!server)
 		return;
-	for (struct mapping *mapping; (mapping = RB_MIN(mapping_tree, &server->mappings));)
-		unmap(server, mapping);
-	domain_unwatch(&server->watcher);
+	if (domain_owned(server->domain, &server->owner, 0, UINT64_MAX, &unlimited, &first) == 0)
+		unmap_all(server, first, UINT64_MAX);
 	for (size_t i = 0; i < server->memories_room; i++) {
 		if (server->memories[i].address)
 			memory_remove(server, (uint32_t)i + 1);

@@ -357,7 +357,7 @@ static void bench_allocator(void)
 			start = now_ns();
 		if (i >= RANGES)
 			iova_space_release(space, one->first, one->last);
-		if (iova_space_take(space, length, &one->first) < 0)
+		if (iova_space_take(space, length, (struct iova_use){0}, &one->first) < 0)
 			die("no IOVA");
 		one->last = one->first + length - 1;
 	}

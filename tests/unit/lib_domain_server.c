@@ -991,32 +991,81 @@ static uint64_t processor_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+static void map_20_times_2000(struct driver *driver, uint32_t handle)
+{
+	for (int packet = 0; packet < 20; packet++) {
+		driver_begin(driver, DOMAIN_MAP);
+		for (int i = 0; i < 2000; i++)
+			driver_add_map(driver, RW, -1, handle, 0, PAGE, ANY);
+		assert_int_equal(driver_ask(driver == &bench.driver ? &bench : &others), 0);
+	}
+}
+
+/* COUNT times in one packet, the same range */
+static const struct element_result *unmap_often(struct bench *b, uint32_t count, uint64_t iova, uint64_t length)
+{
+	uint64_t start = processor_ms();
+
+	driver_begin(&b->driver, DOMAIN_UNMAP);
+	for (uint32_t i = 0; i < count; i++)
+		driver_add_unmap(&b->driver, iova, length);
+	assert_int_equal(driver_ask(b), 0);
+	assert_in_range(processor_ms() - start, 0, 300);
+	return element_results(&b->driver, count);
+}
+
 /* A range over all of them that cuts the last one, as often as a packet has room for */
 static void test_unmap_that_looks_at_many(void **state)
 {
 	struct bench *b = *state;
 	int fd = memory_make(2 * PAGE, F_SEAL_SHRINK);
 	struct map_result shared = {0};
-	uint64_t start;
 
 	serve_again(b, 65000 * PAGE, 65000, 1);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, 2 * PAGE, 100000 * PAGE, &shared), 0);
-	for (int packet = 0; packet < 20; packet++) {
-		driver_begin(&b->driver, DOMAIN_MAP);
-		for (int i = 0; i < 2000; i++)
-			driver_add_map(&b->driver, RW, -1, shared.handle, 0, PAGE, ANY);
-		assert_int_equal(driver_ask(b), 0);
-	}
+	map_20_times_2000(&b->driver, shared.handle);
 	assert_int_equal(bench_mapped(b), 40001);
-	driver_begin(&b->driver, DOMAIN_UNMAP);
-	for (int i = 0; i < 4000; i++)
-		driver_add_unmap(&b->driver, 0, 100001 * PAGE);
-	start = processor_ms();
-	assert_int_equal(driver_ask(b), 0);
-	assert_in_range(processor_ms() - start, 0, 300);
-	assert_int_equal(element_results(&b->driver, 4000)[3999].refusal, REFUSAL_IOVA_INVALID);
+	assert_int_equal(unmap_often(b, 4000, 0, 100001 * PAGE)[3999].refusal, REFUSAL_IOVA_INVALID);
+	assert_int_equal(bench_mapped(b), 40001);
 	bench_detach(b);
 	bench_attach(b);
+	close(fd);
+}
+
+/* Ranges with many mappings of somebody else's */
+static void test_unmap_that_looks_at_many_of_others(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(2 * PAGE, F_SEAL_SHRINK);
+	struct map_result shared = {0}, own = {0};
+	const struct element_result *results;
+
+	others.domain = b->domain;
+	others.group = b->group;
+	packet_init(&others.driver.packet);
+	bench_serve(&others, 65000 * PAGE, 65000, 1);
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, PAGE, &own), 0);
+	assert_int_equal(map_one(b, RW, -1, own.handle, 0, 2 * PAGE, 100000 * PAGE, NULL), 0);
+	assert_int_equal(map_one(&others, RW, fd, 0, 0, PAGE, ANY, &shared), 0);
+	map_20_times_2000(&others.driver, shared.handle);
+	/* It has none of them, and has one cut. */
+	results = unmap_often(b, 4000, 2 * PAGE, 90000 * PAGE);
+	assert_int_equal(results[0].refusal, REFUSAL_IOVA_INVALID);
+	assert_int_equal(results[3999].refusal, REFUSAL_QUOTA);
+	results = unmap_often(b, 4000, PAGE, 100000 * PAGE);
+	assert_int_equal(results[3999].refusal, REFUSAL_IOVA_INVALID);
+	/* All that a channel may look at is more than there is, and what it may not look at is untouched. */
+	driver_begin(&b->driver, DOMAIN_UNMAP);
+	for (int i = 0; i < 20; i++)
+		driver_add_unmap(&b->driver, 2 * PAGE, 90000 * PAGE);
+	driver_add_unmap(&b->driver, 0, UINT64_C(1) << 48);
+	assert_int_equal(driver_ask(b), 0);
+	assert_int_equal(element_results(&b->driver, 21)[20].refusal, REFUSAL_QUOTA);
+	assert_int_equal(bench_mapped(b), 40003);
+	assert_int_equal(unmap_one(b, 0, UINT64_C(1) << 48), 0);
+	assert_int_equal(bench_mapped(b), 40001);
+	end_others();
+	assert_int_equal(bench_mapped(b), 0);
 	close(fd);
 }
 
@@ -1364,6 +1413,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pipelined, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_driver_does_not_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unmap_that_looks_at_many, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unmap_that_looks_at_many_of_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_life_unnoticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_owner_unmaps, set_up, tear_down),
