@@ -17,8 +17,11 @@
 /* File descriptors kept free for the broker's own work when sessions use them up: group nodes, sysfs files, keepers. */
 #define FDS_RESERVED 128
 
-/* Connections accepted before others get their turn. */
-#define ACCEPTS_PER_WAKEUP 16
+/* Connections accepted before others get their turn: one costs as much as ten requests, because its unit is looked up. */
+#define ACCEPTS_PER_WAKEUP 1
+
+/* Connections of one user that have their own turns of the event loop. All further ones share one more. */
+#define LANE_OWN_TURNS 4
 
 /* A keeper that has not answered LEASE by then will not: systemd needs some 20 ms to start one on a quiet machine
  * and seconds on a machine that is just booting. */

@@ -59,26 +59,39 @@ static void unit_read(int socket, struct peer *peer)
 	}
 }
 
-int peer_identify(int socket, struct peer *ret_peer)
+int peer_credentials(int socket, struct peer *ret_peer)
 {
-	struct peer peer = {0};
 	struct ucred credentials;
 	socklen_t size = sizeof credentials;
-	int r;
 
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
 		return -errno;
-	peer.uid = credentials.uid;
-	peer.gid = credentials.gid;
-	peer.pid = credentials.pid;
-	r = groups_read(socket, &peer);
+	*ret_peer = (struct peer){.uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid};
+	return 0;
+}
+
+int peer_complete(int socket, struct peer *peer)
+{
+	int r = groups_read(socket, peer);
+
 	if (r < 0) {
-		peer_clear(&peer);
+		peer_clear(peer);
 		return r;
 	}
-	unit_read(socket, &peer);
-	*ret_peer = peer;
+	unit_read(socket, peer);
 	return 0;
+}
+
+int peer_identify(int socket, struct peer *ret_peer)
+{
+	struct peer peer;
+	int r = peer_credentials(socket, &peer);
+
+	if (r == 0)
+		r = peer_complete(socket, &peer);
+	if (r == 0)
+		*ret_peer = peer;
+	return r;
 }
 
 void peer_clear(struct peer *peer)

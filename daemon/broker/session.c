@@ -128,7 +128,7 @@ static void rearm(struct session *session)
 	if (events == session->events)
 		return;
 	session->events = events;
-	if (sd_event_source_set_io_events(session->io, (uint32_t)events) < 0)
+	if (lane_wait(&session->place, (uint32_t)events) < 0)
 		session_close(session);
 }
 
@@ -147,28 +147,27 @@ static void count(struct broker *broker, struct session *session, uint64_t reque
 	broker->counters.refusals += session->channel.refusals - refusals;
 }
 
-static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+/* Serves one request, or goes on with an answer. */
+static void serve(void *owner, uint32_t events)
 {
-	struct session *session = userdata;
+	struct session *session = owner;
 	struct broker *broker = session->broker;
 	uint64_t requests = session->channel.requests, refusals = session->channel.refusals;
 	struct audit_event event;
 	char who[128];
 	int r;
 
-	(void)source;
-	(void)fd;
 	/* While an answer is owed nothing is read; a hang-up then ends the session with what may be queued. */
 	if (session->channel.deferred) {
 		if (events & (EPOLLHUP | EPOLLERR))
 			session_close(session);
-		return 0;
+		return;
 	}
 	r = channel_serve(&session->channel, &service, session, &broker->buffers);
 	count(broker, session, requests, refusals);
 	if (r == CHANNEL_OPEN) {
 		rearm(session);
-		return 0;
+		return;
 	}
 	if (r == CHANNEL_BROKEN) {
 		broker->counters.malformed++;
@@ -178,7 +177,6 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdat
 			peer_text(&session->peer, who, sizeof who));
 	}
 	session_close(session);
-	return 0;
 }
 
 void session_opened(struct session *session, struct lease *lease)
@@ -275,17 +273,23 @@ void session_accept(struct broker *broker, int fd)
 	struct session *session;
 	struct user *user;
 	struct peer peer;
-	int r = peer_identify(fd, &peer);
+	int r = peer_credentials(fd, &peer);
 
 	if (r < 0) {
 		turn_away(broker, fd, r, NULL);
 		return;
 	}
+	/* Before its groups and its unit are looked up, which takes longer than all the rest: who has too many is soon gone. */
 	r = admit(broker, &peer, &user, &detail);
 	if (r != 0) {
 		record_turned_away(broker, &peer, r, &detail);
 		turn_away(broker, fd, r, &detail);
-		peer_clear(&peer);
+		return;
+	}
+	r = peer_complete(fd, &peer);
+	if (r < 0) {
+		user_refund_session(&broker->users, user);
+		turn_away(broker, fd, r, NULL);
 		return;
 	}
 	session = session_new(broker, fd, &peer, user);
@@ -295,7 +299,7 @@ void session_accept(struct broker *broker, int fd)
 		close(fd);
 		return;
 	}
-	if (sd_event_add_io(broker->event, &session->io, fd, EPOLLIN, on_io, session) < 0)
+	if (lane_enter(&user->lane, broker->event, &session->place, fd, serve, session) < 0)
 		session_close(session);
 }
 
@@ -305,7 +309,7 @@ void session_close(struct session *session)
 	struct lease *lease;
 
 	stop_waiting(session);
-	sd_event_source_disable_unref(session->io);
+	lane_leave(&session->place);
 	channel_close(&session->channel);
 	while ((lease = LIST_FIRST(&session->leases))) {
 		struct group *group = lease->device->group;

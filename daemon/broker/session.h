@@ -3,6 +3,7 @@
 #define BROKER_SESSION_H
 
 #include "channel.h"
+#include "lane.h"
 #include "message.h"
 #include "peer.h"
 
@@ -23,8 +24,8 @@ struct session {
 	uint64_t wait_began_us;
 	struct broker *broker;
 	struct channel channel;
-	sd_event_source *io;
-	short events; /* that io waits for now */
+	struct lane_place place; /* in the lane of its user */
+	short events;		 /* that it waits for now */
 	struct peer peer;
 	struct user *user;
 	uint64_t id;

@@ -2,6 +2,8 @@
 #ifndef BROKER_USER_H
 #define BROKER_USER_H
 
+#include "lane.h"
+
 #include <bsd/sys/tree.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -12,6 +14,7 @@ struct user {
 	uid_t uid;
 	unsigned int sessions;
 	unsigned int leases;
+	struct lane lane; /* of its sessions */
 };
 
 struct users {

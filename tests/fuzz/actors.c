@@ -102,6 +102,12 @@ static void check_granted(struct actors *actors, struct actor *actor, struct pac
 		begin(device, fdset_take(&packet->fds, 0), &device_table);
 }
 
+static bool is_next(const struct actor *actor, const struct message_header *reply)
+{
+	return actor->expected_count > 0 && reply->type == actor->expected[0].type &&
+		reply->cookie == actor->expected[0].cookie;
+}
+
 static void check_reply(struct actors *actors, struct actor *actor, struct packet *packet)
 {
 	const struct message_header *header = &packet->header;
@@ -115,18 +121,13 @@ static void check_reply(struct actors *actors, struct actor *actor, struct packe
 	} else {
 		actors->granted++;
 	}
-	/* Of the channel as a whole: nobody of that name is let in, or its framing is broken. */
-	if (header->cookie == 0 && refused && (!actor->spoken || (actor->cut && actor->expected_count == 0))) {
+	/* Of the channel as a whole: it is one too many, or its framing is broken. */
+	if (!is_next(actor, header)) {
+		INPUT_ASSERT(
+			refused && (actor->cut ? actor->expected_count == 0 : !actor->spoken && header->cookie == 0));
 		actor->ending = true;
 		return;
 	}
-	if (actor->cut && actor->expected_count == 0) {
-		INPUT_ASSERT(refused);
-		actor->ending = true;
-		return;
-	}
-	INPUT_ASSERT(actor->expected_count > 0);
-	INPUT_ASSERT(header->type == actor->expected[0].type && header->cookie == actor->expected[0].cookie);
 	actor->expected_count--;
 	memmove(actor->expected, actor->expected + 1, actor->expected_count * sizeof actor->expected[0]);
 	if (!refused)
