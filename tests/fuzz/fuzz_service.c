@@ -466,7 +466,10 @@ static void start(void)
 {
 	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
 				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n";
-	const struct broker_options options = {keeper_path, claims_path, 2, 3};
+	const struct broker_options options = {.keeper_socket = keeper_path,
+		.claims_directory = claims_path,
+		.sessions_per_user = 2,
+		.leases_per_user = 3};
 	const struct policy_error no_error = {.text = ""};
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error;
