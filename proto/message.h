@@ -191,6 +191,19 @@ struct open_reply {
 };
 static_assert(sizeof(struct open_reply) == 8, "wire");
 
+enum policy_flags {
+	POLICY_IN_FORCE = 1 << 0,    /* there is a policy; without it nobody gets anything */
+	POLICY_FILES_WRONG = 1 << 1, /* the files on disk have a mistake: what they say is not in force */
+};
+
+struct policy_status {
+	uint64_t age_us; /* since what is in force was read */
+	uint32_t rules;	 /* in force */
+	uint32_t flags;	 /* enum policy_flags */
+	char error[256]; /* FILE:LINE:COLUMN: the mistake; ends with a NUL */
+};
+static_assert(sizeof(struct policy_status) == 272, "wire");
+
 struct status_reply {
 	uint64_t uptime_us;
 	uint32_t sessions;
@@ -204,8 +217,9 @@ struct status_reply {
 	uint64_t refusals;
 	uint64_t releases;
 	uint64_t malformed;
+	struct policy_status policy;
 };
-static_assert(sizeof(struct status_reply) == 72, "wire");
+static_assert(sizeof(struct status_reply) == 344, "wire");
 
 struct session_record {
 	uint64_t id;

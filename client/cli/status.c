@@ -60,6 +60,17 @@ static struct json_object *counters_json(const struct vbroker_status *counters)
 	return object;
 }
 
+static struct json_object *policy_json(const struct vbroker_status *counters)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_truth(object, "in_force", counters->policy_in_force);
+	json_add_number(object, "rules", counters->policy_rules);
+	json_add_number(object, "age_us", counters->policy_age_us);
+	json_add_text(object, "error", counters->policy_error);
+	return object;
+}
+
 static struct json_object *session_json(const struct vbroker_session_entry *session)
 {
 	struct json_object *object = json_object_new_object();
@@ -105,6 +116,7 @@ static int print_json(const struct status *status)
 	for (size_t i = 0; i < status->leases_count; i++)
 		json_object_array_add(leases, lease_json(status, &status->leases[i]));
 	json_object_object_add(object, "counters", counters_json(&status->counters));
+	json_object_object_add(object, "policy", policy_json(&status->counters));
 	json_object_object_add(object, "sessions", sessions);
 	json_object_object_add(object, "leases", leases);
 	return json_print(object);
@@ -124,6 +136,24 @@ static void print_counters(const struct vbroker_status *counters)
 	printf("since its start: %" PRIu64 " requests, %" PRIu64 " opens, %" PRIu64 " releases, %" PRIu64
 	       " refusals, %" PRIu64 " malformed\n",
 		counters->requests, counters->opens, counters->releases, counters->refusals, counters->malformed);
+}
+
+static void print_policy(const struct vbroker_status *counters)
+{
+	char age[64];
+
+	if (!counters->policy_in_force)
+		printf("policy: NONE, so nobody gets a device: the files have a mistake:\n");
+	else if (counters->policy_error[0])
+		printf("policy: NOT WHAT THE FILES SAY: they have a mistake, so %" PRIu32
+		       " rules read %s ago stay in force:\n",
+			counters->policy_rules, words_duration(counters->policy_age_us, age, sizeof age));
+	else
+		printf("policy: %" PRIu32 " rules in force, read %s ago\n", counters->policy_rules,
+			words_duration(counters->policy_age_us, age, sizeof age));
+	if (counters->policy_error[0])
+		printf("  %s\n  Correct it: files are read again when they change ('vfio-brokerctl policy check' does it now).\n",
+			counters->policy_error);
 }
 
 static int print_sessions(const struct status *status)
@@ -184,6 +214,7 @@ static int print_tables(const struct status *status)
 	int r = 0;
 
 	print_counters(&status->counters);
+	print_policy(&status->counters);
 	if (status->sessions_count > 0) {
 		printf("\n");
 		r = print_sessions(status);

@@ -172,6 +172,12 @@ struct vbroker_status {
 	uint64_t uptime_us;
 	uint32_t sessions, leases, keepers, keepers_spare, devices, quarantined;
 	uint64_t requests, opens, refusals, releases, malformed;
+	/* The policy: its rules in force (without a policy nobody gets anything), and since when; if the files on disk have a
+	 * mistake, they are not in force, and policy_error says why; else it is empty. */
+	int policy_in_force;
+	uint32_t policy_rules;
+	uint64_t policy_age_us;
+	char policy_error[256];
 };
 
 int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status);

@@ -212,7 +212,13 @@ int vbroker_session_status(struct vbroker_session *session, struct vbroker_statu
 		.refusals = reply->refusals,
 		.releases = reply->releases,
 		.malformed = reply->malformed,
+		.policy_in_force = (reply->policy.flags & POLICY_IN_FORCE) != 0,
+		.policy_rules = reply->policy.rules,
+		.policy_age_us = reply->policy.age_us,
 	};
+	if (reply->policy.flags & POLICY_FILES_WRONG)
+		text_copy(ret_status->policy_error, sizeof ret_status->policy_error, reply->policy.error,
+			sizeof reply->policy.error);
 	return 0;
 }
 

@@ -138,6 +138,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	broker->policy_error = *policy_error;
 	broker->sessions_max = sessions_that_fit();
 	broker->started_us = broker_now(broker);
+	broker->policy_since_us = broker->started_us;
 	packet_init(&broker->buffers.request);
 	packet_init(&broker->buffers.reply);
 	packet_init(&broker->outgoing);

@@ -39,8 +39,9 @@ struct broker {
 	struct broker_options options;
 	sd_event *event; /* borrowed */
 	const struct host *host;
-	struct policy *policy;		  /* owned */
-	struct policy_error policy_error; /* why there is no policy; empty: there is one */
+	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
+	struct policy_error policy_error; /* why what the files say is not in force; empty: it is */
+	uint64_t policy_since_us;	  /* when the policy in force was read */
 	struct inventory inventory;
 	struct users users;
 	LIST_HEAD(session_list, session) sessions;

@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "log.h"
 #include "policy.h"
+#include "review.h"
 #include "session.h"
 #include "user.h"
 #include "vfio_window.h"
@@ -103,12 +104,6 @@ static int open_group(
 	return 0;
 }
 
-static void take_limits(struct lease *lease, const struct policy_rule *rule)
-{
-	lease->windows = rule->windows;
-	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
-}
-
 /* Safe for a hostile caller: it gets windows from the keeper, never this file; each lease has a file of its own, so that
  * taking back its windows takes back nobody else's. */
 static int open_windows(const struct broker *broker, const struct device *device)
@@ -145,7 +140,8 @@ static int offer(struct broker *broker, struct session *session, struct device *
 		group_hold(group, broker, session);
 		keeper_assign(keeper, group);
 	}
-	take_limits(lease, rule);
+	lease->windows = rule->windows;
+	review_grant(lease, rule);
 	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
 		lease_end(lease);
@@ -221,6 +217,7 @@ void lease_end(struct lease *lease)
 		close(lease->channel);
 	if (lease->session)
 		lease_orphan(lease);
+	sd_event_source_disable_unref(lease->term);
 	device->lease = NULL;
 	broker->leases_count--;
 	user_refund_lease(&broker->users, lease->user);

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 #include <sys/queue.h>
+#include <systemd/sd-event.h>
 
 struct broker;
 struct policy_rule;
@@ -29,6 +30,8 @@ struct lease {
 	enum lease_state state;
 	int channel; /* owned: the client's end of the device channel, until it is handed over; then -1 */
 	uint64_t since_us;
+	const struct policy_rule *allowed_by; /* set by review.c alone; NULL: no rule of the policy in force */
+	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
 	/* What the policy lets its holder map, and the rule that says so. */
 	struct window_limits windows;
 	char rule[RULE_TEXT_SIZE];

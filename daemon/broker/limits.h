@@ -48,6 +48,19 @@
 /* A device that anybody may have without a reset (reset = optional) rests so long after its release, where the rule does not
  * say: what it was told to do last, a copy or a descriptor, is done by then. */
 #define SETTLE_US (1 * 1000000ULL)
+/* A lease whose time is shorter would be over before its driver has looked at the device. */
+#define LEASE_TIME_SHORTEST_US (1 * 1000000ULL)
+
+/* The highest rate per minute that can be asked for: one in 60 us, below which a limit limits nothing. */
+#define RATE_HIGHEST 1000000
+
+/* Policy files are read when they have not changed for so long: a change comes in several steps. Never later than the
+ * second after the first step, whatever still happens. */
+#define RELOAD_QUIET_US	   (250 * 1000ULL)
+#define RELOAD_PATIENCE_US (3 * 1000000ULL)
+
+/* What the holder of a lease that the policy does not allow any more, or whose time is up, is given to finish in. */
+#define REVIEW_DEADLINE_US (5 * 1000000ULL)
 
 /* Without clients for so long, the broker gives back the memory that they needed: not at once, because scripts
  * come and go. */

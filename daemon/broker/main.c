@@ -5,7 +5,10 @@
 #include "host_choice.h"
 #include "limits.h"
 #include "log.h"
+#include "policy_check.h"
 #include "policy_files.h"
+#include "policy_key.h"
+#include "reload.h"
 #include "sandbox_rules.h"
 
 #include <errno.h>
@@ -21,13 +24,13 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#define POLICY_DIRECTORIES_MAX 8
-
 struct arguments {
 	struct broker_options options;
 	const char *listen;
-	const char *policy[POLICY_DIRECTORIES_MAX + 1];
+	const char *policy[RELOAD_DIRECTORIES_MAX + 1];
 	size_t policy_count;
+	bool check_policy;
+	const char *const *files; /* what is checked; ended by NULL */
 };
 
 static const char help[] =
@@ -37,6 +40,7 @@ static const char help[] =
 	"  --listen PATH            make this socket instead of taking systemd's\n"
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
+	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
 	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
 	"  --sessions-per-user N    limit of connections\n"
 	"  --leases-per-user N      limit of devices\n"
@@ -47,6 +51,7 @@ enum option_id {
 	OPTION_LISTEN = 256,
 	OPTION_KEEPER,
 	OPTION_POLICY,
+	OPTION_CHECK_POLICY,
 	OPTION_CLAIMS,
 	OPTION_SESSIONS,
 	OPTION_LEASES,
@@ -59,6 +64,7 @@ static const struct option long_options[] = {
 	{"listen", required_argument, NULL, OPTION_LISTEN},
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
 	{"policy", required_argument, NULL, OPTION_POLICY},
+	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
 	{"claims", required_argument, NULL, OPTION_CLAIMS},
 	{"sessions-per-user", required_argument, NULL, OPTION_SESSIONS},
 	{"leases-per-user", required_argument, NULL, OPTION_LEASES},
@@ -87,6 +93,13 @@ static unsigned int parse_limit(const char *text)
 	return (unsigned int)value;
 }
 
+static void add_policy(struct arguments *arguments, const char *directory)
+{
+	if (arguments->policy_count == RELOAD_DIRECTORIES_MAX)
+		fail("--policy", E2BIG);
+	arguments->policy[arguments->policy_count++] = directory;
+}
+
 static void parse_option(struct arguments *arguments, int option)
 {
 	switch (option) {
@@ -97,9 +110,10 @@ static void parse_option(struct arguments *arguments, int option)
 		arguments->options.keeper_socket = optarg;
 		return;
 	case OPTION_POLICY:
-		if (arguments->policy_count == POLICY_DIRECTORIES_MAX)
-			fail("--policy", E2BIG);
-		arguments->policy[arguments->policy_count++] = optarg;
+		add_policy(arguments, optarg);
+		return;
+	case OPTION_CHECK_POLICY:
+		arguments->check_policy = true;
 		return;
 	case OPTION_CLAIMS:
 		arguments->options.claims_directory = optarg;
@@ -125,6 +139,22 @@ static void parse_option(struct arguments *arguments, int option)
 	}
 }
 
+/* Of the WORDS to be checked, takes the directories; the others, moved together, are files. */
+static const char *const *take_directories(struct arguments *arguments, char **words)
+{
+	struct stat st;
+	size_t files = 0;
+
+	for (size_t i = 0; words[i]; i++) {
+		if (stat(words[i], &st) == 0 && S_ISDIR(st.st_mode))
+			add_policy(arguments, words[i]);
+		else
+			words[files++] = words[i];
+	}
+	words[files] = NULL;
+	return (const char *const *)words;
+}
+
 static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 {
 	int option;
@@ -134,13 +164,14 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);
-	if (optind < argc)
+	if (optind < argc && !arguments->check_policy)
 		parse_option(arguments, '?');
-	if (arguments->policy_count > 0)
+	arguments->files = take_directories(arguments, argv + optind);
+	if (arguments->policy_count > 0 || arguments->files[0])
 		return;
-	arguments->policy[arguments->policy_count++] = SYSCONFDIR "/vfio-broker/policy.d";
-	arguments->policy[arguments->policy_count++] = RUNDIR "/policy.d";
-	arguments->policy[arguments->policy_count++] = DATADIR "/vfio-broker/policy.d";
+	add_policy(arguments, SYSCONFDIR "/vfio-broker/policy.d");
+	add_policy(arguments, RUNDIR "/policy.d");
+	add_policy(arguments, DATADIR "/vfio-broker/policy.d");
 }
 
 static int listen_at(const char *path)
@@ -184,17 +215,32 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
-static void catch_signals(sd_event *event, struct broker *broker)
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
 {
+	(void)source;
+	(void)info;
+	reload_now(userdata, "of SIGHUP");
+	return 0;
+}
+
+static void catch_signals(sd_event *event, struct broker *broker, struct reload *reload)
+{
+	sd_event_source *hangup = NULL;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Before clients: who asks something after `systemctl reload` has returned is answered by the new policy. */
 	if (sd_event_add_signal(event, NULL, SIGTERM, on_signal, broker) < 0 ||
-		sd_event_add_signal(event, NULL, SIGINT, on_signal, broker) < 0)
+		sd_event_add_signal(event, NULL, SIGINT, on_signal, broker) < 0 ||
+		sd_event_add_signal(event, &hangup, SIGHUP, on_hangup, reload) < 0 ||
+		sd_event_source_set_priority(hangup, SD_EVENT_PRIORITY_IMPORTANT) < 0 ||
+		sd_event_source_set_floating(hangup, 1) < 0)
 		fail("signals", ENOMEM);
+	sd_event_source_unref(hangup);
 }
 
 /* A policy with a mistake grants nothing: the service is up, and every refusal names file and line. */
@@ -205,7 +251,9 @@ static struct policy *read_policy(const struct arguments *arguments, struct poli
 	if (policy_load(arguments->policy, &policy, error) < 0)
 		log_line(LOG_ERR, "no device will be leased: %s", error->text);
 	else if (policy->count == 0)
-		log_line(LOG_NOTICE, "there is no policy rule yet, so no device will be leased; see %s",
+		log_line(LOG_NOTICE,
+			"there is no policy rule yet, so no device will be leased; write one into "
+			"%s, see vfio-broker.policy(5)",
 			arguments->policy[0]);
 	return policy;
 }
@@ -213,6 +261,7 @@ static struct policy *read_policy(const struct arguments *arguments, struct poli
 int main(int argc, char **argv)
 {
 	static struct broker broker;
+	static struct reload reload;
 	struct policy_error policy_error = {0};
 	struct arguments arguments;
 	struct policy *policy;
@@ -220,6 +269,8 @@ int main(int argc, char **argv)
 	int listener, r;
 
 	parse_arguments(&arguments, argc, argv);
+	if (arguments.check_policy)
+		return policy_check(arguments.policy, arguments.files) ? EXIT_SUCCESS : EXIT_FAILURE;
 	umask(0077);
 	log_never_wait();
 	if (journal_has_stderr())
@@ -227,12 +278,14 @@ int main(int argc, char **argv)
 	if (mkdir(arguments.options.claims_directory, 0700) < 0 && errno != EEXIST)
 		fail(arguments.options.claims_directory, errno);
 	listener = get_listener(arguments.listen);
-	/* Names are looked up now: name services may want sockets and files that the sandbox does not give. */
-	policy = read_policy(&arguments, &policy_error);
 	r = sd_event_new(&event);
 	if (r < 0)
 		fail("event loop", r);
-	catch_signals(event, &broker);
+	catch_signals(event, &broker, &reload);
+	/* Watched before it is read: a change in between is seen. */
+	reload_init(&reload, event, arguments.policy, &broker);
+	policy_key_prepare();
+	policy = read_policy(&arguments, &policy_error);
 	r = capabilities_drop();
 	if (r < 0)
 		fail("capabilities", r);
@@ -244,9 +297,10 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("seccomp", r);
 	log_line(LOG_INFO, "ready: %u PCI devices", broker.inventory.count);
-	sd_notify(0, "READY=1");
+	reload_tell(&broker);
 	footprint_trim();
 	r = sd_event_loop(event);
+	reload_clear(&reload);
 	broker_clear(&broker);
 	sd_event_unref(event);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -2,6 +2,7 @@
 #include "policy.h"
 
 #include "limits.h"
+#include "refusal.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -87,21 +88,57 @@ static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
 	return false;
 }
 
+bool policy_concerns(const struct policy_rule *rule, const struct peer *user)
+{
+	if (rule->users.given && !ids_fit(&rule->users, user->uid))
+		return false;
+	return !rule->groups.given || group_fits(rule, user);
+}
+
 static bool peer_fits(const struct policy_rule *rule, const struct peer *peer)
 {
-	if (rule->users.given && !ids_fit(&rule->users, peer->uid))
-		return false;
-	if (rule->groups.given && !group_fits(rule, peer))
-		return false;
-	return rule->units.count == 0 || unit_fits(rule, peer);
+	return policy_concerns(rule, peer) && (rule->units.count == 0 || unit_fits(rule, peer));
 }
 
 const struct policy_rule *policy_decide(
 	const struct policy *policy, const struct host_device *device, const struct peer *peer)
 {
 	for (size_t i = 0; i < policy->count; i++) {
-		if (device_fits(&policy->rules[i], device) && peer_fits(&policy->rules[i], peer))
+		const struct policy_rule *rule = &policy->rules[i];
+
+		if (rule->verdict != POLICY_LIMITS && device_fits(rule, device) && peer_fits(rule, peer))
+			return rule;
+	}
+	return NULL;
+}
+
+const struct policy_rule *policy_limits(const struct policy *policy, const struct peer *user)
+{
+	for (size_t i = 0; i < policy->count; i++) {
+		if (policy->rules[i].verdict == POLICY_LIMITS && policy_concerns(&policy->rules[i], user))
 			return &policy->rules[i];
 	}
 	return NULL;
+}
+
+const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
+	char *buffer, size_t size)
+{
+	char unit[128];
+
+	if (device && !device_fits(rule, device))
+		snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices", device->name,
+			device->vendor, device->device, device->class);
+	else if (rule->users.given && !ids_fit(&rule->users, peer->uid))
+		snprintf(buffer, size, "uid %u is none of its users", peer->uid);
+	else if (rule->groups.given && !group_fits(rule, peer))
+		snprintf(buffer, size, "uid %u is in none of its groups", peer->uid);
+	else if (rule->units.count == 0 || unit_fits(rule, peer))
+		return NULL;
+	else if (peer->unit)
+		snprintf(buffer, size, "%s is none of its units",
+			refusal_quote(unit, sizeof unit, peer->unit, strlen(peer->unit)));
+	else
+		snprintf(buffer, size, "it is for units, and the caller's is not known");
+	return buffer;
 }

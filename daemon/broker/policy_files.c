@@ -36,6 +36,11 @@ static char *file_text(const char *path)
 	return text;
 }
 
+bool policy_file_name(const char *name)
+{
+	return fnmatch("*.conf", name, FNM_PERIOD) == 0;
+}
+
 /* One policy file: its name, and the directory that it is taken from. */
 struct found_file {
 	char *name;
@@ -75,7 +80,7 @@ static int find_files(const char *directory, struct found_files *found)
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	for (const struct dirent *entry; r == 0 && (entry = readdir(dir));) {
-		if (fnmatch("*.conf", entry->d_name, FNM_PERIOD) == 0 && !found_already(found, entry->d_name))
+		if (policy_file_name(entry->d_name) && !found_already(found, entry->d_name))
 			r = found_add(found, directory, entry->d_name);
 	}
 	closedir(dir);
@@ -89,30 +94,28 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
-static int read_file(struct policy *policy, const struct found_file *file, struct policy_error *error)
+int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error)
 {
-	char path[400];
-	char *text;
+	char *text = file_text(path);
 	int r;
 
-	snprintf(path, sizeof path, "%s/%s", file->directory, file->name);
-	text = file_text(path);
 	if (!text) {
 		r = -errno;
-		snprintf(error->text, sizeof error->text, "%s: %s", path,
+		*ret_error = (struct policy_error){0};
+		snprintf(ret_error->text, sizeof ret_error->text, "%s: %s", path,
 			r == -EBADMSG ? "not a text: it holds a NUL" : strerror(-r));
 		return r;
 	}
-	r = policy_read(policy, path, text, error);
+	r = policy_read(policy, path, text, ret_error);
 	free(text);
 	return r;
 }
 
-int policy_load(const char *const *directories, struct policy **ret_policy, struct policy_error *ret_error)
+int policy_each(const char *const *directories, policy_visitor visit, void *context, struct policy_error *ret_error)
 {
-	struct policy *policy = calloc(1, sizeof *policy);
 	struct found_files found = {0};
-	int r = policy ? 0 : -ENOMEM;
+	char path[400];
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && directories[i]; i++) {
 		r = find_files(directories[i], &found);
@@ -121,11 +124,31 @@ int policy_load(const char *const *directories, struct policy **ret_policy, stru
 	}
 	if (found.count > 0)
 		qsort(found.files, found.count, sizeof *found.files, by_name);
-	for (size_t i = 0; r == 0 && i < found.count; i++)
-		r = read_file(policy, &found.files[i], ret_error);
+	for (size_t i = 0; r == 0 && i < found.count; i++) {
+		snprintf(path, sizeof path, "%s/%s", found.files[i].directory, found.files[i].name);
+		r = visit(context, path, ret_error);
+	}
 	for (size_t i = 0; i < found.count; i++)
 		free(found.files[i].name);
 	free(found.files);
+	return r;
+}
+
+static int on_file(void *context, const char *path, struct policy_error *error)
+{
+	return policy_read_file(context, path, error);
+}
+
+int policy_load(const char *const *directories, struct policy **ret_policy, struct policy_error *ret_error)
+{
+	struct policy *policy = calloc(1, sizeof *policy);
+	int r;
+
+	if (!policy) {
+		snprintf(ret_error->text, sizeof ret_error->text, "out of memory");
+		return -ENOMEM;
+	}
+	r = policy_each(directories, on_file, policy, ret_error);
 	if (r < 0) {
 		policy_free(policy);
 		return r;

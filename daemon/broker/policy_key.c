@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy_key.h"
 
+#include "limits.h"
 #include "policy.h"
 #include "policy_value.h"
 #include "table.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,6 +58,13 @@ static int add_class(struct policy_rule *rule, const char *word, const char **ca
 	if (strlen(word) > 6 || !digits_and_stars(word, strlen(word)))
 		return wrong(cause, "not leading digits of a PCI class like 0108:");
 	return words_add(&rule->classes, word);
+}
+
+void policy_key_prepare(void)
+{
+	/* No database has it, so all of them are asked. */
+	(void)getpwnam("no:such:user");
+	(void)getgrnam("no:such:group");
 }
 
 static int add_user(struct policy_rule *rule, const char *word, const char **cause)
@@ -108,13 +117,13 @@ static int set_rebind(struct policy_rule *rule, const char *word, const char **c
 	return 0;
 }
 
+static const char *const reset_words[] = {
+	[RESET_REQUIRED] = "required", [RESET_SAME_USER] = "same-user", [RESET_OPTIONAL] = "optional"};
+
 static int set_reset(struct policy_rule *rule, const char *word, const char **cause)
 {
-	static const char *const words[] = {
-		[RESET_REQUIRED] = "required", [RESET_SAME_USER] = "same-user", [RESET_OPTIONAL] = "optional"};
-
-	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-		if (strcmp(word, words[i]) == 0) {
+	for (size_t i = 0; i < sizeof reset_words / sizeof *reset_words; i++) {
+		if (strcmp(word, reset_words[i]) == 0) {
 			rule->reset.need = (enum reset_need)i;
 			return 0;
 		}
@@ -172,19 +181,255 @@ static int add_window_range(struct policy_rule *rule, const char *word, const ch
 	return 0;
 }
 
+static int set_lease_time(struct policy_rule *rule, const char *word, const char **cause)
+{
+	uint64_t time;
+
+	if (!value_time(word, &time) || time < LEASE_TIME_SHORTEST_US)
+		return wrong(cause, "lease-time is one second or more, like 90s, 30min, 8h or 7d, not");
+	rule->lease_time_us = time;
+	return 0;
+}
+
+static int set_access(struct policy_rule *rule, const char *word, const char **cause)
+{
+	(void)rule;
+	if (strcmp(word, "direct") == 0)
+		return wrong(
+			cause, "the VFIO device itself is not handed out by this version, only access = split is; not");
+	return strcmp(word, "split") == 0 ? 0 : wrong(cause, "access is split, not");
+}
+
+static int set_number(uint32_t *ret_number, const char *word, const char **cause, const char *what)
+{
+	unsigned int number;
+
+	if (!value_number(word, &number))
+		return wrong(cause, what);
+	*ret_number = number;
+	return 0;
+}
+
+static int set_devices(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->devices, word, cause, "devices is a number, not");
+}
+
+static int set_devices_per_unit(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->devices_per_unit, word, cause, "devices-per-unit is a number, not");
+}
+
+static int set_sessions(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->sessions, word, cause, "sessions is a number, not");
+}
+
+/* A rate of nothing would be a riddle for its user; "deny" and "sessions = 0" say it better. */
+static int set_rate(uint32_t *ret_rate, const char *word, const char **cause, const char *what)
+{
+	uint32_t rate = 0;
+	int r = set_number(&rate, word, cause, what);
+
+	if (r == 0 && (rate == 0 || rate > RATE_HIGHEST))
+		return wrong(cause, what);
+	if (r == 0)
+		*ret_rate = rate;
+	return r;
+}
+
+static int set_opens(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_rate(&rule->opens_per_minute, word, cause, "opens-per-minute is a number, 1 to 1000000, not");
+}
+
+static int set_connections(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_rate(
+		&rule->connections_per_minute, word, cause, "connections-per-minute is a number, 1 to 1000000, not");
+}
+
+/* ---- the other way round ---- */
+
+static void emit(struct policy_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void emit(struct policy_sink *sink, const char *format, ...)
+{
+	char line[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	sink->line(sink, line);
+}
+
+/* A line for each word: no list is too long, then. */
+static void print_words(const struct words *list, const char *key, struct policy_sink *sink)
+{
+	for (size_t i = 0; i < list->count; i++)
+		emit(sink, "%s = %s", key, list->words[i]);
+}
+
+static void print_ids(const struct ids *list, const char *key, struct policy_sink *sink)
+{
+	if (list->any)
+		emit(sink, "%s = *", key);
+	for (size_t i = 0; i < list->count; i++) {
+		/* What is in force is the number; the name may be another's by now. */
+		if (list->ids[i].name)
+			emit(sink, "%s = %u ; %s", key, list->ids[i].id, list->ids[i].name);
+		else
+			emit(sink, "%s = %u", key, list->ids[i].id);
+	}
+}
+
+static void print_number(uint32_t number, const char *key, struct policy_sink *sink)
+{
+	if (number != POLICY_UNSET)
+		emit(sink, "%s = %u", key, number);
+}
+
+static void print_addresses(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->addresses, key, sink);
+}
+
+static void print_device_ids(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->device_ids, key, sink);
+}
+
+static void print_classes(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->classes, key, sink);
+}
+
+static void print_users(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_ids(&rule->users, key, sink);
+}
+
+static void print_groups(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_ids(&rule->groups, key, sink);
+}
+
+static void print_units(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->units, key, sink);
+}
+
+static void print_rebind(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->rebind)
+		emit(sink, "%s = yes", key);
+}
+
+static void print_reset(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->reset.need != RESET_REQUIRED)
+		emit(sink, "%s = %s", key, reset_words[rule->reset.need]);
+}
+
+static void print_settle(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char time[VALUE_TEXT_SIZE];
+
+	/* Without a unit a time is none, so 0 needs one. */
+	if (rule->reset.settle_us == 0)
+		emit(sink, "%s = 0s", key);
+	else if (rule->reset.settle_us != SETTLE_UNSET)
+		emit(sink, "%s = %s", key, value_time_text(rule->reset.settle_us, time));
+}
+
+static void print_windows(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->windows.count != WINDOWS_PER_LEASE)
+		emit(sink, "%s = %u", key, rule->windows.count);
+}
+
+static void print_window_size(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char size[VALUE_TEXT_SIZE];
+
+	if (rule->windows.size != UINT64_MAX)
+		emit(sink, "%s = %s", key, value_bytes_text(rule->windows.size, size));
+}
+
+static void print_window_ranges(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	for (uint32_t i = 0; i < rule->windows.range_count; i++) {
+		const struct window_range *range = &rule->windows.ranges[i];
+
+		if (range->first == 0 && range->last == UINT64_MAX)
+			emit(sink, "%s = %u", key, range->region);
+		else
+			emit(sink, "%s = %u:%#llx-%#llx", key, range->region, (unsigned long long)range->first,
+				(unsigned long long)range->last);
+	}
+}
+
+static void print_lease_time(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char time[VALUE_TEXT_SIZE];
+
+	if (rule->lease_time_us != 0)
+		emit(sink, "%s = %s", key, value_time_text(rule->lease_time_us, time));
+}
+
+/* There is only one as yet. */
+static void print_access(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	(void)rule, (void)key, (void)sink;
+}
+
+static void print_devices(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->devices, key, sink);
+}
+
+static void print_devices_per_unit(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->devices_per_unit, key, sink);
+}
+
+static void print_sessions(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->sessions, key, sink);
+}
+
+static void print_opens(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->opens_per_minute, key, sink);
+}
+
+static void print_connections(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->connections_per_minute, key, sink);
+}
+
+/* ---- the table ---- */
+
 static const struct policy_key keys[] = {
-	{"address", add_address, false},
-	{"id", add_device_id, false},
-	{"class", add_class, false},
-	{"user", add_user, false},
-	{"group", add_group, false},
-	{"unit", add_unit, false},
-	{"rebind", set_rebind, true},
-	{"reset", set_reset, true},
-	{"settle", set_settle, true},
-	{"windows", set_windows, true},
-	{"window-size", set_window_size, true},
-	{"window-range", add_window_range, false},
+	{"address", add_address, print_addresses, .in_rules = true},
+	{"id", add_device_id, print_device_ids, .in_rules = true},
+	{"class", add_class, print_classes, .in_rules = true},
+	{"user", add_user, print_users, .in_rules = true, .in_limits = true},
+	{"group", add_group, print_groups, .in_rules = true, .in_limits = true},
+	{"unit", add_unit, print_units, .in_rules = true},
+	{"rebind", set_rebind, print_rebind, .single = true, .in_rules = true},
+	{"access", set_access, print_access, .single = true, .in_rules = true},
+	{"devices", set_devices, print_devices, .single = true, .in_rules = true, .in_limits = true},
+	{"devices-per-unit", set_devices_per_unit, print_devices_per_unit, .single = true, .in_rules = true},
+	{"lease-time", set_lease_time, print_lease_time, .single = true, .in_rules = true},
+	{"reset", set_reset, print_reset, .single = true, .in_rules = true},
+	{"settle", set_settle, print_settle, .single = true, .in_rules = true},
+	{"windows", set_windows, print_windows, .single = true, .in_rules = true},
+	{"window-size", set_window_size, print_window_size, .single = true, .in_rules = true},
+	{"window-range", add_window_range, print_window_ranges, .in_rules = true},
+	{"sessions", set_sessions, print_sessions, .single = true, .in_limits = true},
+	{"opens-per-minute", set_opens, print_opens, .single = true, .in_limits = true},
+	{"connections-per-minute", set_connections, print_connections, .single = true, .in_limits = true},
 };
 
 const struct policy_key *policy_key_find(const char *name)
@@ -194,4 +439,10 @@ const struct policy_key *policy_key_find(const char *name)
 			return &keys[i];
 	}
 	return NULL;
+}
+
+void policy_key_print(const struct policy_rule *rule, struct policy_sink *sink)
+{
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		keys[i].print(rule, keys[i].name, sink);
 }

@@ -57,32 +57,54 @@ static const char *value_start(const struct reader *reader)
 
 /* ---- sections ---- */
 
-/* "allow storage" or "deny lab": begins a rule. */
+#define SECTIONS "a section is [allow NAME], [deny NAME] or [limits NAME], not"
+
+/* "allow storage": the verdict and the name. Returns NULL if it is neither. */
+static const char *section_name(const char *section, enum policy_verdict *ret_verdict)
+{
+	static const struct {
+		const char *word;
+		enum policy_verdict verdict;
+	} words[] = {{"allow ", POLICY_ALLOW}, {"deny ", POLICY_DENY}, {"limits ", POLICY_LIMITS}};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		const char *name = section + strlen(words[i].word);
+
+		if (strncmp(section, words[i].word, strlen(words[i].word)) != 0)
+			continue;
+		*ret_verdict = words[i].verdict;
+		return name[strspn(name, " \t")] != '\0' ? name : NULL;
+	}
+	return NULL;
+}
+
+/* Begins a rule that says nothing yet. */
 static int begin_rule(struct reader *reader, const char *section)
 {
 	struct policy *policy = reader->policy;
 	struct policy_rule *rule, *grown;
 	enum policy_verdict verdict;
-	const char *name;
+	const char *name = section_name(section, &verdict);
 
-	if (strncmp(section, "allow ", 6) == 0)
-		verdict = POLICY_ALLOW;
-	else if (strncmp(section, "deny ", 5) == 0)
-		verdict = POLICY_DENY;
-	else
-		return complain(reader, first_word(reader), "a section is [allow NAME] or [deny NAME], not", section);
-	name = section + (verdict == POLICY_ALLOW ? 6 : 5);
-	if (name[strspn(name, " \t")] == '\0')
-		return complain(reader, first_word(reader), "a section is [allow NAME] or [deny NAME], not", section);
+	if (!name)
+		return complain(reader, first_word(reader), SECTIONS, section);
 	grown = reallocarray(policy->rules, policy->count + 1, sizeof *grown);
 	if (!grown)
 		return -ENOMEM;
 	policy->rules = grown;
 	rule = &policy->rules[policy->count++];
 	*rule = (struct policy_rule){.verdict = verdict, .line = reader->line};
-	rule->reset.settle_us = SETTLE_UNSET;
-	rule->windows.count = WINDOWS_PER_LEASE;
-	rule->windows.size = UINT64_MAX;
+	*rule = (struct policy_rule){
+		.verdict = verdict,
+		.line = reader->line,
+		.reset = {.settle_us = SETTLE_UNSET},
+		.windows = {.count = WINDOWS_PER_LEASE, .size = UINT64_MAX},
+		.devices = POLICY_UNSET,
+		.devices_per_unit = POLICY_UNSET,
+		.sessions = POLICY_UNSET,
+		.opens_per_minute = POLICY_UNSET,
+		.connections_per_minute = POLICY_UNSET,
+	};
 	rule->name = strdup(name);
 	rule->file = strdup(reader->file);
 	return rule->name && rule->file ? 0 : -ENOMEM;
@@ -167,14 +189,20 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 {
 	struct reader *reader = userdata;
 	const struct policy_key *key = policy_key_find(name);
+	const struct policy_rule *rule;
 
 	(void)section;
 	if (reader->result != 0)
 		return 0;
-	if (!reader->in_section)
+	rule = reader->in_section ? &reader->policy->rules[reader->policy->count - 1] : NULL;
+	if (!rule)
 		reader->result = complain(reader, first_word(reader), "a key outside of any section:", name);
 	else if (!key)
 		reader->result = complain(reader, first_word(reader), "unknown key", name);
+	else if (rule->verdict == POLICY_LIMITS && !key->in_limits)
+		reader->result = complain(reader, first_word(reader), "a key of rules, not of limits:", name);
+	else if (rule->verdict != POLICY_LIMITS && !key->in_rules)
+		reader->result = complain(reader, first_word(reader), "a key of [limits NAME], not of rules:", name);
 	else
 		reader->result = add_values(reader, key, value);
 	return reader->result == 0;
@@ -185,7 +213,9 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 /* What is wrong with the rule as a whole, or NULL. */
 static const char *rule_mistake(const struct policy_rule *rule)
 {
-	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. */
+	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. Limits are about people. */
+	if (rule->verdict == POLICY_LIMITS)
+		return rule->users.given || rule->groups.given ? NULL : "lacks user or group";
 	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
 		return "lacks address, id or class";
 	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,20 +45,63 @@ bool value_bytes(const char *word, const char *suffixes, const char **ret_end, u
 	return true;
 }
 
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* Largest first. */
+static const struct unit times[] = {
+	{"d", 86400 * UINT64_C(1000000)},
+	{"h", 3600 * UINT64_C(1000000)},
+	{"min", 60 * UINT64_C(1000000)},
+	{"s", 1000000},
+	{"ms", 1000},
+};
+static const struct unit sizes[] = {
+	{"G", 1 << 30},
+	{"M", 1 << 20},
+	{"K", 1 << 10},
+};
+
 bool value_time(const char *word, uint64_t *ret_us)
 {
-	static const struct {
-		const char *suffix;
-		uint64_t us;
-	} units[] = {{"ms", 1000}, {"s", 1000000}, {"min", 60 * 1000000}};
 	size_t digits = strspn(word, "0123456789");
+	uint64_t value;
 
-	/* More digits than any time that anybody waits needs: no overflow below. */
-	for (size_t i = 0; digits > 0 && digits <= 9 && i < sizeof units / sizeof *units; i++) {
-		if (strcmp(word + digits, units[i].suffix) == 0) {
-			*ret_us = strtoull(word, NULL, 10) * units[i].us;
-			return true;
-		}
+	/* Nobody waits for more. */
+	if (digits == 0 || digits > 9)
+		return false;
+	value = strtoull(word, NULL, 10);
+	for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
+		if (strcmp(word + digits, times[i].name) != 0)
+			continue;
+		if (value > UINT64_MAX / times[i].factor)
+			return false;
+		*ret_us = value * times[i].factor;
+		return true;
 	}
 	return false;
+}
+
+static const char *text(uint64_t value, const struct unit *units, size_t count, char buffer[VALUE_TEXT_SIZE])
+{
+	for (size_t i = 0; i < count; i++) {
+		if (value == 0 || value % units[i].factor != 0)
+			continue;
+		snprintf(buffer, VALUE_TEXT_SIZE, "%" PRIu64 "%s", value / units[i].factor, units[i].name);
+		return buffer;
+	}
+	snprintf(buffer, VALUE_TEXT_SIZE, "%" PRIu64, value);
+	return buffer;
+}
+
+const char *value_time_text(uint64_t microseconds, char buffer[VALUE_TEXT_SIZE])
+{
+	return text(microseconds, times, sizeof times / sizeof *times, buffer);
+}
+
+const char *value_bytes_text(uint64_t bytes, char buffer[VALUE_TEXT_SIZE])
+{
+	return text(bytes, sizes, sizeof sizes / sizeof *sizes, buffer);
 }

@@ -13,7 +13,12 @@ bool value_number(const char *word, unsigned int *ret_number);
 /* Bytes: decimal, or hexadecimal after 0x; SUFFIXES: which of K, M and G may follow. *RET_END: what is behind it. */
 bool value_bytes(const char *word, const char *suffixes, const char **ret_end, uint64_t *ret_bytes);
 
-/* A time: decimal digits and ms, s or min. */
+/* A time: decimal digits and ms, s, min, h or d. */
 bool value_time(const char *word, uint64_t *ret_us);
+
+/* The other way round, in the largest unit that divides it. Return BUFFER. */
+#define VALUE_TEXT_SIZE 32
+const char *value_time_text(uint64_t microseconds, char buffer[VALUE_TEXT_SIZE]);
+const char *value_bytes_text(uint64_t bytes, char buffer[VALUE_TEXT_SIZE]);
 
 #endif

@@ -7,6 +7,7 @@
 #include "lease.h"
 #include "session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Fills one page: says for each entry whether it has to be written, and where. */
@@ -112,6 +113,19 @@ static uint32_t spares_ready(const struct broker *broker)
 	return broker->spare && broker->spare->state == KEEPER_READY;
 }
 
+static struct policy_status policy_status(const struct broker *broker)
+{
+	struct policy_status status = {
+		.age_us = broker_now(broker) - broker->policy_since_us,
+		.rules = broker->policy ? (uint32_t)broker->policy->count : 0,
+		.flags = (broker->policy ? POLICY_IN_FORCE : 0) |
+			(broker->policy_error.text[0] ? POLICY_FILES_WRONG : 0),
+	};
+
+	snprintf(status.error, sizeof status.error, "%.*s", (int)sizeof status.error - 1, broker->policy_error.text);
+	return status;
+}
+
 int report_status(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
@@ -132,6 +146,7 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 		.refusals = broker->counters.refusals,
 		.releases = broker->counters.releases,
 		.malformed = broker->counters.malformed,
+		.policy = policy_status(broker),
 	};
 	return 0;
 }

@@ -34,6 +34,8 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink), ALLOW(readlinkat),
 	ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename), ALLOW(unlink),
 	ALLOW(name_to_handle_at),
+	/* policy files: to be told that they have changed */
+	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */
 	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT(mmap, 2, PROT_EXEC),
 	ALLOW_WITHOUT(mprotect, 2, PROT_EXEC), ALLOW(futex), ALLOW(getrandom),

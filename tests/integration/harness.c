@@ -345,14 +345,20 @@ static void start_activation(void)
 
 void world_start_broker(void)
 {
-	char policy[128], claims[128];
+	char policy[128], claims[128], more[128];
 	const char *arguments[32] = {broker_program, "--listen", the_world.broker_socket, "--keeper-socket",
 		the_world.keeper_socket, "--policy", policy, "--claims", claims};
+	size_t count = 9;
 
 	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
 	for (size_t i = 0; options && i < 8 && options->broker_arguments[i]; i++)
-		arguments[9 + i] = options->broker_arguments[i];
+		arguments[count++] = options->broker_arguments[i];
+	if (options && options->policy_directory) {
+		snprintf(more, sizeof more, "%s/%s", the_world.directory, options->policy_directory);
+		arguments[count++] = "--policy";
+		arguments[count++] = more;
+	}
 	unlink(the_world.broker_socket);
 	the_world.broker = start(arguments);
 	for (int i = 0; i < 2000 && !is_listening(the_world.broker_socket); i++) {

@@ -50,6 +50,7 @@ struct world {
 
 struct world_options {
 	const char *policy;		 /* NULL: the one of harness.c */
+	const char *policy_directory;	 /* below the world's: another one, less important */
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */

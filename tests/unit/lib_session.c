@@ -303,7 +303,8 @@ static void serve_status(struct server *s)
 
 	server_receive(s);
 	status = server_reply(s, sizeof *status);
-	*status = (struct status_reply){1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+	*status = (struct status_reply){
+		1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, {13, 14, POLICY_FILES_WRONG, "t.conf:1:2: so\n"}};
 	server_send(s);
 }
 
@@ -326,6 +327,11 @@ static void test_status(void **state)
 	assert_int_equal(status.refusals, 10);
 	assert_int_equal(status.releases, 11);
 	assert_int_equal(status.malformed, 12);
+	assert_int_equal(status.policy_age_us, 13);
+	assert_int_equal(status.policy_rules, 14);
+	assert_false(status.policy_in_force);
+	/* it will reach a terminal */
+	assert_string_equal(status.policy_error, "t.conf:1:2: so?");
 	finish(session);
 }
 

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_POLICY_CHECK_H
+#define BROKER_POLICY_CHECK_H
+
+#include <stdbool.h>
+
+/*
+ * vfio-brokerd --check-policy: reads DIRECTORIES as the service would, and then each of FILES by itself (both ended by NULL),
+ * and says on stdout and stderr what it found in which. False: something is wrong.
+ */
+bool policy_check(const char *const *directories, const char *const *files);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_RELOAD_H
+#define BROKER_RELOAD_H
+
+#include <linux/limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct broker;
+
+#define RELOAD_DIRECTORIES_MAX 8
+
+/*
+ * Keeps the policy in force what the files on disk say: reads them again when told to (SIGHUP), and when inotify has seen
+ * a change and then nothing for a moment. All or nothing: a mistake in one file leaves the old policy in force, and
+ * broker->policy_error says why.
+ */
+struct reload {
+	struct broker *broker;
+	sd_event *event;		/* borrowed */
+	const char *const *directories; /* borrowed; ended by NULL */
+	struct reload_watch {
+		struct reload *reload;
+		const char *directory;	    /* whose files these are */
+		char path[PATH_MAX];	    /* what is watched: the directory, or a parent of it ... */
+		char awaited[NAME_MAX + 1]; /* ... in which this has to appear first; empty: the directory itself */
+		sd_event_source *source;    /* NULL: this one is not used */
+	} watches[RELOAD_DIRECTORIES_MAX];
+	sd_event_source *timer;
+	uint64_t change_us; /* when the first change came that is not read yet */
+	bool changed;
+};
+
+/*
+ * Watches DIRECTORIES, at most RELOAD_DIRECTORIES_MAX, from now on, whether they are there or not. Called before the
+ * policy is read for the first time, so that no change falls between the two; BROKER, which has to outlive RELOAD, is used
+ * by EVENT's loop only. A directory that cannot be watched is logged.
+ */
+void reload_init(struct reload *reload, sd_event *event, const char *const *directories, struct broker *broker);
+void reload_clear(struct reload *reload);
+
+/* Tells systemd that the service is ready, and what policy is in force. */
+void reload_tell(const struct broker *broker);
+
+/* Reads the policy now; WHY goes to the log. */
+void reload_now(struct reload *reload, const char *why);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#include "review.h"
+
+#include "audit.h"
+#include "broker.h"
+#include "group.h"
+#include "lease.h"
+#include "limits.h"
+#include "log.h"
+#include "session.h"
+
+#include <stdio.h>
+
+static int on_term(sd_event_source *source, uint64_t now, void *userdata);
+
+/* (Re)arms the timer of the lease's end by its rule. */
+static void set_term(struct lease *lease)
+{
+	struct broker *broker = lease->broker;
+	uint64_t term = lease->allowed_by ? lease->allowed_by->lease_time_us : 0,
+		 age = broker_now(broker) - lease->since_us;
+
+	if (term == 0) {
+		if (lease->term)
+			sd_event_source_set_enabled(lease->term, SD_EVENT_OFF);
+		return;
+	}
+	if (broker_timer(broker, &lease->term, term > age ? term - age : 0, on_term, lease) < 0)
+		log_line(LOG_ERR, "%s: no memory for a timer: its lease will not end when its time is up",
+			lease->device->name);
+}
+
+static void take_back(struct lease *lease, const char *reason)
+{
+	char who[128];
+	struct audit_event event = audit_of_lease(CHANGE_REVOKE, lease);
+
+	audit_record(lease->broker, &event, "%s: taken back from %s: %s", lease->device->name,
+		peer_record_text(&lease->device->group->holder, who, sizeof who), reason);
+	group_release(lease->device->group);
+}
+
+static int on_term(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct lease *lease = userdata;
+	char reason[160];
+
+	(void)source;
+	(void)now;
+	snprintf(reason, sizeof reason, "its lease-time is over, by rule %s", lease->rule);
+	take_back(lease, reason);
+	return 0;
+}
+
+void review_grant(struct lease *lease, const struct policy_rule *rule)
+{
+	lease->allowed_by = rule;
+	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+	set_term(lease);
+}
+
+/* The rule that allows the lease's holder the device now, or NULL. */
+static const struct policy_rule *rule_of(const struct lease *lease)
+{
+	const struct broker *broker = lease->broker;
+	const struct policy_rule *rule;
+	struct host_device now;
+
+	/* Its session has ended: it is on its way back. */
+	if (!lease->session)
+		return NULL;
+	/* The device is leaving the machine: so does the lease, by itself. */
+	if (broker->host->look(lease->device->name, &now) < 0)
+		return NULL;
+	rule = policy_decide(broker->policy, &now, &lease->session->peer);
+	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
+}
+
+static bool lost(const struct device *device)
+{
+	const struct lease *lease = device->lease;
+
+	return lease && lease->session && !lease->allowed_by && device->group->state == GROUP_HELD;
+}
+
+void review_leases(struct broker *broker)
+{
+	struct device *device;
+
+	if (!broker->policy)
+		return;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		const struct policy_rule *rule = device->lease ? rule_of(device->lease) : NULL;
+
+		if (rule) {
+			review_grant(device->lease, rule);
+		} else if (device->lease) {
+			device->lease->allowed_by = NULL;
+			set_term(device->lease);
+		}
+	}
+	/* One at a time: what ends may take other leases and devices with it. */
+	do {
+		LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+			if (lost(device))
+				break;
+		}
+		if (device)
+			take_back(device->lease, "the policy does not allow it any more");
+	} while (device);
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <sys/stat.h>
+
+/* The policy changes while the service runs: all of it or nothing, and what it does to the leases that there are. */
+
+#define ALLOW(name, device) "[allow " name "]\naddress = " device "\nuser = *\n"
+
+static void hang_up(void)
+{
+	assert_int_equal(kill(world()->broker, SIGHUP), 0);
+}
+
+/* Whether SESSION could have DEVICE at this moment, as far as the policy goes. */
+static bool allowed(struct vbroker_session *session, const char *device)
+{
+	struct vbroker_obstacle *obstacles;
+	bool denied = false;
+	size_t count;
+	int claim;
+
+	expect_ok(vbroker_session_check(session, device, &obstacles, &count, &claim));
+	for (size_t i = 0; i < count; i++)
+		denied = denied || obstacles[i].refusal == VBROKER_DENIED;
+	free(obstacles);
+	return !denied;
+}
+
+/* Waits for it to become so: files are read some time after they have changed. */
+static void await_allowed(struct vbroker_session *session, const char *device, bool expected)
+{
+	for (int i = 0; i < 600; i++) {
+		if (allowed(session, device) == expected)
+			return;
+		nap(10);
+	}
+	fail_msg("%s is still %s", device, expected ? "denied" : "allowed");
+}
+
+static struct vbroker_status status_of(struct vbroker_session *session)
+{
+	struct vbroker_status status;
+
+	expect_ok(vbroker_session_status(session, &status));
+	return status;
+}
+
+static const char *log_of(void)
+{
+	return host_read("log");
+}
+
+/* Waits until the lease of DEVICE has been taken back: its channel has ended. */
+static void await_end(struct vbroker_device *device)
+{
+	int r = 0;
+
+	for (int i = 0; i < 1500 && r == 0; i++) {
+		r = vbroker_device_ping(device);
+		nap(10);
+	}
+	if (r == 0)
+		fail_msg("the lease goes on");
+}
+
+static const struct world_options only_edu = {.policy = ALLOW("edu", EDU)};
+
+static void by_signal(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	assert_true(allowed(session, EDU) && !allowed(session, EDU_2));
+	assert_int_equal(status_of(session).policy_rules, 1);
+	host_write("policy/10-test.conf", ALLOW("two", EDU_2) ALLOW("three", TWIN));
+	hang_up();
+	/* No waiting: what is asked after the signal is answered by the new policy. */
+	assert_false(allowed(session, EDU));
+	assert_true(allowed(session, EDU_2));
+	assert_int_equal(status_of(session).policy_rules, 2);
+	assert_true(status_of(session).policy_in_force);
+	assert_string_equal(status_of(session).policy_error, "");
+	assert_non_null(strstr(log_of(), "policy: 2 rules are in force now (read because of SIGHUP)"));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void by_file_change(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	char from[128], to[128];
+
+	(void)state;
+	/* written in place */
+	host_write("policy/10-test.conf", ALLOW("two", EDU_2));
+	await_allowed(session, EDU_2, true);
+	assert_false(allowed(session, EDU));
+	/* a file more, moved there */
+	host_write("new", ALLOW("three", TWIN));
+	snprintf(from, sizeof from, "%s/new", world()->directory);
+	snprintf(to, sizeof to, "%s/policy/20-more.conf", world()->directory);
+	assert_int_equal(rename(from, to), 0);
+	await_allowed(session, TWIN, true);
+	assert_true(allowed(session, EDU_2));
+	/* a link */
+	host_write("new", ALLOW("four", BARE));
+	snprintf(to, sizeof to, "%s/policy/30-link.conf", world()->directory);
+	assert_int_equal(symlink(from, to), 0);
+	await_allowed(session, BARE, true);
+	/* and a file less */
+	snprintf(to, sizeof to, "%s/policy/20-more.conf", world()->directory);
+	assert_int_equal(unlink(to), 0);
+	await_allowed(session, TWIN, false);
+	assert_true(allowed(session, EDU_2) && allowed(session, BARE));
+	assert_non_null(strstr(log_of(), "(read because a file has changed)"));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void other_files_do_not_matter(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	host_write("policy/notes.txt", "x");
+	host_write("policy/.10-test.conf.swp", "x");
+	host_write("policy/10-test.conf~", "x");
+	nap(800);
+	assert_null(strstr(log_of(), "a file has changed"));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* What somebody is still writing is not a policy yet: the rule that denies may be what comes last. */
+static void half_written(void **state)
+{
+	static const char first[] = "[allow all]\nclass = *\nuser = *\n",
+			  rest[] = "[limits few]\nuser = *\ndevices = 0\n";
+	struct vbroker_session *session = session_begin();
+	char path[128];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/policy/20-slow.conf", world()->directory);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, first, sizeof first - 1), sizeof first - 1);
+	nap(800);
+	assert_false(allowed(session, EDU_2));
+	assert_int_equal(write(fd, rest, sizeof rest - 1), sizeof rest - 1);
+	close(fd);
+	await_allowed(session, EDU_2, true);
+	assert_int_equal(status_of(session).policy_rules, 3);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void mistake_changes_nothing(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_status status;
+
+	(void)state;
+	host_write("policy/20-more.conf", ALLOW("two", EDU_2) "[deny edu]\n address = 0000:xx:00.0\nuser = *\n");
+	hang_up();
+	status = status_of(session);
+	assert_true(status.policy_in_force);
+	assert_int_equal(status.policy_rules, 1);
+	assert_non_null(strstr(status.policy_error,
+		"/policy/20-more.conf:5:12: not a PCI address like 0000:01:00.0: \"0000:xx:00.0\""));
+	assert_non_null(strstr(log_of(), "(read because of SIGHUP), the policy of before stays in force: "));
+	assert_false(allowed(session, EDU_2));
+	expect_ok(vbroker_device_ping(device));
+	/* once it is right it is in force, without a word to anybody */
+	host_write("policy/20-more.conf", ALLOW("two", EDU_2));
+	await_allowed(session, EDU_2, true);
+	assert_string_equal(status_of(session).policy_error, "");
+	assert_int_equal(status_of(session).policy_rules, 2);
+	expect_ok(vbroker_device_ping(device));
+	vbroker_device_close(device);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static const struct world_options two_directories = {.policy = ALLOW("edu", EDU), .policy_directory = "later/policy.d"};
+
+static const struct world_options mistaken = {.policy = "[allow a]\nclass = *\nusr = *\n"};
+
+static void mistake_at_start(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	assert_false(status_of(session).policy_in_force);
+	assert_non_null(strstr(status_of(session).policy_error, "/policy/10-test.conf:3:1: unknown key \"usr\""));
+	assert_false(allowed(session, EDU));
+	/* another mistake: still none */
+	host_write("policy/10-test.conf", "[allow a]\nclass = *\nuser *\n");
+	hang_up();
+	assert_false(status_of(session).policy_in_force);
+	assert_non_null(strstr(status_of(session).policy_error, "/policy/10-test.conf:3:1: neither"));
+	host_write("policy/10-test.conf", "[allow a]\nclass = *\nuser = *\n");
+	await_allowed(session, EDU, true);
+	assert_true(status_of(session).policy_in_force);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Names are looked up in the sandbox, as outside of it. */
+static void names_in_the_sandbox(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU_2 "\nuser = root\n");
+	hang_up();
+	assert_true(allowed(session, EDU_2));
+	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\n");
+	hang_up();
+	assert_true(allowed(session, EDU));
+	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\nuser = no-such-user\n");
+	hang_up();
+	assert_non_null(strstr(status_of(session).policy_error, "10-test.conf:4:8: there is no user \"no-such-user\""));
+	assert_true(allowed(session, EDU));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* A directory that is not there at first, nor its parent; that comes, goes and comes again. */
+static void directories_come_and_go(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	char parent[128], directory[144], away[128];
+
+	(void)state;
+	snprintf(parent, sizeof parent, "%s/later", world()->directory);
+	snprintf(directory, sizeof directory, "%s/policy.d", parent);
+	snprintf(away, sizeof away, "%s/away", world()->directory);
+	assert_false(allowed(session, EDU_2));
+	assert_int_equal(mkdir(parent, 0755), 0);
+	nap(500);
+	assert_int_equal(mkdir(directory, 0755), 0);
+	nap(500);
+	/* It hides the file of this name in the directory that comes after it. */
+	host_write("later/policy.d/10-test.conf", ALLOW("later", EDU_2));
+	await_allowed(session, EDU_2, false);
+	host_write("later/policy.d/20-test.conf", ALLOW("later", EDU_2));
+	await_allowed(session, EDU_2, true);
+	assert_true(allowed(session, EDU));
+	assert_int_equal(rename(parent, away), 0);
+	/* The directory itself has not moved, so this is found out when it is read. */
+	hang_up();
+	assert_false(allowed(session, EDU_2));
+	assert_int_equal(rename(away, parent), 0);
+	await_allowed(session, EDU_2, true);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- leases ---- */
+
+static void leases_that_are_lost(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *stays, *goes;
+
+	(void)state;
+	host_write("policy/10-test.conf", ALLOW("both", EDU " " EDU_2));
+	hang_up();
+	stays = device_begin(session, EDU);
+	goes = device_begin(session, EDU_2);
+	/* by another rule, in another place: that is no reason to lose it */
+	host_write("policy/10-test.conf", "# comment\n" ALLOW("one", EDU));
+	hang_up();
+	await_end(goes);
+	assert_non_null(strstr(log_of(), EDU_2 ": taken back from uid 0, pid "));
+	assert_non_null(strstr(log_of(), ": the policy does not allow it any more"));
+	expect_ok(vbroker_device_ping(stays));
+	assert_null(strstr(log_of(), EDU ": taken back"));
+	/* denied, that is a reason */
+	host_write("policy/10-test.conf", "[deny one]\naddress = " EDU "\nuser = *\n" ALLOW("one", EDU));
+	hang_up();
+	await_end(stays);
+	vbroker_device_close(goes);
+	vbroker_device_close(stays);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static const struct world_options short_time = {
+	.policy = "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 2s\n" ALLOW("two", EDU_2),
+};
+
+static void lease_time(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *timed = device_begin(session, EDU), *other = device_begin(session, EDU_2);
+	uint64_t began = now_ms();
+
+	(void)state;
+	nap(1500);
+	expect_ok(vbroker_device_ping(timed));
+	await_end(timed);
+	assert_in_range(now_ms() - began, 1900, 15000);
+	assert_non_null(strstr(log_of(), EDU ": taken back from uid 0, pid "));
+	assert_non_null(strstr(log_of(), ": its lease-time is over, by rule \"edu\" ("));
+	expect_ok(vbroker_device_ping(other));
+	vbroker_device_close(timed);
+	/* and it can be had again */
+	timed = device_begin(session, EDU);
+	vbroker_device_close(timed);
+	vbroker_device_close(other);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* The time counts from the beginning of the lease, whenever the rule came. */
+static void lease_time_changes(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	uint64_t began = now_ms();
+
+	(void)state;
+	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\n");
+	hang_up();
+	nap(2500);
+	expect_ok(vbroker_device_ping(device));
+	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 1h\n");
+	hang_up();
+	expect_ok(vbroker_device_ping(device));
+	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 3s\n");
+	hang_up();
+	await_end(device);
+	assert_in_range(now_ms() - began, 2900, 15000);
+	vbroker_device_close(device);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		CASE_IN(by_signal, &only_edu),
+		CASE_IN(by_file_change, &only_edu),
+		CASE_IN(other_files_do_not_matter, &only_edu),
+		CASE_IN(half_written, &only_edu),
+		CASE_IN(mistake_changes_nothing, &only_edu),
+		CASE_IN(mistake_at_start, &mistaken),
+		CASE_IN(names_in_the_sandbox, &only_edu),
+		CASE_IN(directories_come_and_go, &two_directories),
+		CASE_IN(leases_that_are_lost, &only_edu),
+		CASE_IN(lease_time, &short_time),
+		CASE_IN(lease_time_changes, &short_time),
+	};
+
+	return HARNESS_RUN(argc, argv, "policy", tests);
+}
