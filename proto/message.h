@@ -87,6 +87,7 @@ enum broker_type {
 	BROKER_STATUS = 6,   /* counters */
 	BROKER_SESSIONS = 7, /* who is connected */
 	BROKER_LEASES = 8,   /* who has what, and through which keeper */
+	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
 	BROKER_TYPE_MAX,
 };
 
@@ -203,6 +204,25 @@ struct policy_status {
 	char error[256]; /* FILE:LINE:COLUMN: the mistake; ends with a NUL */
 };
 static_assert(sizeof(struct policy_status) == 272, "wire");
+
+enum broker_release_flags {
+	BROKER_RELEASE_FORCE = 1 << 0, /* nothing was done about the device; without it, the requester has reset it */
+	BROKER_RELEASE_ASK = 1 << 1,   /* say what would be ended, and end nothing */
+};
+
+struct broker_release_request {
+	uint32_t flags; /* enum broker_release_flags */
+	uint32_t zero;
+	char name[DEVICE_NAME_SIZE];
+};
+static_assert(sizeof(struct broker_release_request) == 40, "wire");
+
+/* In words, each ended by a NUL. */
+struct broker_release_reply {
+	char ended[256];      /* the quarantine: why, since when, the last holder */
+	char unverified[256]; /* what the broker does not know about the device */
+};
+static_assert(sizeof(struct broker_release_reply) == 512, "wire");
 
 struct status_reply {
 	uint64_t uptime_us;

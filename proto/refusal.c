@@ -50,7 +50,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_ALREADY_BOUND] = {"ALREADY_BOUND", "the device is bound to an IOMMU domain already",
 		"send UNBIND first"},
 	[REFUSAL_QUARANTINED] = {"QUARANTINED", "the device is held back because its last use has not ended cleanly",
-		"'vfio-brokerctl check DEVICE' says what it waits for"},
+		"as root, 'vfio-brokerctl release DEVICE' resets it and ends that, 'release --force DEVICE' ends it without a reset; "
+		"a rule with reset = same-user or optional makes do without"},
 	[REFUSAL_REVOKED] = {"REVOKED", "the device was taken back",
 		"the reason is named; open it again when it is free"},
 	[REFUSAL_GONE] = {"GONE", "the device has left the machine", "plug it in again and open it anew"},
@@ -67,6 +68,8 @@ static const struct text texts[REFUSAL_MAX] = {
 		"('modprobe vfio_window', Linux 6.10 or later) and vfio-broker.service restarted"},
 	[REFUSAL_NOT_MEMORY] = {"NOT_MEMORY", "what was passed as memory cannot be mapped for DMA",
 		"pass a memfd that is sealed against shrinking (F_SEAL_SHRINK), as vbroker_memory_alloc() makes them"},
+	[REFUSAL_NOT_QUARANTINED] = {"NOT_QUARANTINED", "the device is not quarantined, so there is nothing to end",
+		"'vfio-brokerctl list' shows the state of each device"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -45,6 +45,8 @@ enum refusal {
 	REFUSAL_WINDOW_UNAVAILABLE = 24,
 	/* Wrong thing handed in as memory. */
 	REFUSAL_NOT_MEMORY = 25,
+	/* RELEASE by an administrator. */
+	REFUSAL_NOT_QUARANTINED = 26,
 	REFUSAL_MAX,
 };
 

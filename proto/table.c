@@ -56,6 +56,7 @@ static_assert(offsetof(struct hello_request, flags) == 0, "flags first");
 static_assert(offsetof(struct page_request, flags) == 0, "flags first");
 static_assert(offsetof(struct check_request, flags) == 0, "flags first");
 static_assert(offsetof(struct open_request, flags) == 0, "flags first");
+static_assert(offsetof(struct broker_release_request, flags) == 0, "flags first");
 static_assert(offsetof(struct bind_request, flags) == 0, "flags first");
 static_assert(offsetof(struct region_request, flags) == 0, "flags first");
 static_assert(offsetof(struct program_request, flags) == 0, "flags first");
@@ -122,6 +123,18 @@ static int validate_open(const struct packet *request, struct detail *detail)
 	if (open->zero != 0)
 		return MALFORMED("padding is not zero");
 	return name_valid(open->name, detail);
+}
+
+static int validate_broker_release(const struct packet *request, struct detail *detail)
+{
+	const struct broker_release_request *release = (const void *)request->payload;
+	int r = flags_known(request, BROKER_RELEASE_FORCE | BROKER_RELEASE_ASK, detail);
+
+	if (r != 0)
+		return r;
+	if (release->zero != 0)
+		return MALFORMED("padding is not zero");
+	return name_valid(release->name, detail);
 }
 
 /* ---- device channel ---- */
@@ -446,6 +459,8 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_STATUS] = {"STATUS", STATE_READY, 0, 0, 0, 0, NULL},
 	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
 	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_RELEASE] = {"RELEASE", STATE_READY, sizeof(struct broker_release_request), 0, 0, 0,
+		validate_broker_release},
 };
 
 static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {

@@ -2,32 +2,20 @@
 #include "cli.h"
 #include "failure.h"
 #include "json.h"
+#include "words.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME_SIZE 64
-
 /* The answer to one CHECK. */
 struct check {
-	char name[NAME_SIZE];
+	char name[WORDS_DEVICE_SIZE];
 	char driver[32];		    /* of the host; empty: none, or not known */
 	struct vbroker_obstacle *obstacles; /* owned */
 	size_t count;
 	int claim;
 };
-
-/* lspci writes "01:00.0" where sysfs has "0000:01:00.0", and people type capitals. */
-static void name_complete(char name[NAME_SIZE], const char *typed)
-{
-	const char *colon = strchr(typed, ':');
-
-	snprintf(name, NAME_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
-	for (char *c = name; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
-}
 
 /* The driver is only there to be named; without it the answer is the same. */
 static void driver_read(const struct cli *cli, struct check *check)
@@ -60,7 +48,7 @@ static int obstacle_of_refusal(struct check *check, int refusal)
 static int check_ask(const struct cli *cli, struct check *check)
 {
 	int r = vbroker_session_check(cli->session, check->name, &check->obstacles, &check->count, &check->claim);
-	char what[NAME_SIZE + 16];
+	char what[WORDS_DEVICE_SIZE + 16];
 
 	if (r < 0) {
 		snprintf(what, sizeof what, "check %s", check->name);
@@ -140,7 +128,7 @@ int check_run(const struct cli *cli)
 	struct check check = {.count = 0};
 	int r;
 
-	name_complete(check.name, cli->argument);
+	words_device(check.name, cli->argument);
 	r = check_ask(cli, &check);
 	if (r == CLI_OK && cli->json)
 		r = print_json(&check);

@@ -22,6 +22,7 @@ struct cli {
 	const char *argument;		 /* NULL: none was given */
 	bool json;
 	bool all;
+	bool force;
 	const struct drive_options *drive; /* of that command */
 };
 
@@ -30,6 +31,7 @@ int list_run(const struct cli *cli);
 int status_run(const struct cli *cli);
 int check_run(const struct cli *cli);
 int ping_run(const struct cli *cli);
+int release_run(const struct cli *cli);
 /* Ends with the driver's exit status. */
 int drive_run(const struct cli *cli);
 

@@ -33,6 +33,8 @@ static const struct command {
 		"the broker's counters, sessions and leases"},
 	{"check", ARGUMENT_REQUIRED, true, false, false, true, check_run, "check DEVICE [--json]",
 		"could this user lease the device now, and if not, why"},
+	{"release", ARGUMENT_REQUIRED, true, false, false, true, release_run, "release [--force] DEVICE [--json]",
+		"end the quarantine of a device, as root: after a reset; --force: without one"},
 	{"drive", ARGUMENT_NONE, false, false, true, true, drive_run,
 		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] -- DRIVER [ARGUMENT]...",
 		"start a driver in a sandbox, with the devices' channels; own its IOMMU domain and pay for its memory"},
@@ -96,9 +98,9 @@ static int command_line(
 	int argc, char **argv, struct cli *cli, struct drive_options *drive, const struct command **ret_command)
 {
 	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-		{"json", no_argument, NULL, 'j'}, {"all", no_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'}, {"device", required_argument, NULL, 'd'},
-		{"budget", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
+		{"json", no_argument, NULL, 'j'}, {"all", no_argument, NULL, 'a'}, {"force", no_argument, NULL, 'f'},
+		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
+		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
 	const char *name = NULL;
 	const struct command *command;
 	int option, words = 0;
@@ -107,7 +109,7 @@ static int command_line(
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((option = getopt_long(words, argv, "s:jahvd:b:", options, NULL)) != -1) {
+	while ((option = getopt_long(words, argv, "s:jafhvd:b:", options, NULL)) != -1) {
 		if (option == 'd') {
 			if (device_option(drive, optarg) != CLI_OK)
 				return CLI_USAGE;
@@ -120,6 +122,8 @@ static int command_line(
 			cli->json = true;
 		else if (option == 'a')
 			cli->all = true;
+		else if (option == 'f')
+			cli->force = true;
 		else if (option == 'h')
 			name = "help";
 		else if (option == 'v')
@@ -142,6 +146,7 @@ static int command_line(
 	if (!cli->argument && command->argument == ARGUMENT_REQUIRED)
 		return usage_error("an argument is missing: ", command->usage);
 	if ((cli->json && !command->takes_json) || (cli->all && !command->takes_all) ||
+		(cli->force && command->run != release_run) ||
 		((drive->devices_count > 0 || words < argc) && !command->drives))
 		return usage_error("an option that the command does not have: ", command->usage);
 	return command->drives ? drive_line(command, drive) : CLI_OK;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "words.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Base class and subclass, as in linux/pci_ids.h; a subclass of ANY stands for all others of its base. */
 #define ANY 0x100
@@ -121,4 +123,13 @@ const char *words_duration(uint64_t microseconds, char *buffer, size_t size)
 		snprintf(buffer, size, "%" PRIu64 " %s %" PRIu64 " %s", seconds / units[i].seconds, units[i].name,
 			seconds % units[i].seconds / units[i + 1].seconds, units[i + 1].name);
 	return buffer;
+}
+
+void words_device(char name[WORDS_DEVICE_SIZE], const char *typed)
+{
+	const char *colon = strchr(typed, ':');
+
+	snprintf(name, WORDS_DEVICE_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
+	for (char *c = name; *c; c++)
+		*c = (char)tolower((unsigned char)*c);
 }

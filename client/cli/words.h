@@ -23,4 +23,8 @@ const char *words_holder(const struct vbroker_holder *holder, char *buffer, size
 /* "3 days 4 h", "12 min 3 s", "45 s": the two largest units. Returns BUFFER. */
 const char *words_duration(uint64_t microseconds, char *buffer, size_t size);
 
+/* A device's whole name: lspci writes "01:00.0" where sysfs has "0000:01:00.0", and people type capitals. */
+#define WORDS_DEVICE_SIZE 64
+void words_device(char name[WORDS_DEVICE_SIZE], const char *typed);
+
 #endif

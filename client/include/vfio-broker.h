@@ -60,7 +60,8 @@ enum vbroker_refusal {
 	VBROKER_NO_KEEPER = 22,
 	VBROKER_FAILED = 23,
 	VBROKER_WINDOW_UNAVAILABLE = 24,
-	VBROKER_NOT_MEMORY = 25
+	VBROKER_NOT_MEMORY = 25,
+	VBROKER_NOT_QUARANTINED = 26
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
@@ -166,6 +167,27 @@ struct vbroker_obstacle {
  */
 int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
 	size_t *ret_count, int *ret_claim);
+
+enum vbroker_release_flags {
+	VBROKER_RELEASE_FORCE = 1, /* the device was not reset, and shall be had again all the same */
+	VBROKER_RELEASE_ASK = 2	   /* only say what would be ended */
+};
+
+/** struct vbroker_released - what vbroker_session_release() ended, in words */
+struct vbroker_released {
+	char ended[256];      /* why the device was held back, since when, its last holder */
+	char unverified[256]; /* what nobody has made sure of */
+};
+
+/**
+ * vbroker_session_release() - ends the quarantine of a device; root only
+ * @flags: enum vbroker_release_flags. Without FORCE the caller vouches for having reset the device.
+ *
+ * VBROKER_NOT_QUARANTINED: there is none, or somebody has the device. VBROKER_QUARANTINED: its keeper or the kernel has not
+ * let go of it, and nothing can force them. VBROKER_DEVICE_BAD_STATE: it does not answer (not with FORCE).
+ */
+int vbroker_session_release(
+	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released);
 
 /** struct vbroker_status - counters of the broker since its start */
 struct vbroker_status {

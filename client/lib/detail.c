@@ -34,7 +34,8 @@ SAME(NO_KEEPER);
 SAME(FAILED);
 SAME(WINDOW_UNAVAILABLE);
 SAME(NOT_MEMORY);
-static_assert(REFUSAL_MAX == 26, "a new refusal needs its public twin");
+SAME(NOT_QUARANTINED);
+static_assert(REFUSAL_MAX == 27, "a new refusal needs its public twin");
 
 static _Thread_local struct detail last;
 

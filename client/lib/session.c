@@ -187,6 +187,31 @@ int vbroker_session_check(struct vbroker_session *session, const char *name, str
 	return 0;
 }
 
+static_assert((int)VBROKER_RELEASE_FORCE == (int)BROKER_RELEASE_FORCE, "public and wire numbers differ");
+static_assert((int)VBROKER_RELEASE_ASK == (int)BROKER_RELEASE_ASK, "public and wire numbers differ");
+
+int vbroker_session_release(
+	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released)
+{
+	static const struct requester_reply expected = {.size = sizeof(struct broker_release_reply)};
+	struct broker_release_request *release = requester_begin(&session->channel, BROKER_RELEASE, sizeof *release);
+	const struct broker_release_reply *reply;
+	int r;
+
+	detail_clear();
+	release->flags = flags;
+	r = put_name(release->name, name);
+	if (r == 0)
+		r = requester_call(&session->channel, &expected);
+	if (r != 0)
+		return r;
+	reply = packet_body(&session->channel.packet, sizeof *reply);
+	text_copy(ret_released->ended, sizeof ret_released->ended, reply->ended, sizeof reply->ended);
+	text_copy(
+		ret_released->unverified, sizeof ret_released->unverified, reply->unverified, sizeof reply->unverified);
+	return 0;
+}
+
 int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status)
 {
 	static const struct requester_reply expected = {.size = sizeof(struct status_reply)};

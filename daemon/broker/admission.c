@@ -4,9 +4,12 @@
 #include "broker.h"
 #include "group.h"
 #include "lease.h"
+#include "limits.h"
+#include "quarantine.h"
 #include "session.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,14 +91,47 @@ static void check_siblings(
 	}
 }
 
-static void check_group(const struct session *session, const struct group *group, const struct device *device,
+/* Of each device of the group: what one of them does by DMA reaches the domain of all. */
+static void check_quarantine(const struct broker *broker, const struct session *session, const struct group *group,
 	struct admission *admission)
 {
-	char who[128];
+	const struct device *device;
+	struct detail detail;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		int refusal = quarantine_refuses(broker, device, admission->rule, session->peer.uid, &detail);
+
+		/* That it rests is said once. */
+		if (refusal != 0 && !(refusal == REFUSAL_DEVICE_BUSY && group->state == GROUP_RESTORING))
+			OBSTACLE((enum refusal)refusal, "%s", detail.text);
+	}
+}
+
+static void check_passing(
+	const struct group *group, const struct device *device, const char *who, struct admission *admission)
+{
+	uint64_t rest = group->state == GROUP_RESTORING ? quarantine_rest_us(group) : 0;
+
+	admission->passing = rest < OPEN_WAIT_US;
+	if (rest > 0)
+		OBSTACLE(REFUSAL_DEVICE_BUSY,
+			"%s was released by %s without a reset, and rests for another %" PRIu64 ".%" PRIu64
+			" s (settle)",
+			device->name, who, rest / 1000000, rest / 100000 % 10);
+	else
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name,
+			who);
+}
+
+static void check_group(const struct broker *broker, const struct session *session, const struct group *group,
+	const struct device *device, struct admission *admission)
+{
+	char who[128], since[64];
 
 	peer_record_text(&group->holder, who, sizeof who);
 	switch (group->state) {
 	case GROUP_FREE:
+		check_quarantine(broker, session, group, admission);
 		return;
 	case GROUP_HELD:
 		if (device->lease && device->lease->session == session)
@@ -103,22 +139,24 @@ static void check_group(const struct session *session, const struct group *group
 		else if (group->session != session)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s%s is held by %s", device->name,
 				device->lease ? "" : " belongs to an IOMMU group that", who);
+		else
+			check_quarantine(broker, session, group, admission);
 		return;
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
-		admission->passing = true;
-		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name,
-			who);
+		check_quarantine(broker, session, group, admission);
+		check_passing(group, device, who, admission);
 		return;
 	case GROUP_QUARANTINED:
+		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u: its keeper does not let go; the last holder, %s, may block it ('dmesg' shows hung tasks)",
-				group->number, who);
+				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may block it ('dmesg' shows hung tasks)",
+				group->number, since, who);
 		else
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u is still open although its keeper is gone ('fuser -v /dev/vfio/%u'); last holder %s",
-				group->number, group->number, who);
+				"IOMMU group %u is still open although its keeper is gone ('fuser -v /dev/vfio/%u'), %s; last holder %s",
+				group->number, group->number, since, who);
 		return;
 	}
 }
@@ -140,15 +178,21 @@ static void check_strangers(const struct broker *broker, const struct group *gro
 		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
 
-static void check_answers(const struct broker *broker, const struct host_device *device, struct admission *admission)
+/* Not of a device that somebody has or that is being closed: while it is reset, the kernel would let the broker wait. */
+static void check_answers(const struct broker *broker, const struct session *session, const struct group *group,
+	const struct host_device *device, struct admission *admission)
 {
 	uint32_t ids = 0;
-	int r = broker->host->probe(device->name, &ids);
+	int r;
 
+	if (group && group->state != GROUP_FREE && group->session != session)
+		return;
+	r = broker->host->probe(device->name, &ids);
+	admission->silent = r == 0 && ids == UINT32_MAX;
 	if (r < 0)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", device->name,
 			strerror(-r));
-	else if (ids == UINT32_MAX)
+	else if (admission->silent)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s does not answer: its configuration space reads all ones",
 			device->name);
 }
@@ -169,14 +213,14 @@ void admission_check(
 
 	admission->count = 0;
 	admission->rule = NULL;
-	admission->claim = admission->passing = false;
+	admission->claim = admission->passing = admission->silent = false;
 	if (!device || !device->present || broker->host->look(name, &now) < 0) {
 		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
 		return;
 	}
 	admission->rule = check_policy(broker, session, &now, admission);
 	if (device->group)
-		check_group(session, device->group, device, admission);
+		check_group(broker, session, device->group, device, admission);
 	else
 		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", name);
 	only_passing = admission->passing && admission->count == 1;
@@ -187,7 +231,7 @@ void admission_check(
 		check_siblings(broker, device->group, name, admission);
 	if (device->group)
 		check_strangers(broker, device->group, admission);
-	check_answers(broker, &now, admission);
+	check_answers(broker, session, device->group, &now, admission);
 	check_quota(broker, session, admission);
 	admission->passing = only_passing && admission->count == 1;
 }

@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "quarantine.h"
 #include "session.h"
 
 #include <errno.h>
@@ -73,9 +74,10 @@ static void record_added(struct broker *broker, const char *name)
 static void on_host_change(void *context, enum host_change change, const char *name)
 {
 	struct broker *broker = context;
-	const struct device *device = inventory_find(&broker->inventory, name);
+	struct device *device = inventory_find(&broker->inventory, name);
 	struct audit_event event = {.kind = CHANGE_REMOVE, .device = name};
 	bool was_there = device && device->present;
+	struct group *kept = NULL; /* its group, which has nothing to do but to keep the device from its host driver */
 	char who[128];
 
 	/* Before it leaves the inventory; drivers that come and go are no change here. */
@@ -89,7 +91,13 @@ static void on_host_change(void *context, enum host_change change, const char *n
 			device->lease ? ", while leased to " : "",
 			device->lease ? peer_record_text(&event.who, who, sizeof who) : "");
 	}
+	if (change == HOST_REMOVED && was_there) {
+		quarantine_left(broker, device);
+		kept = device->claim && device->group->state == GROUP_FREE ? device->group : NULL;
+	}
 	inventory_changed(&broker->inventory, change, name);
+	if (kept)
+		group_give_back(kept, broker);
 	if (change == HOST_ADDED && !was_there)
 		record_added(broker, name);
 }
@@ -156,6 +164,8 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	r = host->watch(event, on_host_change, broker);
 	if (r == 0)
 		r = inventory_init(&broker->inventory, host);
+	if (r == 0)
+		r = quarantine_recall(broker);
 	if (r == 0)
 		r = claim_recall(options->claims_directory, on_old_claim, broker);
 	if (r < 0)

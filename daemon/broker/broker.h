@@ -26,6 +26,7 @@
 struct broker_options {
 	const char *keeper_socket;
 	const char *claims_directory;
+	const char *quarantine_directory;
 	unsigned int sessions_per_user;
 	unsigned int leases_per_user;
 	const char *journal; /* its socket; NULL: what is recorded goes to stderr */

@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "log.h"
 #include "peer.h"
+#include "quarantine.h"
 #include "session.h"
 
 #include <assert.h>
@@ -105,6 +106,10 @@ static void restore_devices(struct group *group)
 
 		if (!claim)
 			continue;
+		if (quarantine_holds(device)) {
+			log_line(LOG_NOTICE, "%s: stays with vfio-pci until its quarantine is ended", device->name);
+			continue;
+		}
 		device->claim = NULL;
 		log_line(LOG_INFO, "%s: back to host driver %s", device->name,
 			claim->driver[0] ? claim->driver : "(none)");
@@ -118,17 +123,20 @@ static void restore_devices(struct group *group)
 	}
 }
 
-static void become_free(struct group *group)
+static void record_quarantine_end(const struct group *group)
 {
-	struct broker *broker = group->broker;
 	struct audit_event event = audit_of_group(CHANGE_QUARANTINE_END, group);
 	char who[128];
 
-	if (group->state == GROUP_QUARANTINED) {
-		event.duration_us = broker_now(broker) - group->release_began_us;
-		audit_record(broker, &event, "group %u: no longer quarantined, %s; last holder: %s", group->number,
-			"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
-	}
+	event.duration_us = broker_now(group->broker) - group->release_began_us;
+	audit_record(group->broker, &event, "group %u: no longer quarantined, %s; last holder: %s", group->number,
+		"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
+}
+
+static void become_free(struct group *group)
+{
+	struct broker *broker = group->broker;
+
 	/* Still not free while the devices go, so that the group is not freed under this function. */
 	restore_devices(group);
 	if (group->timer)
@@ -140,6 +148,22 @@ static void become_free(struct group *group)
 	broker_settle(broker);
 }
 
+/* The kernel has let go. Devices that were not reset rest first, if they may be had again or go back then. */
+static void settle(struct group *group)
+{
+	uint64_t rest;
+
+	if (group->state == GROUP_QUARANTINED)
+		record_quarantine_end(group);
+	group->state = GROUP_RESTORING;
+	quarantine_group_free(group);
+	rest = quarantine_rest_us(group);
+	if (rest == 0)
+		become_free(group);
+	else
+		look_again(group, rest);
+}
+
 /* Opening the node is the kernel's own answer to whether anybody still has the group. */
 static void probe(struct group *group)
 {
@@ -148,7 +172,7 @@ static void probe(struct group *group)
 	if (fd >= 0)
 		close(fd);
 	if (fd != -EBUSY) {
-		become_free(group);
+		settle(group);
 		return;
 	}
 	quarantine_if_late(group);
@@ -207,6 +231,7 @@ static void end_leases(struct group *group)
 		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
 			peer_record_text(&event.who, who, sizeof who));
 		group->broker->counters.releases++;
+		quarantine_lease_ended(device->lease, NULL);
 		lease_end(device->lease);
 	}
 }
@@ -224,6 +249,15 @@ void group_keeper_gone(struct group *group)
 		group->state = GROUP_RESTORING;
 	group->probe_us = GROUP_PROBE_FIRST_US;
 	probe(group);
+}
+
+void group_give_back(struct group *group, struct broker *broker)
+{
+	group->broker = broker;
+	if (group->state == GROUP_FREE)
+		restore_devices(group);
+	else if (group->state == GROUP_RESTORING)
+		look_again(group, 0);
 }
 
 void group_recall(struct group *group, struct broker *broker)

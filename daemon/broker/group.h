@@ -20,8 +20,10 @@ struct session;
  *	                    \------------\-> QUARANTINED -> FREE
  *
  * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
- * the kernel lets go of the group too, the devices go back to their host drivers. QUARANTINED: that takes too
- * long; the broker keeps trying, and nobody gets the group meanwhile.
+ * the kernel lets go of the group too, and devices that were not reset have rested, they go back to their host
+ * drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile.
+ *
+ * In a group that is FREE, devices may be quarantined (quarantine.h).
  */
 enum group_state {
 	GROUP_FREE,
@@ -65,7 +67,10 @@ void group_release(struct group *group);
 /* The keeper's socket is closed: -> RESTORING, or FREE at once if no keeper ever had the group. */
 void group_keeper_gone(struct group *group);
 
-/* A group that an earlier broker left behind, with claims to undo: -> RESTORING. */
+/* What kept its devices from their host drivers may have ended: looks again. Nothing in groups that somebody has. */
+void group_give_back(struct group *group, struct broker *broker);
+
+/* A group that an earlier broker left behind, with claims to undo or in use: -> RESTORING. */
 void group_recall(struct group *group, struct broker *broker);
 
 #endif

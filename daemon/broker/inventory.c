@@ -91,6 +91,7 @@ void inventory_settle(struct inventory *inventory, struct device *device)
 	}
 	LIST_REMOVE(device, in_inventory);
 	device_leave_group(device);
+	free(device->quarantine);
 	free(device);
 }
 
@@ -137,6 +138,7 @@ void inventory_clear(struct inventory *inventory)
 		LIST_REMOVE(device, in_inventory);
 		device_leave_group(device);
 		free(device->claim);
+		free(device->quarantine);
 		free(device);
 	}
 }

@@ -11,6 +11,7 @@
 struct claim;
 struct group;
 struct lease;
+struct quarantine;
 
 /* A PCI device. It exists while the host has it, or a lease or a claim refers to it. */
 struct device {
@@ -18,10 +19,12 @@ struct device {
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	bool present;
-	bool moved;	     /* it came back in another group while a lease or a claim held it in this one */
-	struct group *group; /* NULL: no IOMMU */
-	struct lease *lease; /* NULL: not leased */
-	struct claim *claim; /* owned; NULL: nothing to undo */
+	bool moved;		       /* it came back in another group while a lease or a claim held it in this one */
+	struct group *group;	       /* NULL: no IOMMU */
+	struct lease *lease;	       /* NULL: not leased */
+	struct claim *claim;	       /* owned; NULL: nothing to undo */
+	bool used;		       /* a client had it since its group was free last */
+	struct quarantine *quarantine; /* owned: what stands against it since its last lease; NULL: nothing */
 };
 LIST_HEAD(device_list, device);
 

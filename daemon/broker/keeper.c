@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "log.h"
 #include "packet.h"
+#include "quarantine.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -124,6 +125,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
 	}
 	keeper->broker->counters.releases++;
+	quarantine_lease_ended(device->lease, &event->report);
 	lease_end(device->lease);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "keeper.h"
 #include "log.h"
 #include "policy.h"
+#include "quarantine.h"
 #include "review.h"
 #include "session.h"
 #include "user.h"
@@ -72,7 +73,7 @@ static void unclaim_device(struct broker *broker, struct device *device)
 {
 	struct claim *claim = device->claim;
 
-	if (!claim || device->group->state != GROUP_FREE)
+	if (!claim || device->group->state != GROUP_FREE || quarantine_holds(device))
 		return;
 	device->claim = NULL;
 	claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
@@ -171,6 +172,7 @@ void lease_accepted(struct lease *lease)
 	if (!session)
 		return;
 	lease->state = LEASE_HELD;
+	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
 	event.duration_us = broker_now(lease->broker) - session->wait_began_us;
 	audit_record(lease->broker, &event, "%s: leased to %s", lease->device->name,

@@ -3,6 +3,7 @@
 #define BROKER_LEASE_H
 
 #include "inventory.h"
+#include "policy.h"
 #include "refusal.h"
 
 #include <stdint.h>
@@ -10,7 +11,6 @@
 #include <systemd/sd-event.h>
 
 struct broker;
-struct policy_rule;
 struct session;
 struct user;
 
@@ -32,7 +32,8 @@ struct lease {
 	uint64_t since_us;
 	const struct policy_rule *allowed_by; /* set by review.c alone; NULL: no rule of the policy in force */
 	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
-	/* What the policy lets its holder map, and the rule that says so. */
+	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
+	struct reset_policy reset;
 	struct window_limits windows;
 	char rule[RULE_TEXT_SIZE];
 };

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 struct arguments {
@@ -42,6 +43,7 @@ static const char help[] =
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
 	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
 	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
+	"  --quarantine DIRECTORY   where records of devices that are or were in use are kept (" RUNDIR "/quarantine)\n"
 	"  --sessions-per-user N    limit of connections\n"
 	"  --leases-per-user N      limit of devices\n"
 	"  --verbose                log more\n"
@@ -53,6 +55,7 @@ enum option_id {
 	OPTION_POLICY,
 	OPTION_CHECK_POLICY,
 	OPTION_CLAIMS,
+	OPTION_QUARANTINE,
 	OPTION_SESSIONS,
 	OPTION_LEASES,
 	OPTION_VERBOSE,
@@ -66,6 +69,7 @@ static const struct option long_options[] = {
 	{"policy", required_argument, NULL, OPTION_POLICY},
 	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
 	{"claims", required_argument, NULL, OPTION_CLAIMS},
+	{"quarantine", required_argument, NULL, OPTION_QUARANTINE},
 	{"sessions-per-user", required_argument, NULL, OPTION_SESSIONS},
 	{"leases-per-user", required_argument, NULL, OPTION_LEASES},
 	{"verbose", no_argument, NULL, OPTION_VERBOSE},
@@ -118,6 +122,9 @@ static void parse_option(struct arguments *arguments, int option)
 	case OPTION_CLAIMS:
 		arguments->options.claims_directory = optarg;
 		return;
+	case OPTION_QUARANTINE:
+		arguments->options.quarantine_directory = optarg;
+		return;
 	case OPTION_SESSIONS:
 		arguments->options.sessions_per_user = parse_limit(optarg);
 		return;
@@ -160,7 +167,8 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){
-		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", SESSIONS_PER_USER, LEASES_PER_USER, NULL},
+		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
+			LEASES_PER_USER, NULL},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);
@@ -258,6 +266,12 @@ static struct policy *read_policy(const struct arguments *arguments, struct poli
 	return policy;
 }
 
+static void make_directory(const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		fail(path, errno);
+}
+
 int main(int argc, char **argv)
 {
 	static struct broker broker;
@@ -275,8 +289,9 @@ int main(int argc, char **argv)
 	log_never_wait();
 	if (journal_has_stderr())
 		arguments.options.journal = JOURNAL_SOCKET;
-	if (mkdir(arguments.options.claims_directory, 0700) < 0 && errno != EEXIST)
-		fail(arguments.options.claims_directory, errno);
+	make_directory(arguments.options.claims_directory);
+	make_directory(arguments.options.quarantine_directory);
+	tzset(); /* people are told local times; the zone is read before the sandbox is entered */
 	listener = get_listener(arguments.listen);
 	r = sd_event_new(&event);
 	if (r < 0)

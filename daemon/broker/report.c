@@ -5,6 +5,7 @@
 #include "group.h"
 #include "keeper.h"
 #include "lease.h"
+#include "quarantine.h"
 #include "session.h"
 
 #include <stdio.h>
@@ -47,7 +48,7 @@ static enum device_state state_of(const struct device *device)
 		return DEVICE_STATE_FREE;
 	switch (device->group->state) {
 	case GROUP_FREE:
-		return DEVICE_STATE_FREE;
+		return quarantine_of_group(device->group) ? DEVICE_STATE_QUARANTINED : DEVICE_STATE_FREE;
 	case GROUP_QUARANTINED:
 		return DEVICE_STATE_QUARANTINED;
 	case GROUP_RELEASING:
@@ -71,8 +72,10 @@ static void device_fill(const struct device *device, const struct host_device *n
 	record->device = now->device;
 	record->class = now->class;
 	record->state = state_of(device);
-	if (device->group && (device->lease || record->state == DEVICE_STATE_QUARANTINED))
+	if (device->group && (device->lease || device->group->state == GROUP_QUARANTINED))
 		record->holder = device->group->holder;
+	else if (record->state == DEVICE_STATE_QUARANTINED)
+		record->holder = quarantine_of_group(device->group)->quarantine->holder;
 }
 
 int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -104,7 +107,7 @@ static uint32_t quarantined(const struct broker *broker)
 	uint32_t n = 0;
 
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
-		n += group->state == GROUP_QUARANTINED;
+		n += group->state == GROUP_QUARANTINED || (group->state == GROUP_FREE && quarantine_of_group(group));
 	return n;
 }
 

@@ -55,6 +55,7 @@ static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 void review_grant(struct lease *lease, const struct policy_rule *rule)
 {
 	lease->allowed_by = rule;
+	lease->reset = rule->reset;
 	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
 	set_term(lease);
 }

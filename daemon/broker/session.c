@@ -8,6 +8,8 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "quarantine.h"
+#include "release.h"
 #include "report.h"
 
 #include <assert.h>
@@ -38,6 +40,13 @@ static int wait_for_group(struct session *session, struct group *group)
 	return CHANNEL_LATER;
 }
 
+/* Whoever may have the device may also find out that it does not answer. */
+static void quarantine_if_silent(struct broker *broker, struct device *device, const struct admission *admission)
+{
+	if (admission->silent && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
+		quarantine_look(broker, device);
+}
+
 /* Returns as a channel handler does. */
 static int open_device(struct session *session, struct detail *detail)
 {
@@ -48,6 +57,7 @@ static int open_device(struct session *session, struct detail *detail)
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
 	admission_check(broker, session, session->opening, &admission);
+	quarantine_if_silent(broker, device, &admission);
 	if (admission.passing && broker_now(broker) - session->wait_began_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (admission.count > 0) {
@@ -95,6 +105,7 @@ static int on_check(void *context, struct packet *request, struct packet *reply,
 
 	(void)detail;
 	admission_check(session->broker, session, check->name, &admission);
+	quarantine_if_silent(session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
 	answer = packet_append(reply, sizeof *answer);
 	answer->count = (uint32_t)admission.count;
 	answer->claim = admission.claim;
@@ -114,6 +125,7 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_STATUS] = report_status,
 	[BROKER_SESSIONS] = report_sessions,
 	[BROKER_LEASES] = report_leases,
+	[BROKER_RELEASE] = release_serve,
 };
 
 static const struct channel_service service = {.table = &broker_table, .handlers = handlers};

@@ -227,6 +227,7 @@ int binding_check(const struct device *device, int fd, struct detail *detail)
 
 int binding_make(struct device *device, int domain, struct detail *detail)
 {
+	const struct release_report before = device->report;
 	struct group *group = device->group;
 	OWNED_FD owned = domain;
 	int r;
@@ -240,6 +241,8 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 	if (r == 0)
 		return 0;
 	binding_close_device(device);
+	/* The client has not reached the device: what is to be reported is still the BIND before this one, if there was one. */
+	device->report = before;
 	if (!group_bound(group, NULL))
 		group_leave(group);
 	return r;

@@ -160,8 +160,8 @@ static void start_activator(struct service *service, const char *keeper)
 static void start_broker(struct service *service, const char *broker)
 {
 	char *argv[] = {(char *)broker, text("--listen=%s", service->socket), text("--policy=%s", service->directory),
-		text("--claims=%s/claims", service->directory), text("--keeper-socket=%s", service->keeper_socket),
-		text("--sessions-per-user=20000"), NULL};
+		text("--claims=%s/claims", service->directory), text("--quarantine=%s/quarantine", service->directory),
+		text("--keeper-socket=%s", service->keeper_socket), text("--sessions-per-user=20000"), NULL};
 
 	service->broker = start(service, argv);
 }

@@ -43,7 +43,7 @@ static struct broker broker;
 static sd_event *event;
 static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
 static int listener; /* what systemd would listen on to start keepers */
-static char directory[64], keeper_path[80], claims_path[80];
+static char directory[64], keeper_path[80], claims_path[80], quarantine_path[80];
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -55,9 +55,9 @@ static const struct host_device devices_at_start[] = {
 
 /* ---- the world around it ---- */
 
-static void remove_claims(void)
+static void remove_records(const char *path)
 {
-	DIR *dir = opendir(claims_path);
+	DIR *dir = opendir(path);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
@@ -70,8 +70,10 @@ static void remove_claims(void)
 
 static void clean_up(void)
 {
-	remove_claims();
+	remove_records(claims_path);
 	rmdir(claims_path);
+	remove_records(quarantine_path);
+	rmdir(quarantine_path);
 	unlink(keeper_path);
 	rmdir(directory);
 }
@@ -87,6 +89,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	INPUT_ASSERT(mkdtemp(directory));
 	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
 	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
+	snprintf(quarantine_path, sizeof quarantine_path, "%s/quarantine", directory);
+	INPUT_ASSERT(mkdir(quarantine_path, 0700) == 0);
 	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
 	strcpy(address.sun_path, keeper_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -156,7 +160,11 @@ static int nobodys_listener(void)
 static void start(void)
 {
 	static const char rules[] = "[allow all]\naddress = *\nuser = *\nrebind = yes\n";
-	const struct broker_options options = {keeper_path, claims_path, 3, 2, NULL};
+	const struct broker_options options = {.keeper_socket = keeper_path,
+		.claims_directory = claims_path,
+		.quarantine_directory = quarantine_path,
+		.sessions_per_user = 3,
+		.leases_per_user = 2};
 	const struct policy_error no_error = {.text = ""};
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error;
@@ -196,7 +204,8 @@ static void finish(void)
 	sd_event_unref(event);
 	for (size_t i = 0; i < KEEPERS_MAX; i++)
 		end(&keepers[i]);
-	remove_claims();
+	remove_records(claims_path);
+	remove_records(quarantine_path);
 }
 
 static void step(struct input *input)

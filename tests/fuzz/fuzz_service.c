@@ -70,7 +70,7 @@ static sd_event *event;
 static struct actors actors;
 static int listener; /* what systemd would listen on to start keepers */
 static int groups[GROUPS_COUNT], strangers[GROUPS_COUNT];
-static char directory[64], keeper_path[80], claims_path[80];
+static char directory[64], keeper_path[80], claims_path[80], quarantine_path[80];
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -157,9 +157,9 @@ static void make_groups(void)
 
 /* ---- the world ---- */
 
-static void remove_claims(void)
+static void remove_records(const char *path)
 {
-	DIR *dir = opendir(claims_path);
+	DIR *dir = opendir(path);
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
@@ -185,8 +185,10 @@ static size_t claims_count(void)
 
 static void clean_up(void)
 {
-	remove_claims();
+	remove_records(claims_path);
 	rmdir(claims_path);
+	remove_records(quarantine_path);
+	rmdir(quarantine_path);
 	unlink(keeper_path);
 	rmdir(directory);
 }
@@ -199,6 +201,8 @@ static void make_directory(void)
 	INPUT_ASSERT(mkdtemp(directory));
 	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
 	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
+	snprintf(quarantine_path, sizeof quarantine_path, "%s/quarantine", directory);
+	INPUT_ASSERT(mkdir(quarantine_path, 0700) == 0);
 	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
 	strcpy(address.sun_path, keeper_path);
 	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -468,6 +472,7 @@ static void start(void)
 				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n";
 	const struct broker_options options = {.keeper_socket = keeper_path,
 		.claims_directory = claims_path,
+		.quarantine_directory = quarantine_path,
 		.sessions_per_user = 2,
 		.leases_per_user = 3};
 	const struct policy_error no_error = {.text = ""};
@@ -564,7 +569,8 @@ static void finish(void)
 			keepers_step(j);
 	}
 	INPUT_ASSERT(keepers_running() == 0);
-	remove_claims();
+	remove_records(claims_path);
+	remove_records(quarantine_path);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

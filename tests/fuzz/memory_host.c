@@ -89,10 +89,11 @@ static int probe(const char *name, uint32_t *ret_ids)
 	return 0;
 }
 
-/* Some with, some without. */
 static int resettable(const char *name)
 {
-	return find(name) == 0;
+	const struct memory_device *device = find(name);
+
+	return device ? !device->stubborn : -ENODEV;
 }
 
 static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])

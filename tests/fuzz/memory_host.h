@@ -28,7 +28,8 @@ struct memory_device {
 	struct host_device at_start; /* as it is given back */
 	char override[DRIVER_NAME_SIZE];
 	bool present;
-	bool dead; /* its configuration space reads all ones */
+	bool stubborn; /* there is no way to reset it */
+	bool dead;     /* its configuration space reads all ones */
 };
 
 struct memory_host {

@@ -345,13 +345,14 @@ static void start_activation(void)
 
 void world_start_broker(void)
 {
-	char policy[128], claims[128], more[128];
+	char policy[128], claims[128], quarantine[128], more[128];
 	const char *arguments[32] = {broker_program, "--listen", the_world.broker_socket, "--keeper-socket",
-		the_world.keeper_socket, "--policy", policy, "--claims", claims};
-	size_t count = 9;
+		the_world.keeper_socket, "--policy", policy, "--claims", claims, "--quarantine", quarantine};
+	size_t count = 11;
 
 	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
+	snprintf(quarantine, sizeof quarantine, "%s/quarantine", the_world.directory);
 	for (size_t i = 0; options && i < 8 && options->broker_arguments[i]; i++)
 		arguments[count++] = options->broker_arguments[i];
 	if (options && options->policy_directory) {
@@ -389,6 +390,25 @@ void world_stop_broker(void)
 
 /* ---- the world ---- */
 
+/* A record in the quarantine directory, but of devices that are there because they do not answer. */
+static bool unexpected_quarantine(char text[256])
+{
+	char below[128];
+
+	for (size_t i = 0; i < DEVICES_COUNT; i++) {
+		snprintf(below, sizeof below, "devices/%s/answers", devices[i].name);
+		if (strcmp(host_read(below), "no") == 0)
+			continue;
+		snprintf(below, sizeof below, "quarantine/%s", devices[i].name);
+		if (*host_read(below)) {
+			snprintf(text, 256, "a quarantine record of %s is left: %.200s", devices[i].name,
+				host_read(below));
+			return true;
+		}
+	}
+	return false;
+}
+
 /* What is not as at the start, or NULL. */
 static const char *difference(char text[256])
 {
@@ -413,6 +433,8 @@ static const char *difference(char text[256])
 		snprintf(text, 256, "a claim record is left: %.200s", entry_name);
 		return text;
 	}
+	if (unexpected_quarantine(text))
+		return text;
 	if (options && (options->no_keepers || options->keeper))
 		return NULL;
 	snprintf(text, 256, "%zu keepers run", keepers(pids));

@@ -381,6 +381,10 @@ static void bind_refused_by_the_domain(void **state)
 	world_settle();
 }
 
+/* A device that has no reset can be had again by this, and has its reset back afterwards. */
+static const struct world_options without_reset = {
+	.policy = "[allow edu]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"};
+
 static void unsupported(void **state)
 {
 	struct vbroker_session *session = session_begin();
@@ -398,6 +402,10 @@ static void unsupported(void **state)
 	expect_refused(vbroker_irq_set(device, VFIO_PCI_ERR_IRQ_INDEX, 0, &event, 1), VBROKER_UNSUPPORTED, NULL);
 	expect_refused(vbroker_region_read(device, 0, FAKE_BAR0_SIZE, 4, &value), VBROKER_MALFORMED, "0x10000");
 	close(event);
+	vbroker_device_close(device);
+	host_group(1)->devices[0].resettable = true;
+	device = device_begin(session, EDU);
+	expect_ok(vbroker_device_bind(device, domain));
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
@@ -461,7 +469,7 @@ int main(int argc, char **argv)
 		CASE_IN(keeper_that_never_answers, &never_answers),
 		CASE(bind_refused_by_the_kernel),
 		CASE(bind_refused_by_the_domain),
-		CASE(unsupported),
+		CASE_IN(unsupported, &without_reset),
 		CASE(quarantined),
 	};
 

@@ -166,7 +166,7 @@ static void make_machine(void)
 
 /* ---- the broker ---- */
 
-static char directory[64], claims[96];
+static char directory[64], claims[96], quarantine[96];
 static struct sockaddr_un broker_address = {.sun_family = AF_UNIX}, keeper_address = {.sun_family = AF_UNIX};
 static struct broker broker;
 static sd_event *event;
@@ -200,6 +200,7 @@ static int begin(void **state)
 	struct broker_options options = {
 		.keeper_socket = keeper_address.sun_path,
 		.claims_directory = claims,
+		.quarantine_directory = quarantine,
 		.sessions_per_user = 8,
 		.leases_per_user = 8,
 	};
@@ -211,6 +212,8 @@ static int begin(void **state)
 	assert_non_null(mkdtemp(directory));
 	snprintf(claims, sizeof claims, "%s/claims", directory);
 	assert_int_equal(mkdir(claims, 0700), 0);
+	snprintf(quarantine, sizeof quarantine, "%s/quarantine", directory);
+	assert_int_equal(mkdir(quarantine, 0700), 0);
 	keeper_listener = listen_at(&keeper_address, "keeper");
 	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
@@ -705,11 +708,12 @@ static struct admission_case {
 	uint32_t ids;
 	int refusal;
 } cases[] = {
-	{A, 0, 0, UINT32_MAX, REFUSAL_DEVICE_BAD_STATE},
 	{A, 0, -EIO, 0, REFUSAL_DEVICE_BAD_STATE},
 	{A, -ENODEV, 0, 0, REFUSAL_NO_SUCH_DEVICE},
 	{D, 0, 0, 0, REFUSAL_NO_IOMMU},
 	{"0000:77:00.0", 0, 0, 0, REFUSAL_NO_SUCH_DEVICE},
+	{A, 0, 0, UINT32_MAX, REFUSAL_DEVICE_BAD_STATE}, /* which puts it into quarantine */
+	{A, 0, 0, 0x11e81234, REFUSAL_QUARANTINED},
 };
 
 static void the_host_says_no(void **state)

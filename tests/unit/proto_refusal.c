@@ -36,6 +36,7 @@ static const struct {
 	{23, "FAILED"},
 	{24, "WINDOW_UNAVAILABLE"},
 	{25, "NOT_MEMORY"},
+	{26, "NOT_QUARANTINED"},
 };
 
 static void numbers_and_names_are_stable(void **state)

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+#include "quarantine.h"
+
+#include "audit.h"
+#include "broker.h"
+#include "group.h"
+#include "lease.h"
+#include "log.h"
+#include "peer.h"
+#include "record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule ---- */
+
+static void save(const struct broker *broker, const struct device *device, const struct quarantine *q)
+{
+	char text[RECORD_SIZE_MAX];
+	int r;
+
+	snprintf(text, sizeof text, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 "\n%.*s\n%.*s\n",
+		(int)q->reason, q->error, q->since_us, q->holder.uid, q->holder.pid, (int)q->reset.need,
+		q->reset.settle_us, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1, q->rule);
+	r = record_write(broker->options.quarantine_directory, device->name, text);
+	if (r < 0)
+		log_line(LOG_ERR, "%s: cannot record it in %s, so a restart would forget what it was used for: %s",
+			device->name, broker->options.quarantine_directory, strerror(-r));
+}
+
+/* A line that must fit TO, without its end. Returns what is behind it, or NULL. */
+static const char *take_line(const char *text, char *to, size_t size)
+{
+	size_t length = strcspn(text, "\n");
+
+	if (text[length] != '\n' || length > size)
+		return NULL;
+	memset(to, 0, size);
+	memcpy(to, text, length);
+	return text + length + 1;
+}
+
+static int parse(const char *text, uint64_t now, struct quarantine *q)
+{
+	int reason, need, end = 0;
+	char numbers[160];
+
+	text = take_line(text, numbers, sizeof numbers - 1);
+	if (!text)
+		return -EINVAL;
+	numbers[sizeof numbers - 1] = '\0';
+	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 "%n", &reason, &q->error,
+		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &end) != 7 ||
+		numbers[end] != '\0')
+		return -EINVAL;
+	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
+		need > RESET_OPTIONAL || q->error < 0 || q->since_us > now)
+		return -EINVAL;
+	q->reason = (enum quarantine_reason)reason;
+	q->reset.need = (enum reset_need)need;
+	text = take_line(text, q->holder.unit, sizeof q->holder.unit);
+	if (text)
+		text = take_line(text, q->rule, sizeof q->rule - 1);
+	return text && *text == '\0' ? 0 : -EINVAL;
+}
+
+/* ---- beginning and end ---- */
+
+static void forget(const struct broker *broker, struct device *device)
+{
+	free(device->quarantine);
+	device->quarantine = NULL;
+	record_remove(broker->options.quarantine_directory, device->name);
+}
+
+/* Of the device: which lease it is about. */
+static struct audit_event event_of(enum change_kind kind, const struct device *device, const struct quarantine *q)
+{
+	return (struct audit_event){
+		.kind = kind, .device = device->name, .group = device->group, .who = q->holder, .rule = q->rule};
+}
+
+/* A copy of Q is the device's from now on. */
+static void put(struct broker *broker, struct device *device, const struct quarantine *q)
+{
+	struct quarantine *copy = device->quarantine ? device->quarantine : malloc(sizeof *copy);
+	struct audit_event event = event_of(CHANGE_QUARANTINE, device, q);
+	char text[DETAIL_SIZE];
+
+	if (!copy) {
+		log_line(LOG_ERR, "%s: out of memory: it was not reset, and nothing keeps it from the next user",
+			device->name);
+		return;
+	}
+	*copy = *q;
+	device->quarantine = copy;
+	save(broker, device, q);
+	quarantine_text(broker, device, text, sizeof text);
+	if (quarantine_holds(device))
+		audit_record(broker, &event, "quarantined: %s", text);
+	else
+		log_line(LOG_INFO, "not quarantined, because rule %s has reset = optional: %s", q->rule, text);
+}
+
+/* Of a lease as it stands now. */
+static struct quarantine of_lease(const struct lease *lease, enum quarantine_reason reason)
+{
+	struct quarantine q = {
+		.reason = reason,
+		.since_us = broker_now(lease->broker),
+		.holder = lease->device->group->holder,
+		.reset = lease->reset,
+	};
+
+	memcpy(q.rule, lease->rule, sizeof q.rule);
+	return q;
+}
+
+void quarantine_lend(struct lease *lease)
+{
+	struct quarantine q = of_lease(lease, QUARANTINE_LENT);
+
+	/* What stands against the device already stays in memory: it is still true if this lease ends without a BIND. */
+	save(lease->broker, lease->device, &q);
+	lease->device->used = true;
+}
+
+/*
+ * Q has the lease that has ended; what it means is found here.
+ *
+ * A keeper that died has reported nothing. The kernel then closed the device, and vfio-pci's close resets it by the same
+ * methods that sysfs lists (pci_reset_function()), or those failing, not at all, telling nobody. If there is one, it is believed: the next
+ * open resets the device again before bus mastering goes on, so that DMA that was still queued does not
+ * reach the next domain. If there is none, nothing happened.
+ */
+static void judge(
+	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
+{
+	/* Also for VFIO's own word that it cannot: where sysfs knows a method, the one that VFIO tried has failed. */
+	bool method = broker->host->resettable(device->name) > 0;
+
+	q.since_us = broker_now(broker);
+	if (!device->present || (report ? report->reset == RESET_DONE : method)) {
+		forget(broker, device);
+		return;
+	}
+	if (!report) {
+		q.reason = QUARANTINE_UNREPORTED;
+	} else if (report->reset == RESET_NONE && !method) {
+		q.reason = QUARANTINE_NO_RESET;
+	} else {
+		q.reason = QUARANTINE_RESET_FAILED;
+		q.error = report->reset == RESET_NONE ? 0 : (int)report->steps[RELEASE_RESET].error;
+	}
+	put(broker, device, &q);
+}
+
+void quarantine_lease_ended(struct lease *lease, const struct release_report *report)
+{
+	struct device *device = lease->device;
+	struct broker *broker = lease->broker;
+
+	/* The client never had it. */
+	if (!device->used)
+		return;
+	if (report && report->reset == RESET_NOT_OPEN) {
+		/* Nothing was done with the device, so what was true before still is. */
+		if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT)
+			save(broker, device, device->quarantine);
+		else
+			forget(broker, device);
+		return;
+	}
+	if (report) {
+		judge(broker, device, of_lease(lease, QUARANTINE_LENT), report);
+		return;
+	}
+	/* The kernel may still be closing it: quarantine_group_free() looks what became of it. */
+	if (!device->quarantine)
+		device->quarantine = malloc(sizeof *device->quarantine);
+	if (device->quarantine)
+		*device->quarantine = of_lease(lease, QUARANTINE_LENT);
+}
+
+void quarantine_group_free(struct group *group)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		assert(!device->lease);
+		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
+			judge(group->broker, device, *device->quarantine, NULL);
+		if (device->used)
+			quarantine_look(group->broker, device);
+		device->used = false;
+	}
+}
+
+void quarantine_look(struct broker *broker, struct device *device)
+{
+	struct quarantine q = {.holder = device->group->holder};
+	uint32_t ids;
+
+	if (!device->present || broker->host->probe(device->name, &ids) < 0 || ids != UINT32_MAX)
+		return;
+	if (device->quarantine && device->quarantine->reason == QUARANTINE_SILENT)
+		return;
+	/* It may be not reset as well: the lease is the same. */
+	if (device->quarantine)
+		q = *device->quarantine;
+	q.reason = QUARANTINE_SILENT;
+	q.since_us = broker_now(broker);
+	put(broker, device, &q);
+}
+
+void quarantine_left(struct broker *broker, struct device *device)
+{
+	struct audit_event event;
+
+	if (!device->quarantine)
+		return;
+	event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
+	event.duration_us = broker_now(broker) - device->quarantine->since_us;
+	if (quarantine_holds(device))
+		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
+	forget(broker, device);
+}
+
+void quarantine_end(struct broker *broker, struct device *device)
+{
+	struct group *group = device->group;
+
+	forget(broker, device);
+	group_give_back(group, broker);
+}
+
+static int on_record(void *context, const char *name, const char *text)
+{
+	struct broker *broker = context;
+	struct device *device = inventory_find(&broker->inventory, name);
+	struct quarantine q = {0};
+	char words[DETAIL_SIZE];
+	int r = parse(text, broker_now(broker), &q);
+
+	if (r < 0)
+		return r;
+	if (!device || !device->group) {
+		log_line(LOG_NOTICE, "%s: it has left the machine, and what stood against it is forgotten", name);
+		record_remove(broker->options.quarantine_directory, name);
+		return 0;
+	}
+	device->quarantine = malloc(sizeof q);
+	if (!device->quarantine)
+		return -ENOMEM;
+	*device->quarantine = q;
+	if (quarantine_holds(device))
+		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
+	device->used = q.reason == QUARANTINE_LENT;
+	/* Whoever had it may still be there, and it may have to rest: the group finds out. */
+	if (device->group->holder.pid == 0)
+		device->group->holder = q.holder;
+	group_recall(device->group, broker);
+	return 0;
+}
+
+int quarantine_recall(struct broker *broker)
+{
+	return record_each(broker->options.quarantine_directory, on_record, broker);
+}
+
+/* ---- what it means ---- */
+
+static bool holds(const struct quarantine *q)
+{
+	return q->reason == QUARANTINE_SILENT || (q->reason != QUARANTINE_LENT && q->reset.need != RESET_OPTIONAL);
+}
+
+bool quarantine_holds(const struct device *device)
+{
+	return device->quarantine && holds(device->quarantine);
+}
+
+const struct device *quarantine_of_group(const struct group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (!device->lease && quarantine_holds(device))
+			return device;
+	}
+	return NULL;
+}
+
+/* How much of SETTLE is still to come for a device that is closed since Q->since_us. */
+static uint64_t rest(const struct quarantine *q, uint64_t settle, uint64_t now)
+{
+	return now - q->since_us < settle ? settle - (now - q->since_us) : 0;
+}
+
+uint64_t quarantine_rest_us(const struct group *group)
+{
+	const struct device *device;
+	uint64_t longest = 0;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		const struct quarantine *q = device->quarantine;
+		uint64_t this;
+
+		/* One that nobody may have needs no time. */
+		if (!q || q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_SILENT ||
+			q->reset.need == RESET_REQUIRED)
+			continue;
+		this = rest(q, policy_settle(&q->reset), broker_now(group->broker));
+		if (this > longest)
+			longest = this;
+	}
+	return longest;
+}
+
+/* ---- words ---- */
+
+const char *quarantine_since(const struct broker *broker, uint64_t since_us, char *buffer, size_t size)
+{
+	uint64_t age = (broker_now(broker) - since_us) / 1000000;
+	time_t since = time(NULL) - (time_t)age;
+	struct tm local;
+	char when[32];
+
+	if (!localtime_r(&since, &local) || strftime(when, sizeof when, "%F %T", &local) == 0)
+		snprintf(when, sizeof when, "?");
+	if (age < 120)
+		snprintf(buffer, size, "since %s (%" PRIu64 " s)", when, age);
+	else if (age < 2 * 3600)
+		snprintf(buffer, size, "since %s (%" PRIu64 " min)", when, age / 60);
+	else
+		snprintf(buffer, size, "since %s (%" PRIu64 " h)", when, age / 3600);
+	return buffer;
+}
+
+static void reason_text(const struct device *device, char *buffer, size_t size)
+{
+	const struct quarantine *q = device->quarantine;
+
+	switch (q->reason) {
+	case QUARANTINE_NO_RESET:
+		snprintf(buffer, size, "%s was not reset, it has no reset method", device->name);
+		break;
+	case QUARANTINE_RESET_FAILED:
+		snprintf(buffer, size, "%s was not reset, its reset failed%s%s", device->name,
+			q->error ? ": " : " when VFIO opened it", q->error ? strerror(q->error) : "");
+		break;
+	case QUARANTINE_UNREPORTED:
+		snprintf(buffer, size, "%s was not reset, its keeper died and it has no reset method", device->name);
+		break;
+	case QUARANTINE_SILENT:
+		snprintf(buffer, size, "%s does not answer, its configuration space reads all ones", device->name);
+		break;
+	case QUARANTINE_LENT:
+	case QUARANTINE_REASONS:
+		snprintf(buffer, size, "%s was in use when the service was killed", device->name);
+		break;
+	}
+}
+
+const char *quarantine_text(const struct broker *broker, const struct device *device, char *buffer, size_t size)
+{
+	const struct quarantine *q = device->quarantine;
+	char reason[112], since[64], who[96];
+
+	reason_text(device, reason, sizeof reason);
+	quarantine_since(broker, q->since_us, since, sizeof since);
+	if (q->holder.pid)
+		snprintf(buffer, size, "%s, %s; last holder %s", reason, since,
+			peer_record_text(&q->holder, who, sizeof who));
+	else
+		snprintf(buffer, size, "%s, %s; nobody had it", reason, since);
+	return buffer;
+}
+
+/* The stricter of two rules: of the lease, and of who asks. */
+static enum reset_need stricter(const struct quarantine *q, const struct policy_rule *rule, char *name, size_t size)
+{
+	enum reset_need need = rule ? rule->reset.need : RESET_REQUIRED;
+
+	if (rule && need < q->reset.need)
+		snprintf(name, size, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+	else
+		snprintf(name, size, "%s", q->rule);
+	return need < q->reset.need ? need : q->reset.need;
+}
+
+int quarantine_refuses(const struct broker *broker, const struct device *device, const struct policy_rule *rule,
+	uint32_t uid, struct detail *detail)
+{
+	const struct quarantine *q = device->quarantine;
+	char text[DETAIL_SIZE], name[RULE_TEXT_SIZE];
+	uint64_t settle, left;
+	enum reset_need need;
+
+	if (!q || q->reason == QUARANTINE_LENT || device->lease)
+		return 0;
+	quarantine_text(broker, device, text, sizeof text);
+	if (q->reason == QUARANTINE_SILENT)
+		return refuse(detail, REFUSAL_QUARANTINED, "%s", text);
+	need = stricter(q, rule, name, sizeof name);
+	if (need == RESET_REQUIRED)
+		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = required by rule %s", text, name);
+	if (need == RESET_SAME_USER && uid != q->holder.uid)
+		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = same-user by rule %s", text, name);
+	settle = policy_settle(&q->reset);
+	if (rule && policy_settle(&rule->reset) > settle)
+		settle = policy_settle(&rule->reset);
+	left = rest(q, settle, broker_now(broker));
+	if (left > 0)
+		return refuse(detail, REFUSAL_DEVICE_BUSY,
+			"%s; it rests for another %" PRIu64 ".%" PRIu64 " s (settle)", text, left / 1000000,
+			left / 100000 % 10);
+	return 0;
+}

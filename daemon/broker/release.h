@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_RELEASE_H
+#define BROKER_RELEASE_H
+
+#include "packet.h"
+
+/*
+ * The handler of RELEASE: an administrator ends a device's quarantine. The broker does not reset the device itself, though root
+ * may without any capability: the kernel waits for a device that does not come back from its reset, up to a minute, and
+ * everybody would wait with the broker. The requester has reset it, or wants it without.
+ */
+int release_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
+
+#endif
