@@ -168,6 +168,23 @@ static void size_remove(struct iova_space *space, struct extent *extent)
 	}
 }
 
+/* EXTENT has less than it is in the tree for; in its place there if that is right still, as it is for a large one. */
+static void size_shrunk(struct iova_space *space, struct extent *extent)
+{
+	uint64_t span = extent->last - offered_first(space, extent);
+	const struct extent *below;
+
+	if (extent->leads && !extent->peer_after) {
+		below = RB_PREV(size_tree, &space->by_size, extent);
+		if (!below || below->span < span) {
+			extent->span = span;
+			return;
+		}
+	}
+	size_remove(space, extent);
+	size_insert(space, extent);
+}
+
 /* ---- the tree by address ---- */
 
 /* The extent that ADDRESS is in, else the next one above it, else NULL. */
@@ -210,39 +227,28 @@ static void insert_before(struct iova_space *space, struct extent *part, struct 
 	insert_at(space, part, parent, &RB_RIGHT(parent, by_address));
 }
 
-static void insert_after(struct iova_space *space, struct extent *part, struct extent *neighbour)
-{
-	struct extent *parent = RB_RIGHT(neighbour, by_address);
-
-	if (!parent) {
-		insert_at(space, part, neighbour, &RB_RIGHT(neighbour, by_address));
-		return;
-	}
-	while (RB_LEFT(parent, by_address))
-		parent = RB_LEFT(parent, by_address);
-	insert_at(space, part, parent, &RB_LEFT(parent, by_address));
-}
-
 /* Makes FIRST ... LAST, which is part of the free EXTENT, a used extent of its own. Needs two spares. */
 static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last, struct iova_use use)
 {
-	struct extent *part;
+	struct extent *low = NULL, *used = extent;
 
-	size_remove(space, extent);
 	if (first > extent->first) {
-		part = spare_take(space, extent->first, first - 1);
-		extent->first = first;
-		insert_before(space, part, extent);
-		size_insert(space, part);
+		low = spare_take(space, extent->first, first - 1);
+		insert_before(space, low, extent);
 	}
 	if (last < extent->last) {
-		part = spare_take(space, last + 1, extent->last);
-		extent->last = last;
-		insert_after(space, part, extent);
-		size_insert(space, part);
+		used = spare_take(space, first, last);
+		insert_before(space, used, extent);
+		extent->first = last + 1;
+		size_shrunk(space, extent);
+	} else {
+		size_remove(space, extent);
+		extent->first = first;
 	}
-	extent->used = true;
-	extent->use = use;
+	if (low)
+		size_insert(space, low);
+	used->used = true;
+	used->use = use;
 	space->used_count++;
 	space->used_bytes += last - first + 1;
 }

@@ -280,11 +280,13 @@ static int answer(const struct packet *request, int result, struct detail *detai
 	return result;
 }
 
-static void begin_results(struct packet *reply, uint32_t count)
+/* Returns the results, all zero: COUNT of SIZE bytes each. No result is larger than its element, so there is room. */
+static void *begin_results(struct packet *reply, uint32_t count, size_t size)
 {
 	struct array_header *header = packet_append(reply, sizeof *header);
 
 	header->count = count;
+	return packet_append(reply, count * size);
 }
 
 static int serve_describe(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -342,15 +344,13 @@ static int serve_map(void *context, struct packet *request, struct packet *reply
 {
 	const struct map_element *elements = elements_of(request);
 	size_t next_fd = 0;
+	struct map_result *results = begin_results(reply, count_of(request), sizeof *results);
 	int r = 0;
 
-	begin_results(reply, count_of(request));
 	for (uint32_t i = 0; i < count_of(request); i++) {
-		struct map_result *result = packet_append(reply, sizeof *result);
-
 		detail_clear();
-		r = map_element(context, &elements[i], &request->fds, &next_fd, result);
-		result->refusal = wire_refusal(r);
+		r = map_element(context, &elements[i], &request->fds, &next_fd, &results[i]);
+		results[i].refusal = wire_refusal(r);
 	}
 	return answer(request, r, detail);
 }
@@ -358,15 +358,13 @@ static int serve_map(void *context, struct packet *request, struct packet *reply
 static int serve_unmap(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct unmap_element *elements = elements_of(request);
+	struct element_result *results = begin_results(reply, count_of(request), sizeof *results);
 	int r = 0;
 
-	begin_results(reply, count_of(request));
 	for (uint32_t i = 0; i < count_of(request); i++) {
-		struct element_result *result = packet_append(reply, sizeof *result);
-
 		detail_clear();
 		r = unmap_range(context, elements[i].iova, elements[i].iova + (elements[i].length - 1));
-		result->refusal = wire_refusal(r);
+		results[i].refusal = wire_refusal(r);
 	}
 	return answer(request, r, detail);
 }
@@ -386,15 +384,13 @@ static int forget(struct vbroker_domain_server *server, uint32_t handle)
 static int serve_forget(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct forget_element *elements = elements_of(request);
+	struct element_result *results = begin_results(reply, count_of(request), sizeof *results);
 	int r = 0;
 
-	begin_results(reply, count_of(request));
 	for (uint32_t i = 0; i < count_of(request); i++) {
-		struct element_result *result = packet_append(reply, sizeof *result);
-
 		detail_clear();
 		r = forget(context, elements[i].handle);
-		result->refusal = wire_refusal(r);
+		results[i].refusal = wire_refusal(r);
 	}
 	return answer(request, r, detail);
 }
@@ -458,15 +454,13 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 static int serve_alloc(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct alloc_element *elements = elements_of(request);
+	struct map_result *results = begin_results(reply, count_of(request), sizeof *results);
 	int r = 0;
 
-	begin_results(reply, count_of(request));
 	for (uint32_t i = 0; i < count_of(request); i++) {
-		struct map_result *result = packet_append(reply, sizeof *result);
-
 		detail_clear();
-		r = alloc_element(context, &elements[i], result, &reply->fds);
-		result->refusal = wire_refusal(r);
+		r = alloc_element(context, &elements[i], &results[i], &reply->fds);
+		results[i].refusal = wire_refusal(r);
 	}
 	return answer(request, r, detail);
 }
