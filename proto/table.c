@@ -374,8 +374,8 @@ static int validate_forget(const struct packet *request, struct detail *detail)
 	int r = array_valid(request, sizeof *elements, detail);
 
 	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
-		if (elements[i].handle == 0 || elements[i].zero != 0)
-			return MALFORMED("element %" PRIu32 ": no handle, or padding that is not zero", i);
+		if (elements[i].zero != 0)
+			return MALFORMED("element %" PRIu32 ": padding that is not zero", i);
 	}
 	return r;
 }

@@ -33,10 +33,10 @@ static int huge_page_file(uint64_t size)
 	return fd_take(&fd);
 }
 
-int memfd_make(uint64_t size, bool huge, uint64_t *ret_size)
+int memfd_make(uint64_t size, uint64_t huge_max, uint64_t *ret_size)
 {
 	const uint64_t wanted = round_up(size, HUGE_PAGE);
-	OWNED_FD fd = huge && wanted >= size ? huge_page_file(wanted) : -1;
+	OWNED_FD fd = wanted >= size && wanted <= huge_max ? huge_page_file(wanted) : -1;
 
 	if (fd >= 0) {
 		size = wanted;

@@ -11,9 +11,9 @@
  * SIGBUS for the other side.
  */
 
-/* Makes one of SIZE bytes, or a little more (*RET_SIZE) where huge pages were asked for and are to be had. Returns the
- * descriptor, the caller's, or a negative errno. */
-int memfd_make(uint64_t size, bool huge, uint64_t *ret_size);
+/* Makes one of SIZE bytes, or of huge pages if there are some: a little more then (*RET_SIZE), but not more than HUGE_MAX, which is 0 for
+ * ordinary pages. Returns the descriptor, the caller's, or a negative errno. */
+int memfd_make(uint64_t size, uint64_t huge_max, uint64_t *ret_size);
 
 /* True if FD is a memfd at all: asks only the kernel, never a file system that could stall the answer. */
 bool memfd_check(int fd);

@@ -31,7 +31,7 @@ const struct vbroker_memory *memory_find(const struct memory_list *list, const v
 static int alloc_here(struct vbroker_memory *memory, uint64_t length, unsigned int access, bool huge)
 {
 	bool writable;
-	int r = memfd_make(length, huge, &memory->length);
+	int r = memfd_make(length, huge ? UINT64_MAX : 0, &memory->length);
 
 	if (r < 0)
 		return detail_set(r, "making a memfd of %llu bytes", (unsigned long long)length);

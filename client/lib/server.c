@@ -432,7 +432,7 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
-	fd = memfd_make(element->length, element->flags & MAP_HUGE_PAGES, &size);
+	fd = memfd_make(element->length, element->flags & MAP_HUGE_PAGES ? server->left.bytes : 0, &size);
 	if (fd < 0)
 		return fd;
 	as_map.length = size;

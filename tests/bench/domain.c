@@ -91,7 +91,7 @@ static void owner_start(struct owner *owner)
 	must(vbroker_domain_adopt(channel, &owner->domain), "adopting the domain channel");
 	requester_init(&owner->raw, channel, &domain_table);
 	must(requester_hello(&owner->raw, &kind), "HELLO");
-	owner->memory = memfd_make(ARRAY * PAGE, false, &iova);
+	owner->memory = memfd_make(ARRAY * PAGE, 0, &iova);
 	if (owner->memory < 0)
 		die("memfd");
 	must(remote_map(domain_remote(owner->domain), owner->memory, 0, 0, PAGE, RW, IOVA_ANY, &owner->handle, &iova),

@@ -166,6 +166,45 @@ static void test_alloc_huge(void **state)
 	close(fd);
 }
 
+/* A machine with huge pages enough, of which only their size is of interest here. */
+static bool huge_pages;
+
+int __real_memfd_create(const char *name, unsigned int flags);
+int __wrap_memfd_create(const char *name, unsigned int flags);
+int __wrap_memfd_create(const char *name, unsigned int flags)
+{
+	return __real_memfd_create(name, huge_pages ? flags & ~(unsigned int)MFD_HUGETLB : flags);
+}
+
+/* A huge page that the budget has no room for is no reason to have none at all. */
+static void test_alloc_huge_within_the_budget(void **state)
+{
+	struct bench *b = *state;
+	struct map_result result = {0}, small = {0};
+	struct stat status;
+	int fd;
+
+	huge_pages = true;
+	serve_again(b, 3 << 20, 8, 8);
+	assert_int_equal(alloc_one(b, RW | MAP_HUGE_PAGES, PAGE, &result, &fd), 0);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(status.st_size, 2 << 20);
+	assert_int_equal(bench_mapping(b, result.iova)->size, 2 << 20);
+	close(fd);
+	assert_int_equal(alloc_one(b, RW | MAP_HUGE_PAGES, PAGE, &small, &fd), 0);
+	assert_int_equal(fstat(fd, &status), 0);
+	assert_int_equal(status.st_size, PAGE);
+	assert_left(b, (1 << 20) - PAGE, 6, 6);
+	close(fd);
+	assert_int_equal(alloc_one(b, RW | MAP_HUGE_PAGES, 1 << 20, &small, &fd), REFUSAL_QUOTA);
+	/* It all fits once the first one is gone. */
+	assert_int_equal(unmap_one(b, result.iova, 2 << 20), 0);
+	assert_int_equal(alloc_one(b, RW | MAP_HUGE_PAGES, (2 << 20) - PAGE, &small, &fd), 0);
+	assert_int_equal(bench_mapping(b, small.iova)->size, 2 << 20);
+	close(fd);
+	huge_pages = false;
+}
+
 /* ---- NOT_MEMORY ---- */
 
 static void refused_as_memory(struct bench *b, int fd, const char *words)
@@ -235,6 +274,7 @@ static void test_handles(void **state)
 	assert_int_equal(map_one(b, RW, -1, UINT32_MAX, 0, PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
 	assert_words(&b->driver, "4294967295");
 	assert_int_equal(forget_one(b, 1), REFUSAL_NOT_MEMORY);
+	assert_int_equal(forget_one(b, 0), REFUSAL_NOT_MEMORY);
 	assert_int_equal(forget_one(b, UINT32_MAX), REFUSAL_NOT_MEMORY);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, &result), 0);
 	assert_int_equal(unmap_one(b, result.iova, PAGE), 0);
@@ -1380,6 +1420,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_map, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_alloc, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_alloc_huge, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_alloc_huge_within_the_budget, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_handles, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_handles_of_another_channel, set_up, tear_down),

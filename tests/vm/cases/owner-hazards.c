@@ -348,6 +348,37 @@ static void try_truncation(const struct owner *owner)
 	close(fd);
 }
 
+/*
+ * What is sealed against writing is there for a device that reads. Linux before 6.7 lets nobody map it shared, so the owner has it in a
+ * mapping of another kind there (memfd.c), of the same pages.
+ */
+static void try_sealed(const struct owner *owner)
+{
+	int fd = memfd(PAGE, F_SEAL_SHRINK);
+	struct map_result result;
+	struct detail detail;
+	uint8_t bytes[PAGE];
+	void *shared;
+
+	memset(bytes, 0x3c, PAGE);
+	if (pwrite(fd, bytes, PAGE, 0) != PAGE || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
+		verdict_die("memfd");
+	shared = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	printf("# this kernel %s a memfd sealed with F_SEAL_WRITE shared\n",
+		shared == MAP_FAILED ? "does not map" : "maps");
+	verdict_is("a memfd sealed with F_SEAL_WRITE, for a device that reads: mapped",
+		map(owner->drivers[0], fd, 0, PAGE, MAP_DEVICE_READ, &result, &detail), 0);
+	verdict(device_reads(owner, result.iova, 0x3c), "... the device reads what is in it");
+	verdict_is("... and is unmapped", unmap(owner->drivers[0], result.iova, PAGE), 0);
+	verdict_is("... for a device that writes: NOT_MEMORY",
+		map(owner->drivers[0], -1, result.handle, PAGE, MAP_DEVICE_WRITE, &result, &detail),
+		REFUSAL_NOT_MEMORY);
+	verdict_is("... and forgotten", forget(owner->drivers[0], result.handle), 0);
+	if (shared != MAP_FAILED)
+		munmap(shared, PAGE);
+	close(fd);
+}
+
 /* What a driver punches out of its memory is gone for everybody but the device, which keeps the pages that were pinned. */
 static void try_holes(const struct owner *owner)
 {
@@ -418,6 +449,7 @@ static void hazard_memory(const char *name)
 	char path[64];
 
 	try_truncation(&owner);
+	try_sealed(&owner);
 	try_holes(&owner);
 	try_windows(&owner);
 	snprintf(path, sizeof path, "/proc/self/fd/%d", ordinary);
