@@ -77,8 +77,8 @@ int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size,
 			"a memfd of %llu KiB, more than the channel's whole budget of %llu KiB",
 			(unsigned long long)status.st_size / 1024, (unsigned long long)size_max / 1024);
 	address = mmap(NULL, (size_t)status.st_size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
-	/* Linux before 6.7 takes a shared mapping for one that could be written some day. Content that is sealed is the same in a
-	 * private one. */
+	/* Linux before 6.7, but for later stable releases, takes a shared mapping for one that could be written some day. Content that is
+	 * sealed is the same in a private one. */
 	if (address == MAP_FAILED && errno == EPERM && (seals & F_SEAL_WRITE))
 		address = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (address == MAP_FAILED)

@@ -5,6 +5,7 @@
  *
  *	stalled DEVICE PATH	a file that stalls who asks it anything or closes it (stalled-file) is offered as memory
  *	memory DEVICE		memory that is taken away after it was mapped, and what is no memory: windows above all
+ *	sealed DEVICE		memory that is sealed against writing, on a kernel that maps it privately only
  *	memlock DEVICE		the owner's processes and a driver's against RLIMIT_MEMLOCK and the budget
  *	hog DEVICE		owners with all the memory that RLIMIT_MEMLOCK lets them pin, for a cgroup to stop; as a user
  *	death DEVICE		the owner is killed while the device moves data to the driver's memory
@@ -27,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -59,6 +61,23 @@ static void become(uid_t user)
 	if (geteuid() == 0 &&
 		(setgroups(0, NULL) < 0 || setresgid(user, user, user) < 0 || setresuid(user, user, user) < 0))
 		verdict_die("becoming a user");
+}
+
+/*
+ * The library's mmap(), too. With OLD_KERNEL as on Linux before 6.7, but for later stable releases (Debian's 6.1 is one): nothing that is
+ * sealed with F_SEAL_WRITE is mapped shared. What becomes of a private mapping of it is for the real kernel to show.
+ */
+static bool old_kernel;
+
+void *mmap64(void *address, size_t length, int access, int flags, int fd, off64_t offset)
+{
+	int seals = old_kernel && (flags & MAP_TYPE) == MAP_SHARED ? fcntl(fd, F_GET_SEALS) : 0;
+
+	if (seals > 0 && (seals & F_SEAL_WRITE)) {
+		errno = EPERM;
+		return MAP_FAILED;
+	}
+	return (void *)syscall(SYS_mmap, address, length, access, flags, fd, offset);
 }
 
 /* ---- the owner's process ---- */
@@ -348,10 +367,7 @@ static void try_truncation(const struct owner *owner)
 	close(fd);
 }
 
-/*
- * What is sealed against writing is there for a device that reads. Linux before 6.7 lets nobody map it shared, so the owner has it in a
- * mapping of another kind there (memfd.c), of the same pages.
- */
+/* What is sealed against writing is there for a device that reads. */
 static void try_sealed(const struct owner *owner)
 {
 	int fd = memfd(PAGE, F_SEAL_SHRINK);
@@ -364,7 +380,7 @@ static void try_sealed(const struct owner *owner)
 	if (pwrite(fd, bytes, PAGE, 0) != PAGE || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0)
 		verdict_die("memfd");
 	shared = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-	printf("# this kernel %s a memfd sealed with F_SEAL_WRITE shared\n",
+	printf("# %s kernel %s a memfd sealed with F_SEAL_WRITE shared\n", old_kernel ? "an older" : "this",
 		shared == MAP_FAILED ? "does not map" : "maps");
 	verdict_is("a memfd sealed with F_SEAL_WRITE, for a device that reads: mapped",
 		map(owner->drivers[0], fd, 0, PAGE, MAP_DEVICE_READ, &result, &detail), 0);
@@ -439,6 +455,17 @@ static void try_windows(const struct owner *owner)
 	vbroker_domain_unmap(owner->drivers[0], iova, PAGE);
 	vbroker_memory_free(memory);
 	vbroker_window_close(window);
+}
+
+static void hazard_sealed(const char *name)
+{
+	static const struct vbroker_budget budget = {16 << 20, 64, 64};
+	struct owner owner;
+
+	old_kernel = true;
+	owner = owner_start(name, &budget);
+	try_sealed(&owner);
+	owner_stop(&owner);
 }
 
 static void hazard_memory(const char *name)
@@ -622,6 +649,8 @@ int main(int argc, char **argv)
 		hazard_stalled(argv[2], argv[3]);
 	else if (argc == 3 && strcmp(hazard, "memory") == 0)
 		hazard_memory(argv[2]);
+	else if (argc == 3 && strcmp(hazard, "sealed") == 0)
+		hazard_sealed(argv[2]);
 	else if (argc == 3 && strcmp(hazard, "memlock") == 0)
 		hazard_memlock(argv[2]);
 	else if (argc == 3 && strcmp(hazard, "hog") == 0)
