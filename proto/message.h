@@ -76,6 +76,56 @@ static_assert(sizeof(struct hello_reply) == 16, "wire");
 
 /* PING has no payload, nor has its reply. */
 
+/* ---- how a lease ends: on all channels but the domain's ---- */
+
+/* What a keeper does with a device that it lets go of, in this order, which is the safety argument (DESIGN.md, "Revocation"). */
+enum release_step {
+	RELEASE_WINDOWS = 0,	/* register windows taken back: nobody reaches the device but the keeper */
+	RELEASE_INTERRUPTS = 1, /* off */
+	RELEASE_MASTER = 2,	/* bus mastering off: no new DMA, no message interrupts */
+	RELEASE_RESET = 3,	/* only if the device has one */
+	RELEASE_CLOSE = 4,	/* the device is closed */
+	RELEASE_LEAVE = 5,	/* the group is out of the IOMMU domain; only with its last bound device */
+	RELEASE_STEPS,
+};
+
+enum reset_result {
+	RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
+	RESET_DONE = 1,
+	RESET_NONE = 2,	  /* the device cannot be reset alone */
+	RESET_FAILED = 3, /* steps[RELEASE_RESET].error says how */
+};
+
+/* Why a lease ends. */
+enum end_reason {
+	ENDED_NONE = 0,
+	ENDED_RELEASED = 1,	 /* RELEASE by its holder */
+	ENDED_HANGUP = 2,	 /* the device channel was closed: its holder let go, or died */
+	ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
+	ENDED_SESSION = 4,	 /* the broker channel of its holder was closed, or the service stops */
+	ENDED_ADMINISTRATOR = 5, /* REVOKE */
+	ENDED_POLICY = 6,	 /* the policy does not allow it any more */
+	ENDED_TIME = 7,		 /* the policy does not allow it any longer */
+	ENDED_UNPLUG = 8,	 /* the host wants the device: hot-unplug, or vfio-pci is unbound */
+	ENDED_ERROR = 9,	 /* the device reported an uncorrectable error */
+};
+
+struct step_record {
+	uint32_t time_us;
+	uint32_t error; /* errno, or 0 */
+};
+static_assert(sizeof(struct step_record) == 8, "wire");
+
+/* The last time the device was closed: by the end of the lease, or by UNBIND before it. */
+struct release_report {
+	uint32_t reason; /* enum end_reason */
+	uint32_t reset;	 /* enum reset_result */
+	uint32_t taken;	 /* bit per enum release_step: steps that were taken; the others had nothing to do */
+	uint32_t zero;
+	struct step_record steps[RELEASE_STEPS];
+};
+static_assert(sizeof(struct release_report) == 16 + 8 * RELEASE_STEPS, "wire");
+
 /* ---- broker channel ---- */
 
 enum broker_type {
@@ -87,6 +137,7 @@ enum broker_type {
 	BROKER_STATUS = 6,   /* counters */
 	BROKER_SESSIONS = 7, /* who is connected */
 	BROKER_LEASES = 8,   /* who has what, and through which keeper */
+	BROKER_REVOKE = 9,   /* takes a device back; for administrators */
 	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
 	BROKER_TYPE_MAX,
 };
@@ -262,6 +313,31 @@ struct lease_record {
 };
 static_assert(sizeof(struct lease_record) == 64, "wire");
 
+enum revoke_result {
+	REVOKE_COMPLETE = 1, /* its keeper has reported the steps, or has died, and the kernel has the device back */
+	REVOKE_NOBODY = 2,   /* nobody had it */
+	REVOKE_INCOMPLETE = 3,
+};
+
+struct revoke_request {
+	uint32_t flags;	      /* none */
+	uint32_t deadline_ms; /* the holder may use it so long, and release it itself; 0: at once */
+	char name[DEVICE_NAME_SIZE];
+};
+static_assert(sizeof(struct revoke_request) == 40, "wire");
+
+struct revoke_reply {
+	uint32_t result;	      /* enum revoke_result */
+	uint32_t group;		      /* or GROUP_NONE */
+	uint32_t reported;	      /* 1: the keeper has said what `report` has; 0: it has not, and that is empty */
+	uint32_t keeper_pid;	      /* 0: not known */
+	uint64_t time_us;	      /* since the request */
+	struct holder_record holder;  /* who has it, or had it last */
+	struct release_report report; /* incomplete: the steps that are known to be done */
+	char detail[256];	      /* what is left, and what to do; ends with a NUL */
+};
+static_assert(sizeof(struct revoke_reply) == 24 + 72 + sizeof(struct release_report) + 256, "wire");
+
 /* ---- device channel ---- */
 
 enum device_type {
@@ -281,7 +357,8 @@ enum device_type {
 	DEVICE_REGION_WINDOW = 14, /* the reply carries one fd: the window */
 	DEVICE_TYPE_MAX,
 	/* events */
-	DEVICE_EVENT_CLOSED = 128, /* struct closed_event; the last packet of the channel */
+	DEVICE_EVENT_CLOSED = 128,	   /* struct closed_event; the last packet of the channel */
+	DEVICE_EVENT_REVOKE_PENDING = 129, /* struct pending_event: it will be taken back; RELEASE it before */
 };
 
 /* PING, UNBIND, RESET, RELEASE and DESCRIBE have no payload; the replies of all but DESCRIBE have none either. */
@@ -413,6 +490,15 @@ struct closed_event {
 };
 static_assert(sizeof(struct closed_event) == 256, "wire");
 
+/* Sent again if somebody shortens the time. */
+struct pending_event {
+	uint32_t reason; /* enum end_reason */
+	uint32_t zero;
+	uint64_t left_us; /* from now on */
+	char detail[240]; /* by whom and why; ends with a NUL */
+};
+static_assert(sizeof(struct pending_event) == 256, "wire");
+
 /* ---- domain channel ---- */
 
 enum domain_type {
@@ -501,56 +587,6 @@ struct alloc_element {
 };
 static_assert(sizeof(struct alloc_element) == 16, "wire");
 
-/* ---- how a lease ends: for broker and keeper channels ---- */
-
-/* What a keeper does with a device that it lets go of, in this order, which is the safety argument (DESIGN.md, "Revocation"). */
-enum release_step {
-	RELEASE_WINDOWS = 0,	/* register windows taken back: nobody reaches the device but the keeper */
-	RELEASE_INTERRUPTS = 1, /* off */
-	RELEASE_MASTER = 2,	/* bus mastering off: no new DMA, no message interrupts */
-	RELEASE_RESET = 3,	/* only if the device has one */
-	RELEASE_CLOSE = 4,	/* the device is closed */
-	RELEASE_LEAVE = 5,	/* the group is out of the IOMMU domain; only with its last bound device */
-	RELEASE_STEPS,
-};
-
-enum reset_result {
-	RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
-	RESET_DONE = 1,
-	RESET_NONE = 2,	  /* the device cannot be reset alone */
-	RESET_FAILED = 3, /* steps[RELEASE_RESET].error says how */
-};
-
-/* Why a lease ends. */
-enum end_reason {
-	ENDED_NONE = 0,
-	ENDED_RELEASED = 1,	 /* RELEASE by its holder */
-	ENDED_HANGUP = 2,	 /* the device channel was closed: its holder let go, or died */
-	ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
-	ENDED_SESSION = 4,	 /* the broker channel of its holder was closed, or the service stops */
-	ENDED_ADMINISTRATOR = 5, /* REVOKE */
-	ENDED_POLICY = 6,	 /* the policy does not allow it any more */
-	ENDED_TIME = 7,		 /* the policy does not allow it any longer */
-	ENDED_UNPLUG = 8,	 /* the host wants the device: hot-unplug, or vfio-pci is unbound */
-	ENDED_ERROR = 9,	 /* the device reported an uncorrectable error */
-};
-
-struct step_record {
-	uint32_t time_us;
-	uint32_t error; /* errno, or 0 */
-};
-static_assert(sizeof(struct step_record) == 8, "wire");
-
-/* The last time the device was closed: by the end of the lease, or by UNBIND before it. */
-struct release_report {
-	uint32_t reason; /* enum end_reason */
-	uint32_t reset;	 /* enum reset_result */
-	uint32_t taken;	 /* bit per enum release_step: steps that were taken; the others had nothing to do */
-	uint32_t zero;
-	struct step_record steps[RELEASE_STEPS];
-};
-static_assert(sizeof(struct release_report) == 16 + 8 * RELEASE_STEPS, "wire");
-
 /* ---- keeper channel ---- */
 
 enum keeper_type {
@@ -558,9 +594,12 @@ enum keeper_type {
 	KEEPER_PING = COMMON_PING,
 	KEEPER_LEASE = 3, /* fds: the keeper's end of the device channel; with the first lease the group before it */
 	KEEPER_QUERY = 4, /* what do you hold, and for whom? By a broker that has not sent you LEASE itself */
+	KEEPER_REVOKE = 5,
 	KEEPER_TYPE_MAX,
 	/* events */
 	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
+	KEEPER_EVENT_FAULT = 129,    /* struct fault_event; the end of the lease follows */
+	KEEPER_EVENT_LEAVING = 131,  /* the same, sent before the last step, which the domain's owner can hold up */
 };
 
 /* fds of LEASE, in this order: the group, the window control file, the keeper's end of the device channel. */
@@ -657,6 +696,27 @@ struct query_record {
 	char rule[RULE_TEXT_SIZE];
 };
 static_assert(sizeof(struct query_record) == 40 + sizeof(struct lease_origin) + RULE_TEXT_SIZE, "wire");
+
+#define REVOKE_WORDS_SIZE 192
+
+/*
+ * REVOKE: the keeper tells the holder, and takes the device back at the deadline, whatever has become of the broker. Of several
+ * the earliest deadline counts, with its words. The reply comes at once; RELEASED is the end.
+ */
+struct revoke_order {
+	uint32_t flags;	      /* none */
+	uint32_t reason;      /* enum end_reason */
+	uint64_t deadline_us; /* from its arrival on; 0: at once */
+	char name[DEVICE_NAME_SIZE];
+	char words[REVOKE_WORDS_SIZE]; /* by whom and why, for the holder and the log; ends with a NUL */
+};
+static_assert(sizeof(struct revoke_order) == 48 + REVOKE_WORDS_SIZE, "wire");
+
+/* The device has reported an uncorrectable error (VFIO_PCI_ERR_IRQ_INDEX). */
+struct fault_event {
+	char name[DEVICE_NAME_SIZE];
+};
+static_assert(sizeof(struct fault_event) == 32, "wire");
 
 struct released_event {
 	char name[DEVICE_NAME_SIZE];

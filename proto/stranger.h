@@ -13,8 +13,8 @@
  * Closes a descriptor that nobody has a use for, unless that could block: the close of a file waits for its file system
  * (FUSE: for the client's own server), that of a TCP socket for its peer, that of a terminal for its line. A client
  * could stop this process by it, unkillably, with the device still running. Such a descriptor stays open until the
- * process ends, which is after its devices were closed; stranger_kept() counts them, so that the keeper can get rid of who
- * sends too many.
+ * process ends, which is after its devices were closed; stranger_kept() counts them: a process that is
+ * killed with such a descriptor is held up before the kernel closes its devices, so a keeper ends with the first one.
  */
 void stranger_close(int fd);
 

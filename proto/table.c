@@ -64,6 +64,8 @@ static_assert(offsetof(struct irq_request, flags) == 0, "flags first");
 static_assert(offsetof(struct array_header, flags) == 0, "flags first");
 static_assert(offsetof(struct lease_request, flags) == 0, "flags first");
 static_assert(offsetof(struct query_request, flags) == 0, "flags first");
+static_assert(offsetof(struct revoke_request, flags) == 0, "flags first");
+static_assert(offsetof(struct revoke_order, flags) == 0, "flags first");
 
 static int validate_flags(const struct packet *request, struct detail *detail)
 {
@@ -123,6 +125,14 @@ static int validate_open(const struct packet *request, struct detail *detail)
 	if (open->zero != 0)
 		return MALFORMED("padding is not zero");
 	return name_valid(open->name, detail);
+}
+
+static int validate_revoke(const struct packet *request, struct detail *detail)
+{
+	const struct revoke_request *revoke = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	return r != 0 ? r : name_valid(revoke->name, detail);
 }
 
 static int validate_broker_release(const struct packet *request, struct detail *detail)
@@ -443,6 +453,21 @@ static int validate_query(const struct packet *request, struct detail *detail)
 	return flags_known(request, 0, detail);
 }
 
+static int validate_order(const struct packet *request, struct detail *detail)
+{
+	const struct revoke_order *order = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (order->reason < ENDED_ADMINISTRATOR || order->reason > ENDED_ERROR)
+		return MALFORMED("reason %" PRIu32 " is none to take a device back", order->reason);
+	/* The keeper passes it on and prints it. */
+	if (!memchr(order->words, '\0', sizeof order->words))
+		return MALFORMED("the words have no end");
+	return name_valid(order->name, detail);
+}
+
 /* ---- the tables ---- */
 
 /* clang-format off */
@@ -459,6 +484,7 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_STATUS] = {"STATUS", STATE_READY, 0, 0, 0, 0, NULL},
 	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
 	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_request), 0, 0, 0, validate_revoke},
 	[BROKER_RELEASE] = {"RELEASE", STATE_READY, sizeof(struct broker_release_request), 0, 0, 0,
 		validate_broker_release},
 };
@@ -503,6 +529,7 @@ static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
 	[KEEPER_PING] = RULE_PING,
 	[KEEPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 1, 3, validate_lease},
 	[KEEPER_QUERY] = {"QUERY", STATE_READY, sizeof(struct query_request), 0, 0, 0, validate_query},
+	[KEEPER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_order), 0, 0, 0, validate_order},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};

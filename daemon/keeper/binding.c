@@ -299,6 +299,7 @@ int binding_close_device(struct device *device)
 	device->group->kernel->device_close(fd_take(&device->fd));
 	release_took(report, RELEASE_CLOSE, start, 0);
 	fd_cleanup(&device->unplug);
+	fd_cleanup(&device->fault);
 	device->region_count = 0;
 	device->irq_count = 0;
 	return release_result(report);

@@ -32,6 +32,8 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 	device->life = DEVICE_LEASED;
 	device->fd = -1;
 	device->unplug = -1;
+	device->fault = -1;
+	revocation_init(&device->revocation);
 	device->windows = fd_take(&owned_windows);
 	device->irq_on = INTERRUPT_NONE;
 	channel_init(&device->channel, fd_take(&owned));
@@ -225,53 +227,53 @@ void device_serve(struct device *device, struct channel_buffers *buffers)
 	buffers->request.fds.dispose = NULL;
 
 	device->strangers += stranger_kept() - kept;
-	if (device->strangers > STRANGERS_MAX) {
-		log_line(LOG_WARNING, "%s: its client has sent %u files that nobody asked for: released",
-			device->lease.name, device->strangers);
-		r = CHANNEL_BROKEN;
-	}
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
 }
 
 /* ---- the end ---- */
 
-static void ended(struct device *device, int error, uint64_t start)
-{
-	device_enter(device, DEVICE_ENDED);
-	if (error)
-		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
-			(unsigned long long)(clock_us() - start), strerror(-error));
-	else
-		log_line(LOG_INFO, "%s: let go of in %llu us", device->lease.name,
-			(unsigned long long)(clock_us() - start));
-}
-
 void device_end(struct device *device, enum end_reason why)
 {
 	uint64_t start = clock_us();
+	int r;
 
 	device->report.reason = why;
-	ended(device, binding_undo(device), start);
+	r = binding_close_device(device);
+	device_enter(device, DEVICE_ENDED);
+	if (r < 0)
+		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
+			(unsigned long long)(clock_us() - start), strerror(-r));
+	else
+		log_line(LOG_INFO, "%s: let go of in %llu us", device->lease.name,
+			(unsigned long long)(clock_us() - start));
+	if (device->report.reset == RESET_FAILED)
+		log_line(LOG_WARNING, "%s: could not be reset: %s", device->lease.name,
+			strerror((int)device->report.steps[RELEASE_RESET].error));
 }
 
-void device_end_early(struct device *device, enum end_reason why)
-{
-	uint64_t start = clock_us();
+/* What the client is told, by enum end_reason; without words: those of the revocation. */
+static const struct {
+	enum refusal why;
+	const char *words;
+} last_words[] = {
+	[ENDED_NONE] = {REFUSAL_NONE, "released"},
+	[ENDED_RELEASED] = {REFUSAL_NONE, "released"},
+	[ENDED_HANGUP] = {REFUSAL_NONE, "released"},
+	[ENDED_BROKEN] = {REFUSAL_MALFORMED,
+		"taken back: its client broke the protocol, or sent what nobody asked for"},
+	[ENDED_SESSION] = {REFUSAL_REVOKED, "taken back by vfio-brokerd"},
+	[ENDED_ADMINISTRATOR] = {REFUSAL_REVOKED, NULL},
+	[ENDED_POLICY] = {REFUSAL_REVOKED, NULL},
+	[ENDED_TIME] = {REFUSAL_REVOKED, NULL},
+	[ENDED_UNPLUG] = {REFUSAL_GONE, "the host took it away (hot-unplug, or vfio-pci was unbound)"},
+	[ENDED_ERROR] = {REFUSAL_DEVICE_BAD_STATE,
+		"it reported an uncorrectable error, and was taken back; the kernel's log may say more"},
+};
 
-	device->report.reason = why;
-	ended(device, binding_close_device(device), start);
-}
-
-void device_unplug(struct device *device, struct packet *event)
+void device_farewell(struct device *device, struct packet *event)
 {
-	log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
-	device_end(device, ENDED_UNPLUG);
-	device_farewell(device, REFUSAL_GONE, "the host took it away (hot-unplug, or vfio-pci was unbound)", event);
-}
-
-void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event)
-{
+	enum end_reason reason = (enum end_reason)device->report.reason;
 	struct closed_event *closed;
 
 	assert(device->life == DEVICE_ENDED);
@@ -283,8 +285,9 @@ void device_farewell(struct device *device, enum refusal why, const char *words,
 	}
 	packet_event(event, DEVICE_EVENT_CLOSED);
 	closed = packet_append(event, sizeof *closed);
-	closed->refusal = (uint32_t)why;
-	snprintf(closed->detail, sizeof closed->detail, "%s: %s", device->lease.name, words);
+	closed->refusal = (uint32_t)last_words[reason].why;
+	snprintf(closed->detail, sizeof closed->detail, "%s: %s", device->lease.name,
+		last_words[reason].words ? last_words[reason].words : device->revocation.words);
 	channel_notify(&device->channel, event);
 	channel_finish(&device->channel, event);
 }

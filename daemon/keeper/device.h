@@ -8,6 +8,7 @@
 #include "limits.h"
 #include "message.h"
 #include "region.h"
+#include "revocation.h"
 #include "stranger.h"
 #include "window.h"
 
@@ -16,7 +17,7 @@
 
 /*
  * The life of a lease of one device. LEASED <-> BOUND by BIND and UNBIND, both -> ENDED by RELEASE, the end of its
- * channel, or the broker. The state of its channel follows (device_enter()).
+ * channel, an order of the broker, or the kernel. The state of its channel follows (device_enter()).
  */
 enum device_life {
 	DEVICE_LEASED,
@@ -32,11 +33,13 @@ struct device {
 	struct release_report report; /* of letting go */
 	struct channel channel;
 	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
-	int windows;		/* owned: control file of its register windows; -1: there is no such module */
+	struct revocation revocation;
+	int windows; /* owned: control file of its register windows; -1: there is no such module */
 
 	/* Known and used while bound. */
 	int fd;	    /* owned; -1: not bound */
 	int unplug; /* owned eventfd: the host wants the device back; -1: cannot know */
+	int fault;  /* the same: it has reported an uncorrectable error */
 	bool resettable;
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX];
@@ -57,16 +60,11 @@ void device_free(struct device *device);
 /* Serves one request. Ends the device when its channel ends. */
 void device_serve(struct device *device, struct channel_buffers *buffers);
 
-/* Gives the device back to the kernel: the channel is still open. device->report says how it went. */
+/* Gives the device back to the kernel: its channel is still open, its group still in the domain. device->report says how it went. */
 void device_end(struct device *device, enum end_reason why);
 
-/* The same for a device whose group will leave the domain later, with all the others. */
-void device_end_early(struct device *device, enum end_reason why);
-
-/* Ends it because the host asked for it. */
-void device_unplug(struct device *device, struct packet *event);
-
-/* Answers RELEASE if that was the end, sends the last event of the channel and closes it. EVENT is memory to make it in. */
-void device_farewell(struct device *device, enum refusal why, const char *words, struct packet *event);
+/* Answers RELEASE if that was the end, sends the last event of the channel and closes it. EVENT is memory to make it in. Twice is
+ * fine. */
+void device_farewell(struct device *device, struct packet *event);
 
 #endif

@@ -185,17 +185,27 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
 	return r < 0 ? failed(device, request, "unmask", r, detail) : 0;
 }
 
-void interrupt_watch(struct device *device)
+/* An eventfd that the kernel signals by the interrupt INDEX, or -1: this kernel or device does not have that. */
+static int watch(const struct device *device, uint32_t index)
 {
-	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	OWNED_FD event = -1;
 	union irq_set set;
 
-	if (event < 0 || device->irq_count <= VFIO_PCI_REQ_IRQ_INDEX || device->irqs[VFIO_PCI_REQ_IRQ_INDEX].count == 0)
-		return;
+	if (device->irq_count <= index || device->irqs[index].count == 0)
+		return -1;
+	event = eventfd(0, EFD_CLOEXEC);
+	if (event < 0)
+		return -1;
 	set.data.fds[0] = event;
-	if (control(device, &set, VFIO_PCI_REQ_IRQ_INDEX, 0, 1,
-		    VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER) == 0)
-		device->unplug = fd_take(&event);
+	if (control(device, &set, index, 0, 1, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER) < 0)
+		return -1;
+	return fd_take(&event);
+}
+
+void interrupt_watch(struct device *device)
+{
+	device->unplug = watch(device, VFIO_PCI_REQ_IRQ_INDEX);
+	device->fault = watch(device, VFIO_PCI_ERR_IRQ_INDEX);
 }
 
 int interrupt_off(struct device *device)

@@ -30,7 +30,8 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
 
 /*
  * Asks to be told, by device->unplug, when the host wants the device back: for hot-unplug, or because somebody
- * unbinds vfio-pci. The host waits until it is closed. A kernel or device that cannot tell is as good as before.
+ * unbinds vfio-pci. The host waits until it is closed. And by device->fault, when the device reports an uncorrectable error. A
+ * kernel or device that cannot tell is as good as before.
  */
 void interrupt_watch(struct device *device);
 

@@ -6,6 +6,7 @@
 #include "log.h"
 #include "query.h"
 #include "release.h"
+#include "revocation.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +24,7 @@ void keeper_init(struct keeper *keeper, const struct vfio_kernel *kernel, int ch
 	packet_init(&keeper->buffers.request);
 	stranger_trust(kernel->domain_check);
 	packet_init(&keeper->buffers.reply);
+	packet_init(&keeper->event);
 }
 
 /* ---- leases ---- */
@@ -116,68 +118,120 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 
 /* ---- the end of leases ---- */
 
-/* Takes an ended device out of the group and tells the broker, for whom REMAINING 0 means that the group is free. */
-static void report_released(struct keeper *keeper, struct device *device)
+static void report(struct keeper *keeper, uint16_t type, const struct device *device)
 {
-	struct group *group = &keeper->group;
-	struct packet *event = &keeper->buffers.reply;
+	struct packet *event = &keeper->event;
 	struct released_event *released;
 
-	group_remove(group, device);
-	if (group->device_count == 0)
-		group_close(group);
-	packet_event(event, KEEPER_EVENT_RELEASED);
+	packet_event(event, type);
 	released = packet_append(event, sizeof *released);
 	memcpy(released->name, device->lease.name, sizeof released->name);
-	released->remaining = (uint32_t)group->device_count;
+	released->remaining = (uint32_t)keeper->group.device_count;
 	released->error = (uint32_t)-release_result(&device->report);
 	released->report = device->report;
 	channel_notify(&keeper->channel, event);
 }
 
-/* After each step: devices that ended in it, by RELEASE or because their channel did. */
-static void reap(struct keeper *keeper, struct device *device)
+/* Takes an ended device out of the group and tells the broker, for whom REMAINING 0 means that the group is free. */
+static void report_released(struct keeper *keeper, struct device *device)
 {
-	if (device->life != DEVICE_ENDED)
-		return;
-	report_released(keeper, device);
-	device_farewell(device, REFUSAL_NONE, "released", &keeper->buffers.reply);
-	device_free(device);
+	struct group *group = &keeper->group;
+
+	group_remove(group, device);
+	if (group->device_count == 0)
+		group_close(group);
+	report(keeper, KEEPER_EVENT_RELEASED, device);
 }
 
-/* One step for all its devices that were bound. */
-static void leave_domain(struct group *group)
+/* Devices that are closed, and whose group has not left the domain since. */
+static bool is_leaving(const struct device *device)
 {
-	bool bound = group->domain >= 0;
-	uint64_t start = clock_us();
-	int r = group_leave(group);
+	return device->life == DEVICE_ENDED && device->report.taken && !(device->report.taken & 1U << RELEASE_LEAVE);
+}
 
+/*
+ * One step for all devices that have ended. It may never return (binding.h). So the broker is told before, who knows then that
+ * the devices are quiet, and what this process hangs in; and so are the clients, if there are no others that would have to
+ * wait with them. Whoever has asked for RELEASE is answered when all of it is done.
+ */
+static void leave_domain(struct keeper *keeper)
+{
+	struct group *group = &keeper->group;
+	size_t ended = 0;
+	uint64_t start;
+	int r;
+
+	if (group->domain < 0 || group_bound(group, NULL))
+		return;
+	for (size_t i = 0; i < group->device_count; i++) {
+		ended += group->devices[i]->life == DEVICE_ENDED;
+		if (is_leaving(group->devices[i]))
+			report(keeper, KEEPER_EVENT_LEAVING, group->devices[i]);
+	}
+	for (size_t i = 0; i < ended && ended == group->device_count; i++) {
+		if (!group->devices[i]->channel.deferred)
+			device_farewell(group->devices[i], &keeper->event);
+	}
+	start = clock_us();
+	r = group_leave(group);
 	if (r < 0)
 		log_line(LOG_WARNING, "IOMMU group %" PRIu32 ": leaving the domain: %s", group->number, strerror(-r));
-	for (size_t i = 0; bound && i < group->device_count; i++) {
-		struct release_report *report = &group->devices[i]->report;
-
-		if (report->taken && !(report->taken & 1U << RELEASE_LEAVE))
-			release_took(report, RELEASE_LEAVE, start, r);
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (is_leaving(group->devices[i]))
+			release_took(&group->devices[i]->report, RELEASE_LEAVE, start, r);
 	}
+}
+
+/*
+ * What is still to be done for devices that have ended. The broker hears of each before its client does: that may open
+ * the device again at once.
+ */
+static void reap(struct keeper *keeper)
+{
+	struct group *group = &keeper->group;
+
+	leave_domain(keeper);
+	for (size_t i = 0; i < group->device_count;) {
+		struct device *device = group->devices[i];
+
+		if (device->life != DEVICE_ENDED) {
+			i++;
+			continue;
+		}
+		report_released(keeper, device);
+		device_farewell(device, &keeper->event);
+		device_free(device);
+	}
+}
+
+/* ---- what a broker asks and orders later on ---- */
+
+static int serve_revoke(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct keeper *keeper = context;
+	const struct revoke_order *order = (const void *)request->payload;
+	struct device *device = group_find(&keeper->group, order->name);
+
+	(void)reply;
+	/* RELEASED is on its way to the broker. */
+	if (!device)
+		return refuse(detail, REFUSAL_REVOKED, "%s is not leased any more", order->name);
+	revocation_order(device, order, &keeper->event);
+	return 0;
 }
 
 static int serve_query(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	struct keeper *keeper = context;
 
+	(void)request;
 	(void)detail;
 	/* A lease that the earlier broker was killed with, before its client had it, is none. */
-	for (size_t i = keeper->group.device_count; i > 0; i--) {
-		struct device *device = keeper->group.devices[i - 1];
-
-		if (!query_client_gone(device))
-			continue;
-		device_end(device, ENDED_HANGUP);
-		reap(keeper, device);
+	for (size_t i = 0; i < keeper->group.device_count; i++) {
+		if (query_client_gone(keeper->group.devices[i]))
+			device_end(keeper->group.devices[i], ENDED_HANGUP);
 	}
-	/* The events about these were made in the packet that becomes the reply. */
-	packet_reply(reply, &request->header);
+	reap(keeper);
 	query_answer(&keeper->group, reply);
 	log_line(LOG_INFO, "vfio-brokerd was started anew: %zu leases go on", keeper->group.device_count);
 	return 0;
@@ -186,46 +240,81 @@ static int serve_query(void *context, struct packet *request, struct packet *rep
 static const channel_handler handlers[KEEPER_TYPE_MAX] = {
 	[KEEPER_LEASE] = serve_lease,
 	[KEEPER_QUERY] = serve_query,
+	[KEEPER_REVOKE] = serve_revoke,
 };
 static const struct channel_service service = {&keeper_table, handlers, 0};
 
-/*
- * All devices are closed before the group leaves the domain: that may hang (binding.h), and whoever waits for the
- * devices to be quiet need not wait for it.
- */
-void keeper_release(struct keeper *keeper)
+/* ---- the end of all ---- */
+
+/* All devices are closed before the group leaves the domain: whoever waits for the devices to be quiet need not wait for that. */
+static void release_all(struct keeper *keeper, enum end_reason why)
 {
 	struct group *group = &keeper->group;
 	uint64_t start = clock_us();
 
 	if (keeper->channel.fd < 0)
 		return;
-	for (size_t i = 0; i < group->device_count; i++) {
-		device_end_early(group->devices[i], ENDED_SESSION);
-		device_farewell(
-			group->devices[i], REFUSAL_REVOKED, "taken back by vfio-brokerd", &keeper->buffers.reply);
-	}
-	leave_domain(group);
+	for (size_t i = 0; i < group->device_count; i++)
+		device_end(group->devices[i], why);
+	reap(keeper);
 	group_close(group);
-	for (; group->device_count > 0;) {
-		struct device *device = group->devices[0];
-
-		report_released(keeper, device);
-		device_free(device);
-	}
 	if (keeper->leased)
 		log_line(LOG_INFO, "IOMMU group %" PRIu32 ": all released in %llu us", group->number,
 			(unsigned long long)(clock_us() - start));
 	channel_finish(&keeper->channel, &keeper->buffers.request);
 	packet_clear(&keeper->buffers.request);
 	packet_clear(&keeper->buffers.reply);
+	packet_clear(&keeper->event);
+}
+
+void keeper_release(struct keeper *keeper)
+{
+	release_all(keeper, ENDED_SESSION);
+}
+
+/*
+ * A file that was passed here, and whose close could block, is in this process for good (stranger.h); and when the process is
+ * killed, the kernel has it flushed before it closes anything, the devices included. So that its death stays the revocation,
+ * such a process does not go on: not even without a bound device, because there could be one a moment later.
+ */
+static void release_tainted(struct keeper *keeper, const struct device *device)
+{
+	log_line(LOG_WARNING,
+		"%s: its client has sent a file that nobody asked for: IOMMU group %" PRIu32 " is taken back",
+		device->lease.name, keeper->group.number);
+	release_all(keeper, ENDED_BROKEN);
+}
+
+/*
+ * The lease ends, because after an uncorrectable error nobody knows what the device still does, and to whose memory: the
+ * kernel's own drivers stop everything then, too. A driver that can recover leases the device again, and gets it reset.
+ */
+static void end_faulty(struct keeper *keeper, struct device *device)
+{
+	struct packet *event = &keeper->event;
+	struct fault_event *fault;
+
+	log_line(LOG_ERR, "%s: the device reports an uncorrectable error", device->lease.name);
+	packet_event(event, KEEPER_EVENT_FAULT);
+	fault = packet_append(event, sizeof *fault);
+	memcpy(fault->name, device->lease.name, sizeof fault->name);
+	channel_notify(&keeper->channel, event);
+	device_end(device, ENDED_ERROR);
 }
 
 /* ---- the loop ---- */
 
-#define SLOTS_MAX (1 + 2 * DEVICES_MAX)
+/* What is polled: the broker first, and then as many for each device. */
+enum device_slot {
+	SLOT_CHANNEL,
+	SLOT_UNPLUG,
+	SLOT_FAULT,
+	DEVICE_SLOTS,
+};
 
-/* Slot 0 is the broker; each device has two: its channel, and the host's request for it. Returns the number of slots. */
+#define SLOTS_MAX (1 + DEVICE_SLOTS * DEVICES_MAX)
+
+/* Returns the number of slots. */
 static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 {
 	const struct group *group = &keeper->group;
@@ -234,11 +323,13 @@ static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 	slots[0] = (struct pollfd){keeper->channel.fd, (short)(channel_events(&keeper->channel) | POLLRDHUP), 0};
 	for (size_t i = 0; i < group->device_count; i++) {
 		const struct device *device = group->devices[i];
+		struct pollfd *of = &slots[1 + DEVICE_SLOTS * i];
 
-		slots[1 + 2 * i] = (struct pollfd){device->channel.fd, channel_events(&device->channel), 0};
-		slots[2 + 2 * i] = (struct pollfd){device->unplug, POLLIN, 0};
+		of[SLOT_CHANNEL] = (struct pollfd){device->channel.fd, channel_events(&device->channel), 0};
+		of[SLOT_UNPLUG] = (struct pollfd){device->unplug, POLLIN, 0};
+		of[SLOT_FAULT] = (struct pollfd){device->fault, POLLIN, 0};
 	}
-	return 1 + 2 * group->device_count;
+	return 1 + DEVICE_SLOTS * group->device_count;
 }
 
 /* The broker's turn comes first: nothing that clients do may delay a revocation by more than one request. */
@@ -249,22 +340,34 @@ static bool serve_broker(struct keeper *keeper, short events)
 	return channel_serve(&keeper->channel, &service, keeper, &keeper->buffers) == CHANNEL_OPEN;
 }
 
-static void serve_device(struct keeper *keeper, const struct pollfd *slots)
+static void serve_device(struct keeper *keeper, struct device *device, const struct pollfd *slots)
+{
+	if (slots[SLOT_FAULT].revents) {
+		end_faulty(keeper, device);
+	} else if (slots[SLOT_UNPLUG].revents) {
+		log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
+		device_end(device, ENDED_UNPLUG);
+	} else {
+		device_serve(device, &keeper->buffers);
+	}
+	if (device->strangers > 0)
+		release_tainted(keeper, device);
+	else if (device->life == DEVICE_ENDED)
+		reap(keeper);
+}
+
+static void serve_devices(struct keeper *keeper, const struct pollfd *slots)
 {
 	const struct group *group = &keeper->group;
 
 	for (size_t i = 0; i < group->device_count; i++) {
 		size_t turn = (keeper->turn + i) % group->device_count;
-		struct device *device = group->devices[turn];
+		const struct pollfd *of = &slots[1 + DEVICE_SLOTS * turn];
 
-		if (!slots[1 + 2 * turn].revents && !slots[2 + 2 * turn].revents)
+		if (!of[SLOT_CHANNEL].revents && !of[SLOT_UNPLUG].revents && !of[SLOT_FAULT].revents)
 			continue;
 		keeper->turn = turn + 1;
-		if (slots[2 + 2 * turn].revents)
-			device_unplug(device, &keeper->buffers.reply);
-		else
-			device_serve(device, &keeper->buffers);
-		reap(keeper, device);
+		serve_device(keeper, group->devices[turn], of);
 		return;
 	}
 }
@@ -272,18 +375,21 @@ static void serve_device(struct keeper *keeper, const struct pollfd *slots)
 bool keeper_step(struct keeper *keeper, int timeout_ms)
 {
 	struct pollfd slots[SLOTS_MAX];
+	struct device *due;
 	int r;
 
 	do
-		r = poll(slots, fill(keeper, slots), timeout_ms);
+		r = poll(slots, fill(keeper, slots), revocation_timeout(&keeper->group, timeout_ms));
 	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return true;
 	/* Without poll there is no way to hear of anything any more. */
-	if (r < 0 || (slots[0].revents && !serve_broker(keeper, slots[0].revents)))
+	if (r < 0 || (slots[0].revents && !serve_broker(keeper, slots[0].revents))) {
 		keeper_release(keeper);
-	else if (!slots[0].revents)
-		serve_device(keeper, slots);
+	} else if ((due = revocation_due(&keeper->group))) {
+		device_end(due, due->revocation.reason);
+		reap(keeper);
+	} else if (r > 0 && !slots[0].revents) {
+		serve_devices(keeper, slots);
+	}
 	if (keeper->leased && keeper->group.device_count == 0)
 		keeper_release(keeper);
 	return keeper->channel.fd >= 0;

@@ -18,6 +18,7 @@ struct keeper {
 	size_t turn;		/* which device is looked at first, so that none can starve the others */
 	bool leased;		/* there was a lease: without any left, the work is done */
 	struct channel_buffers buffers;
+	struct packet event; /* to make events in, while the buffers may be in use */
 };
 
 /* KEEPER is memory whose content does not matter; it takes CHANNEL. */

@@ -20,12 +20,6 @@
 #define RESET_RETRIES  5
 #define RESET_PAUSE_NS 10000000
 
-/*
- * Descriptors whose close could block that one client may send by mistake; they stay open (stranger.h). One packet can bring
- * 253 more, which the usual limit of 1024 files has room for.
- */
-#define STRANGERS_MAX 16
-
 /* Pauses between two reads of a POLL: from what a pread costs anyway, doubling to what still is short compared with a
  * process switch on a busy machine. */
 #define POLL_PAUSE_MIN_NS 1000

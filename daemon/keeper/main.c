@@ -22,7 +22,7 @@
  */
 #define LISTEN_FDS_START 3
 
-/* 128 KiB, of which only what requests touch is ever in memory. */
+/* 192 KiB, of which only what requests touch is ever in memory. */
 static struct keeper keeper;
 
 /* Returns the channel to the broker, or -1. */

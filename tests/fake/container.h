@@ -118,6 +118,7 @@ struct fake_container *fake_container_at(uint64_t inode);
 struct fake_device {
 	char name[32]; /* empty: not there */
 	bool resettable;
+	bool express;	   /* has the error interrupt, which only PCI Express devices have */
 	bool vanished;	   /* its registers read all ones: pulled out of its slot */
 	uint32_t opened;   /* open descriptors */
 	uint32_t resets;   /* since it was made */
@@ -153,6 +154,9 @@ struct fake_device *fake_group_device(struct fake_group *group, const char *name
 
 /* As if the host wanted the device back: signals the device request interrupts of this process. Returns how many. */
 int fake_device_request(const struct fake_device *device);
+
+/* The same for the error interrupts: it reports an uncorrectable error. */
+int fake_device_fault(const struct fake_device *device);
 
 /* ---- the kernel ---- */
 

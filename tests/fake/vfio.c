@@ -29,6 +29,7 @@ struct handle {
 	uint32_t irq_vectors;
 	int eventfds[VECTORS_MAX]; /* owned; -1: none */
 	int request;		   /* owned; -1: none */
+	int fault;		   /* owned; -1: none */
 };
 
 #define IRQ_NONE UINT32_MAX
@@ -231,6 +232,7 @@ static int fake_device_get(int fd, const char *name)
 		(struct handle){.fd = r, .group = group, .device = fake_group_device(group, name), .irq_on = IRQ_NONE};
 	memset(handle->eventfds, 0xff, sizeof handle->eventfds);
 	handle->request = -1;
+	handle->fault = -1;
 	if (handle->device->opened++ == 0)
 		device_wake(handle->device);
 	return r;
@@ -260,6 +262,7 @@ static void fake_device_close(int fd)
 	if (handle) {
 		irq_disable(handle);
 		fd_cleanup(&handle->request);
+		fd_cleanup(&handle->fault);
 		if (--handle->device->opened == 0) {
 			device_wake(handle->device);
 			if (handle->device->resettable)
@@ -328,6 +331,7 @@ static uint32_t irq_count(uint32_t index)
 {
 	switch (index) {
 	case VFIO_PCI_INTX_IRQ_INDEX:
+	case VFIO_PCI_ERR_IRQ_INDEX:
 	case VFIO_PCI_REQ_IRQ_INDEX:
 		return 1;
 	case VFIO_PCI_MSI_IRQ_INDEX:
@@ -346,7 +350,8 @@ static int fake_irq_info(int fd, struct vfio_irq_info *info)
 
 	if (r < 0)
 		return r;
-	if (info->argsz < sizeof *info || info->index >= VFIO_PCI_NUM_IRQS || info->index == VFIO_PCI_ERR_IRQ_INDEX)
+	if (info->argsz < sizeof *info || info->index >= VFIO_PCI_NUM_IRQS ||
+		(info->index == VFIO_PCI_ERR_IRQ_INDEX && !handle->device->express))
 		return -EINVAL;
 	info->count = irq_count(info->index);
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
@@ -430,19 +435,19 @@ static int irq_trigger(struct handle *handle, const struct vfio_irq_set *set)
 	return irq_connect(handle, set);
 }
 
-/* One eventfd that says that the host wants the device. */
-static int request_set(struct handle *handle, const struct vfio_irq_set *set)
+/* One eventfd that says that the host wants the device, or that it reported an error. */
+static int event_set(int *event, const struct vfio_irq_set *set)
 {
 	int r;
 
 	if (!(set->flags & VFIO_IRQ_SET_DATA_EVENTFD) || !(set->flags & VFIO_IRQ_SET_ACTION_TRIGGER) || set->count != 1)
 		return -EINVAL;
-	fd_cleanup(&handle->request);
+	fd_cleanup(event);
 	if (irq_fd(set, 0) < 0)
 		return 0;
 	r = eventfd_check(irq_fd(set, 0));
 	if (r == 0)
-		handle->request = fcntl(irq_fd(set, 0), F_DUPFD_CLOEXEC, 3);
+		*event = fcntl(irq_fd(set, 0), F_DUPFD_CLOEXEC, 3);
 	return r;
 }
 
@@ -457,6 +462,17 @@ int fake_device_request(const struct fake_device *device)
 	return count;
 }
 
+int fake_device_fault(const struct fake_device *device)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < OPEN_MAX; i++) {
+		if (handles[i].fd > 0 && handles[i].device == device && handles[i].fault >= 0)
+			count += eventfd_write(handles[i].fault, 1) == 0;
+	}
+	return count;
+}
+
 static int fake_irq_set(int fd, struct vfio_irq_set *set)
 {
 	struct handle *handle = handle_find(fd);
@@ -467,7 +483,9 @@ static int fake_irq_set(int fd, struct vfio_irq_set *set)
 	if (r < 0)
 		return r;
 	if (set->index == VFIO_PCI_REQ_IRQ_INDEX)
-		return request_set(handle, set);
+		return event_set(&handle->request, set);
+	if (set->index == VFIO_PCI_ERR_IRQ_INDEX)
+		return handle->device->express ? event_set(&handle->fault, set) : -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_ACTION_TRIGGER)
 		return irq_trigger(handle, set);
 	/* Masking is for INTx alone; and here without effect, nothing being pending between two calls. */

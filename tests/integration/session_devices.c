@@ -327,6 +327,8 @@ static void wrong_descriptors(void **state)
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU);
 	struct vbroker_domain *domain = domain_begin();
+	/* those whose close could hang: the keeper ends with the first (stranger.h) */
+	static const bool ends[10] = {[0] = true, [1] = true, [2] = true, [3] = true, [5] = true};
 	int channel = vbroker_device_fd(device), pair[2], pipes[2], fds, keeper_fds;
 	int wrong[10];
 
@@ -363,14 +365,19 @@ static void wrong_descriptors(void **state)
 		r = raw_reply(channel, DEVICE_BIND, 5);
 		if (r != VBROKER_NOT_A_DOMAIN)
 			fail_msg("%s: %s", kinds[i], vbroker_refusal_name(r));
+		if (!ends[i])
+			continue;
+		expect_refused(vbroker_device_ping(device), VBROKER_MALFORMED, "sent what nobody asked for");
+		vbroker_device_close(device);
+		device = device_begin(session, EDU);
+		channel = vbroker_device_fd(device);
 	}
 	assert_int_equal(vbroker_bind(channel, 9999), VBROKER_NOT_A_DOMAIN);
 	assert_int_equal(vbroker_bind(-1, channel), VBROKER_NOT_A_DOMAIN);
 	assert_int_equal(vbroker_bind(channel, channel), VBROKER_NOT_A_DOMAIN);
 	assert_int_equal(vbroker_bind(wrong[0], wrong[1]), VBROKER_NOT_A_DEVICE);
 	assert_int_equal(unit_fds(), fds);
-	/* those whose close could hang are kept until the keeper ends (stranger.h): the first four, and the memfd */
-	assert_int_equal(process_fds(keeper_of(session, EDU)), keeper_fds + 5);
+	assert_int_equal(process_fds(keeper_of(session, EDU)), keeper_fds);
 	/* none of them has done any harm */
 	expect_ok(vbroker_device_bind(device, domain));
 	use_registers(device);

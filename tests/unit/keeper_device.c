@@ -591,7 +591,7 @@ static void test_broken_framing(void **state)
 	bench_pump(&b, b.clients[0]);
 	assert_int_equal(packet_receive(b.clients[0], MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
 	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
-	bench_expect_closed(&b, 0, REFUSAL_NONE);
+	bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
 	bench_expect_released(&b, 0, 0, 0);
 	assert_free(&b, 0);
 	bench_stop(&b);
@@ -720,7 +720,9 @@ static void test_detach_hangs(void **state)
 	assert_int_equal(poll(&client, 1, 10000), 1);
 	bench_expect_closed(&b, 0, REFUSAL_REVOKED);
 	assert_free(&b, 0);
-	/* but the broker has not heard that the group is free */
+	/* but the broker has not heard that the group is free: only where it hangs */
+	assert_int_equal(packet_receive(b.broker, 0, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.type, KEEPER_EVENT_LEAVING);
 	assert_false(bench_readable(b.broker));
 	assert_int_equal(b.group->container != 0, true);
 	b.group->hang = false;
@@ -783,30 +785,63 @@ static void test_uninvited_fds(void **state)
 	bench_stop(&b);
 }
 
-/* Closing a file can hang (its file system may be the client's). So files stay open, and too many end the lease. */
+/*
+ * Closing a file can hang (its file system may be the client's), and so can the end of a process that has one. So such a file
+ * stays open, and ends the lease, after an answer. O_PATH has nobody behind it.
+ */
 static void test_uninvited_files(void **state)
 {
-	struct bench b;
-	OWNED_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-	OWNED_FD internet = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	OWNED_FD path = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	struct bench_open opened = bench_open_fds();
-	int before;
+	int strangers[] = {
+		open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+		open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+		open("/dev/null", O_RDWR | O_CLOEXEC),
+		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	};
 
 	(void)state;
-	bench_start_bound(&b);
-	before = unit_fds();
-	send_fds(&b, DEVICE_PING, path, 1);
-	assert_int_equal(unit_fds(), before);
-	send_fds(&b, DEVICE_PING, file, STRANGERS_MAX - 1);
-	send_fds(&b, DEVICE_PING, internet, internet >= 0 ? 1 : 0);
-	assert_true(b.running);
-	assert_int_equal(unit_fds(), before + STRANGERS_MAX);
-	send_fds(&b, DEVICE_PING, file, 1);
+	for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
+		struct bench_open opened = bench_open_fds();
+		struct bench b;
+		int before;
+
+		if (strangers[i] < 0)
+			continue;
+		bench_start_bound(&b);
+		before = unit_fds();
+		send_fds(&b, DEVICE_PING, path, 1);
+		assert_int_equal(unit_fds(), before);
+		assert_true(b.running);
+		send_fds(&b, DEVICE_PING, strangers[i], 1);
+		assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
+		assert_false(b.running);
+		assert_free(&b, 0);
+		bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
+		bench_expect_released(&b, 0, 0, 0);
+		bench_stop(&b);
+		bench_close_strangers(&opened);
+		close(strangers[i]);
+	}
+}
+
+/* It is the process that has the file: so the siblings go, too, and so does a device that is not bound yet. */
+static void test_uninvited_file_and_siblings(void **state)
+{
+	OWNED_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	OWNED_FD domain = fake_container_open();
+	struct bench_open opened = bench_open_fds();
+	struct bench b;
+
+	(void)state;
+	bench_start(&b, 2);
+	assert_int_equal(bench_bind(&b, 1, domain), 0);
+	send_fds(&b, DEVICE_RELEASE, file, 1);
+	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
 	assert_false(b.running);
-	assert_free(&b, 0);
-	bench_expect_closed(&b, 0, REFUSAL_NONE);
-	bench_expect_released(&b, 0, 0, 0);
+	assert_free(&b, 1);
+	bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
+	bench_expect_closed(&b, 1, REFUSAL_MALFORMED);
+	assert_int_equal(b.group->container, 0);
 	bench_stop(&b);
 	bench_close_strangers(&opened);
 }
@@ -862,6 +897,7 @@ int main(void)
 		bench_test(test_unplug),
 		bench_test(test_uninvited_fds),
 		bench_test(test_uninvited_files),
+		bench_test(test_uninvited_file_and_siblings),
 		bench_test(test_fairness),
 	};
 

@@ -81,6 +81,7 @@ static const struct expected broker_expected[] = {
 	{6, "STATUS", STATE_READY, 0, 0, 0, 0},
 	{7, "SESSIONS", STATE_READY, 8, 0, 0, 0},
 	{8, "LEASES", STATE_READY, 8, 0, 0, 0},
+	{9, "REVOKE", STATE_READY, 40, 0, 0, 0},
 	{10, "RELEASE", STATE_READY, 40, 0, 0, 0},
 };
 
@@ -116,6 +117,7 @@ static const struct expected keeper_expected[] = {
 	{2, "PING", GREETED, 0, 0, 0, 0},
 	{3, "LEASE", STATE_READY, 488, 0, 1, 3},
 	{4, "QUERY", STATE_READY, 8, 0, 0, 0},
+	{5, "REVOKE", STATE_READY, 240, 0, 0, 0},
 };
 
 static const struct {
@@ -811,6 +813,52 @@ static void alloc_elements(void **state)
 		"254 elements, at most 253");
 }
 
+/* ---- taking back ---- */
+
+static void revoke_requests(void **state)
+{
+	struct revoke_request request = {.deadline_ms = UINT32_MAX, .name = NAME};
+
+	(void)state;
+	make(BROKER_REVOKE, &request, sizeof request, NULL, 0, 0);
+	accepted(&broker_table, STATE_READY);
+	malformed(&broker_table, STATE_NEW, "REVOKE before HELLO");
+	request.flags = 1;
+	make(BROKER_REVOKE, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "unknown flags 0x1");
+	request = (struct revoke_request){.name = "../0000:01:00.0"};
+	make(BROKER_REVOKE, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "is not the name of a PCI device");
+}
+
+static void order(struct revoke_order request, const char *why)
+{
+	make(KEEPER_REVOKE, &request, sizeof request, NULL, 0, 0);
+	if (why)
+		malformed(&keeper_table, STATE_READY, why);
+	else
+		accepted(&keeper_table, STATE_READY);
+}
+
+static void revoke_orders(void **state)
+{
+	struct revoke_order request = {.reason = ENDED_POLICY, .deadline_us = UINT64_MAX, .name = NAME};
+
+	(void)state;
+	order(request, NULL);
+	order((struct revoke_order){.reason = ENDED_ADMINISTRATOR, .name = NAME}, NULL);
+	order((struct revoke_order){.reason = ENDED_POLICY, .flags = 2, .name = NAME}, "unknown flags 0x2");
+	order((struct revoke_order){.reason = ENDED_POLICY, .name = "x"}, "is not the name of a PCI device");
+	/* Reasons that nobody orders, or that do not exist. */
+	order((struct revoke_order){.name = NAME}, "reason 0");
+	order((struct revoke_order){.reason = ENDED_SESSION, .name = NAME}, "reason 4");
+	order((struct revoke_order){.reason = ENDED_ERROR + 1, .name = NAME}, "reason 10");
+	memset(request.words, 'x', sizeof request.words);
+	order(request, "the words have no end");
+	request.words[sizeof request.words - 1] = '\0';
+	order(request, NULL);
+}
+
 /* ---- keeper channel ---- */
 
 static void lease(struct lease_request request, size_t fds, const char *why)
@@ -918,6 +966,8 @@ int main(void)
 		cmocka_unit_test(unmap_elements),
 		cmocka_unit_test(forget_elements),
 		cmocka_unit_test(alloc_elements),
+		cmocka_unit_test(revoke_requests),
+		cmocka_unit_test(revoke_orders),
 		cmocka_unit_test(lease_requests),
 		cmocka_unit_test(query_requests),
 		cmocka_unit_test(lease_limits),

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "revocation.h"
+#include "clock.h"
+#include "device.h"
+#include "log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void revocation_init(struct revocation *revocation)
+{
+	*revocation = (struct revocation){.deadline_us = REVOCATION_NEVER};
+}
+
+/* At its deadline the holder is told by CLOSED; this is for those who have time left. */
+static void announce(struct device *device, uint64_t left_us, struct packet *event)
+{
+	const struct revocation *revocation = &device->revocation;
+	struct pending_event *pending;
+
+	packet_event(event, DEVICE_EVENT_REVOKE_PENDING);
+	pending = packet_append(event, sizeof *pending);
+	pending->reason = revocation->reason;
+	pending->left_us = left_us;
+	snprintf(pending->detail, sizeof pending->detail, "%s: %s", device->lease.name, revocation->words);
+	channel_notify(&device->channel, event);
+}
+
+void revocation_order(struct device *device, const struct revoke_order *order, struct packet *event)
+{
+	struct revocation *revocation = &device->revocation;
+	uint64_t now = clock_us();
+	/* One below never. */
+	uint64_t deadline =
+		order->deadline_us < REVOCATION_NEVER - 1 - now ? now + order->deadline_us : REVOCATION_NEVER - 1;
+
+	if (deadline >= revocation->deadline_us)
+		return;
+	revocation->deadline_us = deadline;
+	revocation->reason = (enum end_reason)order->reason;
+	memcpy(revocation->words, order->words, sizeof revocation->words);
+	log_line(LOG_NOTICE, "%s: to be taken back in %llu ms: %s", device->lease.name,
+		(unsigned long long)(order->deadline_us / 1000), revocation->words);
+	if (order->deadline_us > 0)
+		announce(device, order->deadline_us, event);
+}
+
+int revocation_timeout(const struct group *group, int timeout_ms)
+{
+	uint64_t now = clock_us(), first = REVOCATION_NEVER, wait_ms;
+
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (group->devices[i]->revocation.deadline_us < first)
+			first = group->devices[i]->revocation.deadline_us;
+	}
+	if (first == REVOCATION_NEVER)
+		return timeout_ms;
+	/* Rounded up: a moment before the deadline there is nothing to do yet. */
+	wait_ms = first <= now ? 0 : (first - now + 999) / 1000;
+	if (timeout_ms >= 0 && (uint64_t)timeout_ms < wait_ms)
+		return timeout_ms;
+	return wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
+}
+
+struct device *revocation_due(const struct group *group)
+{
+	uint64_t now = clock_us();
+
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (group->devices[i]->revocation.deadline_us <= now)
+			return group->devices[i];
+	}
+	return NULL;
+}
