@@ -697,11 +697,14 @@ int raw_open(int session, const char *name)
 {
 	static struct packet packet;
 	struct open_request request = {0};
+	struct detail detail;
 	int channel;
 
 	snprintf(request.name, sizeof request.name, "%s", name);
 	raw_request(session, BROKER_OPEN, 2, &request, sizeof request);
 	assert_int_equal(raw_receive(session, &packet), PACKET_RECEIVED);
+	if (packet.header.flags & MESSAGE_REFUSED)
+		fail_msg("%s: %s: %s", name, refusal_name(packet_refusal(&packet, &detail)), detail.text);
 	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
 	assert_int_equal(packet.fds.count, 1);
 	channel = fdset_take(&packet.fds, 0);

@@ -142,30 +142,42 @@ static void test_failures(void **state)
 	}
 }
 
-/* The device is locked by somebody for a moment, and only for that. */
-static void *unlock_soon(void *unused)
+/* The device is locked by somebody for a moment: the first attempts fail. */
+static int attempts_that_fail;
+
+static int locked_reset(int device)
 {
-	nanosleep(&(struct timespec){.tv_nsec = 15000000}, NULL);
-	fake_kernel_fail(FAKE_RESET, 0);
-	return unused;
+	return attempts_that_fail-- > 0 ? -EAGAIN : fake_vfio.device_reset(device);
+}
+
+static struct release_report report_of_locked(int attempts)
+{
+	struct vfio_kernel locked = fake_vfio;
+	OWNED_FD domain = fake_container_open();
+	struct release_report report;
+	struct bench b;
+
+	attempts_that_fail = attempts;
+	locked.device_reset = locked_reset;
+	bench_start_on(&b, &locked, 1, NULL);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
+	report = report_of(&b, 0);
+	bench_stop(&b);
+	return report;
 }
 
 static void test_reset_locked(void **state)
 {
-	struct release_report report;
-	struct bench b;
-	pthread_t thread;
+	struct release_report report = report_of_locked(RESET_RETRIES);
 
 	(void)state;
-	start_busy(&b);
-	fake_kernel_fail(FAKE_RESET, EAGAIN);
-	assert_int_equal(pthread_create(&thread, NULL, unlock_soon, NULL), 0);
-	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
-	pthread_join(thread, NULL);
-	report = report_of(&b, 0);
 	assert_int_equal(report.reset, RESET_DONE);
-	assert_true(report.steps[RELEASE_RESET].time_us >= 10000);
-	bench_stop(&b);
+	assert_true(report.steps[RELEASE_RESET].time_us >= RESET_RETRIES * RESET_PAUSE_NS / 1000);
+	/* but not for ever */
+	report = report_of_locked(RESET_RETRIES + 1);
+	assert_int_equal(report.reset, RESET_FAILED);
+	assert_int_equal(report.steps[RELEASE_RESET].error, EAGAIN);
 }
 
 /* The host waits for the device, and has it locked meanwhile: no reset is possible, and none is waited for. */
