@@ -152,6 +152,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	packet_init(&broker->outgoing);
 	LIST_INIT(&broker->sessions);
 	LIST_INIT(&broker->keepers);
+	LIST_INIT(&broker->revokers);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);
 	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);

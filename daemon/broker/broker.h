@@ -47,6 +47,7 @@ struct broker {
 	struct users users;
 	LIST_HEAD(session_list, session) sessions;
 	LIST_HEAD(keeper_list, keeper) keepers;
+	LIST_HEAD(revoker_list, revoker) revokers;
 	struct keeper *spare; /* one of keepers, or NULL */
 	sd_event_source *spare_timer;
 	sd_event_source *listener;

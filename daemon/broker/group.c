@@ -10,6 +10,7 @@
 #include "log.h"
 #include "peer.h"
 #include "quarantine.h"
+#include "revocation.h"
 #include "session.h"
 
 #include <assert.h>
@@ -92,6 +93,7 @@ static void quarantine_if_late(struct group *group)
 	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
 		group->keeper ? "its keeper has not let go" : "the kernel has not let go",
 		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
+	revocation_stuck(group);
 	wake_waiters(group);
 }
 
@@ -157,6 +159,7 @@ static void settle(struct group *group)
 		record_quarantine_end(group);
 	group->state = GROUP_RESTORING;
 	quarantine_group_free(group);
+	revocation_done(group);
 	rest = quarantine_rest_us(group);
 	if (rest == 0)
 		become_free(group);
@@ -181,13 +184,50 @@ static void probe(struct group *group)
 		group->probe_us *= 2;
 }
 
+/* When the first device should have been taken back, or UINT64_MAX. */
+static uint64_t first_due(const struct group *group)
+{
+	const struct device *device;
+	uint64_t due = UINT64_MAX;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease && device->lease->due_us && device->lease->due_us < due)
+			due = device->lease->due_us;
+	}
+	return due;
+}
+
+void group_watch(struct group *group)
+{
+	uint64_t now = broker_now(group->broker), due = first_due(group);
+
+	if (group->state == GROUP_HELD && due < UINT64_MAX - GROUP_QUARANTINE_US)
+		look_again(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
+}
+
+/* A keeper that has not taken a device back when it should have will not: whatever it still has is told to end, too. */
+static void give_up_if_late(struct group *group)
+{
+	uint64_t now = broker_now(group->broker), due = first_due(group);
+
+	if (due > now || now - due < GROUP_QUARANTINE_US) {
+		group_watch(group);
+		return;
+	}
+	group_release(group);
+	group->release_began_us = due;
+	quarantine_if_late(group);
+}
+
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct group *group = userdata;
 
 	(void)source;
 	(void)now;
-	if (group->keeper)
+	if (group->state == GROUP_HELD)
+		give_up_if_late(group);
+	else if (group->keeper)
 		quarantine_if_late(group);
 	else
 		probe(group);

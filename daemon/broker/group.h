@@ -64,6 +64,9 @@ void group_hold(struct group *group, struct broker *broker, struct session *sess
 /* HELD -> RELEASING: tells the keeper to let go of everything. Also for groups that are on their way already. */
 void group_release(struct group *group);
 
+/* Of a held group: devices are to be taken back one by one, at their leases' due_us. If that does not happen, -> QUARANTINED. */
+void group_watch(struct group *group);
+
 /* The keeper's socket is closed: -> RESTORING, or FREE at once if no keeper ever had the group. */
 void group_keeper_gone(struct group *group);
 

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "packet.h"
 #include "quarantine.h"
+#include "revocation.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -108,6 +109,8 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	if (!event || !keeper->group || !device_name_valid(event->name))
 		return -EPROTO;
 	device = inventory_find(&keeper->broker->inventory, event->name);
+	if (device && device->group == keeper->group)
+		revocation_reported(keeper->group, event);
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group)
 		return 0;
@@ -130,12 +133,66 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	return 0;
 }
 
+/* The lease that an event of the keeper is about, if it has that. */
+static struct lease *lease_of(const struct keeper *keeper, const char name[DEVICE_NAME_SIZE])
+{
+	const struct device *device;
+
+	if (!keeper->group || !device_name_valid(name))
+		return NULL;
+	device = inventory_find(&keeper->broker->inventory, name);
+	if (!device || device->group != keeper->group || device->lease == keeper->offered)
+		return NULL;
+	return device->lease;
+}
+
+static int on_leaving(struct keeper *keeper, const struct packet *packet)
+{
+	const struct released_event *event = packet_body(packet, sizeof *event);
+	struct lease *lease = event ? lease_of(keeper, event->name) : NULL;
+
+	if (lease)
+		lease_leaving(lease, &event->report);
+	return event ? 0 : -EPROTO;
+}
+
+/* The end of the lease follows by itself. */
+static int on_fault(struct keeper *keeper, const struct packet *packet)
+{
+	const struct fault_event *event = packet_body(packet, sizeof *event);
+	const struct lease *lease = event ? lease_of(keeper, event->name) : NULL;
+	struct audit_event record;
+	char who[128];
+
+	if (lease) {
+		record = audit_of_lease(CHANGE_FAULT, lease);
+		audit_record(keeper->broker, &record,
+			"%s: has reported an uncorrectable error, and is taken back from %s", lease->device->name,
+			peer_record_text(&record.who, who, sizeof who));
+	}
+	return event ? 0 : -EPROTO;
+}
+
+static int on_event(struct keeper *keeper, const struct packet *packet)
+{
+	switch (packet->header.type) {
+	case KEEPER_EVENT_RELEASED:
+		return on_released(keeper, packet);
+	case KEEPER_EVENT_LEAVING:
+		return on_leaving(keeper, packet);
+	case KEEPER_EVENT_FAULT:
+		return on_fault(keeper, packet);
+	default:
+		return 0;
+	}
+}
+
 static int on_packet(struct keeper *keeper, const struct packet *packet)
 {
 	const struct message_header *header = &packet->header;
 
 	if (header->flags & MESSAGE_EVENT)
-		return header->type == KEEPER_EVENT_RELEASED ? on_released(keeper, packet) : 0;
+		return on_event(keeper, packet);
 	if (!(header->flags & MESSAGE_REPLY))
 		return -EPROTO;
 	switch (header->type) {
@@ -147,6 +204,9 @@ static int on_packet(struct keeper *keeper, const struct packet *packet)
 		return 0;
 	case KEEPER_LEASE:
 		return on_lease_reply(keeper, packet);
+	case KEEPER_REVOKE:
+		/* Noted; or refused, because RELEASED is on its way. */
+		return 0;
 	default:
 		return -EPROTO;
 	}
@@ -320,6 +380,21 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 	}
 	keeper->offered = lease;
 	return 0;
+}
+
+int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,
+	const char *words)
+{
+	struct packet *packet = &keeper->broker->outgoing;
+	struct revoke_order *order;
+
+	packet_request(packet, KEEPER_REVOKE, COOKIE);
+	order = packet_append(packet, sizeof *order);
+	order->reason = reason;
+	order->deadline_us = deadline_us;
+	memcpy(order->name, lease->device->name, sizeof order->name);
+	snprintf(order->words, sizeof order->words, "%s", words);
+	return packet_send(keeper->fd, MSG_DONTWAIT, packet);
 }
 
 void keeper_let_go(struct keeper *keeper)

@@ -2,6 +2,7 @@
 #ifndef BROKER_KEEPER_H
 #define BROKER_KEEPER_H
 
+#include "message.h"
 #include "refusal.h"
 
 #include <stdbool.h>
@@ -50,6 +51,10 @@ void keeper_assign(struct keeper *keeper, struct group *group);
  * CHANNEL, the keeper's end, are taken, also on failure. The answer goes to lease_accepted() or lease_refused().
  */
 int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel);
+
+/* Sends REVOKE for LEASE, which it has or was offered. Returns 0 or a negative errno. */
+int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,
+	const char *words);
 
 /* Tells it to release everything and end. */
 void keeper_let_go(struct keeper *keeper);

@@ -11,6 +11,7 @@
 #include "policy.h"
 #include "quarantine.h"
 #include "review.h"
+#include "revocation.h"
 #include "session.h"
 #include "user.h"
 #include "vfio_window.h"
@@ -197,6 +198,48 @@ void lease_orphan(struct lease *lease)
 	lease->state = LEASE_RELEASING;
 }
 
+void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
+{
+	struct broker *broker = lease->broker;
+	struct group *group = lease->device->group;
+	uint64_t now = broker_now(broker);
+	uint64_t due = deadline_us < UINT64_MAX - now ? now + deadline_us : UINT64_MAX;
+	struct audit_event event = audit_of_lease(deadline_us > 0 ? CHANGE_REVOKE_PENDING : CHANGE_REVOKE, lease);
+	char who[128];
+
+	if (group->state != GROUP_HELD || lease->state == LEASE_RELEASING || (lease->due_us && due >= lease->due_us))
+		return;
+	lease->due_us = due;
+	peer_record_text(&event.who, who, sizeof who);
+	if (deadline_us > 0)
+		audit_record(broker, &event, "%s: to be taken back from %s in %llu ms: %s", lease->device->name, who,
+			(unsigned long long)(deadline_us / 1000), words);
+	else
+		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
+	/* A keeper that takes no orders any more is told by the end of its channel. */
+	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
+		group_release(group);
+	else
+		group_watch(group);
+}
+
+void lease_leaving(struct lease *lease, const struct release_report *report)
+{
+	struct group *group = lease->device->group;
+	const struct device *device;
+
+	lease->report = *report;
+	lease->state = LEASE_RELEASING;
+	lease->due_us = broker_now(lease->broker);
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease && device->lease->state != LEASE_RELEASING) {
+			group_watch(group);
+			return;
+		}
+	}
+	group_release(group);
+}
+
 /* Whether the group still has a lease. */
 static bool group_leased(const struct group *group)
 {
@@ -226,5 +269,7 @@ void lease_end(struct lease *lease)
 	free(lease);
 	if (group && !group_leased(group))
 		group_release(group);
+	if (group)
+		revocation_lease_ended(group, device->name);
 	inventory_settle(&broker->inventory, device);
 }

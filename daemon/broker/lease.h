@@ -32,6 +32,8 @@ struct lease {
 	uint64_t since_us;
 	const struct policy_rule *allowed_by; /* set by review.c alone; NULL: no rule of the policy in force */
 	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
+	uint64_t due_us;		      /* when its keeper takes it back, or began to; 0: not ordered */
+	struct release_report report;	      /* what its keeper has said of letting go so far; taken 0: nothing */
 	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
 	struct reset_policy reset;
 	struct window_limits windows;
@@ -45,6 +47,16 @@ struct lease {
  */
 int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
 	struct detail *detail);
+
+/*
+ * Has the device taken back, in DEADLINE_US, until when its holder may use it; the keeper sees to that, with or without this
+ * broker. WORDS are for the holder and the log, of REVOKE_WORDS_SIZE at most: by whom and why. An earlier deadline that is set
+ * already stays. lease_end() follows, or, if the keeper does not let go, quarantine. LEASE may be gone afterwards.
+ */
+void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words);
+
+/* The keeper has closed the device and takes its group out of the domain, where it may hang. LEASE may be gone afterwards. */
+void lease_leaving(struct lease *lease, const struct release_report *report);
 
 /* The keeper has it, or does not want it (RESULT and DETAIL as in a reply). */
 void lease_accepted(struct lease *lease);

@@ -11,6 +11,7 @@
 #include "quarantine.h"
 #include "release.h"
 #include "report.h"
+#include "revocation.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -125,6 +126,7 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_STATUS] = report_status,
 	[BROKER_SESSIONS] = report_sessions,
 	[BROKER_LEASES] = report_leases,
+	[BROKER_REVOKE] = revocation_serve,
 	[BROKER_RELEASE] = release_serve,
 };
 
@@ -201,6 +203,11 @@ void session_opened(struct session *session, struct lease *lease)
 	answer->group = lease->device->group->number;
 	fdset_add(&reply->fds, lease->channel);
 	lease->channel = -1;
+	answered(session, channel_answer(&session->channel, 0, reply, NULL));
+}
+
+void session_answer(struct session *session, struct packet *reply)
+{
 	answered(session, channel_answer(&session->channel, 0, reply, NULL));
 }
 
@@ -321,6 +328,7 @@ void session_close(struct session *session)
 	struct lease *lease;
 
 	stop_waiting(session);
+	revocation_forget(session);
 	lane_leave(&session->place);
 	channel_close(&session->channel);
 	while ((lease = LIST_FIRST(&session->leases))) {

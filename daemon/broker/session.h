@@ -14,6 +14,7 @@
 struct broker;
 struct group;
 struct lease;
+struct revoker;
 struct user;
 
 /* A client's broker channel. Its end is the end of its leases. */
@@ -33,6 +34,7 @@ struct session {
 	LIST_HEAD(session_leases, lease) leases;
 	unsigned int leases_count;
 	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
+	struct revoker *revoker;	/* owned: its REVOKE that is not answered; NULL: none */
 };
 
 /* Takes the connection FD. If the peer may not have another session, it is told so and the connection is closed. */
@@ -44,6 +46,9 @@ void session_close(struct session *session);
 /* The answers to OPEN. The session may be gone afterwards. */
 void session_opened(struct session *session, struct lease *lease);
 void session_refused(struct session *session, int result, const struct detail *detail);
+
+/* Answers a request that was not answered at once. REPLY is complete. The session may be gone afterwards. */
+void session_answer(struct session *session, struct packet *reply);
 
 /* The group that its OPEN waited for is free. The session may be gone afterwards. */
 void session_open_again(struct session *session);

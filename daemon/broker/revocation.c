@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+#include "revocation.h"
+
+#include "broker.h"
+#include "group.h"
+#include "host.h"
+#include "keeper.h"
+#include "lease.h"
+#include "session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Somebody who waits for the answer to REVOKE. */
+struct revoker {
+	LIST_ENTRY(revoker) in_broker;
+	struct session *session;
+	const struct group *group;
+	uint64_t since_us;
+	/* What is known so far. */
+	char name[DEVICE_NAME_SIZE];
+	struct revoke_reply answer;
+};
+
+static struct revoker *revoker_new(struct session *session, const struct device *device)
+{
+	struct revoker *revoker = calloc(1, sizeof *revoker);
+	const struct group *group = device->group;
+
+	if (!revoker)
+		return NULL;
+	revoker->session = session;
+	revoker->group = group;
+	revoker->since_us = broker_now(session->broker);
+	memcpy(revoker->name, device->name, sizeof revoker->name);
+	revoker->answer.group = group->number;
+	revoker->answer.holder = group->holder;
+	revoker->answer.keeper_pid = group->keeper ? group->keeper->pid : 0;
+	session->revoker = revoker;
+	LIST_INSERT_HEAD(&session->broker->revokers, revoker, in_broker);
+	return revoker;
+}
+
+void revocation_forget(struct session *session)
+{
+	if (!session->revoker)
+		return;
+	LIST_REMOVE(session->revoker, in_broker);
+	free(session->revoker);
+	session->revoker = NULL;
+}
+
+/* The session may be gone afterwards. */
+static void answer(struct revoker *revoker, enum revoke_result result)
+{
+	struct session *session = revoker->session;
+	struct packet *reply = &session->broker->buffers.reply;
+
+	revoker->answer.result = result;
+	revoker->answer.time_us = broker_now(session->broker) - revoker->since_us;
+	packet_reply(reply, &session->channel.awaiting);
+	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
+	revocation_forget(session);
+	session_answer(session, reply);
+}
+
+/* One that waits for the device NAME (NULL: any) of GROUP. */
+static struct revoker *find(const struct group *group, const char *name)
+{
+	struct revoker *revoker;
+
+	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
+		if (revoker->group == group && (!name || strcmp(revoker->name, name) == 0))
+			return revoker;
+	}
+	return NULL;
+}
+
+/* ---- what happens ---- */
+
+void revocation_reported(const struct group *group, const struct released_event *event)
+{
+	struct revoker *revoker;
+
+	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
+		if (revoker->group != group || strcmp(revoker->name, event->name) != 0)
+			continue;
+		revoker->answer.reported = 1;
+		revoker->answer.report = event->report;
+	}
+}
+
+/* The group stays with whoever has its other devices, so there is nothing more to wait for. */
+void revocation_lease_ended(const struct group *group, const char *name)
+{
+	struct revoker *revoker;
+
+	while (group->state == GROUP_HELD && (revoker = find(group, name))) {
+		snprintf(revoker->answer.detail, sizeof revoker->answer.detail,
+			"other devices of IOMMU group %u are still leased", group->number);
+		answer(revoker, REVOKE_COMPLETE);
+	}
+}
+
+void revocation_done(const struct group *group)
+{
+	struct revoker *revoker;
+
+	while ((revoker = find(group, NULL)))
+		answer(revoker, REVOKE_COMPLETE);
+}
+
+/* What the keeper has said of the device before it fell silent. */
+static const struct lease *lease_of(const struct revoker *revoker)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &revoker->group->devices, in_group) {
+		if (strcmp(device->name, revoker->name) == 0)
+			return device->lease;
+	}
+	return NULL;
+}
+
+static void describe_stuck(struct revoker *revoker)
+{
+	const struct group *group = revoker->group;
+	const struct lease *lease = lease_of(revoker);
+	char *detail = revoker->answer.detail;
+
+	if (lease && lease->report.taken) {
+		revoker->answer.reported = 1;
+		revoker->answer.report = lease->report;
+		snprintf(detail, sizeof revoker->answer.detail,
+			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever serves a file "
+			"that the domain's owner has mapped (FUSE) holds it up; end that process",
+			group->number);
+	} else if (group->keeper) {
+		snprintf(detail, sizeof revoker->answer.detail,
+			"its keeper has said nothing since it was told to let go; end it: kill -9 %u",
+			group->keeper->pid);
+	} else {
+		snprintf(detail, sizeof revoker->answer.detail,
+			"its keeper is gone, and /dev/vfio/%u is still open: 'fuser -v /dev/vfio/%u' names who has it; if nobody, "
+			"the kernel still closes it ('dmesg' shows hung tasks)",
+			group->number, group->number);
+	}
+}
+
+void revocation_stuck(const struct group *group)
+{
+	struct revoker *revoker;
+
+	while ((revoker = find(group, NULL))) {
+		describe_stuck(revoker);
+		answer(revoker, REVOKE_INCOMPLETE);
+	}
+}
+
+/* ---- the request ---- */
+
+static int nobody(const struct device *device, struct packet *reply, const char *words)
+{
+	struct revoke_reply *nothing = packet_append(reply, sizeof *nothing);
+
+	nothing->result = REVOKE_NOBODY;
+	nothing->group = device->group ? device->group->number : GROUP_NONE;
+	snprintf(nothing->detail, sizeof nothing->detail, "%s", words);
+	return 0;
+}
+
+static bool is_open(const struct group *group)
+{
+	int fd = group->broker->host->group_open(group->number);
+
+	if (fd >= 0)
+		close(fd);
+	return fd == -EBUSY;
+}
+
+/* Nothing more will happen by itself, or not soon. */
+static int quarantined(struct session *session, const struct device *device, struct packet *reply)
+{
+	struct revoker *revoker;
+
+	if (!device->group->keeper && !is_open(device->group))
+		return nobody(device, reply, "nobody has it, and it is quarantined; 'vfio-brokerctl check' says why");
+	revoker = revoker_new(session, device);
+	if (!revoker)
+		return -ENOMEM;
+	describe_stuck(revoker);
+	revoker->answer.result = REVOKE_INCOMPLETE;
+	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
+	revocation_forget(session);
+	return 0;
+}
+
+static int take_back(struct session *session, struct device *device, const struct revoke_request *request)
+{
+	char words[REVOKE_WORDS_SIZE], who[128];
+
+	if (!revoker_new(session, device))
+		return -ENOMEM;
+	peer_text(&session->peer, who, sizeof who);
+	snprintf(words, sizeof words, "revoked by %s", who);
+	/* Without a lease, or with one that ends anyway, it is only waited for. */
+	if (device->lease)
+		lease_revoke(device->lease, ENDED_ADMINISTRATOR, request->deadline_ms * UINT64_C(1000), words);
+	return CHANNEL_LATER;
+}
+
+int revocation_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct revoke_request *body = (const void *)request->payload;
+	struct session *session = context;
+	struct device *device;
+	char who[128];
+
+	/* Safe for a hostile caller: nobody but root gets beyond this, and no policy can change that. */
+	if (session->peer.uid != 0)
+		return refuse(detail, REFUSAL_DENIED, "REVOKE of %s is for root alone, not for %s", body->name,
+			peer_text(&session->peer, who, sizeof who));
+	device = inventory_find(&session->broker->inventory, body->name);
+	if (!device)
+		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", body->name);
+	if (!device->group || device->group->state == GROUP_FREE)
+		return nobody(device, reply, "nobody had it");
+	if (device->group->state == GROUP_QUARANTINED)
+		return quarantined(session, device, reply);
+	if (device->group->state == GROUP_HELD && !device->lease)
+		return nobody(device, reply, "nobody had it; other devices of its IOMMU group are leased");
+	return take_back(session, device, body);
+}
