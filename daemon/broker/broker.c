@@ -80,6 +80,10 @@ static void on_host_change(void *context, enum host_change change, const char *n
 	struct group *kept = NULL; /* its group, which has nothing to do but to keep the device from its host driver */
 	char who[128];
 
+	if (change == HOST_MISSED) {
+		inventory_compare(&broker->inventory, on_host_change, broker);
+		return;
+	}
 	/* Before it leaves the inventory; drivers that come and go are no change here. */
 	if (change == HOST_REMOVED && was_there) {
 		if (device->lease) {

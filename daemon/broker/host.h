@@ -27,6 +27,7 @@ struct host_device {
 enum host_change {
 	HOST_ADDED,
 	HOST_REMOVED,
+	HOST_MISSED, /* some came or went, and nobody knows which: the name is empty */
 };
 
 typedef void (*host_found)(void *context, const struct host_device *device);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fdset.h"
 #include "host.h"
+#include "uevent.h"
 #include "vfio_window.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <systemd/sd-device.h>
 #include <unistd.h>
 
@@ -111,37 +113,31 @@ struct watch {
 	void *context;
 };
 
-static int on_uevent(sd_device_monitor *monitor, sd_device *device, void *userdata)
+static int on_uevent(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	const struct watch *watch = userdata;
-	sd_device_action_t action;
-	const char *name;
+	enum host_change change;
+	char name[DEVICE_NAME_SIZE];
 
-	(void)monitor;
-	if (sd_device_get_action(device, &action) < 0 || sd_device_get_sysname(device, &name) < 0)
-		return 0;
-	if (action == SD_DEVICE_ADD)
-		watch->changed(watch->context, HOST_ADDED, name);
-	else if (action == SD_DEVICE_REMOVE)
-		watch->changed(watch->context, HOST_REMOVED, name);
+	(void)source;
+	(void)events;
+	if (uevent_read(fd, &change, name) > 0)
+		watch->changed(watch->context, change, name);
 	return 0;
 }
 
 static int linux_watch(sd_event *event, host_changed changed, void *context)
 {
-	/* Both live as long as the process, as the event loop does. */
-	static sd_device_monitor *monitor;
+	/* It lives as long as the process, as the event loop and the socket do. */
 	static struct watch watch;
-	int r;
+	int r, fd = uevent_open();
 
+	if (fd < 0)
+		return fd;
 	watch = (struct watch){changed, context};
-	r = sd_device_monitor_new(&monitor);
-	if (r >= 0)
-		r = sd_device_monitor_filter_add_match_subsystem_devtype(monitor, "pci", NULL);
-	if (r >= 0)
-		r = sd_device_monitor_attach_event(monitor, event);
-	if (r >= 0)
-		r = sd_device_monitor_start(monitor, on_uevent, &watch);
+	r = sd_event_add_io(event, NULL, fd, EPOLLIN, on_uevent, &watch);
+	if (r < 0)
+		close(fd);
 	return r < 0 ? r : 0;
 }
 

@@ -122,6 +122,40 @@ void inventory_changed(struct inventory *inventory, enum host_change change, con
 	}
 }
 
+struct comparison {
+	const struct inventory *inventory;
+	host_changed changed;
+	void *context;
+};
+
+static void on_compared(void *context, const struct host_device *found)
+{
+	const struct comparison *comparison = context;
+	const struct device *device = inventory_find(comparison->inventory, found->name);
+
+	if (!device || !device->present)
+		comparison->changed(comparison->context, HOST_ADDED, found->name);
+}
+
+void inventory_compare(struct inventory *inventory, host_changed changed, void *context)
+{
+	struct comparison comparison = {inventory, changed, context};
+	struct device *device = LIST_FIRST(&inventory->devices);
+	char name[DEVICE_NAME_SIZE];
+	struct host_device now;
+
+	while (device) {
+		/* It may be freed. */
+		struct device *next = LIST_NEXT(device, in_inventory);
+
+		memcpy(name, device->name, sizeof name);
+		if (device->present && inventory->host->look(name, &now) == -ENODEV)
+			changed(context, HOST_REMOVED, name);
+		device = next;
+	}
+	inventory->host->enumerate(on_compared, &comparison);
+}
+
 int inventory_init(struct inventory *inventory, const struct host *host)
 {
 	*inventory = (struct inventory){.host = host};

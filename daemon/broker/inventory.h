@@ -43,6 +43,9 @@ void inventory_clear(struct inventory *inventory);
 /* The host says that a device came or went. */
 void inventory_changed(struct inventory *inventory, enum host_change change, const char *name);
 
+/* Some devices came or went unnoticed: calls CHANGED for each, which should call inventory_changed(). */
+void inventory_compare(struct inventory *inventory, host_changed changed, void *context);
+
 /* NULL: no such device. */
 struct device *inventory_find(const struct inventory *inventory, const char *name);
 

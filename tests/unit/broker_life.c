@@ -779,6 +779,32 @@ static void unplugged_and_back(void **state)
 	assert_null(inventory_find(&broker.inventory, A));
 }
 
+/* The kernel had more to say than the broker could hear: what has changed meanwhile is found all the same. */
+static void changes_were_missed(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	machine[0].present = machine[2].present = false;
+	changed(changed_context, HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 2);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_false(inventory_find(&broker.inventory, A)->present); /* leased */
+	machine[0].present = machine[2].present = true;
+	changed(changed_context, HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 4);
+	assert_true(inventory_find(&broker.inventory, A)->present);
+	assert_non_null(inventory_find(&broker.inventory, C));
+	/* a failure to look is no news */
+	look_error = -EIO;
+	changed(changed_context, HOST_MISSED, "");
+	look_error = 0;
+	assert_int_equal(broker.inventory.count, 4);
+	close(client);
+	close(keeper);
+	turn();
+}
+
 /* It left while it was claimed: there is nothing to give back, and nothing to remember. */
 static void unplugged_while_claimed(void **state)
 {
@@ -960,6 +986,7 @@ int main(void)
 		CASE(the_host_says_no),
 		CASE(group_cannot_be_opened),
 		CASE(unplugged_and_back),
+		CASE(changes_were_missed),
 		CASE(unplugged_while_claimed),
 		CASE_BY(limits_of_the_rule, window_rules),
 		CASE(limits_without_a_word),
