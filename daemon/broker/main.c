@@ -297,6 +297,8 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("event loop", r);
 	catch_signals(event, &broker, &reload);
+	/* Tells systemd that the loop turns, if it wants to know (WatchdogSec=). */
+	sd_event_set_watchdog(event, 1);
 	/* Watched before it is read: a change in between is seen. */
 	reload_init(&reload, event, arguments.policy, &broker);
 	policy_key_prepare();
