@@ -6,6 +6,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "quarantine.h"
+#include "quota.h"
 #include "session.h"
 
 #include <errno.h>
@@ -199,9 +200,10 @@ static void check_answers(const struct broker *broker, const struct session *ses
 
 static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)
 {
-	if (session->user->leases >= broker->options.leases_per_user)
-		OBSTACLE(REFUSAL_QUOTA, "uid %u has %u devices, the limit is %u (--leases-per-user)", session->peer.uid,
-			session->user->leases, broker->options.leases_per_user);
+	struct detail detail;
+
+	if (quota_check(broker, session, admission->rule, &detail) != 0)
+		OBSTACLE(REFUSAL_QUOTA, "%s", detail.text);
 }
 
 void admission_check(

@@ -193,6 +193,7 @@ void broker_clear(struct broker *broker)
 	while ((keeper = LIST_FIRST(&broker->keepers)))
 		keeper_free(keeper);
 	inventory_clear(&broker->inventory);
+	users_clear(&broker->users);
 	sd_event_source_disable_unref(broker->listener);
 	sd_event_source_disable_unref(broker->spare_timer);
 	sd_event_source_disable_unref(broker->stop_deadline);

@@ -10,6 +10,7 @@
 #include "log.h"
 #include "policy.h"
 #include "quarantine.h"
+#include "quota.h"
 #include "review.h"
 #include "revocation.h"
 #include "session.h"
@@ -31,11 +32,7 @@ static struct lease *lease_new(struct broker *broker, struct session *session, s
 		close(channel);
 		return NULL;
 	}
-	if (user_charge_lease(session->user, broker->options.leases_per_user) < 0) {
-		close(channel);
-		free(lease);
-		return NULL;
-	}
+	quota_charge(broker, session);
 	*lease = (struct lease){
 		.broker = broker,
 		.device = device,
@@ -135,8 +132,7 @@ static int offer(struct broker *broker, struct session *session, struct device *
 	lease = lease_new(broker, session, device, ends[0]);
 	if (!lease) {
 		close(ends[1]);
-		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u of %u devices", session->peer.uid,
-			session->user->leases, broker->options.leases_per_user);
+		return -ENOMEM;
 	}
 	if (!group->keeper) {
 		group_hold(group, broker, session);

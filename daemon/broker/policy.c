@@ -112,10 +112,10 @@ const struct policy_rule *policy_decide(
 	return NULL;
 }
 
-const struct policy_rule *policy_limits(const struct policy *policy, const struct peer *user)
+const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid)
 {
 	for (size_t i = 0; i < policy->count; i++) {
-		if (policy->rules[i].verdict == POLICY_LIMITS && policy_concerns(&policy->rules[i], user))
+		if (policy->rules[i].verdict == POLICY_LIMITS && ids_fit(&policy->rules[i].users, uid))
 			return &policy->rules[i];
 	}
 	return NULL;

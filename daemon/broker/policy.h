@@ -74,8 +74,8 @@ uint64_t policy_settle(const struct reset_policy *reset);
 const struct policy_rule *policy_decide(
 	const struct policy *policy, const struct host_device *device, const struct peer *peer);
 
-/* What USER's limits are: the first [limits] that fits, or NULL. Belongs to POLICY. */
-const struct policy_rule *policy_limits(const struct policy *policy, const struct peer *user);
+/* What UID's limits are: the first [limits] that fits, or NULL. Belongs to POLICY. */
+const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid);
 
 /*
  * Why RULE says nothing about this peer and this device (NULL: about which is not asked), in words: "uid 1000 is none of

@@ -415,7 +415,7 @@ static const struct policy_key keys[] = {
 	{"id", add_device_id, print_device_ids, .in_rules = true},
 	{"class", add_class, print_classes, .in_rules = true},
 	{"user", add_user, print_users, .in_rules = true, .in_limits = true},
-	{"group", add_group, print_groups, .in_rules = true, .in_limits = true},
+	{"group", add_group, print_groups, .in_rules = true},
 	{"unit", add_unit, print_units, .in_rules = true},
 	{"rebind", set_rebind, print_rebind, .single = true, .in_rules = true},
 	{"access", set_access, print_access, .single = true, .in_rules = true},

@@ -215,7 +215,7 @@ static const char *rule_mistake(const struct policy_rule *rule)
 {
 	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. Limits are about people. */
 	if (rule->verdict == POLICY_LIMITS)
-		return rule->users.given || rule->groups.given ? NULL : "lacks user or group";
+		return rule->users.given ? NULL : "lacks user";
 	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
 		return "lacks address, id or class";
 	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)
@@ -236,8 +236,8 @@ static int rules_complete(const struct policy *policy, size_t first, struct poli
 			continue;
 		error->line = rule->line;
 		error->column = 1;
-		snprintf(error->text, sizeof error->text, "%s:%u:1: rule \"%.60s\" %s", rule->file, rule->line,
-			rule->name, mistake);
+		snprintf(error->text, sizeof error->text, "%s:%u:1: %s \"%.60s\" %s", rule->file, rule->line,
+			rule->verdict == POLICY_LIMITS ? "limits" : "rule", rule->name, mistake);
 		return -EINVAL;
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "log.h"
 #include "quarantine.h"
+#include "quota.h"
 #include "release.h"
 #include "report.h"
 #include "revocation.h"
@@ -255,16 +256,10 @@ static void record_turned_away(struct broker *broker, const struct peer *peer, i
 
 static int admit(struct broker *broker, const struct peer *peer, struct user **ret_user, struct detail *detail)
 {
-	int r;
-
 	if (broker->sessions_count >= broker->sessions_max)
 		return refuse(detail, REFUSAL_QUOTA, "the service has %u sessions, as many as it can (LimitNOFILE=)",
 			broker->sessions_count);
-	r = user_charge_session(&broker->users, peer->uid, broker->options.sessions_per_user, ret_user);
-	if (r == -EDQUOT)
-		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (--sessions-per-user)",
-			peer->uid, broker->options.sessions_per_user);
-	return r;
+	return quota_session(broker, peer->uid, ret_user, detail);
 }
 
 static struct session *session_new(struct broker *broker, int fd, struct peer *peer, struct user *user)

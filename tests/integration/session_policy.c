@@ -340,6 +340,114 @@ static void lease_time_changes(void **state)
 	world_settle();
 }
 
+/* ---- numbers ---- */
+
+static const struct world_options few = {
+	.policy = "[allow pair]\naddress = " EDU " " EDU_2 " " BARE "\nuser = *\nrebind = yes\ndevices = 2\n"
+		  "[allow twins]\naddress = " TWIN " " TWIN_2 "\nuser = *\ndevices-per-unit = 1\n"
+		  "[limits all]\nuser = *\nsessions = 4\ndevices = 3\n",
+};
+
+static void expect_quota(struct vbroker_session *session, const char *name, const char *words)
+{
+	struct vbroker_obstacle *obstacles;
+	struct vbroker_device *device;
+	size_t count;
+	int claim;
+
+	/* CHECK knows it, too, and says the same */
+	expect_ok(vbroker_session_check(session, name, &obstacles, &count, &claim));
+	assert_int_equal(count, 1);
+	assert_int_equal(obstacles[0].refusal, VBROKER_QUOTA);
+	assert_non_null(strstr(obstacles[0].detail, words));
+	free(obstacles);
+	expect_refused(vbroker_device_open(session, name, &device), VBROKER_QUOTA, words);
+}
+
+static void devices_by_rule(void **state)
+{
+	struct vbroker_session *session = session_begin(), *other = session_begin();
+	struct vbroker_device *a = device_begin(session, EDU), *b = device_begin(other, EDU_2), *c;
+
+	(void)state;
+	expect_quota(session, BARE, "uid 0 has 2 devices by rule \"pair\" (");
+	expect_quota(session, BARE, "/policy/10-test.conf:1), which allows a user 2 at a time");
+	vbroker_device_close(b);
+	b = device_begin(session, BARE);
+	vbroker_device_close(b);
+	/* of one unit; this is in none, and so are all others like it */
+	c = device_begin(other, TWIN);
+	expect_quota(other, TWIN_2, "10-test.conf:6), which allows a unit 1 at a time");
+	/* of all */
+	b = device_begin(session, EDU_2);
+	vbroker_device_close(c);
+	c = device_begin(other, TWIN);
+	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 3 (limits \"all\", ");
+	/* fewer from now on: what is held is held */
+	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\ndevices = 1\n");
+	hang_up();
+	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 1 (limits \"all\", ");
+	expect_ok(vbroker_device_ping(a));
+	expect_ok(vbroker_device_ping(b));
+	expect_ok(vbroker_device_ping(c));
+	vbroker_device_close(a);
+	vbroker_device_close(b);
+	vbroker_device_close(c);
+	vbroker_session_close(session);
+	vbroker_session_close(other);
+	world_settle();
+}
+
+static void sessions_by_limits(void **state)
+{
+	struct vbroker_session *sessions[4], *more;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++)
+		sessions[i] = session_begin();
+	expect_refused(vbroker_session_open(world()->broker_socket, &more), VBROKER_QUOTA,
+		"uid 0 has 4 sessions, the limit (limits \"all\", ");
+	host_write("policy/10-test.conf", ALLOW("all", "*"));
+	hang_up();
+	expect_ok(vbroker_session_open(world()->broker_socket, &more));
+	vbroker_session_close(more);
+	for (size_t i = 0; i < 4; i++)
+		vbroker_session_close(sessions[i]);
+	world_settle();
+}
+
+static void rates(void **state)
+{
+	struct vbroker_session *session = session_begin(), *more;
+	struct vbroker_device *device;
+
+	(void)state;
+	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\nopens-per-minute = 2\n");
+	hang_up();
+	vbroker_device_close(device_begin(session, EDU));
+	/* what is refused is not counted */
+	expect_refused(vbroker_device_open(session, DEAD, &device), VBROKER_DEVICE_BAD_STATE, NULL);
+	vbroker_device_close(device_begin(session, EDU));
+	expect_quota(session, EDU_2, "uid 0 may open 2 devices a minute (limits \"all\", ");
+	expect_quota(session, EDU_2, "10-test.conf:4); the next in ");
+	/* 30 s each: faster, and it is soon possible again */
+	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\nconnections-per-minute = 3\n");
+	hang_up();
+	device = device_begin(session, EDU);
+	vbroker_device_close(device);
+	for (int i = 0; i < 3; i++) {
+		expect_ok(vbroker_session_open(world()->broker_socket, &more));
+		vbroker_session_close(more);
+	}
+	expect_refused(vbroker_session_open(world()->broker_socket, &more), VBROKER_QUOTA,
+		"uid 0 may connect 3 times a minute (limits \"all\", ");
+	/* who is connected stays so */
+	expect_ok(vbroker_session_ping(session));
+	vbroker_session_close(session);
+	expect_refused(vbroker_session_open(world()->broker_socket, &more), VBROKER_QUOTA, "the next time in ");
+	world_settle();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,6 +462,9 @@ int main(int argc, char **argv)
 		CASE_IN(leases_that_are_lost, &only_edu),
 		CASE_IN(lease_time, &short_time),
 		CASE_IN(lease_time_changes, &short_time),
+		CASE_IN(devices_by_rule, &few),
+		CASE_IN(sessions_by_limits, &few),
+		CASE_IN(rates, &only_edu),
 	};
 
 	return HARNESS_RUN(argc, argv, "policy", tests);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy.h"
 #include "policy_files.h"
+#include "policy_key.h"
 
 #include "limits.h"
 #include "unit.h"
@@ -196,6 +197,140 @@ static void settling(void **state)
 
 		assert_true(policy_settle(&reset) == times[i].us);
 	}
+}
+
+/* ---- numbers and times ---- */
+
+/* The first rule of TEXT, for numbers to be looked at; the caller frees the policy. */
+static const struct policy_rule *first_rule(const char *text, struct policy **ret_policy)
+{
+	*ret_policy = read_policy(text);
+	return &(*ret_policy)->rules[0];
+}
+
+static void numbers_of_rules(void **state)
+{
+	struct policy *policy;
+	const struct policy_rule *rule = first_rule("[allow a]\nclass = *\nuser = *\n", &policy);
+
+	(void)state;
+	assert_true(
+		rule->devices == POLICY_UNSET && rule->devices_per_unit == POLICY_UNSET && rule->lease_time_us == 0);
+	policy_free(policy);
+	rule = first_rule("[allow a]\nclass = *\nuser = *\ndevices = 2\ndevices-per-unit = 0\nlease-time = 30min\n"
+			  "access = split\n",
+		&policy);
+	assert_int_equal(rule->devices, 2);
+	assert_int_equal(rule->devices_per_unit, 0);
+	assert_int_equal(rule->lease_time_us, 1800 * UINT64_C(1000000));
+	policy_free(policy);
+}
+
+static void limits_of_users(void **state)
+{
+	static const char text[] = "[limits batch]\nuser = 1001\nsessions = 3\ndevices = 1\nopens-per-minute = 6\n"
+				   "[allow a]\nclass = *\nuser = *\n"
+				   "[limits all]\nuser = *\nconnections-per-minute = 1000000\n"
+				   "[limits late]\nuser = 1002\nsessions = 0\n";
+	struct policy *policy = read_policy(text);
+	const struct policy_rule *one = policy_limits(policy, 1001), *two = policy_limits(policy, 1002);
+
+	(void)state;
+	assert_string_equal(one->name, "batch");
+	assert_int_equal(one->sessions, 3);
+	assert_int_equal(one->devices, 1);
+	assert_int_equal(one->opens_per_minute, 6);
+	assert_true(one->connections_per_minute == POLICY_UNSET);
+	/* the first that fits, alone */
+	assert_string_equal(two->name, "all");
+	assert_true(two->sessions == POLICY_UNSET);
+	assert_int_equal(two->connections_per_minute, 1000000);
+	/* they decide about no device */
+	assert_string_equal(policy_decide(policy, &nvme, &alice)->name, "a");
+	policy_free(policy);
+	policy = read_policy("[limits a]\nuser = 7\n");
+	assert_null(policy_limits(policy, 1001));
+	assert_null(policy_decide(policy, &nvme, &alice));
+	policy_free(policy);
+}
+
+/* ---- why a rule does not fit ---- */
+
+static const char *misfit(const char *text, const struct peer *peer)
+{
+	static char why[256];
+	struct policy *policy = read_policy(text);
+	const char *answer = policy_misfit(&policy->rules[0], &nvme, peer, why, sizeof why);
+
+	policy_free(policy);
+	return answer ? answer : "it fits";
+}
+
+static void misfits(void **state)
+{
+	(void)state;
+	assert_string_equal(misfit("[allow a]\nclass = 02\nuser = 7\n", &alice),
+		"0000:01:00.0 (1b36:0010, class 010802) is none of its devices");
+	assert_string_equal(misfit("[allow a]\nclass = 01\nuser = 7\n", &alice), "uid 1001 is none of its users");
+	assert_string_equal(misfit("[allow a]\nclass = 01\ngroup = 7\n", &alice), "uid 1001 is in none of its groups");
+	assert_string_equal(
+		misfit("[allow a]\nclass = 01\nunit = x.service\n", &alice), "spdk@3.service is none of its units");
+	assert_string_equal(misfit("[allow a]\nclass = 01\nunit = x.service\n", &bob),
+		"it is for units, and the caller's is not known");
+	assert_string_equal(misfit("[deny a]\nclass = 01\nunit = x.service\n", &bob), "it fits");
+	assert_string_equal(
+		misfit("[allow a]\nclass = 01\nuser = 1001\ngroup = 44\nunit = spdk@*\n", &alice), "it fits");
+}
+
+/* ---- rules as text again ---- */
+
+struct text_sink {
+	struct policy_sink sink;
+	char text[2048];
+};
+
+static void on_line(struct policy_sink *sink, const char *text)
+{
+	struct text_sink *to = (struct text_sink *)sink;
+
+	strncat(to->text, text, sizeof to->text - strlen(to->text) - 2);
+	strcat(to->text, "\n");
+}
+
+static const char *printed(const struct policy_rule *rule)
+{
+	static struct text_sink sink;
+
+	sink = (struct text_sink){.sink = {on_line}};
+	policy_key_print(rule, &sink.sink);
+	return sink.text;
+}
+
+static void rules_are_printed(void **state)
+{
+	static const char rule[] =
+		"address = 0000:01:00.0\naddress = *\nid = 1b36:*\nclass = 0108\nuser = *\nuser = 7\n"
+		"user = 0 ; root\ngroup = 44\nunit = spdk@*.service\nrebind = yes\ndevices = 2\n"
+		"devices-per-unit = 1\nlease-time = 90s\nreset = same-user\nsettle = 500ms\nwindows = 3\n"
+		"window-size = 64K\nwindow-range = 2\nwindow-range = 0:0x1000-0x1fff\n";
+	static const char limits[] = "user = 7\ndevices = 5\nsessions = 9\nopens-per-minute = 6\n"
+				     "connections-per-minute = 60\n";
+	char text[2048];
+	struct policy *policy;
+
+	(void)state;
+	/* what is printed says the same as what was read: so it says itself */
+	snprintf(text, sizeof text, "[allow a]\n%s", rule);
+	assert_non_null(strstr(text, "user = 0 ; root"));
+	memcpy(strstr(text, "user = 0 ; root"), "user = root    ", 15);
+	assert_string_equal(printed(first_rule(text, &policy)), rule);
+	policy_free(policy);
+	snprintf(text, sizeof text, "[limits a]\n%s", limits);
+	assert_string_equal(printed(first_rule(text, &policy)), limits);
+	policy_free(policy);
+	/* what is usual is not printed */
+	assert_string_equal(printed(first_rule("[allow a]\nclass = *\nuser = *\n", &policy)), "class = *\nuser = *\n");
+	policy_free(policy);
 }
 
 /* ---- register windows ---- */
@@ -504,6 +639,29 @@ static const struct mistake {
 	{"[allow a]\nwindow = 1\n", "t.conf:2:1: unknown key \"window\""},
 	{"[allow a]\nwindow-range = 0 1 2 3\nwindow-range = 0 1 2 3\nwindow-range = 4\n",
 		"t.conf:4:16: eight window-ranges at most, too many with \"4\""},
+	{"[allow a]\ndevices = many\n", "t.conf:2:11: devices is a number, not \"many\""},
+	{"[allow a]\ndevices-per-unit = -1\n", "t.conf:2:20: devices-per-unit is a number, not \"-1\""},
+	{"[allow a]\nlease-time = 30\n",
+		"t.conf:2:14: lease-time is one second or more, like 90s, 30min, 8h or 7d, not \"30\""},
+	{"[allow a]\nlease-time = 999ms\n",
+		"t.conf:2:14: lease-time is one second or more, like 90s, 30min, 8h or 7d, not \"999ms\""},
+	{"[allow a]\nlease-time = 999999999d\n",
+		"t.conf:2:14: lease-time is one second or more, like 90s, 30min, 8h or 7d, not \"999999999d\""},
+	{"[allow a]\nlease-time = 1h 30min\n", "t.conf:2:17: one value is enough, here is another: \"30min\""},
+	{"[allow a]\naccess = direct\n",
+		"t.conf:2:10: the VFIO device itself is not handed out by this version, "
+		"only access = split is; not \"direct\""},
+	{"[allow a]\naccess = none\n", "t.conf:2:10: access is split, not \"none\""},
+	{"[allow a]\nsessions = 1\n", "t.conf:2:1: a key of [limits NAME], not of rules: \"sessions\""},
+	{"[limits a]\nrebind = yes\n", "t.conf:2:1: a key of rules, not of limits: \"rebind\""},
+	{"[limits a]\ngroup = 1\n", "t.conf:2:1: a key of rules, not of limits: \"group\""},
+	{"[limits a]\nsessions = x\n", "t.conf:2:12: sessions is a number, not \"x\""},
+	{"[limits a]\nopens-per-minute = 0\n", "t.conf:2:20: opens-per-minute is a number, 1 to 1000000, not \"0\""},
+	{"[limits a]\nconnections-per-minute = 1000001\n",
+		"t.conf:2:26: connections-per-minute is a number, 1 to 1000000, not \"1000001\""},
+	{"[limits a]\nsessions = 1\n", "t.conf:1:1: limits \"a\" lacks user"},
+	{"[limits]\nsessions = 1\n",
+		"t.conf:1:1: a section is [allow NAME], [deny NAME] or [limits NAME], not \"limits\""},
 	/* columns count from the start of the line, in bytes */
 	{"  [alow a]\n", "t.conf:1:3: a section is [allow NAME], [deny NAME] or [limits NAME], not \"alow a\""},
 	{" [allow a] x\n", "t.conf:1:12: nothing may follow a section, but here is \"x\""},
@@ -715,6 +873,10 @@ int main(void)
 		cmocka_unit_test(rebind),
 		cmocka_unit_test(resets),
 		cmocka_unit_test(settling),
+		cmocka_unit_test(numbers_of_rules),
+		cmocka_unit_test(limits_of_users),
+		cmocka_unit_test(misfits),
+		cmocka_unit_test(rules_are_printed),
 		cmocka_unit_test(windows_by_default),
 		cmocka_unit_test(windows_count),
 		cmocka_unit_test(window_sizes),

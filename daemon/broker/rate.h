@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_RATE_H
+#define BROKER_RATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * So many in a minute, and as many at once when there were none for a minute. It is kept as one time: when all that was
+ * taken will be forgotten. Starts as {0}.
+ */
+struct rate {
+	uint64_t forgotten_us;
+};
+
+/* How long until one may be taken; 0: now. PER_MINUTE is not 0. */
+uint64_t rate_wait(const struct rate *rate, unsigned int per_minute, uint64_t now_us);
+
+/* Takes one. The caller has seen that there is one. */
+void rate_take(struct rate *rate, unsigned int per_minute, uint64_t now_us);
+
+/* Whether it is as at the beginning. */
+bool rate_rested(const struct rate *rate, uint64_t now_us);
+
+#endif
