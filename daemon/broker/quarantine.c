@@ -236,7 +236,8 @@ void quarantine_end(struct broker *broker, struct device *device)
 	struct group *group = device->group;
 
 	forget(broker, device);
-	group_give_back(group, broker);
+	if (group)
+		group_give_back(group, broker);
 }
 
 static int on_record(void *context, const char *name, const char *text)
@@ -374,7 +375,7 @@ const char *quarantine_text(const struct broker *broker, const struct device *de
 
 	reason_text(device, reason, sizeof reason);
 	quarantine_since(broker, q->since_us, since, sizeof since);
-	if (q->holder.pid)
+	if (q->holder.pid || q->rule[0])
 		snprintf(buffer, size, "%s, %s; last holder %s", reason, since,
 			peer_record_text(&q->holder, who, sizeof who));
 	else

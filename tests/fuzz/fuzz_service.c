@@ -7,6 +7,7 @@
 #include "lease.h"
 #include "log.h"
 #include "memory_host.h"
+#include "quarantine.h"
 #include "service_keepers.h"
 #include "session.h"
 #include "virtual_clock.h"
@@ -469,7 +470,9 @@ static int nobodys_listener(void)
 static void start(void)
 {
 	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
-				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n";
+				    "[allow strict]\naddress = 0000:01:00.0\nuser = *\nrebind = yes\n"
+				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n"
+				    "reset = same-user\nsettle = 1s\n";
 	const struct broker_options options = {.keeper_socket = keeper_path,
 		.claims_directory = claims_path,
 		.quarantine_directory = quarantine_path,
@@ -530,15 +533,34 @@ static void expect_answers(void)
 	INPUT_ASSERT(actors_unanswered(&actors) == 0);
 }
 
+/* Those that were not reset, or do not answer, stay with vfio-pci, on record. */
+static bool held(const struct memory_device *device)
+{
+	const struct device *known = inventory_find(&broker.inventory, device->device.name);
+
+	return known && quarantine_holds(known);
+}
+
+static size_t held_count(void)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < DEVICES_COUNT; i++)
+		count += memory_host.devices[i].present && held(&memory_host.devices[i]);
+	return count;
+}
+
 static void expect_drivers(void)
 {
 	for (size_t i = 0; i < DEVICES_COUNT && !memory_host.failed; i++) {
 		const struct memory_device *device = &memory_host.devices[i];
 
+		if (held(device))
+			continue;
 		INPUT_ASSERT(!device->present || strcmp(device->device.driver, device->at_start.driver) == 0);
 		INPUT_ASSERT(!device->present || device->override[0] == '\0');
 	}
-	INPUT_ASSERT(memory_host.failed || claims_count() == 0);
+	INPUT_ASSERT(memory_host.failed || claims_count() <= held_count());
 }
 
 /* When all clients have gone, everything is as before; without time for it if the host is well. */

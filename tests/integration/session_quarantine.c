@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+
+#include <linux/vfio.h>
+#include <sys/stat.h>
+
+/*
+ * Devices that were not reset. The worlds of these tests have three rules: EDU wants a reset (nothing is said about it), EDU_2 goes
+ * to the same user again, BARE to everybody after a while.
+ */
+
+static const struct world_options rules = {
+	.policy = "[allow strict]\naddress = " EDU " " NVME " " TWIN " " TWIN_2 " " DEAD "\nuser = *\nrebind = yes\n"
+		  "[allow same]\naddress = " EDU_2 "\nuser = *\nreset = same-user\n"
+		  "[allow lax]\naddress = " BARE "\nuser = *\nrebind = yes\nreset = optional\nsettle = 400ms\n"};
+
+#define STRANGER 12345 /* another user */
+
+/* ---- devices without a reset ---- */
+
+static struct fake_device *fake(unsigned int group, const char *name)
+{
+	struct fake_device *device = fake_group_device(host_group(group), name);
+
+	assert_non_null(device);
+	return device;
+}
+
+static void set_reset(unsigned int group, const char *name, bool there)
+{
+	char below[128];
+
+	fake(group, name)->resettable = there;
+	snprintf(below, sizeof below, "devices/%s/resets", name);
+	host_write(below, there ? "yes" : "no");
+}
+
+/* A lease that reaches the device, and its end. */
+static void use(struct vbroker_session *session, const char *name)
+{
+	struct vbroker_device *device = device_begin(session, name);
+	struct vbroker_domain *domain = domain_begin();
+
+	expect_ok(vbroker_device_bind(device, domain));
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+}
+
+/* The device's state as LIST has it, and who it says has or had it. */
+static enum vbroker_device_state state_of(struct vbroker_session *session, const char *name, uint32_t *ret_pid)
+{
+	struct vbroker_device_entry *entries;
+	enum vbroker_device_state state = VBROKER_STATE_CLAIMING;
+	size_t count;
+
+	expect_ok(vbroker_session_list(session, &entries, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(entries[i].name, name) != 0)
+			continue;
+		state = entries[i].state;
+		*ret_pid = entries[i].holder.pid;
+	}
+	free(entries);
+	return state;
+}
+
+static void await_state(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
+{
+	uint32_t pid;
+
+	for (int i = 0; i < 1000; i++) {
+		if (state_of(session, name, &pid) == state)
+			return;
+		nap(5);
+	}
+	fail_msg("%s is in state %d, not %d", name, state_of(session, name, &pid), state);
+}
+
+/* OPEN, and the detail if it is refused. */
+static void expect_quarantined(struct vbroker_session *session, const char *name, const char *words)
+{
+	struct vbroker_device *device;
+
+	expect_refused(vbroker_device_open(session, name, &device), VBROKER_QUARANTINED, words);
+}
+
+static void release(struct vbroker_session *session, const char *name, unsigned int flags, const char *was)
+{
+	struct vbroker_released released;
+
+	expect_ok(vbroker_session_release(session, name, flags, &released));
+	if (!strstr(released.ended, was))
+		fail_msg("\"%s\" does not say \"%s\"", released.ended, was);
+	assert_true(strlen(released.unverified) > 20);
+}
+
+/* What OPEN says to another user: 0, a refusal, or a negative errno. */
+static int open_as_stranger(const char *name)
+{
+	int status;
+	pid_t pid;
+
+	chmod(world()->directory, 0711);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct vbroker_session *session;
+		struct vbroker_device *device;
+
+		if (setgid(STRANGER) < 0 || setuid(STRANGER) < 0 ||
+			vbroker_session_open(world()->broker_socket, &session) != 0)
+			_exit(200);
+		_exit(vbroker_device_open(session, name, &device) & 0x7f);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+/* ---- what begins it ---- */
+
+static void no_reset_method(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	uint32_t pid;
+
+	(void)state;
+	set_reset(1, EDU, false);
+	use(session, EDU);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
+	expect_quarantined(session, EDU, "last holder uid 0, pid ");
+	expect_quarantined(session, EDU, "reset = required by rule \"strict\"");
+	assert_int_equal(state_of(session, EDU, &pid), VBROKER_STATE_QUARANTINED);
+	assert_int_equal(pid, getpid());
+	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
+	set_reset(1, EDU, true);
+	release(session, EDU, 0, "it has no reset method");
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Nothing was done with the device, so nothing needs to be undone. */
+static void never_bound(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	set_reset(1, EDU, false);
+	vbroker_device_close(device_begin(session, EDU));
+	vbroker_device_close(device_begin(session, EDU));
+	set_reset(1, EDU, true);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void reset_fails(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	host_group(1)->failures[FAKE_RESET] = ETIMEDOUT;
+	use(session, EDU);
+	host_group(1)->failures[FAKE_RESET] = 0;
+	expect_quarantined(session, EDU, "its reset failed: Connection timed out");
+	release(session, EDU, 0, "its reset failed");
+	use(session, EDU);
+	/* sysfs has a method, and VFIO could not reset it when it opened it */
+	fake(1, EDU)->resettable = false;
+	use(session, EDU);
+	fake(1, EDU)->resettable = true;
+	expect_quarantined(session, EDU, "its reset failed when VFIO opened it");
+	release(session, EDU, VBROKER_RELEASE_FORCE, "its reset failed");
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* An earlier failure in the lease does not matter: it is the last BIND that counts. */
+static void reset_at_the_end_counts(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+
+	(void)state;
+	host_group(1)->failures[FAKE_RESET] = EIO;
+	expect_ok(vbroker_device_bind(device, domain));
+	expect_ok(vbroker_device_unbind(device));
+	host_group(1)->failures[FAKE_RESET] = 0;
+	expect_ok(vbroker_device_bind(device, domain));
+	vbroker_device_close(device);
+	use(session, EDU);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void kill_keepers(void)
+{
+	pid_t pids[KEEPERS_MAX];
+	size_t count = keepers(pids);
+
+	assert_true(count > 0);
+	for (size_t i = 0; i < count; i++)
+		kill(pids[i], SIGKILL);
+}
+
+/* The kernel resets what it closes, if it can; if it cannot, nobody has. */
+static void keeper_dies(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+
+	(void)state;
+	expect_ok(vbroker_device_bind(device, domain));
+	kill_keepers();
+	await_state(session, EDU, VBROKER_STATE_FREE);
+	vbroker_device_close(device);
+	world_await_spare(session);
+	set_reset(1, EDU, false);
+	device = device_begin(session, EDU);
+	expect_ok(vbroker_device_bind(device, domain));
+	kill_keepers();
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
+	vbroker_device_close(device);
+	set_reset(1, EDU, true);
+	release(session, EDU, VBROKER_RELEASE_FORCE, "its keeper died");
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void all_ones_after_a_lease(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_released released;
+	struct vbroker_status status;
+
+	(void)state;
+	expect_ok(vbroker_device_bind(device, domain));
+	host_write("devices/" EDU "/answers", "no");
+	vbroker_device_close(device);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, EDU " does not answer, its configuration space reads all ones, since 20");
+	expect_quarantined(session, EDU, "last holder uid 0, pid ");
+	expect_ok(vbroker_session_status(session, &status));
+	assert_int_equal(status.quarantined, 1);
+	expect_refused(vbroker_session_release(session, EDU, 0, &released), VBROKER_DEVICE_BAD_STATE, "all ones");
+	/* that it answers again does not say what became of it */
+	host_write("devices/" EDU "/answers", "yes");
+	expect_quarantined(session, EDU, "all ones");
+	release(session, EDU, 0, "all ones");
+	use(session, EDU);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Found by an OPEN or a CHECK of somebody who might have had it. */
+static void all_ones_when_asked(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_obstacle *obstacles;
+	struct vbroker_device *device;
+	uint32_t pid;
+	size_t count;
+	int claim;
+
+	(void)state;
+	assert_int_equal(state_of(session, DEAD, &pid), VBROKER_STATE_FREE);
+	expect_refused(vbroker_device_open(session, DEAD, &device), VBROKER_DEVICE_BAD_STATE, "all ones");
+	assert_int_equal(state_of(session, DEAD, &pid), VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, DEAD, "nobody had it");
+	host_write("devices/" EDU "/answers", "no");
+	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
+	assert_int_equal(count, 1);
+	assert_int_equal(obstacles[0].refusal, VBROKER_DEVICE_BAD_STATE);
+	free(obstacles);
+	expect_quarantined(session, EDU, "all ones");
+	host_write("devices/" DEAD "/answers", "yes");
+	host_write("devices/" EDU "/answers", "yes");
+	release(session, DEAD, 0, "all ones");
+	release(session, EDU, 0, "all ones");
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* What one device of a group does by DMA reaches the domain of all of them. */
+static void the_whole_group(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_released released;
+	uint32_t pid;
+
+	(void)state;
+	set_reset(4, TWIN, false);
+	use(session, TWIN);
+	await_state(session, TWIN, VBROKER_STATE_QUARANTINED);
+	assert_int_equal(state_of(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, TWIN_2, TWIN " was not reset");
+	expect_refused(vbroker_session_release(session, TWIN_2, VBROKER_RELEASE_FORCE, &released),
+		VBROKER_NOT_QUARANTINED, TWIN_2 " shares its IOMMU group with one that is: " TWIN);
+	set_reset(4, TWIN, true);
+	release(session, TWIN, 0, "no reset method");
+	use(session, TWIN_2);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- the policy ---- */
+
+static void same_user(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	set_reset(2, EDU_2, false);
+	use(session, EDU_2);
+	use(session, EDU_2);
+	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	assert_int_equal(open_as_stranger(EDU_2), VBROKER_QUARANTINED);
+	set_reset(2, EDU_2, true);
+	/* a lease that ends with a reset ends it, too */
+	use(session, EDU_2);
+	await_state(session, EDU_2, VBROKER_STATE_FREE);
+	assert_int_equal(open_as_stranger(EDU_2), 0);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* It rests, with vfio-pci, and then anybody may have it: who asks meanwhile waits. */
+static void optional_after_a_while(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	uint64_t start;
+
+	(void)state;
+	set_reset(11, BARE, false);
+	use(session, BARE);
+	start = now_ms();
+	await_state(session, BARE, VBROKER_STATE_RESTORING);
+	expect_driver(BARE, "vfio-pci");
+	use(session, BARE);
+	assert_in_range(now_ms() - start, 350, 4000);
+	await_state(session, BARE, VBROKER_STATE_FREE);
+	expect_driver(BARE, "");
+	assert_int_equal(host_claims(), 0);
+	assert_int_equal(open_as_stranger(BARE), 0);
+	set_reset(11, BARE, true);
+	nap(500);
+	use(session, BARE);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* The stricter of two rules: of the lease, and of who asks. */
+static const struct world_options two_rules = {
+	.policy = "[allow strict]\naddress = " EDU "\nuser = 12345\n"
+		  "[allow lax]\naddress = " EDU " " EDU_2 "\nuser = *\nreset = optional\nsettle = 0ms\n"
+		  "[allow lax-stranger]\naddress = *\nuser = 12345\nreset = optional\n"};
+
+static void stricter_of_two(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	set_reset(1, EDU, false);
+	use(session, EDU);
+	use(session, EDU);
+	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
+	set_reset(1, EDU, true);
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* A rule that is loosened afterwards does not free what was leased by the stricter one. */
+static void loosened_later(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	set_reset(1, EDU, false);
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_kill_broker();
+	host_write("policy/10-test.conf", "[allow lax]\naddress = *\nuser = *\nreset = optional\nsettle = 0ms\n");
+	world_start_broker();
+	session = session_begin();
+	expect_quarantined(session, EDU, "reset = required by rule \"strict\"");
+	set_reset(1, EDU, true);
+	release(session, EDU, 0, "no reset method");
+	vbroker_session_close(session);
+}
+
+/* ---- host drivers ---- */
+
+/* The host driver would switch bus mastering on for what the last holder left. */
+static void kept_from_its_host_driver(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	host_group(3)->failures[FAKE_RESET] = EIO;
+	use(session, NVME);
+	host_group(3)->failures[FAKE_RESET] = 0;
+	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
+	expect_driver(NVME, "vfio-pci");
+	assert_int_equal(host_claims(), 1);
+	vbroker_session_close(session);
+	world_stop_broker();
+	expect_driver(NVME, "vfio-pci");
+	world_start_broker();
+	session = session_begin();
+	expect_quarantined(session, NVME, "its reset failed");
+	nap(50);
+	expect_driver(NVME, "vfio-pci");
+	release(session, NVME, 0, "its reset failed");
+	expect_driver(NVME, "nvme");
+	assert_int_equal(host_claims(), 0);
+	use(session, NVME);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- brokers that are killed ---- */
+
+static void survives_the_broker(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	set_reset(1, EDU, false);
+	use(session, EDU);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	vbroker_session_close(session);
+	for (int i = 0; i < 2; i++) {
+		world_kill_broker();
+		world_start_broker();
+	}
+	session = session_begin();
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
+	expect_quarantined(session, EDU, "last holder uid 0, pid ");
+	set_reset(1, EDU, true);
+	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	world_kill_broker();
+	world_start_broker();
+	vbroker_session_close(session);
+	session = session_begin();
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* The lease ends while there is no broker: nobody has heard how. */
+static void ends_without_a_broker(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU), *good = device_begin(session, EDU_2);
+	struct vbroker_domain *domain = domain_begin();
+	pid_t pids[KEEPERS_MAX];
+
+	(void)state;
+	set_reset(1, EDU, false);
+	expect_ok(vbroker_device_bind(device, domain));
+	expect_ok(vbroker_device_bind(good, domain));
+	world_kill_broker();
+	for (int i = 0; i < 1000 && keepers(pids) > 0; i++)
+		nap(5);
+	assert_int_equal(keepers(pids), 0);
+	vbroker_device_close(device);
+	vbroker_device_close(good);
+	vbroker_session_close(session);
+	world_start_broker();
+	session = session_begin();
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
+	use(session, EDU_2);
+	set_reset(1, EDU, true);
+	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void records_that_make_no_sense(void **state)
+{
+	static const char *const nonsense[] = {"", "x", "2 0 1 0 0 0 0", "2 0 1 0 0 0 0\n\n", "9 0 1 0 0 0 0\n\n\n",
+		"2 0 99999999999999999 0 0 0 0\n\n\n", "2 0 1 0 0 7 0\n\n\n", "2 0 1 0 0 0 0 0\n\n\n",
+		"2 0 1 0 0 0 0\n\n\nmore\n"};
+	char below[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+		world_kill_broker();
+		host_write("quarantine/" EDU, nonsense[i]);
+		host_write("quarantine/" EDU_2 ".new", "half");
+		host_write("quarantine/0000:7f:00.0", "2 0 1 0 0 0 0\n\n\"r\" (f:1)\n");
+		world_start_broker();
+		snprintf(below, sizeof below, "quarantine/%s", EDU);
+		if (access(below, F_OK) == 0 || *host_read(below))
+			fail_msg("record %zu is still there", i);
+		world_settle();
+	}
+	assert_non_null(strstr(host_read("log"), "this record makes no sense; removed"));
+	assert_non_null(strstr(host_read("log"), "0000:7f:00.0: it has left the machine"));
+	assert_string_equal(host_read("quarantine/0000:7f:00.0"), "");
+	assert_string_equal(host_read("quarantine/" EDU_2 ".new"), "");
+	/* and one that does */
+	world_kill_broker();
+	host_write("quarantine/" EDU, "2 0 1 77 4711 0 18446744073709551615\nold.service\n\"r\" (f:1)\n");
+	world_start_broker();
+	expect_quarantined(session_begin(), EDU,
+		"last holder uid 77, pid 4711 in old.service; reset = required by rule \"r\" (f:1)");
+}
+
+/* ---- RELEASE ---- */
+
+static void who_may_release(void **state)
+{
+	struct vbroker_session *session = session_begin(), *other;
+	struct vbroker_released released;
+	struct vbroker_device *device;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	expect_refused(vbroker_session_release(session, "0000:99:00.0", 0, &released), VBROKER_NO_SUCH_DEVICE, NULL);
+	expect_refused(
+		vbroker_session_release(session, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED, EDU);
+	expect_refused(vbroker_session_release(session, EDU, 8, &released), VBROKER_MALFORMED, "unknown flags 0x8");
+	device = device_begin(session, EDU);
+	expect_refused(vbroker_session_release(session, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED,
+		"in use by uid 0, pid ");
+	vbroker_device_close(device);
+	set_reset(1, EDU, false);
+	use(session, EDU);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	chmod(world()->directory, 0711);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		if (setgid(STRANGER) < 0 || setuid(STRANGER) < 0 ||
+			vbroker_session_open(world()->broker_socket, &other) != 0)
+			_exit(200);
+		_exit(vbroker_session_release(other, EDU, VBROKER_RELEASE_FORCE, &released) & 0x7f);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), VBROKER_DENIED);
+	release(session, EDU, VBROKER_RELEASE_ASK, "no reset method");
+	expect_quarantined(session, EDU, "no reset method");
+	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	assert_non_null(strstr(host_read("log"), EDU ": quarantine ended by uid 0, pid "));
+	assert_non_null(strstr(host_read("log"), ", without a reset; it was: " EDU " was not reset"));
+	set_reset(1, EDU, true);
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Nothing can make the kernel let go. */
+static void stuck_keeper(void **state)
+{
+	struct vbroker_session *session = session_begin(), *other = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_released released;
+
+	(void)state;
+	expect_ok(vbroker_device_bind(device, domain));
+	host_group(1)->hang = true;
+	vbroker_session_close(session);
+	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(other, EDU, "its keeper does not let go, since 20");
+	expect_refused(vbroker_session_release(other, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_QUARANTINED,
+		"nothing can force the kernel");
+	/* Its record says who had it, also to the next broker, which finds the group still held. */
+	world_kill_broker();
+	vbroker_session_close(other);
+	world_start_broker();
+	other = session_begin();
+	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(other, EDU, "is still open although its keeper is gone");
+	expect_quarantined(other, EDU, "last holder uid 0, pid ");
+	expect_refused(vbroker_session_release(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
+	host_group(1)->hang = false;
+	await_state(other, EDU, VBROKER_STATE_FREE);
+	use(other, EDU);
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+	vbroker_session_close(other);
+	world_settle();
+}
+
+/* ---- devices that leave ---- */
+
+static void leaves_the_machine(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	char from[160], to[160];
+
+	(void)state;
+	host_group(3)->failures[FAKE_RESET] = EIO;
+	use(session, NVME);
+	host_group(3)->failures[FAKE_RESET] = 0;
+	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
+	snprintf(from, sizeof from, "%s/devices/" NVME, world()->directory);
+	snprintf(to, sizeof to, "%s/" NVME, world()->directory);
+	assert_int_equal(rename(from, to), 0);
+	for (int i = 0; i < 1000 && host_claims() > 0; i++)
+		nap(5);
+	assert_int_equal(host_claims(), 0);
+	host_write(NVME "/driver", "nvme");
+	host_write(NVME "/override", "");
+	assert_int_equal(rename(to, from), 0);
+	await_state(session, NVME, VBROKER_STATE_FREE);
+	use(session, NVME);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		CASE_IN(no_reset_method, &rules),
+		CASE_IN(never_bound, &rules),
+		CASE_IN(reset_fails, &rules),
+		CASE_IN(reset_at_the_end_counts, &rules),
+		CASE_IN(keeper_dies, &rules),
+		CASE_IN(all_ones_after_a_lease, &rules),
+		CASE_IN(all_ones_when_asked, &rules),
+		CASE_IN(the_whole_group, &rules),
+		CASE_IN(same_user, &rules),
+		CASE_IN(optional_after_a_while, &rules),
+		CASE_IN(stricter_of_two, &two_rules),
+		CASE_IN(loosened_later, &rules),
+		CASE_IN(kept_from_its_host_driver, &rules),
+		CASE_IN(survives_the_broker, &rules),
+		CASE_IN(ends_without_a_broker, &rules),
+		CASE_IN(records_that_make_no_sense, &rules),
+		CASE_IN(who_may_release, &rules),
+		CASE_IN(stuck_keeper, &rules),
+		CASE_IN(leaves_the_machine, &rules),
+	};
+
+	return HARNESS_RUN(argc, argv, "quarantine", tests);
+}
