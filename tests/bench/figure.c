@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIGURES_MAX 32
+#define FIGURES_MAX 48
 
 static struct figure figures[FIGURES_MAX];
 static size_t figures_count;

@@ -14,7 +14,7 @@ static const char usage[] = "usage: bench DIRECTORY BROKER KEEPER FAKE-BROKER FA
 int main(int argc, char **argv)
 {
 	struct programs programs;
-	char directories[3][64];
+	char directories[4][64];
 	size_t missed;
 
 	if (argc < 6 || argc > 7) {
@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	programs = (struct programs){argv[2], argv[3], argv[4], argv[5]};
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		/* Sockets are in there, and their paths are short. */
 		if (snprintf(directories[i], sizeof directories[i], "%s/%d", argv[1], i) >= (int)sizeof directories[i])
 			die("%s is too long", argv[1]);
@@ -32,6 +32,7 @@ int main(int argc, char **argv)
 	bench_connections(&programs, directories[0], directories[1]);
 	floor_start();
 	bench_latency(&programs, directories[2]);
+	bench_hostile(&programs, directories[3]);
 	bench_domain();
 	missed = figure_table();
 	printf("%zu targets missed\n", missed);

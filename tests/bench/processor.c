@@ -48,3 +48,15 @@ void processor_pin_away(pid_t pid)
 {
 	pin(pid, other);
 }
+
+void processor_pin_none(pid_t pid)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(server, &set);
+	if (other >= 0)
+		CPU_SET(other, &set);
+	if (sched_setaffinity(pid, sizeof set, &set) < 0)
+		die("letting process %d run on both processors", (int)pid);
+}

@@ -19,4 +19,7 @@ bool processor_two(void);
 void processor_pin_server(pid_t pid);
 void processor_pin_away(pid_t pid);
 
+/* Or lets it run on both. */
+void processor_pin_none(pid_t pid);
+
 #endif

@@ -116,9 +116,10 @@ static pid_t offender_start(attack_function attack, unsigned int number)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (setresgid(OFFENDER, OFFENDER, OFFENDER) < 0 || setresuid(OFFENDER, OFFENDER, OFFENDER) < 0)
 			_exit(3);
+		/* Not before: to become another user resets it. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		attack(number);
 		_exit(0);
 	}
