@@ -297,11 +297,15 @@ static void fill_device(const struct actors *actors, struct input *input, uint16
 }
 
 /* Requests of a broker channel: those about a device have its name after the flags and the padding. */
-static void fill_broker(const struct actors *actors, struct input *input, size_t size, struct input_packet *packet)
+static void fill_broker(
+	const struct actors *actors, struct input *input, uint16_t type, size_t size, struct input_packet *packet)
 {
 	uint8_t *payload = packet->bytes + sizeof(struct message_header);
-	const char *name = actors->names[input_byte(input) % actors->name_count];
+	uint8_t byte = input_byte(input);
+	const char *name = actors->names[byte % 32 % actors->name_count];
 
+	if (type == BROKER_RELEASE)
+		payload[offsetof(struct broker_release_request, flags)] = byte >> 6;
 	if (size >= sizeof(struct open_request))
 		memcpy(payload + offsetof(struct open_request, name), name, strlen(name));
 	else if (size == sizeof(struct page_request))
@@ -327,7 +331,7 @@ static void ask(struct actors *actors, struct actor *actor, struct input *input)
 	if (header.type == COMMON_HELLO)
 		memcpy(packet.bytes + sizeof header, &hello, sizeof hello);
 	else if (actor->table == &broker_table)
-		fill_broker(actors, input, rule->size, &packet);
+		fill_broker(actors, input, header.type, rule->size, &packet);
 	else
 		fill_device(actors, input, header.type, &packet);
 	if (byte & 0x80)

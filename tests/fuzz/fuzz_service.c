@@ -86,6 +86,7 @@ static const char *const names[] = {"0000:01:00.0", "0000:02:00.0", "0000:02:00.
 
 /* ---- who clients are ---- */
 
+static const uid_t uids[ACTORS_SESSIONS] = {1000, 1001, 1000, 0};
 static uid_t next_uid;
 
 int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
@@ -116,7 +117,7 @@ static int connect_session(size_t i)
 
 	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
-	next_uid = 1000 + i % 2;
+	next_uid = uids[i];
 	session_accept(&broker, pair[1]);
 	return pair[0];
 }
@@ -514,6 +515,8 @@ static void heal(void)
 	memset(memory_host.failures, 0, sizeof memory_host.failures);
 	for (unsigned int i = 0; i < 32; i++)
 		keepers_fail(i, 0);
+	for (size_t i = 0; i < DEVICES_COUNT; i++)
+		memory_host.devices[i].dead = false;
 	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
 		keepers_stick(i, false);
 	for (size_t i = 0; i < GROUPS_COUNT; i++)
@@ -563,6 +566,19 @@ static void expect_drivers(void)
 	INPUT_ASSERT(memory_host.failed || claims_count() <= held_count());
 }
 
+/* As an administrator does, when nobody has anything any more. */
+static void end_quarantines(void)
+{
+	struct device *device, *next;
+
+	for (device = LIST_FIRST(&broker.inventory.devices); device; device = next) {
+		next = LIST_NEXT(device, in_inventory);
+		if (device->quarantine)
+			quarantine_end(&broker, device);
+	}
+	pass(1000000);
+}
+
 /* When all clients have gone, everything is as before; without time for it if the host is well. */
 static void expect_nothing_left(void)
 {
@@ -576,6 +592,7 @@ static void expect_nothing_left(void)
 	INPUT_ASSERT(keepers_running() <= 1 && broker.keepers_count <= 1);
 	for (size_t i = 0; i < GROUPS_COUNT; i++)
 		INPUT_ASSERT(keepers_group_idle(groups[i]));
+	end_quarantines();
 	expect_drivers();
 }
 
