@@ -304,6 +304,8 @@ static void fill_broker(
 	uint8_t byte = input_byte(input);
 	const char *name = actors->names[byte % 32 % actors->name_count];
 
+	if (type == BROKER_REVOKE)
+		payload[offsetof(struct revoke_request, deadline_ms) + 1] = byte >> 5; /* times 256 ms */
 	if (type == BROKER_RELEASE)
 		payload[offsetof(struct broker_release_request, flags)] = byte >> 6;
 	if (size >= sizeof(struct open_request))

@@ -328,7 +328,9 @@ static void check_group(const struct group *group)
 		if (!device->lease)
 			continue;
 		INPUT_ASSERT(group->state != GROUP_FREE);
-		INPUT_ASSERT(!device->lease->session || device->lease->session == group->session);
+		/* What is being taken back is its session's until it is gone. */
+		INPUT_ASSERT(!device->lease->session || device->lease->session == group->session ||
+			group->state != GROUP_HELD);
 	}
 }
 
