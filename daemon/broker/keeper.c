@@ -47,8 +47,14 @@ static int on_spare_time(sd_event_source *source, uint64_t now, void *userdata)
 	return 0;
 }
 
+/* What is due earlier stays due: a keeper that ends right after its lease does not put off the one that replaces it. */
 static void prepare_later(struct broker *broker, uint64_t delay_us)
 {
+	uint64_t due;
+
+	if (broker->spare_timer && sd_event_source_get_enabled(broker->spare_timer, NULL) > 0 &&
+		sd_event_source_get_time(broker->spare_timer, &due) >= 0 && due <= broker_now(broker) + delay_us)
+		return;
 	if (broker_timer(broker, &broker->spare_timer, delay_us, on_spare_time, broker) < 0)
 		log_line(LOG_ERR, "out of memory: the next lease will have to start its keeper");
 }

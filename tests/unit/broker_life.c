@@ -415,6 +415,23 @@ static void lease_and_release(void **state)
 	assert_true(RB_EMPTY(&broker.users.tree));
 }
 
+/* It used to put off the keeper in reserve by a second, which everybody who came in that time had to start for himself. */
+static void short_lease(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper), enabled = 0;
+	uint64_t due = UINT64_MAX;
+
+	(void)state;
+	keeper_released(keeper, A, 0);
+	close(keeper);
+	turn();
+	assert_int_equal(sd_event_source_get_enabled(broker.spare_timer, &enabled) >= 0, 1);
+	assert_int_equal(sd_event_source_get_time(broker.spare_timer, &due), 0);
+	assert_true(broker.spare || (enabled && due < broker_now(&broker) + KEEPER_RETRY_US / 2));
+	close(client);
+	turn();
+}
+
 static void second_device_of_a_group(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), other = client_new();
@@ -972,6 +989,7 @@ int main(void)
 #define CASE(name)	     cmocka_unit_test_setup_teardown(name, begin, end)
 #define CASE_BY(name, rules) cmocka_unit_test_prestate_setup_teardown(name, begin, end, (void *)(uintptr_t)(rules))
 		CASE(lease_and_release),
+		CASE(short_lease),
 		CASE(second_device_of_a_group),
 		CASE(end_of_session),
 		CASE(open_waits_for_a_release),
