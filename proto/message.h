@@ -723,7 +723,11 @@ struct released_event {
 	uint32_t remaining; /* devices that this keeper still has */
 	uint32_t error;	    /* errno of the first step that failed, the reset apart, or 0 */
 	struct release_report report;
+	struct lease_origin origin;
+	uint32_t used; /* 1: its client has sent something, so it had the device channel */
+	uint32_t zero;
 };
-static_assert(sizeof(struct released_event) == 40 + sizeof(struct release_report), "wire");
+static_assert(
+	sizeof(struct released_event) == 48 + sizeof(struct release_report) + sizeof(struct lease_origin), "wire");
 
 #endif

@@ -9,6 +9,7 @@
 #include "limits.h"
 #include "log.h"
 #include "quarantine.h"
+#include "recall.h"
 #include "session.h"
 
 #include <errno.h>
@@ -115,6 +116,10 @@ static int on_old_claim(void *context, const char *name, struct claim *claim)
 		free(claim);
 		return -ENOMEM;
 	}
+	if (device->group && device->group->state == GROUP_RECALLED) {
+		device->claim = claim;
+		return 0;
+	}
 	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", name,
 		claim->driver[0] ? claim->driver : "no driver");
 	if (device->group) {
@@ -170,6 +175,8 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	if (r == 0)
 		r = inventory_init(&broker->inventory, host);
 	if (r == 0)
+		recall_begin(broker, options->stored, options->stored_count);
+	if (r == 0)
 		r = quarantine_recall(broker);
 	if (r == 0)
 		r = claim_recall(options->claims_directory, on_old_claim, broker);
@@ -185,6 +192,10 @@ void broker_clear(struct broker *broker)
 	struct keeper *keeper;
 	struct group *group;
 
+	if (broker->leaving) {
+		audit_clear(broker);
+		return;
+	}
 	broker->stopping = true;
 	while ((session = LIST_FIRST(&broker->sessions)))
 		session_close(session);
@@ -249,6 +260,15 @@ void broker_settle(struct broker *broker)
 			return;
 	}
 	log_line(LOG_INFO, "all devices are released");
+	sd_event_exit(broker->event, 0);
+}
+
+void broker_leave(struct broker *broker)
+{
+	if (broker->stopping)
+		return;
+	broker->leaving = true;
+	log_line(LOG_INFO, "restarting: %u sessions and %u leases go on", broker->sessions_count, broker->leases_count);
 	sd_event_exit(broker->event, 0);
 }
 

@@ -29,6 +29,8 @@ struct broker_options {
 	const char *quarantine_directory;
 	unsigned int sessions_per_user;
 	unsigned int leases_per_user;
+	const struct stored *stored; /* sockets of an earlier broker, that are taken over */
+	size_t stored_count;
 	const char *journal; /* its socket; NULL: what is recorded goes to stderr */
 };
 
@@ -53,7 +55,7 @@ struct broker {
 	sd_event_source *listener;
 	sd_event_source *stop_deadline;
 	sd_event_source *idle;
-	unsigned int sessions_count, sessions_max;
+	unsigned int sessions_count, sessions_max, sessions_stored;
 	unsigned int keepers_count;
 	unsigned int leases_count;
 	uint64_t last_session;
@@ -61,6 +63,7 @@ struct broker {
 	struct broker_counters counters;
 	struct audit audit;
 	bool stopping;
+	bool leaving; /* another broker goes on with all there is */
 	/* Last, because broker_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
 	struct packet outgoing;		/* for requests to keepers */
@@ -73,6 +76,12 @@ struct broker {
 int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener);
 void broker_clear(struct broker *broker);
+
+/*
+ * Ends the event loop and leaves everything as it is, for the next broker: the sockets are in systemd's fd store, the
+ * keepers have the devices.
+ */
+void broker_leave(struct broker *broker);
 
 /* Has every device let go and given back, then ends the event loop. */
 void broker_stop(struct broker *broker);

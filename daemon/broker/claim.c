@@ -118,6 +118,16 @@ int claim_make(const struct host *host, const char *directory, const char *name,
 	return 0;
 }
 
+int claim_finish(const struct host *host, const char *name)
+{
+	struct host_device device;
+	int r = host->look(name, &device);
+
+	if (r < 0 || strcmp(device.driver, VFIO_DRIVER) == 0)
+		return r;
+	return give_to_vfio(host, name, device.driver);
+}
+
 int claim_restore(const struct host *host, const char *directory, const char *name, struct claim *claim)
 {
 	struct host_device device;

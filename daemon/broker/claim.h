@@ -20,6 +20,9 @@ struct claim {
  */
 int claim_make(const struct host *host, const char *directory, const char *name, struct claim **ret_claim);
 
+/* A device with a claim is with vfio-pci afterwards, if it was not already: the broker that made the claim was killed. */
+int claim_finish(const struct host *host, const char *name);
+
 /*
  * Gives the device back and frees the claim, also when a step fails: then the first error is returned, and the record
  * stays if the device is still with vfio-pci. The group must be free: unbinding a device in use would wait.

@@ -236,7 +236,7 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 
 void group_release(struct group *group)
 {
-	if (group->state != GROUP_HELD)
+	if (group->state != GROUP_HELD && group->state != GROUP_RECALLED)
 		return;
 	group->state = GROUP_RELEASING;
 	group->release_began_us = broker_now(group->broker);
@@ -278,7 +278,7 @@ static void end_leases(struct group *group)
 
 void group_keeper_gone(struct group *group)
 {
-	if (group->state == GROUP_HELD) {
+	if (group->state == GROUP_HELD || group->state == GROUP_RECALLED) {
 		group->state = GROUP_RELEASING;
 		group->release_began_us = broker_now(group->broker);
 	}
@@ -298,6 +298,32 @@ void group_give_back(struct group *group, struct broker *broker)
 		restore_devices(group);
 	else if (group->state == GROUP_RESTORING)
 		look_again(group, 0);
+}
+
+void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper)
+{
+	assert(group->state == GROUP_FREE && !group->keeper);
+	group->state = GROUP_RECALLED;
+	group->broker = broker;
+	group->keeper = keeper;
+	keeper->group = group;
+}
+
+void group_recall_holder(struct group *group, struct session *session)
+{
+	assert(group->state == GROUP_RECALLED);
+	group->state = GROUP_HELD;
+	group->session = session;
+	wake_waiters(group);
+}
+
+void group_recall_failed(struct group *group)
+{
+	group_release(group);
+	if (group->state != GROUP_RELEASING)
+		return;
+	group->release_began_us -= GROUP_QUARANTINE_US;
+	quarantine_if_late(group);
 }
 
 void group_recall(struct group *group, struct broker *broker)

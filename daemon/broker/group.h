@@ -18,10 +18,12 @@ struct session;
  *
  *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
  *	                    \------------\-> QUARANTINED -> FREE
+ *	FREE -> RECALLED -> HELD, or RELEASING
  *
  * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
  * the kernel lets go of the group too, and devices that were not reset have rested, they go back to their host
  * drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile.
+ * RECALLED: a keeper has it from an earlier broker, and was asked for whom.
  *
  * In a group that is FREE, devices may be quarantined (quarantine.h).
  */
@@ -31,6 +33,7 @@ enum group_state {
 	GROUP_RELEASING,
 	GROUP_RESTORING,
 	GROUP_QUARANTINED,
+	GROUP_RECALLED,
 };
 
 struct group {
@@ -69,6 +72,15 @@ void group_watch(struct group *group);
 
 /* The keeper's socket is closed: -> RESTORING, or FREE at once if no keeper ever had the group. */
 void group_keeper_gone(struct group *group);
+
+/* FREE -> RECALLED, by KEEPER. */
+void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper);
+
+/* RECALLED -> HELD, by SESSION; its leases and the holder in words are there already. */
+void group_recall_holder(struct group *group, struct session *session);
+
+/* RECALLED -> QUARANTINED: the keeper was told to let go, having said nothing. */
+void group_recall_failed(struct group *group);
 
 /* What kept its devices from their host drivers may have ended: looks again. Nothing in groups that somebody has. */
 void group_give_back(struct group *group, struct broker *broker);

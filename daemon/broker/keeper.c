@@ -10,7 +10,10 @@
 #include "log.h"
 #include "packet.h"
 #include "quarantine.h"
+#include "recall.h"
 #include "revocation.h"
+#include "session.h"
+#include "store.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -22,7 +25,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Requests to keepers are told apart by type, there being one of each at a time. */
+/* Requests to keepers are told apart by type, there being one of each at a time. QUERY has the time when this broker was started:
+ * earlier ones may have asked as well. */
 #define COOKIE 1
 
 void keeper_free(struct keeper *keeper)
@@ -35,6 +39,10 @@ void keeper_free(struct keeper *keeper)
 		broker->spare = NULL;
 	sd_event_source_disable_unref(keeper->io);
 	sd_event_source_disable_unref(keeper->timeout);
+	if (keeper->group)
+		store_forget_keeper(keeper->group->number);
+	/* It sees the end, although systemd may still have a copy. */
+	shutdown(keeper->fd, SHUT_RDWR);
 	close(keeper->fd);
 	free(keeper);
 }
@@ -118,8 +126,10 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	if (device && device->group == keeper->group)
 		revocation_reported(keeper->group, event);
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
-	if (!device || !device->lease || device->group != keeper->group)
+	if (!device || !device->lease || device->group != keeper->group) {
+		recall_released(keeper->broker, event);
 		return 0;
+	}
 	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
 	if (device->lease == keeper->offered)
 		return -EPROTO;
@@ -193,6 +203,18 @@ static int on_event(struct keeper *keeper, const struct packet *packet)
 	}
 }
 
+static int on_query_reply(struct keeper *keeper, const struct packet *packet)
+{
+	/* Several brokers may have asked, each killed before it was answered. */
+	if (keeper->state == KEEPER_LETTING_GO || packet->header.cookie != keeper->broker->started_us)
+		return 0;
+	if (keeper->state != KEEPER_RECALLED || (packet->header.flags & MESSAGE_REFUSED))
+		return -EPROTO;
+	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	keeper->state = KEEPER_READY;
+	return recall_answered(keeper, packet);
+}
+
 static int on_packet(struct keeper *keeper, const struct packet *packet)
 {
 	const struct message_header *header = &packet->header;
@@ -209,10 +231,13 @@ static int on_packet(struct keeper *keeper, const struct packet *packet)
 			keeper->state = KEEPER_READY;
 		return 0;
 	case KEEPER_LEASE:
-		return on_lease_reply(keeper, packet);
+		/* To an earlier broker: the lease has ended with that one's end of the device channel. */
+		return keeper->state == KEEPER_RECALLED ? 0 : on_lease_reply(keeper, packet);
 	case KEEPER_REVOKE:
 		/* Noted; or refused, because RELEASED is on its way. */
 		return 0;
+	case KEEPER_QUERY:
+		return on_query_reply(keeper, packet);
 	default:
 		return -EPROTO;
 	}
@@ -245,6 +270,12 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
 
 	(void)source;
 	(void)now;
+	if (keeper->state == KEEPER_RECALLED) {
+		log_line(LOG_ERR, "group %u: its keeper has not said in %llu s what it holds: it shall let go",
+			keeper->group->number, KEEPER_ANSWER_US / 1000000);
+		group_recall_failed(keeper->group);
+		return 0;
+	}
 	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",
 		keeper->pid, KEEPER_ANSWER_US / 1000000);
 	keeper_gone(keeper);
@@ -279,28 +310,43 @@ static int greet(struct keeper *keeper)
 	return packet_send(keeper->fd, MSG_DONTWAIT, packet);
 }
 
-static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
+/* Takes FD on success. */
+static int keeper_make(struct broker *broker, int fd, enum keeper_state state, struct keeper **ret_keeper)
 {
-	struct keeper *keeper;
-	int fd = connect_to(broker->options.keeper_socket);
+	struct keeper *keeper = calloc(1, sizeof *keeper);
 	int r;
 
-	if (fd < 0)
-		return fd;
-	keeper = calloc(1, sizeof *keeper);
-	if (!keeper) {
-		close(fd);
+	if (!keeper)
 		return -ENOMEM;
-	}
-	*keeper = (struct keeper){.broker = broker, .fd = fd, .state = KEEPER_STARTING};
-	LIST_INSERT_HEAD(&broker->keepers, keeper, in_broker);
-	broker->keepers_count++;
+	*keeper = (struct keeper){.broker = broker, .fd = fd, .state = state};
 	r = sd_event_add_io(broker->event, &keeper->io, fd, EPOLLIN, on_io, keeper);
 	/* Before clients: what a keeper lets go of may be what the next client asks for. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(keeper->io, SD_EVENT_PRIORITY_IMPORTANT);
-	if (r >= 0)
-		r = greet(keeper);
+	if (r < 0) {
+		sd_event_source_disable_unref(keeper->io);
+		free(keeper);
+		return r;
+	}
+	LIST_INSERT_HEAD(&broker->keepers, keeper, in_broker);
+	broker->keepers_count++;
+	*ret_keeper = keeper;
+	return 0;
+}
+
+static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
+{
+	struct keeper *keeper;
+	OWNED_FD fd = connect_to(broker->options.keeper_socket);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = keeper_make(broker, fd, KEEPER_STARTING, &keeper);
+	if (r < 0)
+		return r;
+	fd_take(&fd);
+	r = greet(keeper);
 	if (r < 0) {
 		keeper_free(keeper);
 		return r;
@@ -344,6 +390,32 @@ void keeper_assign(struct keeper *keeper, struct group *group)
 	broker->spare = NULL;
 	keeper->group = group;
 	group->keeper = keeper;
+	/* Before it gets anything that the next broker would have to know of. The spare one just ends with its broker. */
+	store_keeper(keeper->fd, group->number);
+}
+
+/* ---- one of an earlier broker ---- */
+
+struct keeper *keeper_recall(struct broker *broker, int fd)
+{
+	struct keeper *keeper;
+
+	return keeper_make(broker, fd, KEEPER_RECALLED, &keeper) < 0 ? NULL : keeper;
+}
+
+void keeper_query(struct keeper *keeper)
+{
+	struct packet *packet = &keeper->broker->outgoing;
+	int r;
+
+	packet_request(packet, KEEPER_QUERY, keeper->broker->started_us);
+	packet_append(packet, sizeof(struct query_request));
+	r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
+	if (r == 0)
+		r = broker_timer(keeper->broker, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
+	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
+	if (r < 0)
+		group_release(keeper->group);
 }
 
 /* ---- what it is told ---- */
@@ -371,6 +443,13 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 	request->group = lease->device->group->number;
 	request->windows = lease->windows;
 	memcpy(request->rule, lease->rule, sizeof request->rule);
+	request->origin = (struct lease_origin){
+		.session = lease->session->id,
+		.session_born = lease->session->born,
+		.cookie = lease->session->opening_cookie,
+		.since = lease->since_us,
+		.holder = lease->device->group->holder,
+	};
 	r = keeper->broker->host->look(lease->device->name, &now);
 	if (r == 0) {
 		request->vendor = now.vendor;

@@ -22,6 +22,7 @@ struct lease;
 enum keeper_state {
 	KEEPER_STARTING, /* HELLO sent, not answered */
 	KEEPER_READY,
+	KEEPER_RECALLED,   /* of an earlier broker, and asked what it holds (recall.h) */
 	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
 };
 
@@ -42,6 +43,12 @@ void keeper_prepare(struct broker *broker);
 
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);
+
+/* The keeper at the other end of FD, which is taken on success; group_recall_keeper() and keeper_query() follow. NULL: no memory. */
+struct keeper *keeper_recall(struct broker *broker, int fd);
+
+/* Asks what it holds. The answer goes to recall_answered(); without one its group is quarantined. */
+void keeper_query(struct keeper *keeper);
 
 /* The keeper is for GROUP from now on. Another spare is prepared once its LEASE is answered. */
 void keeper_assign(struct keeper *keeper, struct group *group);

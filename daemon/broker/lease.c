@@ -24,14 +24,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Takes CHANNEL. NULL: no memory. */
 static struct lease *lease_new(struct broker *broker, struct session *session, struct device *device, int channel)
 {
+	OWNED_FD owned = channel;
 	struct lease *lease = calloc(1, sizeof *lease);
 
-	if (!lease) {
-		close(channel);
+	if (!lease)
 		return NULL;
-	}
 	quota_charge(broker, session);
 	*lease = (struct lease){
 		.broker = broker,
@@ -39,7 +39,7 @@ static struct lease *lease_new(struct broker *broker, struct session *session, s
 		.session = session,
 		.user = session->user,
 		.state = LEASE_OFFERED,
-		.channel = channel,
+		.channel = fd_take(&owned),
 		.since_us = broker_now(broker),
 	};
 	LIST_INSERT_HEAD(&session->leases, lease, in_session);
@@ -49,18 +49,34 @@ static struct lease *lease_new(struct broker *broker, struct session *session, s
 	return lease;
 }
 
+struct lease *lease_recall(struct session *session, struct device *device, const struct query_record *record)
+{
+	struct lease *lease = lease_new(session->broker, session, device, -1);
+
+	if (!lease)
+		return NULL;
+	lease->state = LEASE_HELD;
+	lease->since_us = record->origin.since;
+	lease->answered = record->origin.cookie;
+	memcpy(lease->rule, record->rule, sizeof lease->rule);
+	return lease;
+}
+
 static int claim_device(struct broker *broker, struct device *device, struct detail *detail)
 {
+	const struct claim *old = device->claim;
 	int r;
 
-	/* Claimed before, and not given back because its group was never free in between. */
+	/* Claimed before, and not given back because its group was never free in between; or by a broker that was killed
+	 * in the middle of it. */
 	if (device->claim)
-		return 0;
-	r = claim_make(broker->host, broker->options.claims_directory, device->name, &device->claim);
+		r = claim_finish(broker->host, device->name);
+	else
+		r = claim_make(broker->host, broker->options.claims_directory, device->name, &device->claim);
 	if (r < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to vfio-pci: %s", device->name,
 			strerror(-r));
-	if (device->claim)
+	if (device->claim && !old)
 		log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
 			device->claim->driver[0] ? device->claim->driver : "(none)");
 	return 0;

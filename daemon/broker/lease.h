@@ -34,6 +34,7 @@ struct lease {
 	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
 	uint64_t due_us;		      /* when its keeper takes it back, or began to; 0: not ordered */
 	struct release_report report;	      /* what its keeper has said of letting go so far; taken 0: nothing */
+	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with it; 0: it is this one's own */
 	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
 	struct reset_policy reset;
 	struct window_limits windows;
@@ -57,6 +58,9 @@ void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline
 
 /* The keeper has closed the device and takes its group out of the domain, where it may hang. LEASE may be gone afterwards. */
 void lease_leaving(struct lease *lease, const struct release_report *report);
+
+/* SESSION has DEVICE, by a lease that an earlier broker made and a keeper has told of. NULL: no memory. */
+struct lease *lease_recall(struct session *session, struct device *device, const struct query_record *record);
 
 /* The keeper has it, or does not want it (RESULT and DETAIL as in a reply). */
 void lease_accepted(struct lease *lease);

@@ -67,6 +67,13 @@
  * come and go. */
 #define IDLE_TRIM_US (2 * 1000000ULL)
 
+/* Sockets in systemd's fd store (FileDescriptorStoreMax= of the unit): a keeper's for each group that can be leased (MaxConnections= of
+ * vfio-keeper.socket), and of sessions, as many as their names have room for in the next broker's environment. Sessions
+ * beyond that, or beyond a fair share of it for one user, work as well, and end with a restart. */
+#define STORE_MAX		 3000
+#define SESSIONS_STORED_MAX	 (STORE_MAX - 1024)
+#define SESSIONS_STORED_PER_USER 512
+
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)
 

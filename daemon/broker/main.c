@@ -10,6 +10,7 @@
 #include "policy_key.h"
 #include "reload.h"
 #include "sandbox_rules.h"
+#include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -168,7 +169,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 
 	*arguments = (struct arguments){
 		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
-			LEASES_PER_USER, NULL},
+			LEASES_PER_USER, NULL, 0, NULL},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);
@@ -197,22 +198,45 @@ static int listen_at(const char *path)
 	return fd;
 }
 
-/* The listening socket: systemd's, or one of our own for tests. */
-static int get_listener(const char *path)
+/* What systemd has passed: its listening socket (else -1), and the sockets of an earlier broker. */
+static int take_passed(struct broker_options *options)
 {
-	int n = sd_listen_fds(1);
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names), listener = -1;
+	struct stored *stored = n > 0 ? calloc((size_t)n, sizeof *stored) : NULL;
 
+	if (n < 0 || (n > 0 && !stored))
+		fail("sockets from systemd", n < 0 ? n : ENOMEM);
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (store_parse(names[i], &stored[options->stored_count]))
+			stored[options->stored_count++].fd = fd;
+		else if (listener < 0 && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
+			listener = fd;
+		else
+			log_line(LOG_WARNING, "what is this? systemd has passed \"%s\"", names[i]);
+		free(names[i]);
+	}
+	free(names);
+	options->stored = stored;
+	return listener;
+}
+
+/* The listening socket: systemd's, or one of our own for tests. */
+static int get_listener(const char *path, int passed)
+{
 	if (path)
 		return listen_at(path);
-	if (n != 1 || sd_is_socket_unix(SD_LISTEN_FDS_START, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
+	if (passed < 0) {
 		log_line(LOG_ERR,
 			"no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
 		exit(EXIT_FAILURE);
 	}
 	/* systemd passes it blocking unless told otherwise, and the loop accepts until there is nothing left. */
-	if (fcntl(SD_LISTEN_FDS_START, F_SETFL, O_NONBLOCK) < 0)
+	if (fcntl(passed, F_SETFL, O_NONBLOCK) < 0)
 		fail("listening socket", errno);
-	return SD_LISTEN_FDS_START;
+	return passed;
 }
 
 static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
@@ -220,6 +244,15 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	(void)source;
 	(void)info;
 	broker_stop(userdata);
+	return 0;
+}
+
+/* RestartKillSignal= of the unit. */
+static int on_restart(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	(void)info;
+	broker_leave(userdata);
 	return 0;
 }
 
@@ -240,9 +273,11 @@ static void catch_signals(sd_event *event, struct broker *broker, struct reload 
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	/* Before clients: who asks something after `systemctl reload` has returned is answered by the new policy. */
-	if (sd_event_add_signal(event, NULL, SIGTERM, on_signal, broker) < 0 ||
+	if (sd_event_add_signal(event, NULL, SIGUSR1, on_restart, broker) < 0 ||
+		sd_event_add_signal(event, NULL, SIGTERM, on_signal, broker) < 0 ||
 		sd_event_add_signal(event, NULL, SIGINT, on_signal, broker) < 0 ||
 		sd_event_add_signal(event, &hangup, SIGHUP, on_hangup, reload) < 0 ||
 		sd_event_source_set_priority(hangup, SD_EVENT_PRIORITY_IMPORTANT) < 0 ||
@@ -292,7 +327,7 @@ int main(int argc, char **argv)
 	make_directory(arguments.options.claims_directory);
 	make_directory(arguments.options.quarantine_directory);
 	tzset(); /* people are told local times; the zone is read before the sandbox is entered */
-	listener = get_listener(arguments.listen);
+	listener = get_listener(arguments.listen, take_passed(&arguments.options));
 	r = sd_event_new(&event);
 	if (r < 0)
 		fail("event loop", r);

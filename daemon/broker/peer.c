@@ -5,12 +5,15 @@
 #include "refusal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-login.h>
+#include <unistd.h>
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5, include/uapi/asm-generic/socket.h */
@@ -92,6 +95,45 @@ int peer_identify(int socket, struct peer *ret_peer)
 	if (r == 0)
 		*ret_peer = peer;
 	return r;
+}
+
+/* When the process with that pid was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks. False: there is none. */
+static bool process_start(pid_t pid, uint64_t *ret_us)
+{
+	char path[64], text[1024];
+	unsigned long long ticks;
+	const char *rest;
+	OWNED_FD fd = -1;
+	ssize_t length;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	if (length < 0)
+		return false;
+	text[length] = '\0';
+	/* proc(5): the name, in parentheses, may hold anything; the 20th field after it is the start. */
+	rest = strrchr(text, ')');
+	if (!rest ||
+		sscanf(rest + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+			&ticks) != 1)
+		return false;
+	*ret_us = ticks * 1000000 / (uint64_t)sysconf(_SC_CLK_TCK);
+	return true;
+}
+
+int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer)
+{
+	uint64_t start;
+	int r = peer_identify(socket, ret_peer);
+
+	if (r < 0 || !ret_peer->unit)
+		return r;
+	if (process_start(ret_peer->pid, &start) && start <= born_us)
+		return 0;
+	free(ret_peer->unit);
+	ret_peer->unit = NULL;
+	return 0;
 }
 
 void peer_clear(struct peer *peer)

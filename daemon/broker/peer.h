@@ -5,6 +5,7 @@
 #include "message.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* Who is at the other end of a socket, as the kernel recorded it at connect(). Never from the wire. */
@@ -23,6 +24,12 @@ int peer_identify(int socket, struct peer *ret_peer);
 int peer_credentials(int socket, struct peer *ret_peer);
 int peer_complete(int socket, struct peer *peer);
 void peer_clear(struct peer *peer);
+
+/*
+ * The same for a socket that an earlier broker has accepted, at BORN_US of CLOCK_BOOTTIME. Its process may have ended since then, and
+ * its pid may be somebody else's: the unit is known only if the process that has the pid now was there then.
+ */
+int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer);
 
 /* The peer as the wire has it. */
 void peer_record(const struct peer *peer, struct holder_record *ret_record);

@@ -187,6 +187,16 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		*device->quarantine = of_lease(lease, QUARANTINE_LENT);
 }
 
+void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report)
+{
+	if (!device->quarantine || device->quarantine->reason != QUARANTINE_LENT)
+		return;
+	if (report->reset == RESET_NOT_OPEN)
+		forget(broker, device);
+	else
+		judge(broker, device, *device->quarantine, report);
+}
+
 void quarantine_group_free(struct group *group)
 {
 	struct device *device;

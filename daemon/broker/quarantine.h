@@ -60,6 +60,9 @@ void quarantine_lend(struct lease *lease);
 /* REPORT: what its keeper says; NULL: it died. */
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report);
 
+/* The same for a lease of an earlier broker, that nobody but its keeper and the record know of. */
+void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report);
+
 /* The kernel has let go of the group, so all of its devices are closed: what was left open is decided now. */
 void quarantine_group_free(struct group *group);
 

@@ -33,6 +33,7 @@ static int check_group(const struct broker *broker, const struct group *group, c
 	case GROUP_RESTORING:
 		return 0;
 	case GROUP_HELD:
+	case GROUP_RECALLED:
 	case GROUP_RELEASING:
 		return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s: its IOMMU group is in use by %s", name, who);
 	case GROUP_QUARANTINED:

@@ -55,6 +55,8 @@ static enum device_state state_of(const struct device *device)
 		return DEVICE_STATE_RELEASING;
 	case GROUP_RESTORING:
 		return DEVICE_STATE_RESTORING;
+	case GROUP_RECALLED:
+		return DEVICE_STATE_LEASED;
 	case GROUP_HELD:
 		break;
 	}

@@ -84,6 +84,16 @@ static bool lost(const struct device *device)
 	return lease && lease->session && !lease->allowed_by && device->group->state == GROUP_HELD;
 }
 
+void review_recalled(struct lease *lease)
+{
+	const struct policy_rule *rule = lease->broker->policy ? rule_of(lease) : NULL;
+
+	if (rule)
+		review_grant(lease, rule);
+	else if (lease->broker->policy && lost(lease->device))
+		take_back(lease, "the policy does not allow it any more");
+}
+
 void review_leases(struct broker *broker)
 {
 	struct device *device;

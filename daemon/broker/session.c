@@ -10,9 +10,11 @@
 #include "log.h"
 #include "quarantine.h"
 #include "quota.h"
+#include "recall.h"
 #include "release.h"
 #include "report.h"
 #include "revocation.h"
+#include "store.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,6 +22,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
@@ -58,6 +61,10 @@ static int open_device(struct session *session, struct detail *detail)
 
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
+	if (device && device->group && device->group->state == GROUP_RECALLED)
+		return wait_for_group(session, device->group);
+	if (recall_was_opened(session, device))
+		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
 	quarantine_if_silent(broker, device, &admission);
 	if (admission.passing && broker_now(broker) - session->wait_began_us < OPEN_WAIT_US)
@@ -91,9 +98,10 @@ static int on_open(void *context, struct packet *request, struct packet *reply, 
 	(void)reply;
 	session->broker->counters.opens++;
 	memcpy(session->opening, open->name, sizeof session->opening);
+	session->opening_cookie = request->header.cookie;
 	session->wait_began_us = broker_now(session->broker);
 	r = open_device(session, detail);
-	if (r != CHANNEL_LATER)
+	if (r != CHANNEL_LATER && r != CHANNEL_ANSWERED)
 		record_denial(session, r, detail);
 	return r;
 }
@@ -226,7 +234,9 @@ void session_open_again(struct session *session)
 
 	session->waiting_for = NULL;
 	r = open_device(session, &detail);
-	if (r != CHANNEL_LATER)
+	if (r == CHANNEL_ANSWERED)
+		answered(session, channel_answer(&session->channel, r, &session->broker->buffers.reply, NULL));
+	else if (r != CHANNEL_LATER)
 		session_refused(session, r, &detail);
 }
 
@@ -262,23 +272,55 @@ static int admit(struct broker *broker, const struct peer *peer, struct user **r
 	return quota_session(broker, peer->uid, ret_user, detail);
 }
 
+static uint64_t boottime(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Takes FD, PEER and the charge on USER, on failure too. */
 static struct session *session_new(struct broker *broker, int fd, struct peer *peer, struct user *user)
 {
 	struct session *session = calloc(1, sizeof *session);
 
-	if (!session)
+	if (!session) {
+		user_refund_session(&broker->users, user);
+		peer_clear(peer);
+		close(fd);
 		return NULL;
+	}
 	channel_init(&session->channel, fd);
+	channel_keep(&session->channel);
 	session->broker = broker;
 	session->peer = *peer;
 	session->user = user;
 	session->id = ++broker->last_session;
 	session->since_us = broker_now(broker);
+	session->born = boottime();
 	session->events = POLLIN;
 	LIST_INIT(&session->leases);
 	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);
 	broker->sessions_count++;
 	return session;
+}
+
+static void session_store(struct session *session)
+{
+	struct broker *broker = session->broker;
+
+	if (broker->sessions_stored >= SESSIONS_STORED_MAX || session->user->sessions > SESSIONS_STORED_PER_USER)
+		return;
+	session->stored = store_session(session->channel.fd, session->id, session->born);
+	broker->sessions_stored += session->stored;
+}
+
+static void begin(struct session *session)
+{
+	if (lane_enter(&session->user->lane, session->broker->event, &session->place, session->channel.fd, serve,
+		    session) < 0)
+		session_close(session);
 }
 
 void session_accept(struct broker *broker, int fd)
@@ -307,14 +349,43 @@ void session_accept(struct broker *broker, int fd)
 		return;
 	}
 	session = session_new(broker, fd, &peer, user);
-	if (!session) {
-		user_refund_session(&broker->users, user);
-		peer_clear(&peer);
-		close(fd);
+	if (!session)
+		return;
+	/* Before its first request is read: from then on somebody waits for an answer. */
+	session_store(session);
+	begin(session);
+}
+
+void session_recall(struct broker *broker, const struct stored *stored)
+{
+	struct session *session;
+	struct user *user;
+	struct peer peer;
+	uint64_t age, last = broker->last_session;
+	int r = peer_identify_again(stored->fd, stored->born, &peer);
+
+	/* No limit: what was granted stays granted. */
+	if (r == 0)
+		r = user_charge_session(&broker->users, peer.uid, UINT32_MAX, &user);
+	if (r < 0) {
+		log_line(LOG_ERR, "a session of an earlier broker is lost: %s", strerror(-r));
+		shutdown(stored->fd, SHUT_RDWR);
+		close(stored->fd);
 		return;
 	}
-	if (lane_enter(&user->lane, broker->event, &session->place, fd, serve, session) < 0)
-		session_close(session);
+	session = session_new(broker, stored->fd, &peer, user);
+	if (!session)
+		return;
+	age = session->born - stored->born;
+	/* A machine that has slept has a monotonic clock that is younger than the session. */
+	session->since_us = age < session->since_us ? session->since_us - age : 0;
+	session->born = stored->born;
+	session->id = stored->session;
+	session->channel.state = STATE_READY;
+	session->stored = true;
+	broker->sessions_stored++;
+	broker->last_session = session->id > last ? session->id : last;
+	begin(session);
 }
 
 void session_close(struct session *session)
@@ -325,7 +396,9 @@ void session_close(struct session *session)
 	stop_waiting(session);
 	revocation_forget(session);
 	lane_leave(&session->place);
-	channel_close(&session->channel);
+	/* systemd drops its copy when it sees that the socket is shut down. */
+	channel_finish(&session->channel, &broker->buffers.request);
+	broker->sessions_stored -= session->stored;
 	while ((lease = LIST_FIRST(&session->leases))) {
 		struct group *group = lease->device->group;
 

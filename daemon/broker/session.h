@@ -7,6 +7,7 @@
 #include "message.h"
 #include "peer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
@@ -15,6 +16,7 @@ struct broker;
 struct group;
 struct lease;
 struct revoker;
+struct stored;
 struct user;
 
 /* A client's broker channel. Its end is the end of its leases. */
@@ -31,14 +33,21 @@ struct session {
 	struct user *user;
 	uint64_t id;
 	uint64_t since_us;
+	uint64_t born; /* the same by CLOCK_BOOTTIME: with the number, what tells it from sessions of other brokers */
+	bool stored;   /* systemd has been asked to keep its socket */
 	LIST_HEAD(session_leases, lease) leases;
 	unsigned int leases_count;
 	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
 	struct revoker *revoker;	/* owned: its REVOKE that is not answered; NULL: none */
+	uint64_t opening_cookie;
+	uint64_t answered; /* cookie of the last OPEN whose device was released while there was no broker */
 };
 
 /* Takes the connection FD. If the peer may not have another session, it is told so and the connection is closed. */
 void session_accept(struct broker *broker, int fd);
+
+/* Goes on with a session of an earlier broker, whose socket is taken. */
+void session_recall(struct broker *broker, const struct stored *stored);
 
 /* Ends the session: its leases are released, the object is freed. */
 void session_close(struct session *session);

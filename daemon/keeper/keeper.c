@@ -129,6 +129,8 @@ static void report(struct keeper *keeper, uint16_t type, const struct device *de
 	released->remaining = (uint32_t)keeper->group.device_count;
 	released->error = (uint32_t)-release_result(&device->report);
 	released->report = device->report;
+	released->origin = device->lease.origin;
+	released->used = device->channel.requests > 0;
 	channel_notify(&keeper->channel, event);
 }
 

@@ -3,6 +3,7 @@
 
 #include "detail.h"
 #include "domain.h"
+#include "systemd.h"
 
 #include <poll.h>
 #include <sys/prctl.h>
@@ -281,8 +282,11 @@ size_t keepers(pid_t pids[KEEPERS_MAX])
 	return count;
 }
 
-static pid_t start(const char *const *arguments)
+static const struct world_options *options;
+
+static pid_t start(const char *const *arguments, bool broker)
 {
+	bool kept = broker && options && options->systemd;
 	char host[128], path[256];
 	int log;
 	pid_t pid;
@@ -291,14 +295,16 @@ static pid_t start(const char *const *arguments)
 	path_of(path, "log");
 	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	assert_true(log >= 0);
-	pid = fork();
+	pid = kept ? systemd_fork() : fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		char *const environment[] = {host, (char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, NULL};
+		char *environment[2 + SYSTEMD_VARIABLES_MAX] = {host, (char[]){"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}};
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(log, STDERR_FILENO);
 		dup2(log, STDOUT_FILENO);
+		if (kept)
+			systemd_pass(the_world.listener, environment + 2);
 		execvpe(arguments[0], (char *const *)arguments, environment);
 		_exit(127);
 	}
@@ -326,8 +332,6 @@ static bool is_listening(const char *path)
 	return found;
 }
 
-static const struct world_options *options;
-
 static void start_activation(void)
 {
 	const char *arguments[32] = {
@@ -337,18 +341,31 @@ static void start_activation(void)
 	for (size_t i = 0; options && options->keeper && options->keeper[i]; i++)
 		arguments[count++] = options->keeper[i];
 	arguments[count++] = keeper_program;
-	the_world.activate = start(arguments);
+	the_world.activate = start(arguments, false);
 	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
 		nap(5);
 	assert_true(is_listening(the_world.keeper_socket));
 }
 
-void world_start_broker(void)
+static void make_listener(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char path[256];
+
+	path_of(path, "notify");
+	systemd_start(path);
+	strcpy(address.sun_path, the_world.broker_socket);
+	the_world.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(the_world.listener, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(the_world.listener, 64), 0);
+}
+
+void world_launch_broker(void)
 {
 	char policy[128], claims[128], quarantine[128], more[128];
-	const char *arguments[32] = {broker_program, "--listen", the_world.broker_socket, "--keeper-socket",
-		the_world.keeper_socket, "--policy", policy, "--claims", claims, "--quarantine", quarantine};
-	size_t count = 11;
+	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--policy", policy,
+		"--claims", claims, "--quarantine", quarantine};
+	size_t count = 9;
 
 	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
@@ -360,8 +377,17 @@ void world_start_broker(void)
 		arguments[count++] = "--policy";
 		arguments[count++] = more;
 	}
-	unlink(the_world.broker_socket);
-	the_world.broker = start(arguments);
+	if (!options || !options->systemd) {
+		arguments[count++] = "--listen";
+		arguments[count++] = the_world.broker_socket;
+		unlink(the_world.broker_socket);
+	}
+	the_world.broker = start(arguments, true);
+}
+
+void world_start_broker(void)
+{
+	world_launch_broker();
 	for (int i = 0; i < 2000 && !is_listening(the_world.broker_socket); i++) {
 		assert_true(process_alive(the_world.broker));
 		nap(2);
@@ -386,6 +412,19 @@ void world_stop_broker(void)
 	the_world.broker = 0;
 	assert_true(WIFEXITED(status));
 	assert_int_equal(WEXITSTATUS(status), 0);
+	if (options && options->systemd)
+		systemd_drop();
+}
+
+void world_restart_broker(void)
+{
+	int status;
+
+	kill(the_world.broker, SIGUSR1);
+	assert_int_equal(waitpid(the_world.broker, &status, 0), the_world.broker);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	world_start_broker();
 }
 
 /* ---- the world ---- */
@@ -437,6 +476,9 @@ static const char *difference(char text[256])
 		return text;
 	if (options && (options->no_keepers || options->keeper))
 		return NULL;
+	snprintf(text, 256, "%zu sockets are kept by systemd", systemd_kept());
+	if (systemd_kept() > 0)
+		return text;
 	snprintf(text, 256, "%zu keepers run", keepers(pids));
 	if (keepers(pids) != 1)
 		return text;
@@ -485,6 +527,8 @@ int world_setup(void **state)
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
 		start_activation();
+	if (options && options->systemd)
+		make_listener();
 	world_start_broker();
 	if (options && (options->no_keepers || options->keeper))
 		return 0;
@@ -537,6 +581,10 @@ int world_teardown(void **state)
 	for (int i = 0; i < 1000 && the_world.activate > 0 && keepers(pids) > 0; i++)
 		nap(2);
 	end_process(&the_world.activate);
+	if (options && options->systemd) {
+		systemd_end();
+		close(the_world.listener);
+	}
 	broken = status != 0 || strstr(host_read("log"), "Sanitizer") || strstr(host_read("log"), "runtime error") ||
 		strstr(host_read("log"), "Assertion");
 	if (broken)

@@ -46,6 +46,7 @@ struct world {
 	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
 	pid_t broker;
 	int broker_fds; /* with nobody connected and one spare keeper */
+	int listener;	/* systemd's, with options.systemd */
 };
 
 struct world_options {
@@ -54,6 +55,7 @@ struct world_options {
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
+	bool systemd;			 /* the broker's sockets outlive it (systemd.h) */
 };
 
 /* Ends the whole program's main(): runs TESTS with what meson passes as arguments. */
@@ -72,6 +74,10 @@ struct world *world(void);
 void world_start_broker(void);
 void world_kill_broker(void);
 void world_stop_broker(void);
+/* As systemd does by `systemctl restart`. */
+void world_restart_broker(void);
+/* Starts it without waiting until it serves. */
+void world_launch_broker(void);
 
 /*
  * Waits until everything is as at the start: each device with its driver and override, no claim record, no keeper but

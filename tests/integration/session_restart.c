@@ -1,0 +1,571 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+#include "systemd.h"
+
+#include <linux/vfio.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+/*
+ * The broker is killed, restarted or stopped, and systemd (systemd.c) has its sockets meanwhile. Clients notice nothing of
+ * the first two: what they hold they keep, what they have asked is answered, once.
+ */
+
+static const struct world_options with_systemd = {.systemd = true};
+#define RESTART_CASE(name) CASE_IN(name, &with_systemd)
+
+static void kill_and_start(void)
+{
+	world_kill_broker();
+	world_start_broker();
+}
+
+static void expect_leased(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
+{
+	struct vbroker_device_entry *entries;
+	size_t count, i;
+
+	expect_ok(vbroker_session_list(session, &entries, &count));
+	for (i = 0; i < count && strcmp(entries[i].name, name) != 0; i++)
+		;
+	assert_true(i < count);
+	assert_int_equal(entries[i].state, state);
+	if (state == VBROKER_STATE_LEASED) {
+		assert_int_equal(entries[i].holder.uid, getuid());
+		assert_int_equal(entries[i].holder.pid, getpid());
+	}
+	free(entries);
+}
+
+static struct vbroker_lease_entry lease_of(struct vbroker_session *session, const char *name)
+{
+	struct vbroker_lease_entry *entries, found = {0};
+	size_t count;
+
+	expect_ok(vbroker_session_leases(session, &entries, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(entries[i].name, name) == 0)
+			found = entries[i];
+	}
+	free(entries);
+	return found;
+}
+
+/* ---- nothing is lost ---- */
+
+static void everything_goes_on(void (*again)(void))
+{
+	struct vbroker_session *first = session_begin(), *session = session_begin(), *other;
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME), *twin = device_begin(session, TWIN), *edu;
+	struct vbroker_lease_entry before, after;
+	uint64_t value;
+
+	vbroker_session_close(first); /* so that ids are not just counted anew */
+	expect_ok(vbroker_device_bind(nvme, domain));
+	before = lease_of(session, NVME);
+	for (int i = 0; i < 3; i++) {
+		again();
+		expect_ok(vbroker_region_read(nvme, VFIO_PCI_BAR0_REGION_INDEX, 0, 4, &value));
+		expect_ok(vbroker_device_ping(twin));
+		expect_ok(vbroker_session_ping(session));
+		expect_leased(session, NVME, VBROKER_STATE_LEASED);
+		after = lease_of(session, NVME);
+		assert_int_equal(after.session, before.session);
+		assert_int_equal(after.keeper_pid, before.keeper_pid);
+		assert_int_equal(after.keeper_uid, before.keeper_uid);
+		assert_true(after.age_us >= before.age_us);
+		before = after;
+		expect_driver(NVME, "vfio-pci");
+		assert_int_equal(host_claims(), 1);
+	}
+	/* Not a new session's: its number is a new one, and what is held stays held. */
+	other = session_begin();
+	edu = device_begin(other, EDU);
+	assert_true(lease_of(other, EDU).session > after.session);
+	vbroker_device_close(edu);
+	expect_refused(vbroker_device_open(other, NVME, &edu), VBROKER_DEVICE_BUSY, "is held by uid");
+	expect_refused(vbroker_device_open(other, TWIN_2, &edu), VBROKER_DEVICE_BUSY, "belongs to an IOMMU group that");
+	/* The old one can have more: of the group that it has, and of others. */
+	expect_refused(vbroker_device_open(session, NVME, &edu), VBROKER_DEVICE_BUSY, "this session has it already");
+	vbroker_device_close(device_begin(session, TWIN_2));
+	vbroker_device_close(device_begin(session, EDU));
+	vbroker_device_close(nvme);
+	vbroker_device_close(device_begin(session, NVME));
+	vbroker_device_close(twin);
+	vbroker_session_close(session);
+	vbroker_session_close(other);
+	vbroker_domain_close(domain);
+	world_settle();
+}
+
+static void killed(void **state)
+{
+	(void)state;
+	everything_goes_on(kill_and_start);
+}
+
+static void restarted(void **state)
+{
+	(void)state;
+	everything_goes_on(world_restart_broker);
+	assert_non_null(strstr(host_read("log"), "restarting: 1 sessions and 2 leases go on"));
+}
+
+static void killed_again_and_again(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, NVME);
+
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++) {
+		world_kill_broker();
+		world_launch_broker();
+		nap(i);
+	}
+	kill_and_start();
+	expect_ok(vbroker_session_ping(session));
+	expect_ok(vbroker_device_ping(device));
+	expect_leased(session, NVME, VBROKER_STATE_LEASED);
+	vbroker_device_close(device);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void stopped(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, NVME);
+
+	(void)state;
+	kill_and_start();
+	world_stop_broker();
+	expect_driver(NVME, "nvme");
+	assert_int_equal(host_claims(), 0);
+	expect_refused(vbroker_device_ping(device), VBROKER_REVOKED, NULL);
+	assert_int_equal(vbroker_session_ping(session), -ECONNRESET);
+	vbroker_device_close(device);
+	vbroker_session_close(session);
+	world_start_broker();
+	world_settle();
+}
+
+/* ---- limits ---- */
+
+static const struct world_options two_leases = {.systemd = true, .broker_arguments = {"--leases-per-user", "2"}};
+
+static void limits_are_charged_again(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *a = device_begin(session, EDU), *b = device_begin(session, EDU_2), *c;
+
+	(void)state;
+	kill_and_start();
+	/* The keepers' answers are what is counted. */
+	for (int i = 0; lease_of(session, EDU).session == 0 || lease_of(session, EDU_2).session == 0; i++) {
+		assert_true(i < 500);
+		nap(2);
+	}
+	expect_refused(vbroker_device_open(session, NVME, &c), VBROKER_QUOTA, "--leases-per-user");
+	vbroker_device_close(a);
+	for (int r = -1, i = 0; r != 0; i++) {
+		r = vbroker_device_open(session, NVME, &c);
+		assert_true(i < 500 && (r == 0 || r == VBROKER_QUOTA));
+		nap(2);
+	}
+	vbroker_device_close(b);
+	vbroker_device_close(c);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- requests ---- */
+
+/* Stopped, it leaves on the sockets what comes; so a kill finds it there. */
+static void ask_nobody(int session, uint64_t cookie)
+{
+	struct page_request page = {0};
+	struct open_request open = {.name = NVME};
+
+	kill(world()->broker, SIGSTOP);
+	raw_request(session, BROKER_PING, cookie, NULL, 0);
+	raw_request(session, BROKER_LIST, cookie + 1, &page, sizeof page);
+	raw_request(session, BROKER_OPEN, cookie + 2, &open, sizeof open);
+	raw_request(session, BROKER_PING, cookie + 3, NULL, 0);
+}
+
+static void requests_wait_for_the_next_broker(void **state)
+{
+	int old = raw_connect(world()->broker_socket), fresh;
+
+	(void)state;
+	raw_hello(old);
+	ask_nobody(old, 10);
+	/* This connection has not been accepted either. */
+	fresh = raw_connect(world()->broker_socket);
+	raw_request(fresh, BROKER_HELLO, 1,
+		&(struct hello_request){.version_lowest = MESSAGE_VERSION, .version_highest = MESSAGE_VERSION},
+		sizeof(struct hello_request));
+	kill_and_start();
+	assert_int_equal(raw_reply(old, BROKER_PING, 10), 0);
+	assert_int_equal(raw_reply(old, BROKER_LIST, 11), 0);
+	assert_int_equal(raw_reply(old, BROKER_OPEN, 12), 0);
+	assert_int_equal(raw_reply(old, BROKER_PING, 13), 0);
+	assert_int_equal(raw_reply(fresh, BROKER_HELLO, 1), 0);
+	close(old);
+	close(fresh);
+	world_settle();
+}
+
+/* The broker was killed between its reply to OPEN and taking the request off the socket. */
+static void answered_open_is_not_answered_again(void **state)
+{
+	const struct open_request open = {.name = NVME};
+	int session = raw_connect(world()->broker_socket), device;
+
+	(void)state;
+	raw_hello(session);
+	device = raw_open(session, NVME); /* its cookie is 2 */
+	nap(50); /* for the broker to take it off: this is to be made by hand, whatever the moment */
+	world_kill_broker();
+	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
+	raw_request(session, BROKER_PING, 3, NULL, 0);
+	world_start_broker();
+	assert_int_equal(raw_reply(session, BROKER_PING, 3), 0);
+	raw_request(device, DEVICE_PING, 2, NULL, 0);
+	assert_int_equal(raw_reply(device, DEVICE_PING, 2), 0);
+	/* Only the request that was the first in the queue can be such a one, */
+	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
+	assert_int_equal(raw_reply(session, BROKER_OPEN, 2), REFUSAL_DEVICE_BUSY);
+	/* and only with this cookie. */
+	world_kill_broker();
+	raw_request(session, BROKER_OPEN, 4, &open, sizeof open);
+	world_start_broker();
+	assert_int_equal(raw_reply(session, BROKER_OPEN, 4), REFUSAL_DEVICE_BUSY);
+	close(device);
+	close(session);
+	world_settle();
+}
+
+/* The same, and the client has closed the device since. */
+static void answered_and_released_open_is_not_answered_again(void **state)
+{
+	struct open_request open = {.name = NVME};
+	int session = raw_connect(world()->broker_socket), device, twin_2;
+
+	(void)state;
+	raw_hello(session);
+	device = raw_open(session, NVME); /* its cookie is 2 */
+	nap(50);
+	world_kill_broker();
+	close(device);
+	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
+	raw_request(session, BROKER_PING, 3, NULL, 0);
+	world_start_broker();
+	assert_int_equal(raw_reply(session, BROKER_PING, 3), 0);
+	/* The same, where the keeper goes on with another device. */
+	twin_2 = raw_open(session, TWIN_2);
+	device = raw_open(session, TWIN);
+	nap(50);
+	world_kill_broker();
+	close(device);
+	strcpy(open.name, TWIN);
+	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
+	raw_request(session, BROKER_PING, 3, NULL, 0);
+	world_start_broker();
+	assert_int_equal(raw_reply(session, BROKER_PING, 3), 0);
+	close(raw_open(session, TWIN));
+	close(twin_2);
+	close(session);
+	world_settle();
+}
+
+/* ---- who leaves while there is no broker ---- */
+
+static void client_leaves_meanwhile(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME), *edu = device_begin(session, EDU);
+	int channel;
+
+	(void)state;
+	expect_ok(vbroker_device_bind(nvme, domain));
+	channel = fcntl(vbroker_device_fd(edu), F_DUPFD_CLOEXEC, 3);
+	world_kill_broker();
+	/* A copy of the device channel lives on in another process, say: the session was what counts. */
+	vbroker_device_close(edu);
+	vbroker_session_close(session);
+	for (int i = 0; i < 500 && systemd_kept() > 2; i++)
+		nap(2);
+	assert_int_equal(systemd_kept(), 2); /* the keepers */
+	world_start_broker();
+	vbroker_device_close(nvme);
+	vbroker_domain_close(domain);
+	close(channel);
+	world_settle();
+}
+
+static void session_leaves_and_its_channels_stay(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME);
+
+	(void)state;
+	world_kill_broker();
+	vbroker_session_close(session);
+	for (int i = 0; i < 500 && systemd_kept() > 1; i++)
+		nap(2);
+	world_start_broker();
+	world_settle();
+	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, NULL);
+	assert_non_null(strstr(host_read("log"), "who has left meanwhile: released"));
+	vbroker_device_close(nvme);
+}
+
+static void device_is_released_meanwhile(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME), *twin = device_begin(session, TWIN),
+			      *twin_2 = device_begin(session, TWIN_2);
+
+	(void)state;
+	world_kill_broker();
+	vbroker_device_close(nvme);
+	vbroker_device_close(twin);
+	world_start_broker();
+	expect_ok(vbroker_device_ping(twin_2));
+	vbroker_device_close(device_begin(session, TWIN));
+	vbroker_device_close(device_begin(session, NVME));
+	vbroker_device_close(twin_2);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void keeper_dies_meanwhile(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME);
+	pid_t pids[KEEPERS_MAX];
+
+	(void)state;
+	/* With the request still on the socket, and its keeper dead, nobody would know that it was answered. */
+	nap(50);
+	world_kill_broker();
+	for (size_t i = keepers(pids); i > 0; i--)
+		kill(pids[i - 1], SIGKILL);
+	world_start_broker();
+	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, NULL);
+	vbroker_device_close(nvme);
+	vbroker_device_close(device_begin(session, NVME));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- a keeper that takes its time ---- */
+
+static void others_do_not_wait_for_a_slow_keeper(void **state)
+{
+	struct vbroker_session *session = session_begin(), *other;
+	struct vbroker_device *nvme = device_begin(session, NVME), *edu;
+	struct vbroker_obstacle *obstacles;
+	const struct open_request open = {.name = NVME};
+	pid_t pids[KEEPERS_MAX] = {0};
+	int claim, waiting;
+	size_t count;
+
+	(void)state;
+	/* The spare one too: the next broker starts another. */
+	for (size_t i = keepers(pids); i > 0; i--)
+		kill(pids[i - 1], SIGSTOP);
+	kill_and_start();
+	other = session_begin();
+	edu = device_begin(other, EDU);
+	expect_ok(vbroker_session_check(other, NVME, &obstacles, &count, &claim));
+	assert_true(count > 0);
+	assert_int_equal(obstacles[0].refusal, VBROKER_DEVICE_BUSY);
+	assert_non_null(strstr(obstacles[0].detail, "has not said yet who has it"));
+	free(obstacles);
+	waiting = raw_connect(world()->broker_socket);
+	raw_hello(waiting);
+	raw_request(waiting, BROKER_OPEN, 2, &open, sizeof open);
+	nap(50);
+	assert_int_equal(recv(waiting, &claim, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+	for (size_t i = 0; i < KEEPERS_MAX && pids[i] > 0; i++)
+		kill(pids[i], SIGCONT);
+	assert_int_equal(raw_reply(waiting, BROKER_OPEN, 2), REFUSAL_DEVICE_BUSY);
+	expect_ok(vbroker_device_ping(nvme));
+	vbroker_device_close(edu);
+	vbroker_device_close(nvme);
+	vbroker_session_close(session);
+	vbroker_session_close(other);
+	close(waiting);
+	world_settle();
+}
+
+/* ---- claims ---- */
+
+/* Killed while it took a second device of a group that a client has: what is half done is finished by the OPEN that is worked on
+ * again. */
+static void half_a_claim_is_finished(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2;
+
+	(void)state;
+	world_kill_broker();
+	host_write("claims/" TWIN_2, "nvme\n\n");
+	host_write("devices/" TWIN_2 "/driver", "nvme");
+	host_write("devices/" TWIN_2 "/override", "vfio-pci");
+	world_start_broker();
+	twin_2 = device_begin(session, TWIN_2);
+	expect_driver(TWIN_2, "vfio-pci");
+	vbroker_device_close(twin_2);
+	vbroker_device_close(twin);
+	vbroker_session_close(session);
+	for (int i = 0; i < 500 && host_claims() > 0; i++)
+		nap(2);
+	assert_int_equal(host_claims(), 0);
+	expect_driver(TWIN_2, "nvme");
+	host_write("devices/" TWIN_2 "/driver", "vfio-pci");
+	world_settle();
+}
+
+/* ---- random moments ---- */
+
+#define CLIENTS 4
+
+static atomic_bool over;
+static atomic_ulong calls, opened;
+static char complaint[CLIENTS + 1][300];
+
+static bool want_ok(unsigned int i, const char *what, int r)
+{
+	char text[200];
+
+	calls++;
+	if (r == 0)
+		return true;
+	vbroker_explain(r, text, sizeof text);
+	snprintf(complaint[i], sizeof complaint[i], "%s: %s", what, text);
+	return false;
+}
+
+/* Each has a device of its own, so that nothing but a lost or doubled answer can be a failure. */
+static void *client(void *argument)
+{
+	static const char *const own[CLIENTS] = {EDU, NVME, TWIN, BARE};
+	unsigned int i = (unsigned int)(uintptr_t)argument;
+	struct vbroker_device_entry *entries;
+	struct vbroker_session *session;
+	struct vbroker_device *device;
+	size_t count;
+	bool fine = true;
+
+	while (fine && !over) {
+		fine = want_ok(i, "session", vbroker_session_open(world()->broker_socket, &session));
+		for (unsigned int j = 0; fine && j < 5; j++) {
+			fine = want_ok(i, "ping", vbroker_session_ping(session)) &&
+				want_ok(i, "open", vbroker_device_open(session, own[i], &device));
+			if (!fine)
+				break;
+			opened++;
+			fine = want_ok(i, "device ping", vbroker_device_ping(device)) &&
+				want_ok(i, "list", vbroker_session_list(session, &entries, &count));
+			if (fine)
+				free(entries);
+			vbroker_device_close(device);
+		}
+		vbroker_session_close(session);
+	}
+	return NULL;
+}
+
+/* Has a device all the while, and works with it. */
+static atomic_ulong longest_us;
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void *worker(void *argument)
+{
+	struct vbroker_device *device = argument;
+	uint64_t value, before;
+
+	for (bool fine = true; fine && !over;) {
+		before = now_us();
+		fine = want_ok(
+			CLIENTS, "register", vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, 0, 4, &value));
+		if (now_us() - before > longest_us)
+			longest_us = now_us() - before;
+	}
+	return NULL;
+}
+
+static void killed_at_random_moments(void **state)
+{
+	const char *given = getenv("VFIO_BROKER_TEST_RESTARTS");
+	unsigned long kills = given ? strtoul(given, NULL, 10) : 60;
+	struct vbroker_session *session = session_begin();
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_device *device = device_begin(session, EDU_2);
+	pthread_t threads[CLIENTS + 1];
+
+	(void)state;
+	over = false;
+	expect_ok(vbroker_device_bind(device, domain));
+	srandom((unsigned int)now_ms());
+	for (uintptr_t i = 0; i < CLIENTS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, client, (void *)i), 0);
+	assert_int_equal(pthread_create(&threads[CLIENTS], NULL, worker, device), 0);
+	for (unsigned long i = 0; i < kills; i++) {
+		usleep((unsigned int)random() % 40000);
+		world_kill_broker();
+		world_launch_broker();
+	}
+	vbroker_session_close(session_begin()); /* it serves */
+	over = true;
+	for (size_t i = 0; i <= CLIENTS; i++)
+		pthread_join(threads[i], NULL);
+	for (size_t i = 0; i <= CLIENTS; i++) {
+		if (complaint[i][0])
+			fail_msg("client %zu: %s", i, complaint[i]);
+	}
+	print_message("# %lu kills, %lu calls, %lu leases, longest register access %lu us\n", kills, calls, opened,
+		longest_us);
+	assert_true(opened > kills / 4);
+	expect_ok(vbroker_session_ping(session));
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RESTART_CASE(killed),
+		RESTART_CASE(restarted),
+		RESTART_CASE(killed_again_and_again),
+		RESTART_CASE(stopped),
+		CASE_IN(limits_are_charged_again, &two_leases),
+		RESTART_CASE(requests_wait_for_the_next_broker),
+		RESTART_CASE(answered_open_is_not_answered_again),
+		RESTART_CASE(answered_and_released_open_is_not_answered_again),
+		RESTART_CASE(client_leaves_meanwhile),
+		RESTART_CASE(session_leaves_and_its_channels_stay),
+		RESTART_CASE(device_is_released_meanwhile),
+		RESTART_CASE(keeper_dies_meanwhile),
+		RESTART_CASE(others_do_not_wait_for_a_slow_keeper),
+		RESTART_CASE(half_a_claim_is_finished),
+		RESTART_CASE(killed_at_random_moments),
+	};
+
+	return HARNESS_RUN(argc, argv, "restart", tests);
+}
