@@ -182,7 +182,11 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 		r = claim_recall(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
-	keeper_prepare(broker);
+	/* Not each broker of a crash loop has systemd start a process that dies with it. */
+	if (options->stored_count > 0)
+		keeper_prepare_later(broker);
+	else
+		keeper_prepare(broker);
 	return 0;
 }
 

@@ -368,6 +368,11 @@ void keeper_prepare(struct broker *broker)
 	}
 }
 
+void keeper_prepare_later(struct broker *broker)
+{
+	prepare_later(broker, KEEPER_RETRY_US);
+}
+
 struct keeper *keeper_take(struct broker *broker, struct detail *detail)
 {
 	int r;

@@ -40,6 +40,7 @@ struct keeper {
 
 /* Connects the spare keeper, if there is none; if that fails, tries again later. */
 void keeper_prepare(struct broker *broker);
+void keeper_prepare_later(struct broker *broker);
 
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);

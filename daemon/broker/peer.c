@@ -97,8 +97,7 @@ int peer_identify(int socket, struct peer *ret_peer)
 	return r;
 }
 
-/* When the process with that pid was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks. False: there is none. */
-static bool process_start(pid_t pid, uint64_t *ret_us)
+bool peer_process_start(pid_t pid, uint64_t *ret_us)
 {
 	char path[64], text[1024];
 	unsigned long long ticks;
@@ -129,7 +128,7 @@ int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer)
 
 	if (r < 0 || !ret_peer->unit)
 		return r;
-	if (process_start(ret_peer->pid, &start) && start <= born_us)
+	if (peer_process_start(ret_peer->pid, &start) && start <= born_us)
 		return 0;
 	free(ret_peer->unit);
 	ret_peer->unit = NULL;

@@ -4,6 +4,7 @@
 
 #include "message.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,9 @@ void peer_clear(struct peer *peer);
  * its pid may be somebody else's: the unit is known only if the process that has the pid now was there then.
  */
 int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer);
+
+/* When the process was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks of 10 ms. False: there is none. */
+bool peer_process_start(pid_t pid, uint64_t *ret_us);
 
 /* The peer as the wire has it. */
 void peer_record(const struct peer *peer, struct holder_record *ret_record);

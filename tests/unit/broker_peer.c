@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static int listener = -1;
 static struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -152,6 +153,35 @@ static void what_is_no_socket(void **state)
 	assert_int_equal(unit_fds(), fds);
 }
 
+static uint64_t boottime_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static void when_a_process_was_started(void **state)
+{
+	uint64_t before = boottime_us(), start = 0, after;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		/* Whatever it calls itself. */
+		prctl(PR_SET_NAME, "a) R 1 (b");
+		pause();
+		_exit(0);
+	}
+	after = boottime_us();
+	usleep(20000);
+	assert_true(peer_process_start(pid, &start));
+	assert_in_range(start, before - 10000, after);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_false(peer_process_start(pid, &start));
+}
+
 static void in_words(void **state)
 {
 	char unit[] = "spdk@3.service";
@@ -185,6 +215,7 @@ int main(void)
 		cmocka_unit_test(no_groups_and_many),
 		cmocka_unit_test(the_dead),
 		cmocka_unit_test(what_is_no_socket),
+		cmocka_unit_test(when_a_process_was_started),
 		cmocka_unit_test(in_words),
 	};
 

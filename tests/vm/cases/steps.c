@@ -12,7 +12,7 @@
  *	bind=DEVICE,DOMAIN
  *	bind-fds=THING,THING		vbroker_bind(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
  *	bind-raw=DEVICE,THING		a BIND packet, which the library would not send; THING may be a path too
- *	unbind=DEVICE			close=DEVICE	reset=DEVICE	close-session	close-domain=DOMAIN
+ *	unbind=DEVICE			close=DEVICE	reset=DEVICE	ping=DEVICE	close-session	close-domain=DOMAIN
  *	map=DOMAIN,LENGTH,IOVA		new memory; IOVA may be "any"
  *	unmap=DOMAIN,IOVA,LENGTH
  *	map-stalled=DOMAIN,PATH		a child maps a page of a file that hangs, and hangs; it has neither session nor devices
@@ -211,6 +211,11 @@ static int do_close(char **arguments)
 	vbroker_device_close(world.devices[i]);
 	world.devices[i] = NULL;
 	return 0;
+}
+
+static int do_ping(char **arguments)
+{
+	return vbroker_device_ping(device_of(arguments[0]));
 }
 
 static int do_reset(char **arguments)
@@ -415,6 +420,7 @@ static const struct {
 	{"bind-raw", do_bind_raw},
 	{"unbind", do_unbind},
 	{"close", do_close},
+	{"ping", do_ping},
 	{"reset", do_reset},
 	{"close-session", do_close_session},
 	{"close-domain", do_close_domain},
