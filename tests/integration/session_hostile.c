@@ -110,13 +110,19 @@ static void end(void)
 
 typedef void (*attack_function)(unsigned int number);
 
+/* Of those, the first stays root: it is an administrator who does his work. */
+static void open_or_revoke(unsigned int number);
+
 static pid_t offender_start(attack_function attack, unsigned int number)
 {
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		if (setresgid(OFFENDER, OFFENDER, OFFENDER) < 0 || setresuid(OFFENDER, OFFENDER, OFFENDER) < 0)
+		bool root = attack == open_or_revoke && number == 0;
+
+		if (!root &&
+			(setresgid(OFFENDER, OFFENDER, OFFENDER) < 0 || setresuid(OFFENDER, OFFENDER, OFFENDER) < 0))
 			_exit(3);
 		/* Not before: to become another user resets it. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -425,6 +431,69 @@ static void storm_on_one_device(void **state)
 {
 	(void)state;
 	under_attack(open_and_release, 6);
+}
+
+/* Whatever becomes of it; and it would like to take back devices of others. */
+static void open_again_and_again(unsigned int number)
+{
+	const struct revoke_request revoke = {.name = EDU_2};
+	struct vbroker_session *session;
+
+	for (;;) {
+		struct vbroker_device *device;
+
+		BELIEVE(vbroker_session_open(world()->broker_socket, &session) == 0);
+		for (int i = 0; i < 8; i++) {
+			if (vbroker_device_open(session, EDU, &device) == 0)
+				vbroker_device_close(device);
+		}
+		vbroker_session_close(session);
+		if (number % 2) {
+			int fd = try_connect(0);
+
+			try_request(fd, COMMON_HELLO, &hello, sizeof hello, NULL, 0);
+			while (try_request(fd, BROKER_REVOKE, &revoke, sizeof revoke, NULL, 0))
+				;
+			close(fd);
+		}
+	}
+}
+
+/* An administrator takes it back each time: every REVOKE is answered, and says that it is complete or nobody had it. */
+static void revoke_again_and_again(unsigned int number)
+{
+	const struct revoke_request revoke = {.name = EDU};
+	static struct packet packet;
+	int fd;
+
+	(void)number;
+	fd = try_connect(0);
+	packet_init(&packet);
+	BELIEVE(try_request(fd, COMMON_HELLO, &hello, sizeof hello, NULL, 0));
+	BELIEVE(packet_receive(fd, 0, 1, &packet) == PACKET_RECEIVED);
+	for (;;) {
+		const struct revoke_reply *reply;
+
+		BELIEVE(try_request(fd, BROKER_REVOKE, &revoke, sizeof revoke, NULL, 0));
+		BELIEVE(packet_receive(fd, 0, 1, &packet) == PACKET_RECEIVED);
+		reply = packet_body(&packet, sizeof *reply);
+		BELIEVE(packet.header.type == BROKER_REVOKE && packet.header.flags == MESSAGE_REPLY && reply);
+		BELIEVE(reply->result == REVOKE_COMPLETE || reply->result == REVOKE_NOBODY);
+	}
+}
+
+static void open_or_revoke(unsigned int number)
+{
+	if (number == 0)
+		revoke_again_and_again(number);
+	else
+		open_again_and_again(number);
+}
+
+static void revocation_storm(void **state)
+{
+	(void)state;
+	under_attack(open_or_revoke, 5);
 }
 
 /* ---- descriptors ---- */
@@ -802,6 +871,7 @@ int main(int argc, char **argv)
 		CASE_IN(pipelined_garbage, &options),
 		CASE_IN(fork_bomb_of_opens, &options),
 		CASE_IN(storm_on_one_device, &options),
+		CASE_IN(revocation_storm, &options),
 		CASE_IN(descriptor_floods, &options),
 		CASE_IN(wrong_descriptors_to_keepers, &options),
 		CASE_IN(wrong_descriptors_to_the_broker, &options),

@@ -494,6 +494,7 @@ static void records_that_make_no_sense(void **state)
 	static const char *const nonsense[] = {"", "x", "2 0 1 0 0 0 0", "2 0 1 0 0 0 0\n\n", "9 0 1 0 0 0 0\n\n\n",
 		"2 0 99999999999999999 0 0 0 0\n\n\n", "2 0 1 0 0 7 0\n\n\n", "2 0 1 0 0 0 0 0\n\n\n",
 		"2 0 1 0 0 0 0\n\n\nmore\n"};
+	struct vbroker_session *session;
 	char below[128];
 
 	(void)state;
@@ -516,8 +517,10 @@ static void records_that_make_no_sense(void **state)
 	world_kill_broker();
 	host_write("quarantine/" EDU, "2 0 1 77 4711 0 18446744073709551615\nold.service\n\"r\" (f:1)\n");
 	world_start_broker();
-	expect_quarantined(session_begin(), EDU,
-		"last holder uid 77, pid 4711 in old.service; reset = required by rule \"r\" (f:1)");
+	session = session_begin();
+	expect_quarantined(
+		session, EDU, "last holder uid 77, pid 4711 in old.service; reset = required by rule \"r\" (f:1)");
+	vbroker_session_close(session);
 }
 
 /* ---- RELEASE ---- */
