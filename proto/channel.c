@@ -198,9 +198,10 @@ int channel_answer(struct channel *channel, int result, struct packet *reply, co
 	return finish(channel, &channel->awaiting, result, reply, detail);
 }
 
-void channel_notify(struct channel *channel, struct packet *event)
+bool channel_notify(struct channel *channel, struct packet *event)
 {
-	if (!channel->unsent)
-		packet_send(channel->fd, MSG_DONTWAIT, event);
+	bool sent = !channel->unsent && packet_send(channel->fd, MSG_DONTWAIT, event) == 0;
+
 	packet_clear(event);
+	return sent;
 }

@@ -92,7 +92,7 @@ int channel_serve(
  */
 int channel_answer(struct channel *channel, int result, struct packet *reply, const struct detail *detail);
 
-/* Sends an event now or, if the socket is full, never: events tell what the state says anyway. */
-void channel_notify(struct channel *channel, struct packet *event);
+/* Sends an event now or, if the socket is full, never: events tell what the state says anyway. Returns whether it was sent. */
+bool channel_notify(struct channel *channel, struct packet *event);
 
 #endif

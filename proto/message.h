@@ -139,7 +139,10 @@ enum broker_type {
 	BROKER_LEASES = 8,   /* who has what, and through which keeper */
 	BROKER_REVOKE = 9,   /* takes a device back; for administrators */
 	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
+	BROKER_WATCH = 11,   /* CHANGE events from now on */
 	BROKER_TYPE_MAX,
+	/* events */
+	BROKER_EVENT_CHANGE = 128, /* struct change_event */
 };
 
 /* What CHANGE events and the audit entries of the journal are about. */
@@ -255,6 +258,10 @@ struct policy_status {
 	char error[256]; /* FILE:LINE:COLUMN: the mistake; ends with a NUL */
 };
 static_assert(sizeof(struct policy_status) == 272, "wire");
+/* Room in STATUS for kinds of changes and for refusals that are yet to come. */
+#define STATUS_CHANGES 32
+#define STATUS_DENIALS 64
+static_assert(CHANGE_MAX <= STATUS_CHANGES, "wire");
 
 enum broker_release_flags {
 	BROKER_RELEASE_FORCE = 1 << 0, /* nothing was done about the device; without it, the requester has reset it */
@@ -282,15 +289,49 @@ struct status_reply {
 	uint32_t keepers; /* spare ones included */
 	uint32_t keepers_spare;
 	uint32_t devices;
-	uint32_t quarantined;
+	uint32_t quarantined; /* groups */
+	uint32_t watchers;    /* sessions that get CHANGE events */
+	uint32_t zero;
 	uint64_t requests; /* since start, like all below */
 	uint64_t opens;
 	uint64_t refusals;
 	uint64_t releases;
 	uint64_t malformed;
 	struct policy_status policy;
+	uint64_t suppressed;		  /* events that were summed up instead of being told one by one */
+	uint64_t lost;			  /* entries that the journal did not take */
+	uint64_t missed;		  /* events that watchers did not get because they did not read */
+	uint64_t changes[STATUS_CHANGES]; /* by enum change_kind */
+	uint64_t denials[STATUS_DENIALS]; /* by enum refusal */
 };
-static_assert(sizeof(struct status_reply) == 344, "wire");
+static_assert(sizeof(struct status_reply) == 104 + sizeof(struct policy_status) + 8 * (STATUS_CHANGES + STATUS_DENIALS),
+	"wire");
+
+struct watch_request {
+	uint32_t flags; /* none yet */
+	uint32_t zero;
+};
+static_assert(sizeof(struct watch_request) == 8, "wire");
+
+#define RULE_TEXT_SIZE 128
+
+/* Texts end with a NUL. What is not known, or does not apply, is 0, or empty. */
+struct change_event {
+	uint64_t time_us; /* CLOCK_REALTIME */
+	uint64_t missed;  /* events before this one that this session should have got, and has not */
+	uint32_t kind;	  /* enum change_kind; LOST: there is nothing but `missed` in it */
+	uint32_t level;	  /* 3 error, 4 warning, 5 notice, 6 information, as in syslog.h */
+	uint32_t refusal;
+	uint32_t group; /* or GROUP_NONE */
+	uint64_t session;
+	uint64_t duration_us;
+	uint64_t count;		  /* events that this one stands for; mostly 1 */
+	struct holder_record who; /* who asked, or has or had the device */
+	char device[DEVICE_NAME_SIZE];
+	char rule[RULE_TEXT_SIZE]; /* only for who asked, and for administrators */
+	char message[352];	   /* a sentence for people */
+};
+static_assert(sizeof(struct change_event) == 640, "wire");
 
 struct session_record {
 	uint64_t id;
@@ -600,6 +641,7 @@ enum keeper_type {
 	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
 	KEEPER_EVENT_FAULT = 129,    /* struct fault_event; the end of the lease follows */
 	KEEPER_EVENT_LEAVING = 131,  /* the same, sent before the last step, which the domain's owner can hold up */
+	KEEPER_EVENT_BOUND = 130,    /* struct bound_event */
 };
 
 /* fds of LEASE, in this order: the group, the window control file, the keeper's end of the device channel. */
@@ -627,8 +669,6 @@ struct window_limits {
 	struct window_range ranges[WINDOW_RANGES_MAX];
 };
 static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire");
-
-#define RULE_TEXT_SIZE 128
 
 /*
  * For whom a lease was made. Nothing to the keeper but what it says to QUERY: this is how a broker that was killed is
@@ -729,5 +769,14 @@ struct released_event {
 };
 static_assert(
 	sizeof(struct released_event) == 48 + sizeof(struct release_report) + sizeof(struct lease_origin), "wire");
+
+/* A device was bound to an IOMMU domain, or unbound. */
+struct bound_event {
+	char name[DEVICE_NAME_SIZE];
+	uint32_t bound; /* 1 or 0 */
+	uint32_t zero;
+	uint64_t duration_us; /* that it took */
+};
+static_assert(sizeof(struct bound_event) == 48, "wire");
 
 #endif

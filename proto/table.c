@@ -57,6 +57,7 @@ static_assert(offsetof(struct page_request, flags) == 0, "flags first");
 static_assert(offsetof(struct check_request, flags) == 0, "flags first");
 static_assert(offsetof(struct open_request, flags) == 0, "flags first");
 static_assert(offsetof(struct broker_release_request, flags) == 0, "flags first");
+static_assert(offsetof(struct watch_request, flags) == 0, "flags first");
 static_assert(offsetof(struct bind_request, flags) == 0, "flags first");
 static_assert(offsetof(struct region_request, flags) == 0, "flags first");
 static_assert(offsetof(struct program_request, flags) == 0, "flags first");
@@ -145,6 +146,18 @@ static int validate_broker_release(const struct packet *request, struct detail *
 	if (release->zero != 0)
 		return MALFORMED("padding is not zero");
 	return name_valid(release->name, detail);
+}
+
+static int validate_watch(const struct packet *request, struct detail *detail)
+{
+	const struct watch_request *watch = (const void *)request->payload;
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (watch->zero != 0)
+		return MALFORMED("padding is not zero");
+	return 0;
 }
 
 /* ---- device channel ---- */
@@ -487,6 +500,7 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_request), 0, 0, 0, validate_revoke},
 	[BROKER_RELEASE] = {"RELEASE", STATE_READY, sizeof(struct broker_release_request), 0, 0, 0,
 		validate_broker_release},
+	[BROKER_WATCH] = {"WATCH", STATE_READY, sizeof(struct watch_request), 0, 0, 0, validate_watch},
 };
 
 static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {

@@ -23,6 +23,8 @@ struct cli {
 	bool json;
 	bool all;
 	bool force;
+	bool follow;
+	const char *since, *user;	   /* NULL: not given */
 	const struct drive_options *drive; /* of that command */
 };
 
@@ -32,6 +34,9 @@ int status_run(const struct cli *cli);
 int check_run(const struct cli *cli);
 int ping_run(const struct cli *cli);
 int release_run(const struct cli *cli);
+int monitor_run(const struct cli *cli);
+int log_run(const struct cli *cli);
+int stats_run(const struct cli *cli);
 /* Ends with the driver's exit status. */
 int drive_run(const struct cli *cli);
 

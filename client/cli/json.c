@@ -61,10 +61,9 @@ void json_add_holder(struct json_object *object, const char *name, const struct 
 	add(object, name, value, !holder || holder->pid == 0);
 }
 
-int json_print(struct json_object *value)
+static int print(struct json_object *value, int flags)
 {
-	const char *text = json_object_to_json_string_ext(
-		value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE);
+	const char *text = json_object_to_json_string_ext(value, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
 	int exit_code = CLI_OK;
 
 	if (!value || !text || incomplete)
@@ -73,4 +72,14 @@ int json_print(struct json_object *value)
 		printf("%s\n", text);
 	json_object_put(value);
 	return exit_code;
+}
+
+int json_print(struct json_object *value)
+{
+	return print(value, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED);
+}
+
+int json_print_line(struct json_object *value)
+{
+	return print(value, JSON_C_TO_STRING_PLAIN);
 }

@@ -23,4 +23,7 @@ void json_add_holder(struct json_object *object, const char *name, const struct 
 /* Prints VALUE on stdout and frees it. Returns an enum cli_exit. */
 int json_print(struct json_object *value);
 
+/* The same on one line, for output that goes on. */
+int json_print_line(struct json_object *value);
+
 #endif

@@ -20,28 +20,32 @@ enum argument_need {
 static const struct command {
 	const char *name;
 	enum argument_need argument;
-	bool takes_json, takes_all;
-	bool drives; /* has --device, --budget, and a program's command line after -- */
+	const char *
+		options; /* the letters (in command_line()) of those it has; d: it has a driver's command line after "--" too */
 	bool needs_broker;
 	int (*run)(const struct cli *cli);
 	const char *usage;
 	const char *help;
 } commands[] = {
-	{"list", ARGUMENT_NONE, true, true, false, true, list_run, "list [--all] [--json]",
+	{"list", ARGUMENT_NONE, "ja", true, list_run, "list [--all] [--json]",
 		"PCI devices, their IOMMU groups and who holds them; --all: bridges too"},
-	{"status", ARGUMENT_NONE, true, false, false, true, status_run, "status [--json]",
+	{"status", ARGUMENT_NONE, "j", true, status_run, "status [--json]",
 		"the broker's counters, sessions and leases"},
-	{"check", ARGUMENT_REQUIRED, true, false, false, true, check_run, "check DEVICE [--json]",
+	{"check", ARGUMENT_REQUIRED, "j", true, check_run, "check DEVICE [--json]",
 		"could this user lease the device now, and if not, why"},
-	{"release", ARGUMENT_REQUIRED, true, false, false, true, release_run, "release [--force] DEVICE [--json]",
+	{"release", ARGUMENT_REQUIRED, "jf", true, release_run, "release [--force] DEVICE [--json]",
 		"end the quarantine of a device, as root: after a reset; --force: without one"},
-	{"drive", ARGUMENT_NONE, false, false, true, true, drive_run,
+	{"drive", ARGUMENT_NONE, "db", true, drive_run,
 		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] -- DRIVER [ARGUMENT]...",
 		"start a driver in a sandbox, with the devices' channels; own its IOMMU domain and pay for its memory"},
-	{"ping", ARGUMENT_OPTIONAL, false, false, false, true, ping_run, "ping [COUNT]",
-		"time round trips to the broker"},
-	{"version", ARGUMENT_NONE, false, false, false, false, version_run, "version", "the version of this program"},
-	{"help", ARGUMENT_NONE, false, false, false, false, help_run, "help", "this text"},
+	{"monitor", ARGUMENT_NONE, "j", true, monitor_run, "monitor [--json]",
+		"follow what happens: leases, refusals, revocations, faults, hot-plug"},
+	{"log", ARGUMENT_OPTIONAL, "jSul", false, log_run,
+		"log [DEVICE] [--since TIME] [--user USER] [--follow] [--json]", "what has happened, from the journal"},
+	{"stats", ARGUMENT_NONE, "o", true, stats_run, "stats [--openmetrics]", "numbers for monitoring systems"},
+	{"ping", ARGUMENT_OPTIONAL, "", true, ping_run, "ping [COUNT]", "time round trips to the broker"},
+	{"version", ARGUMENT_NONE, "", false, version_run, "version", "the version of this program"},
+	{"help", ARGUMENT_NONE, "", false, help_run, "help", "this text"},
 };
 
 static int help_run(const struct cli *cli)
@@ -93,6 +97,52 @@ static int drive_line(const struct command *command, const struct drive_options 
 	return drive->driver[0] ? CLI_OK : usage_error("no driver after --: ", command->usage);
 }
 
+#define LETTERS_MAX 32
+
+/* One option. *NAME: the command that it stands for. Returns CLI_OK or the exit code. */
+static int option_read(int letter, struct cli *cli, struct drive_options *drive, const char **name)
+{
+	switch (letter) {
+	case 'd':
+		return device_option(drive, optarg);
+	case 'b':
+		return drive_budget(optarg, &drive->budget)
+			? CLI_OK
+			: usage_error("not a budget like 64M or 64M,1000: ", optarg);
+	case 's':
+		cli->socket = optarg;
+		return CLI_OK;
+	case 'j':
+		cli->json = true;
+		return CLI_OK;
+	case 'a':
+		cli->all = true;
+		return CLI_OK;
+	case 'S':
+		cli->since = optarg;
+		return CLI_OK;
+	case 'u':
+		cli->user = optarg;
+		return CLI_OK;
+	case 'f':
+		cli->force = true;
+		return CLI_OK;
+	case 'l':
+		cli->follow = true;
+		return CLI_OK;
+	case 'o':
+		return CLI_OK; /* it is the only form of numbers */
+	case 'h':
+		*name = "help";
+		return CLI_OK;
+	case 'v':
+		*name = "version";
+		return CLI_OK;
+	default:
+		return CLI_USAGE; /* getopt has said why */
+	}
+}
+
 /* Reads options wherever they stand, up to "--". Returns CLI_OK and the command, or the exit code. */
 static int command_line(
 	int argc, char **argv, struct cli *cli, struct drive_options *drive, const struct command **ret_command)
@@ -100,36 +150,24 @@ static int command_line(
 	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
 		{"json", no_argument, NULL, 'j'}, {"all", no_argument, NULL, 'a'}, {"force", no_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
-		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
+		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'},
+		{"since", required_argument, NULL, 'S'}, {"user", required_argument, NULL, 'u'},
+		{"follow", no_argument, NULL, 'l'}, {"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	char given[LETTERS_MAX] = ""; /* letters that not every command has */
 	const char *name = NULL;
 	const struct command *command;
-	int option, words = 0;
+	int letter, words = 0, r;
 
 	/* What follows "--" is another program's. */
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((option = getopt_long(words, argv, "s:jafhvd:b:", options, NULL)) != -1) {
-		if (option == 'd') {
-			if (device_option(drive, optarg) != CLI_OK)
-				return CLI_USAGE;
-		} else if (option == 'b') {
-			if (!drive_budget(optarg, &drive->budget))
-				return usage_error("not a budget like 64M or 64M,1000: ", optarg);
-		} else if (option == 's')
-			cli->socket = optarg;
-		else if (option == 'j')
-			cli->json = true;
-		else if (option == 'a')
-			cli->all = true;
-		else if (option == 'f')
-			cli->force = true;
-		else if (option == 'h')
-			name = "help";
-		else if (option == 'v')
-			name = "version";
-		else
-			return CLI_USAGE; /* getopt has said why */
+	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:", options, NULL)) != -1) {
+		r = option_read(letter, cli, drive, &name);
+		if (r != CLI_OK)
+			return r;
+		if (letter != 's' && !strchr(given, letter))
+			given[strlen(given)] = (char)letter;
 	}
 	if (!name && optind == words)
 		return usage_error("a command is missing", "");
@@ -145,11 +183,9 @@ static int command_line(
 		return usage_error("too many arguments: ", command->usage);
 	if (!cli->argument && command->argument == ARGUMENT_REQUIRED)
 		return usage_error("an argument is missing: ", command->usage);
-	if ((cli->json && !command->takes_json) || (cli->all && !command->takes_all) ||
-		(cli->force && command->run != release_run) ||
-		((drive->devices_count > 0 || words < argc) && !command->drives))
+	if (strspn(given, command->options) < strlen(given) || (words < argc && !strchr(command->options, 'd')))
 		return usage_error("an option that the command does not have: ", command->usage);
-	return command->drives ? drive_line(command, drive) : CLI_OK;
+	return strchr(command->options, 'd') ? drive_line(command, drive) : CLI_OK;
 }
 
 static int command_run(const struct command *command, struct cli *cli)

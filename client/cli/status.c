@@ -41,6 +41,26 @@ static const struct vbroker_holder *holder_of(const struct status *status, const
 
 /* ---- JSON ---- */
 
+static struct json_object *events_json(const struct vbroker_status *counters)
+{
+	struct json_object *object = json_object_new_object();
+
+	for (int kind = 1; kind < VBROKER_CHANGE_LOST; kind++)
+		json_add_number(object, vbroker_change_name(kind), counters->changes[kind]);
+	return object;
+}
+
+static struct json_object *denials_json(const struct vbroker_status *counters)
+{
+	struct json_object *object = json_object_new_object();
+
+	for (int refusal = 1; refusal < VBROKER_STATUS_DENIALS; refusal++) {
+		if (counters->denials[refusal] > 0)
+			json_add_number(object, vbroker_refusal_name(refusal), counters->denials[refusal]);
+	}
+	return object;
+}
+
 static struct json_object *counters_json(const struct vbroker_status *counters)
 {
 	struct json_object *object = json_object_new_object();
@@ -57,6 +77,12 @@ static struct json_object *counters_json(const struct vbroker_status *counters)
 	json_add_number(object, "refusals", counters->refusals);
 	json_add_number(object, "releases", counters->releases);
 	json_add_number(object, "malformed", counters->malformed);
+	json_add_number(object, "watchers", counters->watchers);
+	json_add_number(object, "suppressed", counters->suppressed);
+	json_add_number(object, "lost", counters->lost);
+	json_add_number(object, "missed", counters->missed);
+	json_object_object_add(object, "events", events_json(counters));
+	json_object_object_add(object, "denials", denials_json(counters));
 	return object;
 }
 
@@ -124,6 +150,30 @@ static int print_json(const struct status *status)
 
 /* ---- tables ---- */
 
+/* Those that there were. */
+static void print_events(const struct vbroker_status *counters)
+{
+	const char *before = "events: ";
+
+	for (int kind = 1; kind < VBROKER_CHANGE_LOST; kind++) {
+		if (counters->changes[kind] > 0) {
+			printf("%s%" PRIu64 " %s", before, counters->changes[kind], vbroker_change_name(kind));
+			before = ", ";
+		}
+	}
+	if (*before == ',')
+		printf("\n");
+	before = "denials: ";
+	for (int refusal = 1; refusal < VBROKER_STATUS_DENIALS; refusal++) {
+		if (counters->denials[refusal] > 0) {
+			printf("%s%" PRIu64 " %s", before, counters->denials[refusal], vbroker_refusal_name(refusal));
+			before = ", ";
+		}
+	}
+	if (*before == ',')
+		printf("\n");
+}
+
 static void print_counters(const struct vbroker_status *counters)
 {
 	char uptime[64];
@@ -136,6 +186,13 @@ static void print_counters(const struct vbroker_status *counters)
 	printf("since its start: %" PRIu64 " requests, %" PRIu64 " opens, %" PRIu64 " releases, %" PRIu64
 	       " refusals, %" PRIu64 " malformed\n",
 		counters->requests, counters->opens, counters->releases, counters->refusals, counters->malformed);
+	print_events(counters);
+	if (counters->watchers + counters->missed > 0)
+		printf("watchers: %" PRIu32 ", which have missed %" PRIu64 " events by not reading\n",
+			counters->watchers, counters->missed);
+	if (counters->suppressed + counters->lost > 0)
+		printf("audit: %" PRIu64 " events were summed up, %" PRIu64 " entries were not taken by the journal\n",
+			counters->suppressed, counters->lost);
 }
 
 static void print_policy(const struct vbroker_status *counters)

@@ -189,10 +189,15 @@ struct vbroker_released {
 int vbroker_session_release(
 	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released);
 
-/** struct vbroker_status - counters of the broker since its start */
+#define VBROKER_STATUS_CHANGES 32
+#define VBROKER_STATUS_DENIALS 64
+
+/** struct vbroker_status - what the broker has now, and its counters since its start */
 struct vbroker_status {
 	uint64_t uptime_us;
-	uint32_t sessions, leases, keepers, keepers_spare, devices, quarantined;
+	uint32_t sessions, leases, keepers, keepers_spare, devices;
+	uint32_t quarantined; /* IOMMU groups */
+	uint32_t watchers;    /* sessions that watch */
 	uint64_t requests, opens, refusals, releases, malformed;
 	/* The policy: its rules in force (without a policy nobody gets anything), and since when; if the files on disk have a
 	 * mistake, they are not in force, and policy_error says why; else it is empty. */
@@ -200,6 +205,11 @@ struct vbroker_status {
 	uint32_t policy_rules;
 	uint64_t policy_age_us;
 	char policy_error[256];
+	uint64_t suppressed;			  /* events that were summed up instead of being told one by one */
+	uint64_t lost;				  /* entries that the journal did not take */
+	uint64_t missed;			  /* events that watchers did not get because they did not read */
+	uint64_t changes[VBROKER_STATUS_CHANGES]; /* by enum vbroker_change_kind */
+	uint64_t denials[VBROKER_STATUS_DENIALS]; /* by enum vbroker_refusal */
 };
 
 int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status);
@@ -231,6 +241,65 @@ struct vbroker_lease_entry {
 /** vbroker_session_leases() - who has what; an array for the caller to free() */
 int vbroker_session_leases(
 	struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
+
+/* ---- following what happens ---- */
+
+/** enum vbroker_change_kind - what happens to devices and their users; vbroker_change_name() has the words */
+enum vbroker_change_kind {
+	VBROKER_CHANGE_GRANT = 1, /* a device was leased */
+	VBROKER_CHANGE_BIND = 2,  /* it was bound to an IOMMU domain, and may do DMA */
+	VBROKER_CHANGE_UNBIND = 3,
+	VBROKER_CHANGE_DENIAL = 4,  /* an OPEN, or another request or connection, was refused */
+	VBROKER_CHANGE_RELEASE = 5, /* a lease has ended */
+	VBROKER_CHANGE_REVOKE_PENDING = 6,
+	VBROKER_CHANGE_REVOKE = 7, /* a device was taken back, or could not be taken back completely */
+	VBROKER_CHANGE_QUARANTINE = 8,
+	VBROKER_CHANGE_QUARANTINE_END = 9,
+	VBROKER_CHANGE_QUARANTINE_FORCE = 10, /* ended by an administrator */
+	VBROKER_CHANGE_POLICY = 11,
+	VBROKER_CHANGE_ADD = 12, /* a device has come */
+	VBROKER_CHANGE_REMOVE = 13,
+	VBROKER_CHANGE_FAULT = 14, /* a device has reported an error */
+	VBROKER_CHANGE_LOST = 15   /* nothing but the news that events were missed */
+};
+
+/** vbroker_change_name() - "grant", "revoke-pending" and so on; a constant string, never NULL */
+const char *vbroker_change_name(int kind);
+
+/** struct vbroker_change - one event; what is not known or does not apply is 0 or empty */
+struct vbroker_change {
+	uint64_t time_us; /* since 1970 */
+	uint64_t missed;  /* events before this one that did not get here, because they were not read in time */
+	enum vbroker_change_kind kind;
+	uint32_t level; /* 3 error, 4 warning, 5 notice, 6 information */
+	int refusal;	/* enum vbroker_refusal */
+	uint32_t group; /* or VBROKER_GROUP_NONE */
+	uint64_t session;
+	uint64_t duration_us; /* grant: since OPEN; release: of the lease; bind and revoke: of itself */
+	uint64_t count;	      /* events that this one stands for: what one user repeats is summed up */
+	struct vbroker_holder who;
+	char device[32];
+	char rule[128];	   /* of the policy; only in what concerns the caller's user, and for root */
+	char message[352]; /* a sentence for people */
+};
+
+/**
+ * vbroker_session_watch() - has the broker send events to this session from now on
+ *
+ * Everybody gets what concerns devices; denials, and the rules of the policy, are shown to the user they concern and to root.
+ * The session goes on to answer requests. Do not keep a busy session and watch by it at a time, though: events that come while a reply is
+ * waited for are kept up to a number of 64. QUOTA: a user has eight of these at most.
+ */
+int vbroker_session_watch(struct vbroker_session *session);
+
+/**
+ * vbroker_session_event() - the next event
+ * @timeout_ms: 0: do not wait; -1: wait for ever
+ *
+ * -EAGAIN: there is none (yet). Before polling vbroker_session_fd(), take events until there is none. Who does not read
+ * loses events, and is told how many by the next one. -ECONNRESET: the broker is gone.
+ */
+int vbroker_session_event(struct vbroker_session *session, int timeout_ms, struct vbroker_change *ret_change);
 
 /* ---- the simple case ---- */
 

@@ -20,6 +20,8 @@ void requester_init(struct requester *requester, int fd, const struct request_ta
 	requester->end_why.text[0] = '\0';
 	requester->timeout_ms = -1;
 	requester->cookie = 0;
+	requester->on_event = NULL;
+	requester->event_context = NULL;
 	packet_init(&requester->packet);
 }
 
@@ -272,6 +274,33 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return 0;
 		if (is_closed_event(requester))
 			return end_by_event(requester);
+		if (requester->on_event)
+			requester->on_event(requester->event_context, &requester->packet);
+	}
+}
+
+int requester_event(struct requester *requester, int timeout_ms)
+{
+	int r;
+
+	if (requester->end != 0)
+		return ended(requester);
+	for (;;) {
+		r = wait_for(requester, POLLIN, timeout_ms);
+		if (r < 0)
+			return r == -ETIMEDOUT ? -EAGAIN : r;
+		r = packet_receive(requester->fd, MSG_DONTWAIT, false, &requester->packet);
+		if (r == -EAGAIN)
+			continue;
+		if (r == PACKET_END || r == -ECONNRESET)
+			return end_of_channel(requester);
+		if (r < 0)
+			return end(requester, r, "waiting for an event");
+		if (is_farewell(&requester->packet.header))
+			return end_by_farewell(requester);
+		if (is_event(&requester->packet.header))
+			return is_closed_event(requester) ? end_by_event(requester) : 0;
+		/* A second reply to a request that was answered already (PROTOCOL.md, "a restart"). */
 	}
 }
 

@@ -23,6 +23,9 @@ struct requester {
 	struct detail end_why;
 	int timeout_ms; /* for a reply; -1: for ever, the default */
 	uint64_t cookie;
+	/* What happens to events that come instead of a reply, and do not end the channel; NULL: they are dropped. */
+	void (*on_event)(void *context, const struct packet *event);
+	void *event_context;
 	struct packet packet;
 };
 
@@ -53,6 +56,12 @@ int requester_lend(struct requester *requester, int fd);
  * others, when it has ended; another negative errno if sending failed (the channel is usable then).
  */
 int requester_call(struct requester *requester, const struct requester_reply *expected);
+
+/*
+ * While nothing is asked: waits for an event, which is then in requester->packet. TIMEOUT_MS: 0 does not wait, -1 waits for ever.
+ * -EAGAIN: none came; else as requester_call().
+ */
+int requester_event(struct requester *requester, int timeout_ms);
 
 /* HELLO. *RET_KIND is what the other side says it is, whatever the table is for. */
 int requester_hello(struct requester *requester, enum channel_kind *ret_kind);

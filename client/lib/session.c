@@ -18,6 +18,8 @@ static_assert((int)VBROKER_STATE_LEASED == (int)DEVICE_STATE_LEASED, "public and
 static_assert((int)VBROKER_STATE_RELEASING == (int)DEVICE_STATE_RELEASING, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_RESTORING == (int)DEVICE_STATE_RESTORING, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_QUARANTINED == (int)DEVICE_STATE_QUARANTINED, "public and wire numbers differ");
+static_assert(VBROKER_STATUS_CHANGES == STATUS_CHANGES, "public and wire numbers differ");
+static_assert(VBROKER_STATUS_DENIALS == STATUS_DENIALS, "public and wire numbers differ");
 static_assert(VBROKER_GROUP_NONE == GROUP_NONE, "public and wire numbers differ");
 
 /* Entries of one list. Far beyond any machine: a bound for what a server that never stops can make us allocate. */
@@ -59,6 +61,7 @@ static int session_new(int fd, struct vbroker_session **ret_session)
 
 	if (!session)
 		return -ENOMEM;
+	session->watch = NULL;
 	requester_init(&session->channel, fd, &broker_table);
 	r = requester_hello(&session->channel, &kind);
 	if (r == 0 && kind != CHANNEL_BROKER)
@@ -103,6 +106,7 @@ void vbroker_session_close(struct vbroker_session *session)
 		return;
 	close(session->channel.fd);
 	requester_clear(&session->channel);
+	watch_free(session->watch);
 	free(session);
 }
 
@@ -240,7 +244,13 @@ int vbroker_session_status(struct vbroker_session *session, struct vbroker_statu
 		.policy_in_force = (reply->policy.flags & POLICY_IN_FORCE) != 0,
 		.policy_rules = reply->policy.rules,
 		.policy_age_us = reply->policy.age_us,
+		.watchers = reply->watchers,
+		.suppressed = reply->suppressed,
+		.lost = reply->lost,
+		.missed = reply->missed,
 	};
+	memcpy(ret_status->changes, reply->changes, sizeof ret_status->changes);
+	memcpy(ret_status->denials, reply->denials, sizeof ret_status->denials);
 	if (reply->policy.flags & POLICY_FILES_WRONG)
 		text_copy(ret_status->policy_error, sizeof ret_status->policy_error, reply->policy.error,
 			sizeof reply->policy.error);

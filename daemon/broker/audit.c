@@ -3,11 +3,13 @@
 
 #include "audit_ids.h"
 #include "broker.h"
+#include "change.h"
 #include "group.h"
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
 #include "session.h"
+#include "watch.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -15,31 +17,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* What is known of each kind without looking at the event. */
 static const struct kind {
-	const char *name; /* VFIO_BROKER_EVENT */
 	const char *id;
 	int level;
 	bool limited; /* a client can cause any number of them */
 } kinds[CHANGE_MAX] = {
-	[CHANGE_GRANT] = {"grant", AUDIT_ID_GRANT, LOG_INFO, false},
-	[CHANGE_BIND] = {"bind", AUDIT_ID_BIND, LOG_INFO, true},
-	[CHANGE_UNBIND] = {"unbind", AUDIT_ID_UNBIND, LOG_INFO, true},
-	[CHANGE_DENIAL] = {"denial", AUDIT_ID_DENIAL, LOG_NOTICE, true},
-	[CHANGE_RELEASE] = {"release", AUDIT_ID_RELEASE, LOG_INFO, false},
-	[CHANGE_REVOKE_PENDING] = {"revoke-pending", AUDIT_ID_REVOKE_PENDING, LOG_NOTICE, false},
-	[CHANGE_REVOKE] = {"revoke", AUDIT_ID_REVOKE, LOG_NOTICE, false},
-	[CHANGE_QUARANTINE] = {"quarantine", AUDIT_ID_QUARANTINE, LOG_ERR, false},
-	[CHANGE_QUARANTINE_END] = {"quarantine-end", AUDIT_ID_QUARANTINE_END, LOG_NOTICE, false},
-	[CHANGE_QUARANTINE_FORCE] = {"quarantine-force", AUDIT_ID_QUARANTINE_FORCE, LOG_WARNING, false},
-	[CHANGE_POLICY] = {"policy", AUDIT_ID_POLICY, LOG_NOTICE, false},
-	[CHANGE_ADD] = {"add", AUDIT_ID_ADD, LOG_INFO, false},
-	[CHANGE_REMOVE] = {"remove", AUDIT_ID_REMOVE, LOG_INFO, false},
-	[CHANGE_FAULT] = {"fault", AUDIT_ID_FAULT, LOG_WARNING, false},
-	[CHANGE_LOST] = {"lost", AUDIT_ID_LOST, LOG_WARNING, false},
+	[CHANGE_GRANT] = {AUDIT_ID_GRANT, LOG_INFO, false},
+	[CHANGE_BIND] = {AUDIT_ID_BIND, LOG_INFO, true},
+	[CHANGE_UNBIND] = {AUDIT_ID_UNBIND, LOG_INFO, true},
+	[CHANGE_DENIAL] = {AUDIT_ID_DENIAL, LOG_NOTICE, true},
+	[CHANGE_RELEASE] = {AUDIT_ID_RELEASE, LOG_INFO, false},
+	[CHANGE_REVOKE_PENDING] = {AUDIT_ID_REVOKE_PENDING, LOG_NOTICE, false},
+	[CHANGE_REVOKE] = {AUDIT_ID_REVOKE, LOG_NOTICE, false},
+	[CHANGE_QUARANTINE] = {AUDIT_ID_QUARANTINE, LOG_ERR, false},
+	[CHANGE_QUARANTINE_END] = {AUDIT_ID_QUARANTINE_END, LOG_NOTICE, false},
+	[CHANGE_QUARANTINE_FORCE] = {AUDIT_ID_QUARANTINE_FORCE, LOG_WARNING, false},
+	[CHANGE_POLICY] = {AUDIT_ID_POLICY, LOG_NOTICE, false},
+	[CHANGE_ADD] = {AUDIT_ID_ADD, LOG_INFO, false},
+	[CHANGE_REMOVE] = {AUDIT_ID_REMOVE, LOG_INFO, false},
+	[CHANGE_FAULT] = {AUDIT_ID_FAULT, LOG_WARNING, false},
+	[CHANGE_LOST] = {AUDIT_ID_LOST, LOG_WARNING, false},
 };
+
+int audit_level(const struct audit_event *event)
+{
+	return event->level ? event->level : kinds[event->kind].level;
+}
 
 /* ---- beginnings of events ---- */
 
@@ -71,17 +76,31 @@ struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lea
 
 /* ---- where they go ---- */
 
+/* What concerns a whole group concerns each of its devices: a field can be there several times. */
+static void add_devices(struct journal_entry *entry, const struct audit_event *event)
+{
+	const struct device *device;
+
+	if (event->device) {
+		journal_add(entry, "VFIO_BROKER_DEVICE", "%s", event->device);
+		return;
+	}
+	if (!event->group)
+		return;
+	LIST_FOREACH(device, &event->group->devices, in_group)
+		journal_add(entry, "VFIO_BROKER_DEVICE", "%s", device->name);
+}
+
 static void add_fields(struct journal_entry *entry, const struct audit_event *event, const char *message)
 {
 	const struct kind *kind = &kinds[event->kind];
 
 	journal_add(entry, "MESSAGE", "%s", message);
 	journal_add(entry, "MESSAGE_ID", "%s", kind->id);
-	journal_add(entry, "PRIORITY", "%d", event->level ? event->level : kind->level);
+	journal_add(entry, "PRIORITY", "%d", audit_level(event));
 	journal_add(entry, "SYSLOG_IDENTIFIER", "vfio-brokerd");
-	journal_add(entry, "VFIO_BROKER_EVENT", "%s", kind->name);
-	if (event->device)
-		journal_add(entry, "VFIO_BROKER_DEVICE", "%s", event->device);
+	journal_add(entry, "VFIO_BROKER_EVENT", "%s", change_name((int)event->kind));
+	add_devices(entry, event);
 	if (event->group)
 		journal_add(entry, "VFIO_BROKER_GROUP", "%" PRIu32, event->group->number);
 	/* Peers in another pid namespace have pid 0, and a uid nevertheless. */
@@ -132,8 +151,9 @@ static void publish(struct broker *broker, const struct audit_event *event, cons
 {
 	struct audit *audit = &broker->audit;
 
+	watch_publish(broker, event, message);
 	if (!audit->journal.path) {
-		log_line(event->level ? event->level : kinds[event->kind].level, "%s", message);
+		log_line(audit_level(event), "%s", message);
 		return;
 	}
 	tell_lost(audit);
@@ -181,12 +201,13 @@ static void sum_up(struct broker *broker, struct audit_limit *limit)
 {
 	static const char *const words[CHANGE_MAX] = {
 		[CHANGE_BIND] = "devices bound", [CHANGE_UNBIND] = "devices unbound", [CHANGE_DENIAL] = "refusals"};
+	uint64_t seconds = (broker_now(broker) - limit->began_us + 500000) / 1000000;
 	char message[160], who[32] = "other users";
 
 	if (limit->uid != UID_OTHERS)
 		snprintf(who, sizeof who, "uid %" PRIu32, limit->uid);
 	snprintf(message, sizeof message, "%s: and %" PRIu64 " more %s in %" PRIu64 " s", who, limit->summed_up,
-		words[limit->last.kind], (broker_now(broker) - limit->began_us + 999999) / 1000000);
+		words[limit->last.kind], seconds > 0 ? seconds : 1);
 	limit->last.count = limit->summed_up;
 	publish(broker, &limit->last, message);
 	limit->summed_up = 0;
@@ -310,6 +331,6 @@ void audit_clear(struct broker *broker)
 			sum_up(broker, limit);
 		limit_free(audit, limit);
 	}
-	sd_event_source_disable_unref(audit->timer);
+	audit->timer = sd_event_source_disable_unref(audit->timer);
 	journal_close(&audit->journal);
 }

@@ -30,7 +30,7 @@ struct session;
 struct audit_event {
 	enum change_kind kind;
 	int level;	    /* a priority of syslog.h; 0: the usual one of its kind */
-	const char *device; /* its name */
+	const char *device; /* its name; NULL: all of the group */
 	const struct group *group;
 	struct holder_record who; /* who asked, or has or had the device; pid 0: nobody */
 	uint64_t session;
@@ -39,6 +39,9 @@ struct audit_event {
 	uint64_t duration_us; /* GRANT: since OPEN; RELEASE: of the lease; BIND, REVOKE: of itself */
 	uint64_t count;	      /* events that this one stands for; 0 is 1 */
 };
+
+/* Its priority, a level of syslog.h. */
+int audit_level(const struct audit_event *event);
 
 struct audit_event audit_of_session(enum change_kind kind, const struct session *session);
 /* Who and since when: its holder, session, rule, and the age of the lease as duration. */
@@ -71,7 +74,7 @@ struct audit {
 
 /* JOURNAL: its socket, a constant; NULL: events go to stderr. */
 void audit_init(struct audit *audit, const char *journal);
-/* Records what is summed up so far. */
+/* Records what is summed up so far. Twice is fine. */
 void audit_clear(struct broker *broker);
 
 #endif

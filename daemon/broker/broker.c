@@ -141,6 +141,15 @@ static unsigned int sessions_that_fit(void)
 	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
 }
 
+/* What is in force. Why there is no policy, or none with a rule, was told when it was read. */
+static void record_policy(struct broker *broker)
+{
+	const struct audit_event event = {.kind = CHANGE_POLICY};
+
+	if (broker->policy && broker->policy->count > 0)
+		audit_record(broker, &event, "policy: %zu rules are in force", broker->policy->count);
+}
+
 int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener)
 {
@@ -159,11 +168,14 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	packet_init(&broker->buffers.request);
 	packet_init(&broker->buffers.reply);
 	packet_init(&broker->outgoing);
+	packet_init(&broker->change);
 	LIST_INIT(&broker->sessions);
 	LIST_INIT(&broker->keepers);
 	LIST_INIT(&broker->revokers);
+	LIST_INIT(&broker->watchers);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);
+	record_policy(broker);
 	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);
 	if (r < 0) {
 		close(listener);

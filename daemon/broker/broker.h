@@ -48,6 +48,7 @@ struct broker {
 	struct inventory inventory;
 	struct users users;
 	LIST_HEAD(session_list, session) sessions;
+	LIST_HEAD(watcher_list, session) watchers;
 	LIST_HEAD(keeper_list, keeper) keepers;
 	LIST_HEAD(revoker_list, revoker) revokers;
 	struct keeper *spare; /* one of keepers, or NULL */
@@ -62,11 +63,13 @@ struct broker {
 	uint64_t started_us;
 	struct broker_counters counters;
 	struct audit audit;
+	uint64_t changes_missed;
 	bool stopping;
 	bool leaving; /* another broker goes on with all there is */
 	/* Last, because broker_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
 	struct packet outgoing;		/* for requests to keepers */
+	struct packet change;		/* for watchers, while others of these are in use */
 };
 
 /*

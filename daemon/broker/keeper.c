@@ -189,6 +189,25 @@ static int on_fault(struct keeper *keeper, const struct packet *packet)
 	return event ? 0 : -EPROTO;
 }
 
+static int on_bound(struct keeper *keeper, const struct packet *packet)
+{
+	const struct bound_event *event = packet_body(packet, sizeof *event);
+	struct audit_event record;
+	struct device *device;
+	char who[128];
+
+	if (!event || !device_name_valid(event->name))
+		return -EPROTO;
+	device = inventory_find(&keeper->broker->inventory, event->name);
+	if (!device || !device->lease || device->group != keeper->group)
+		return 0;
+	record = audit_of_lease(event->bound ? CHANGE_BIND : CHANGE_UNBIND, device->lease);
+	record.duration_us = event->duration_us;
+	audit_record(keeper->broker, &record, "%s: %s an IOMMU domain of %s", device->name,
+		event->bound ? "bound to" : "unbound from", peer_record_text(&record.who, who, sizeof who));
+	return 0;
+}
+
 static int on_event(struct keeper *keeper, const struct packet *packet)
 {
 	switch (packet->header.type) {
@@ -198,6 +217,8 @@ static int on_event(struct keeper *keeper, const struct packet *packet)
 		return on_leaving(keeper, packet);
 	case KEEPER_EVENT_FAULT:
 		return on_fault(keeper, packet);
+	case KEEPER_EVENT_BOUND:
+		return on_bound(keeper, packet);
 	default:
 		return 0;
 	}

@@ -100,6 +100,8 @@ int lane_enter(struct lane *lane, sd_event *event, struct lane_place *place, int
 
 int lane_wait(struct lane_place *place, uint32_t events)
 {
+	if (!place->lane)
+		return -ENOTCONN;
 	return place->source ? sd_event_source_set_io_events(place->source, events)
 			     : control(place, EPOLL_CTL_MOD, events);
 }

@@ -33,7 +33,7 @@ struct lane_place {
  * negative errno. */
 int lane_enter(struct lane *lane, sd_event *event, struct lane_place *place, int fd, lane_serve serve, void *owner);
 
-/* Changes what is waited for. Returns 0 or a negative errno. */
+/* Changes what is waited for. Returns 0 or a negative errno (-ENOTCONN: it is in no lane). */
 int lane_wait(struct lane_place *place, uint32_t events);
 
 /* Twice is fine. LANE is done with when the last one has left. */

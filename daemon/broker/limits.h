@@ -82,6 +82,9 @@
 #define AUDIT_BURST	  20
 #define AUDIT_INTERVAL_US (10 * 1000000ULL)
 
+/* Sessions of one user that get CHANGE events: each event is sent to each of them. */
+#define WATCHERS_PER_USER 8
+
 /* Users whose events are being counted like that; those beyond share one count. */
 #define AUDIT_LIMITS_MAX 256
 

@@ -8,6 +8,7 @@
 #include "quarantine.h"
 #include "session.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -113,6 +114,18 @@ static uint32_t quarantined(const struct broker *broker)
 	return n;
 }
 
+static uint32_t watchers(const struct broker *broker)
+{
+	const struct session *session;
+	uint32_t n = 0;
+
+	LIST_FOREACH(session, &broker->watchers, in_watchers)
+		n++;
+	return n;
+}
+
+static_assert(REFUSAL_MAX <= STATUS_DENIALS, "wire");
+
 static uint32_t spares_ready(const struct broker *broker)
 {
 	return broker->spare && broker->spare->state == KEEPER_READY;
@@ -152,7 +165,13 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 		.releases = broker->counters.releases,
 		.malformed = broker->counters.malformed,
 		.policy = policy_status(broker),
+		.watchers = watchers(broker),
+		.suppressed = broker->audit.suppressed,
+		.lost = broker->audit.lost,
+		.missed = broker->changes_missed,
 	};
+	memcpy(status->changes, broker->audit.counts, sizeof broker->audit.counts);
+	memcpy(status->denials, broker->audit.denials, sizeof broker->audit.denials);
 	return 0;
 }
 

@@ -137,6 +137,7 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_LEASES] = report_leases,
 	[BROKER_REVOKE] = revocation_serve,
 	[BROKER_RELEASE] = release_serve,
+	[BROKER_WATCH] = watch_begin,
 };
 
 static const struct channel_service service = {.table = &broker_table, .handlers = handlers};
@@ -146,7 +147,7 @@ static const struct channel_service service = {.table = &broker_table, .handlers
 /* Tells the event loop what the channel waits for now. */
 static void rearm(struct session *session)
 {
-	short events = channel_events(&session->channel);
+	short events = channel_events(&session->channel) | watch_events(session);
 
 	if (events == session->events)
 		return;
@@ -180,10 +181,13 @@ static void serve(void *owner, uint32_t events)
 	char who[128];
 	int r;
 
+	watch_catch_up(session);
 	/* While an answer is owed nothing is read; a hang-up then ends the session with what may be queued. */
 	if (session->channel.deferred) {
 		if (events & (EPOLLHUP | EPOLLERR))
 			session_close(session);
+		else
+			rearm(session);
 		return;
 	}
 	r = channel_serve(&session->channel, &service, session, &broker->buffers);
@@ -395,6 +399,7 @@ void session_close(struct session *session)
 
 	stop_waiting(session);
 	revocation_forget(session);
+	watch_end(session);
 	lane_leave(&session->place);
 	/* systemd drops its copy when it sees that the socket is shut down. */
 	channel_finish(&session->channel, &broker->buffers.request);

@@ -6,6 +6,7 @@
 #include "lane.h"
 #include "message.h"
 #include "peer.h"
+#include "watch.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,6 +38,8 @@ struct session {
 	bool stored;   /* systemd has been asked to keep its socket */
 	LIST_HEAD(session_leases, lease) leases;
 	unsigned int leases_count;
+	LIST_ENTRY(session) in_watchers;
+	struct watch watch;
 	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
 	struct revoker *revoker;	/* owned: its REVOKE that is not answered; NULL: none */
 	uint64_t opening_cookie;

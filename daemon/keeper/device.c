@@ -98,8 +98,8 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 		return r;
 	}
 	device_enter(device, DEVICE_BOUND);
-	log_line(LOG_INFO, "%s: bound to an IOMMU domain in %llu us", device->lease.name,
-		(unsigned long long)(clock_us() - start));
+	/* The broker records it, as it does UNBIND (report_bound()). */
+	device->binding_us = clock_us() - start;
 	return 0;
 }
 
@@ -113,12 +113,12 @@ static int serve_unbind(void *context, struct packet *request, struct packet *re
 	(void)reply;
 	/* Whatever failed on the way, the device is closed. */
 	device_enter(device, DEVICE_LEASED);
+	device->binding_us = clock_us() - start;
 	if (r < 0) {
 		refuse(detail, REFUSAL_FAILED, "%s is closed, but not cleanly: %s", device->lease.name, strerror(-r));
 		log_line(LOG_WARNING, "%s", detail->text);
 		return r;
 	}
-	log_line(LOG_INFO, "%s: unbound in %llu us", device->lease.name, (unsigned long long)(clock_us() - start));
 	return 0;
 }
 

@@ -31,6 +31,7 @@ struct device {
 	struct lease_request lease; /* name and identity, as the broker gave them */
 	enum device_life life;
 	struct release_report report; /* of letting go */
+	uint64_t binding_us;	      /* that BIND or UNBIND took last */
 	struct channel channel;
 	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
 	struct revocation revocation;

@@ -112,7 +112,7 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 	who = packet_append(reply, sizeof *who);
 	who->pid = (uint32_t)getpid();
 	who->uid = getuid();
-	log_line(LOG_INFO, "%s: leased, IOMMU group %" PRIu32, lease->name, lease->group);
+	log_line(LOG_DEBUG, "%s: leased, IOMMU group %" PRIu32, lease->name, lease->group);
 	return 0;
 }
 
@@ -131,6 +131,20 @@ static void report(struct keeper *keeper, uint16_t type, const struct device *de
 	released->report = device->report;
 	released->origin = device->lease.origin;
 	released->used = device->channel.requests > 0;
+	channel_notify(&keeper->channel, event);
+}
+
+/* Tells the broker, for its records, what DEVICE has become. */
+static void report_bound(struct keeper *keeper, const struct device *device)
+{
+	struct packet *event = &keeper->buffers.reply;
+	struct bound_event *bound;
+
+	packet_event(event, KEEPER_EVENT_BOUND);
+	bound = packet_append(event, sizeof *bound);
+	memcpy(bound->name, device->lease.name, sizeof bound->name);
+	bound->bound = device->life == DEVICE_BOUND;
+	bound->duration_us = device->binding_us;
 	channel_notify(&keeper->channel, event);
 }
 
@@ -344,6 +358,8 @@ static bool serve_broker(struct keeper *keeper, short events)
 
 static void serve_device(struct keeper *keeper, struct device *device, const struct pollfd *slots)
 {
+	enum device_life life = device->life;
+
 	if (slots[SLOT_FAULT].revents) {
 		end_faulty(keeper, device);
 	} else if (slots[SLOT_UNPLUG].revents) {
@@ -352,6 +368,8 @@ static void serve_device(struct keeper *keeper, struct device *device, const str
 	} else {
 		device_serve(device, &keeper->buffers);
 	}
+	if (device->life != life && device->life != DEVICE_ENDED)
+		report_bound(keeper, device);
 	if (device->strangers > 0)
 		release_tainted(keeper, device);
 	else if (device->life == DEVICE_ENDED)

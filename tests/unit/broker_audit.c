@@ -130,6 +130,22 @@ static void a_grant_has_all_its_fields(void **state)
 	assert_int_equal(broker.audit.counts[CHANGE_GRANT], 1);
 }
 
+static void a_group_is_all_its_devices(void **state)
+{
+	struct device devices[] = {{.name = "0000:01:00.1"}, {.name = "0000:01:00.0"}};
+	struct group group = {.number = 7};
+	const struct audit_event event = {.kind = CHANGE_QUARANTINE, .group = &group};
+
+	(void)state;
+	LIST_INIT(&group.devices);
+	LIST_INSERT_HEAD(&group.devices, &devices[0], in_group);
+	LIST_INSERT_HEAD(&group.devices, &devices[1], in_group);
+	audit_record(&broker, &event, "quarantined");
+	assert_true(has_line(next(), "VFIO_BROKER_DEVICE=0000:01:00.0"));
+	assert_true(has_line(entry, "VFIO_BROKER_DEVICE=0000:01:00.1"));
+	assert_int_equal(lines(entry), 8);
+}
+
 static void what_is_not_known_is_left_out(void **state)
 {
 	const struct audit_event event = {.kind = CHANGE_ADD, .device = "0000:01:00.0"};
@@ -335,6 +351,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_grant_has_all_its_fields, begin, end),
+		cmocka_unit_test_setup_teardown(a_group_is_all_its_devices, begin, end),
 		cmocka_unit_test_setup_teardown(what_is_not_known_is_left_out, begin, end),
 		cmocka_unit_test_setup_teardown(refusals_have_names_and_errnos, begin, end),
 		cmocka_unit_test_setup_teardown(a_value_cannot_become_a_field, begin, end),

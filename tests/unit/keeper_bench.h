@@ -201,8 +201,9 @@ static inline const void *bench_event(struct bench *b, int channel, uint16_t typ
 		bench_pump(b, channel);
 		assert_int_equal(packet_receive(channel, MSG_DONTWAIT, 0, &b->packet), PACKET_RECEIVED);
 		assert_int_equal(b->packet.header.flags, MESSAGE_EVENT);
-		/* on the way to RELEASED; few tests look at it */
-	} while (b->packet.header.type == KEEPER_EVENT_LEAVING && type != KEEPER_EVENT_LEAVING);
+		/* on the way to RELEASED; few tests look at them */
+	} while (b->packet.header.type != type && channel == b->broker &&
+		(b->packet.header.type == KEEPER_EVENT_LEAVING || b->packet.header.type == KEEPER_EVENT_BOUND));
 	assert_int_equal(b->packet.header.type, type);
 	assert_int_equal(b->packet.header.length, size);
 	return b->packet.payload;

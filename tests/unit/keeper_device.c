@@ -722,6 +722,8 @@ static void test_detach_hangs(void **state)
 	assert_free(&b, 0);
 	/* but the broker has not heard that the group is free: only where it hangs */
 	assert_int_equal(packet_receive(b.broker, 0, 0, &b.packet), PACKET_RECEIVED);
+	assert_int_equal(b.packet.header.type, KEEPER_EVENT_BOUND);
+	assert_int_equal(packet_receive(b.broker, 0, 0, &b.packet), PACKET_RECEIVED);
 	assert_int_equal(b.packet.header.type, KEEPER_EVENT_LEAVING);
 	assert_false(bench_readable(b.broker));
 	assert_int_equal(b.group->container != 0, true);

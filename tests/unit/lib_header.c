@@ -13,6 +13,7 @@ typedef void (*function)(void);
 
 __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_bind),
+	FUNCTION(vbroker_change_name),
 	FUNCTION(vbroker_detail),
 	FUNCTION(vbroker_device_adopt),
 	FUNCTION(vbroker_device_bind),
@@ -57,6 +58,7 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_region_write_bytes),
 	FUNCTION(vbroker_session_check),
 	FUNCTION(vbroker_session_close),
+	FUNCTION(vbroker_session_event),
 	FUNCTION(vbroker_session_fd),
 	FUNCTION(vbroker_session_leases),
 	FUNCTION(vbroker_session_list),
@@ -64,6 +66,7 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_session_ping),
 	FUNCTION(vbroker_session_sessions),
 	FUNCTION(vbroker_session_status),
+	FUNCTION(vbroker_session_watch),
 	FUNCTION(vbroker_window_close),
 	FUNCTION(vbroker_window_fd),
 	FUNCTION(vbroker_window_map),

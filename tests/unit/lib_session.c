@@ -303,8 +303,10 @@ static void serve_status(struct server *s)
 
 	server_receive(s);
 	status = server_reply(s, sizeof *status);
-	*status = (struct status_reply){
-		1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, {13, 14, POLICY_FILES_WRONG, "t.conf:1:2: so\n"}};
+	*status = (struct status_reply){1, 2, 3, 4, 5, 6, 7, 8, 0, 9, 10, 11, 12, 13,
+		{13, 14, POLICY_FILES_WRONG, "t.conf:1:2: so\n"}, 14, 15, 16, {0}, {0}};
+	status->changes[CHANGE_GRANT] = 17;
+	status->denials[STATUS_DENIALS - 1] = 18;
 	server_send(s);
 }
 
@@ -322,16 +324,113 @@ static void test_status(void **state)
 	assert_int_equal(status.keepers_spare, 5);
 	assert_int_equal(status.devices, 6);
 	assert_int_equal(status.quarantined, 7);
-	assert_int_equal(status.requests, 8);
-	assert_int_equal(status.opens, 9);
-	assert_int_equal(status.refusals, 10);
-	assert_int_equal(status.releases, 11);
-	assert_int_equal(status.malformed, 12);
+	assert_int_equal(status.watchers, 8);
+	assert_int_equal(status.requests, 9);
+	assert_int_equal(status.opens, 10);
+	assert_int_equal(status.refusals, 11);
+	assert_int_equal(status.releases, 12);
+	assert_int_equal(status.malformed, 13);
 	assert_int_equal(status.policy_age_us, 13);
 	assert_int_equal(status.policy_rules, 14);
 	assert_false(status.policy_in_force);
 	/* it will reach a terminal */
 	assert_string_equal(status.policy_error, "t.conf:1:2: so?");
+	assert_int_equal(status.suppressed, 14);
+	assert_int_equal(status.lost, 15);
+	assert_int_equal(status.missed, 16);
+	assert_int_equal(status.changes[VBROKER_CHANGE_GRANT], 17);
+	assert_int_equal(status.denials[VBROKER_STATUS_DENIALS - 1], 18);
+	finish(session);
+}
+
+/* ---- WATCH ---- */
+
+static void send_change(struct server *s, uint64_t session, uint64_t missed)
+{
+	struct change_event *change;
+
+	packet_event(&s->reply, BROKER_EVENT_CHANGE);
+	change = packet_append(&s->reply, sizeof *change);
+	change->kind = CHANGE_GRANT;
+	change->session = session;
+	change->missed = missed;
+	change->count = 1;
+	memset(change->message, '\n', sizeof change->message); /* and no NUL */
+	strcpy(change->device, "0000:01:00.0");
+	server_send(s);
+}
+
+/* Events before the reply to WATCH, between a request and its reply, and alone; other events; a reply that comes twice. */
+static void serve_watch(struct server *s)
+{
+	server_receive(s);
+	send_change(s, 1, 0);
+	server_reply(s, 0);
+	server_send(s);
+	server_receive(s);
+	for (uint64_t i = 2; i <= 66; i++)
+		send_change(s, i, i == 66 ? 5 : 0);
+	packet_event(&s->reply, 200);
+	server_send(s);
+	server_reply(s, 0);
+	server_send(s);
+	server_reply(s, 0);
+	server_send(s);
+	packet_event(&s->reply, BROKER_EVENT_CHANGE); /* of another length: of another version */
+	server_send(s);
+	send_change(s, 67, 0);
+}
+
+static void test_watch(void **state)
+{
+	struct vbroker_session *session = begin(serve_watch);
+	struct vbroker_change change;
+
+	(void)state;
+	assert_int_equal(vbroker_session_event(session, 0, &change), -EINVAL);
+	assert_int_equal(vbroker_session_watch(session), 0);
+	assert_int_equal(vbroker_session_ping(session), 0);
+	server_wait(&server);
+	for (uint64_t i = 1; i <= 64; i++) {
+		assert_int_equal(vbroker_session_event(session, -1, &change), 0);
+		assert_int_equal(change.session, i);
+		assert_int_equal(change.missed, 0);
+	}
+	assert_string_equal(change.device, "0000:01:00.0");
+	assert_int_equal(change.message[0], '?');
+	assert_int_equal(strlen(change.message), sizeof change.message - 1);
+	/* 65 and 66 did not fit, and 66 said that five were lost before it. */
+	assert_int_equal(vbroker_session_event(session, 0, &change), 0);
+	assert_int_equal(change.session, 67);
+	assert_int_equal(change.missed, 7);
+	assert_int_equal(vbroker_session_event(session, 0, &change), -ECONNRESET);
+	finish(session);
+}
+
+static void serve_watch_refused(struct server *s)
+{
+	const struct detail detail = {"enough"};
+
+	server_receive(s);
+	packet_refuse(&s->reply, &s->request.header, REFUSAL_QUOTA, &detail);
+	server_send(s);
+	server_receive(s);
+	server_reply(s, 0);
+	server_send(s);
+	server_receive(s);
+}
+
+static void test_watch_refused(void **state)
+{
+	struct vbroker_session *session = begin(serve_watch_refused);
+	struct vbroker_change change;
+
+	(void)state;
+	assert_int_equal(vbroker_session_watch(session), VBROKER_QUOTA);
+	assert_int_equal(vbroker_session_event(session, 0, &change), -EINVAL);
+	assert_int_equal(vbroker_session_watch(session), 0);
+	assert_int_equal(vbroker_session_event(session, 0, &change), -EAGAIN);
+	assert_int_equal(vbroker_session_event(session, 20, &change), -EAGAIN);
 	finish(session);
 }
 
@@ -379,6 +478,8 @@ int main(void)
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_name_too_long),
 		cmocka_unit_test(test_status),
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_watch_refused),
 		cmocka_unit_test(test_open_gives_something_else),
 	};
 

@@ -83,6 +83,7 @@ static const struct expected broker_expected[] = {
 	{8, "LEASES", STATE_READY, 8, 0, 0, 0},
 	{9, "REVOKE", STATE_READY, 40, 0, 0, 0},
 	{10, "RELEASE", STATE_READY, 40, 0, 0, 0},
+	{11, "WATCH", STATE_READY, 8, 0, 0, 0},
 };
 
 static const struct expected device_expected[] = {
@@ -138,12 +139,15 @@ static void tables_are_as_documented(void **state)
 	(void)state;
 	for (size_t t = 0; t < COUNT(tables); t++) {
 		const struct request_table *table = tables[t].table;
+		size_t named = 0;
 
 		assert_int_equal(table->kind, tables[t].kind);
 		assert_int_equal(table->takes_fds, tables[t].takes_fds);
-		/* The last documented number is the last. */
+		/* The last documented number is the last, and there are no others between them. */
 		assert_int_equal(table->count, tables[t].rules[tables[t].count - 1].type + 1);
-		assert_null(table->rules[0].name);
+		for (size_t i = 0; i < table->count; i++)
+			named += table->rules[i].name != NULL;
+		assert_int_equal(named, tables[t].count);
 		for (size_t i = 0; i < tables[t].count; i++) {
 			const struct expected *expected = &tables[t].rules[i];
 			const struct request_rule *rule = &table->rules[expected->type];
