@@ -9,7 +9,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+
+/* Any but 0, which is the default; up to 6 no capability is needed. */
+#define WATCH_PRIORITY 1
 
 static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 {
@@ -19,6 +23,31 @@ static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 	LIST_FOREACH(session, &broker->watchers, in_watchers)
 		count += session->peer.uid == uid;
 	return count;
+}
+
+/* The mark that a session watches is on our end of its socket, where it outlives a broker that is killed, and where the client cannot
+ * reach it: the priority, which means nothing to a socket of AF_UNIX. */
+static void mark(const struct session *session)
+{
+	const int priority = WATCH_PRIORITY;
+
+	/* If it fails, this watch does not outlive the broker. */
+	(void)setsockopt(session->channel.fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
+}
+
+static bool marked(const struct session *session)
+{
+	socklen_t size = sizeof(int);
+	int priority = 0;
+
+	return getsockopt(session->channel.fd, SOL_SOCKET, SO_PRIORITY, &priority, &size) == 0 &&
+		priority == WATCH_PRIORITY;
+}
+
+static void enlist(struct session *session)
+{
+	session->watch.on = true;
+	LIST_INSERT_HEAD(&session->broker->watchers, session, in_watchers);
 }
 
 int watch_begin(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -33,8 +62,8 @@ int watch_begin(void *context, struct packet *request, struct packet *reply, str
 	if (watchers_of(broker, session->peer.uid) >= WATCHERS_PER_USER)
 		return refuse(detail, REFUSAL_QUOTA, "uid %u has %d sessions that watch, the limit", session->peer.uid,
 			WATCHERS_PER_USER);
-	session->watch.on = true;
-	LIST_INSERT_HEAD(&broker->watchers, session, in_watchers);
+	enlist(session);
+	mark(session);
 	return 0;
 }
 
@@ -150,4 +179,17 @@ void watch_catch_up(struct session *session)
 		(unsigned long long)session->watch.missed);
 	fill(&change, &event, message);
 	send_to(session, &change);
+}
+
+void watch_recall(struct session *session)
+{
+	const struct audit_event event = {.kind = CHANGE_LOST};
+	struct change_event change;
+
+	if (!marked(session))
+		return;
+	enlist(session);
+	fill(&change, &event, "the service was restarted: what happened meanwhile was not told");
+	if (!send_to(session, &change))
+		session->watch.missed++;
 }

@@ -218,6 +218,27 @@ static void who_does_not_read_is_told_how_much_it_missed(void **state)
 	assert_int_equal(sessions[0].watch.missed, 0);
 }
 
+/* The next broker has nothing but the sockets. */
+static void a_watch_outlives_its_broker(void **state)
+{
+	const struct change_event *change;
+
+	(void)state;
+	assert_int_equal(watch(&sessions[0]), 0);
+	for (size_t i = 0; i < 2; i++) {
+		watch_end(&sessions[i]);
+		watch_recall(&sessions[i]);
+	}
+	change = next(0);
+	assert_non_null(change);
+	assert_int_equal(change->kind, CHANGE_LOST);
+	assert_int_equal(change->missed, 0);
+	record(CHANGE_GRANT, 1000);
+	assert_int_equal(next(0)->kind, CHANGE_GRANT);
+	assert_false(sessions[1].watch.on);
+	assert_null(next(1));
+}
+
 /* A watcher that has gone is none of this file's business: its session ends when the loop hears of it. */
 static void a_watcher_that_is_gone_harms_nobody(void **state)
 {
@@ -239,6 +260,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(only_watchers_get_any, begin, end),
 		cmocka_unit_test_setup_teardown(a_user_has_some_of_them, begin, end),
 		cmocka_unit_test_setup_teardown(who_does_not_read_is_told_how_much_it_missed, begin, end),
+		cmocka_unit_test_setup_teardown(a_watch_outlives_its_broker, begin, end),
 		cmocka_unit_test_setup_teardown(a_watcher_that_is_gone_harms_nobody, begin, end),
 	};
 
