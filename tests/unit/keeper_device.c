@@ -734,6 +734,28 @@ static void test_detach_hangs(void **state)
 	bench_stop(&b);
 }
 
+/* The broker records it. */
+static void test_bound_is_told(void **state)
+{
+	const struct bound_event *bound;
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+
+	(void)state;
+	bench_start(&b, 1);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	bound = bench_event(&b, b.broker, KEEPER_EVENT_BOUND, sizeof *bound);
+	assert_string_equal(bound->name, bench_names[0]);
+	assert_int_equal(bound->bound, 1);
+	/* a refused one is not */
+	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_ALREADY_BOUND);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
+	bound = bench_event(&b, b.broker, KEEPER_EVENT_BOUND, sizeof *bound);
+	assert_int_equal(bound->bound, 0);
+	assert_false(bench_readable(b.broker));
+	bench_stop(&b);
+}
+
 /* The host wants the device back (hot-unplug): the VFIO device request interrupt. */
 static void test_unplug(void **state)
 {
@@ -896,6 +918,7 @@ int main(void)
 		bench_test(test_broker_ends_busy_keeper),
 		bench_test(test_release_reports_failure),
 		bench_test(test_detach_hangs),
+		bench_test(test_bound_is_told),
 		bench_test(test_unplug),
 		bench_test(test_uninvited_fds),
 		bench_test(test_uninvited_files),
