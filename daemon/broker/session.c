@@ -389,6 +389,7 @@ void session_recall(struct broker *broker, const struct stored *stored)
 	session->stored = true;
 	broker->sessions_stored++;
 	broker->last_session = session->id > last ? session->id : last;
+	watch_recall(session);
 	begin(session);
 }
 

@@ -281,6 +281,32 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 	world_settle();
 }
 
+/* What happened meanwhile it is not told, and it is told that. */
+static void a_watch_goes_on(void **state)
+{
+	struct vbroker_session *watcher = session_begin(), *session = session_begin();
+	struct vbroker_device *device;
+	struct vbroker_change change;
+
+	(void)state;
+	expect_ok(vbroker_session_watch(watcher));
+	for (int i = 0; i < 3; i++) {
+		kill_and_start();
+		expect_ok(vbroker_session_event(watcher, 10000, &change));
+		assert_int_equal(change.kind, VBROKER_CHANGE_LOST);
+		assert_non_null(strstr(change.message, "restarted"));
+		device = device_begin(session, EDU);
+		vbroker_device_close(device);
+		expect_ok(vbroker_session_event(watcher, 10000, &change));
+		assert_int_equal(change.kind, VBROKER_CHANGE_GRANT);
+		expect_ok(vbroker_session_event(watcher, 10000, &change));
+		assert_int_equal(change.kind, VBROKER_CHANGE_RELEASE);
+	}
+	vbroker_session_close(watcher);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* ---- who leaves while there is no broker ---- */
 
 static void client_leaves_meanwhile(void **state)
@@ -558,6 +584,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(requests_wait_for_the_next_broker),
 		RESTART_CASE(answered_open_is_not_answered_again),
 		RESTART_CASE(answered_and_released_open_is_not_answered_again),
+		RESTART_CASE(a_watch_goes_on),
 		RESTART_CASE(client_leaves_meanwhile),
 		RESTART_CASE(session_leaves_and_its_channels_stay),
 		RESTART_CASE(device_is_released_meanwhile),
