@@ -271,7 +271,8 @@ static void end_leases(struct group *group)
 		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
 			peer_record_text(&event.who, who, sizeof who));
 		group->broker->counters.releases++;
-		quarantine_lease_ended(device->lease, NULL);
+		/* The device may have been closed, and said to be, before the group hung. */
+		quarantine_lease_ended(device->lease, device->lease->report.taken ? &device->lease->report : NULL);
 		lease_end(device->lease);
 	}
 }
