@@ -10,7 +10,8 @@ enum cli_exit {
 	CLI_OK = 0,
 	CLI_NO = 1, /* refused, or something failed */
 	CLI_USAGE = 2,
-	CLI_NO_BROKER = 3, /* it cannot be reached, or it went away */
+	CLI_NO_BROKER = 3,  /* it cannot be reached, or it went away */
+	CLI_INCOMPLETE = 4, /* a device is not wholly back */
 };
 
 struct drive_options;
@@ -25,6 +26,7 @@ struct cli {
 	bool force;
 	bool follow;
 	const char *since, *user;	   /* NULL: not given */
+	const char *deadline;		   /* NULL: none was given */
 	const struct drive_options *drive; /* of that command */
 };
 
@@ -37,6 +39,7 @@ int release_run(const struct cli *cli);
 int monitor_run(const struct cli *cli);
 int log_run(const struct cli *cli);
 int stats_run(const struct cli *cli);
+int revoke_run(const struct cli *cli);
 /* Ends with the driver's exit status. */
 int drive_run(const struct cli *cli);
 

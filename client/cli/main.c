@@ -35,6 +35,8 @@ static const struct command {
 		"could this user lease the device now, and if not, why"},
 	{"release", ARGUMENT_REQUIRED, "jf", true, release_run, "release [--force] DEVICE [--json]",
 		"end the quarantine of a device, as root: after a reset; --force: without one"},
+	{"revoke", ARGUMENT_REQUIRED, "jt", true, revoke_run, "revoke DEVICE [--deadline T] [--json]",
+		"take a device back, as root; its holder has T (5s, 500ms, 2min; default 5s) to finish"},
 	{"drive", ARGUMENT_NONE, "db", true, drive_run,
 		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] -- DRIVER [ARGUMENT]...",
 		"start a driver in a sandbox, with the devices' channels; own its IOMMU domain and pay for its memory"},
@@ -56,7 +58,7 @@ static int help_run(const struct cli *cli)
 		printf("  %-24s%s%s\n", commands[i].usage,
 			strlen(commands[i].usage) < 24 ? "" : "\n                          ", commands[i].help);
 	printf("\nThe broker's socket is %s unless --socket names another.\n", VBROKER_SOCKET);
-	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker. See vfio-brokerctl(1).\n");
+	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. See vfio-brokerctl(1).\n");
 	return CLI_OK;
 }
 
@@ -127,6 +129,9 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 	case 'f':
 		cli->force = true;
 		return CLI_OK;
+	case 't':
+		cli->deadline = optarg;
+		return CLI_OK;
 	case 'l':
 		cli->follow = true;
 		return CLI_OK;
@@ -151,8 +156,9 @@ static int command_line(
 		{"json", no_argument, NULL, 'j'}, {"all", no_argument, NULL, 'a'}, {"force", no_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
 		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'},
-		{"since", required_argument, NULL, 'S'}, {"user", required_argument, NULL, 'u'},
-		{"follow", no_argument, NULL, 'l'}, {"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+		{"deadline", required_argument, NULL, 't'}, {"since", required_argument, NULL, 'S'},
+		{"user", required_argument, NULL, 'u'}, {"follow", no_argument, NULL, 'l'},
+		{"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 	char given[LETTERS_MAX] = ""; /* letters that not every command has */
 	const char *name = NULL;
 	const struct command *command;
@@ -162,7 +168,7 @@ static int command_line(
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:", options, NULL)) != -1) {
+	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:t:", options, NULL)) != -1) {
 		r = option_read(letter, cli, drive, &name);
 		if (r != CLI_OK)
 			return r;

@@ -301,6 +301,77 @@ int vbroker_session_watch(struct vbroker_session *session);
  */
 int vbroker_session_event(struct vbroker_session *session, int timeout_ms, struct vbroker_change *ret_change);
 
+/* ---- taking devices back ---- */
+
+/** enum vbroker_end_reason - why a lease ended, or is to end */
+enum vbroker_end_reason {
+	VBROKER_ENDED_NONE = 0,
+	VBROKER_ENDED_RELEASED = 1,	 /* its holder released it */
+	VBROKER_ENDED_HANGUP = 2,	 /* its holder closed the device channel, or died */
+	VBROKER_ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
+	VBROKER_ENDED_SESSION = 4,	 /* its holder's session ended, or the service stopped */
+	VBROKER_ENDED_ADMINISTRATOR = 5, /* revoked */
+	VBROKER_ENDED_POLICY = 6,	 /* the policy does not allow it any more */
+	VBROKER_ENDED_TIME = 7,		 /* the policy does not allow it any longer */
+	VBROKER_ENDED_UNPLUG = 8,	 /* the host wanted the device: hot-unplug, or vfio-pci was unbound */
+	VBROKER_ENDED_ERROR = 9		 /* the device reported an uncorrectable error */
+};
+
+/** enum vbroker_release_step - what is done with a device that is let go of, in this order */
+enum vbroker_release_step {
+	VBROKER_STEP_WINDOWS = 0,    /* register windows taken back */
+	VBROKER_STEP_INTERRUPTS = 1, /* interrupts off */
+	VBROKER_STEP_MASTER = 2,     /* bus mastering off: no DMA */
+	VBROKER_STEP_RESET = 3,	     /* if the device has a reset of its own */
+	VBROKER_STEP_CLOSE = 4,	     /* device closed */
+	VBROKER_STEP_LEAVE = 5	     /* its group out of the IOMMU domain, with the last bound device of it */
+};
+#define VBROKER_STEPS 6
+
+enum vbroker_reset_result {
+	VBROKER_RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
+	VBROKER_RESET_DONE = 1,
+	VBROKER_RESET_NONE = 2,	 /* it cannot be reset alone */
+	VBROKER_RESET_FAILED = 3 /* the step's error says how */
+};
+
+enum vbroker_revoke_result {
+	VBROKER_REVOKE_COMPLETE = 1,  /* the kernel has the device back */
+	VBROKER_REVOKE_NOBODY = 2,    /* nobody had it */
+	VBROKER_REVOKE_INCOMPLETE = 3 /* @detail says what is left */
+};
+
+struct vbroker_step {
+	int taken; /* 0: there was nothing to do, or, if incomplete, it is not known to be done */
+	int error; /* errno, or 0 */
+	uint32_t time_us;
+};
+
+/** struct vbroker_revocation - how it went */
+struct vbroker_revocation {
+	enum vbroker_revoke_result result;
+	uint32_t group;		      /* or VBROKER_GROUP_NONE */
+	uint32_t keeper_pid;	      /* 0: not known */
+	uint64_t time_us;	      /* since the request */
+	struct vbroker_holder holder; /* who has it, or had it last */
+	int reported;		      /* 0: its keeper did not say how; what follows is empty */
+	enum vbroker_end_reason reason;
+	enum vbroker_reset_result reset;
+	struct vbroker_step steps[VBROKER_STEPS];
+	char detail[256];
+};
+
+/**
+ * vbroker_session_revoke() - takes a device back, whoever has it; for root
+ * @deadline_ms: its holder may go on so long, and release it itself; 0: at once
+ * @ret_revocation: how it went
+ *
+ * Returns when it is complete, or known not to be: some seconds after the deadline at most. Of several deadlines the earliest
+ * counts. Refusals: DENIED, NO_SUCH_DEVICE.
+ */
+int vbroker_session_revoke(struct vbroker_session *session, const char *name, uint32_t deadline_ms,
+	struct vbroker_revocation *ret_revocation);
+
 /* ---- the simple case ---- */
 
 /**
@@ -346,6 +417,25 @@ int vbroker_device_fd(const struct vbroker_device *device);
 void vbroker_device_close(struct vbroker_device *device);
 
 int vbroker_device_ping(struct vbroker_device *device);
+
+/** struct vbroker_notice - the device will be taken back */
+struct vbroker_notice {
+	enum vbroker_end_reason reason;
+	uint64_t left_us; /* from now on; 0: any moment */
+	char detail[256]; /* by whom and why */
+};
+
+/**
+ * vbroker_device_revocation() - is the device about to be taken back?
+ * @ret_notice: written if so
+ *
+ * 0: no. VBROKER_REVOKED: yes, finish and vbroker_device_close() it before @left_us is over. Another refusal or a negative errno:
+ * it is gone already (GONE, DEVICE_BAD_STATE, ...); so it is if the result is VBROKER_REVOKED and @left_us is 0 for good.
+ *
+ * Asks nobody and waits for nothing: it reads what has come. A program with an event loop calls it when vbroker_device_fd() is
+ * readable, which it is at no other time while no call is under way; one without, between two pieces of work.
+ */
+int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice);
 
 /** VFIO_DEVICE_RESET: function, power state or bus reset. UNSUPPORTED if the device has none. */
 int vbroker_device_reset(struct vbroker_device *device);

@@ -8,9 +8,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A keeper answers HELLO at once, unless it is in the middle of another request of the same channel. */
@@ -166,6 +168,32 @@ int vbroker_device_ping(struct vbroker_device *device)
 {
 	detail_clear();
 	return requester_ping(&device->channel);
+}
+
+int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice)
+{
+	const struct pending_event *notice = &device->channel.notice;
+	struct timespec now;
+	uint64_t now_us;
+	int r;
+
+	detail_clear();
+	r = requester_events(&device->channel);
+	if (r != 0 && r != REFUSAL_REVOKED)
+		return r;
+	if (r == 0 && notice->reason == ENDED_NONE)
+		return 0;
+	memset(ret_notice, 0, sizeof *ret_notice);
+	ret_notice->reason = (enum vbroker_end_reason)notice->reason;
+	if (r != 0) {
+		snprintf(ret_notice->detail, sizeof ret_notice->detail, "%s", detail_get()->text);
+		return r;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	ret_notice->left_us = device->channel.notice_due_us > now_us ? device->channel.notice_due_us - now_us : 0;
+	text_copy(ret_notice->detail, sizeof ret_notice->detail, notice->detail, sizeof notice->detail);
+	return detail_set(REFUSAL_REVOKED, "%s", ret_notice->detail);
 }
 
 int vbroker_device_reset(struct vbroker_device *device)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 void requester_init(struct requester *requester, int fd, const struct request_table *table)
 {
@@ -18,6 +19,8 @@ void requester_init(struct requester *requester, int fd, const struct request_ta
 	requester->table = table;
 	requester->end = 0;
 	requester->end_why.text[0] = '\0';
+	requester->notice = (struct pending_event){0};
+	requester->notice_due_us = 0;
 	requester->timeout_ms = -1;
 	requester->cookie = 0;
 	requester->on_event = NULL;
@@ -129,6 +132,28 @@ static int end_by_farewell(struct requester *requester)
 static bool is_closed_event(const struct requester *requester)
 {
 	return requester->table->kind == CHANNEL_DEVICE && requester->packet.header.type == DEVICE_EVENT_CLOSED;
+}
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* An event that does not end the channel: one is kept for vbroker_device_revocation(), the others are of a newer server. */
+static void take_event(struct requester *requester)
+{
+	const struct pending_event *pending = packet_body(&requester->packet, sizeof *pending);
+	uint64_t now = now_us();
+
+	if (requester->table->kind != CHANNEL_DEVICE || !pending ||
+		requester->packet.header.type != DEVICE_EVENT_REVOKE_PENDING ||
+		requester->packet.header.length != sizeof *pending)
+		return;
+	requester->notice = *pending;
+	requester->notice_due_us = pending->left_us < UINT64_MAX - now ? now + pending->left_us : UINT64_MAX;
 }
 
 static int check_refused(struct requester *requester, uint16_t type)
@@ -276,6 +301,7 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return end_by_event(requester);
 		if (requester->on_event)
 			requester->on_event(requester->event_context, &requester->packet);
+		take_event(requester);
 	}
 }
 
@@ -302,6 +328,15 @@ int requester_event(struct requester *requester, int timeout_ms)
 			return is_closed_event(requester) ? end_by_event(requester) : 0;
 		/* A second reply to a request that was answered already (PROTOCOL.md, "a restart"). */
 	}
+}
+
+int requester_events(struct requester *requester)
+{
+	int r;
+
+	while ((r = requester_event(requester, 0)) == 0)
+		take_event(requester);
+	return r == -EAGAIN ? 0 : r;
 }
 
 int requester_call(struct requester *requester, const struct requester_reply *expected)

@@ -21,7 +21,9 @@ struct requester {
 	const struct request_table *table;
 	int end; /* once the channel is of no more use: what every call returns from then on */
 	struct detail end_why;
-	int timeout_ms; /* for a reply; -1: for ever, the default */
+	struct pending_event notice; /* the last REVOKE_PENDING; reason 0: none came */
+	uint64_t notice_due_us;	     /* its deadline, by CLOCK_MONOTONIC */
+	int timeout_ms;		     /* for a reply; -1: for ever, the default */
 	uint64_t cookie;
 	/* What happens to events that come instead of a reply, and do not end the channel; NULL: they are dropped. */
 	void (*on_event)(void *context, const struct packet *event);
@@ -67,5 +69,8 @@ int requester_event(struct requester *requester, int timeout_ms);
 int requester_hello(struct requester *requester, enum channel_kind *ret_kind);
 
 int requester_ping(struct requester *requester);
+
+/* Reads the events that have come, without waiting. Returns 0, or what the channel ended with. */
+int requester_events(struct requester *requester);
 
 #endif

@@ -54,6 +54,7 @@ struct job {
 	uint64_t end_block;
 	uint32_t blocks_per_read;
 	uint64_t reads;	    /* all there are */
+	bool cut;	    /* there were more */
 	uint64_t submitted; /* reads */
 	uint64_t written;   /* reads */
 	uint64_t bytes;	    /* written */
@@ -220,6 +221,23 @@ static int say_interrupted(const struct job *job)
 	return 130;
 }
 
+/* The device will be taken back: nothing new is begun, what is under way is finished, and the rest is left. */
+static void be_polite(struct job *job)
+{
+	struct vbroker_notice notice;
+	char text[512];
+	int r = job->cut ? 0 : vbroker_device_revocation(job->nvme->device, &notice);
+
+	/* No time left: the next request says it, too. */
+	if (r != VBROKER_REVOKED || notice.left_us == 0)
+		return;
+	vbroker_explain(r, text, sizeof text);
+	fprintf(stderr, "%snvme-read: stopping at block %" PRIu64 ", with %" PRIu64 " ms left: %s\n",
+		job->progress_at < 0 ? "" : "\n", first_block_of(job, job->submitted), notice.left_us / 1000, text);
+	job->cut = true;
+	job->reads = job->submitted;
+}
+
 /* Returns the exit code. */
 static int run(struct job *job)
 {
@@ -228,6 +246,7 @@ static int run(struct job *job)
 
 	clock_gettime(CLOCK_MONOTONIC, &job->start);
 	while (job->written < job->reads) {
+		be_polite(job);
 		submit(job);
 		r = stopped ? -EINTR : nvme_wait(job->nvme, &slot);
 		if (r == -EINTR && !stopped)
@@ -245,7 +264,7 @@ static int run(struct job *job)
 	}
 	show_summary(job);
 	show_doorbells(job->nvme);
-	return 0;
+	return job->cut ? 1 : 0;
 }
 
 /* Cuts the job to what the namespace has, and into reads. */
