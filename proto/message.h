@@ -140,6 +140,8 @@ enum broker_type {
 	BROKER_REVOKE = 9,   /* takes a device back; for administrators */
 	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
 	BROKER_WATCH = 11,   /* CHANGE events from now on */
+	BROKER_POLICY = 12,  /* the rules in force, as far as they concern the caller */
+	BROKER_EXPLAIN = 13, /* which rule decides about a device and a user */
 	BROKER_TYPE_MAX,
 	/* events */
 	BROKER_EVENT_CHANGE = 128, /* struct change_event */
@@ -245,6 +247,75 @@ struct open_reply {
 	uint32_t zero;
 };
 static_assert(sizeof(struct open_reply) == 8, "wire");
+
+enum policy_line_kind {
+	POLICY_LINE_SECTION = 1, /* "allow nvme", with the number of its line in ... */
+	POLICY_LINE_FILE = 2,	 /* ... this file: follows each section */
+	POLICY_LINE_KEY = 3,	 /* "class = 0108" */
+};
+
+/* One entry of POLICY. All texts together are a policy file that says what is in force. */
+struct policy_line {
+	uint32_t kind; /* enum policy_line_kind */
+	uint32_t number;
+	char text[248]; /* ends with a NUL */
+};
+static_assert(sizeof(struct policy_line) == 256, "wire");
+
+/* About whom EXPLAIN asks. The supplementary groups (uint32_t) follow; a caller other than root is asked about with its own. */
+struct explain_request {
+	uint32_t flags; /* none */
+	uint32_t start; /* as in struct page_request */
+	uint32_t uid;	/* of the caller, unless that is root */
+	uint32_t gid;
+	char name[DEVICE_NAME_SIZE];
+	char unit[256]; /* padded with NULs, the last one NUL; empty: its unit is not known */
+};
+static_assert(sizeof(struct explain_request) == 304, "wire");
+
+enum explain_verdict {
+	EXPLAIN_NO_RULE = 0, /* none fits, which means no */
+	EXPLAIN_DENIED = 1,
+	EXPLAIN_ALLOWED = 2,
+};
+
+enum explain_flags {
+	EXPLAIN_REBIND = 1 << 0, /* the device may be taken from its host driver */
+};
+
+#define EXPLAIN_UNLIMITED UINT32_MAX
+
+/*
+ * Begins like a struct page_reply. The entries are the rules that were looked at, in their order; the last one decides, unless
+ * none does. Rules about other users are left out.
+ */
+struct explain_reply {
+	uint32_t total;
+	uint32_t count;		/* of struct explain_record that follow */
+	uint32_t verdict;	/* enum explain_verdict */
+	uint32_t flags;		/* enum explain_flags, of the rule that allows it; so are the next five */
+	uint64_t window_size;	/* UINT64_MAX: unlimited */
+	uint64_t lease_time_us; /* 0: for ever */
+	uint32_t windows;
+	uint32_t devices; /* of this rule, for one user; or EXPLAIN_UNLIMITED, as all that follow */
+	uint32_t devices_per_unit;
+	uint32_t user_sessions; /* what the user may have of all */
+	uint32_t user_devices;
+	uint32_t opens_per_minute;
+	uint32_t connections_per_minute;
+	uint32_t zero;
+};
+static_assert(sizeof(struct explain_reply) == 64, "wire");
+static_assert(offsetof(struct explain_reply, count) == offsetof(struct page_reply, count), "a page");
+
+struct explain_record {
+	uint32_t line;
+	uint32_t verdict; /* what it says where it fits */
+	char name[64];
+	char file[160];
+	char why[152]; /* it does not fit; empty: it does. All three are cut and end with a NUL. */
+};
+static_assert(sizeof(struct explain_record) == 384, "wire");
 
 enum policy_flags {
 	POLICY_IN_FORCE = 1 << 0,    /* there is a policy; without it nobody gets anything */

@@ -58,6 +58,7 @@ static_assert(offsetof(struct check_request, flags) == 0, "flags first");
 static_assert(offsetof(struct open_request, flags) == 0, "flags first");
 static_assert(offsetof(struct broker_release_request, flags) == 0, "flags first");
 static_assert(offsetof(struct watch_request, flags) == 0, "flags first");
+static_assert(offsetof(struct explain_request, flags) == 0, "flags first");
 static_assert(offsetof(struct bind_request, flags) == 0, "flags first");
 static_assert(offsetof(struct region_request, flags) == 0, "flags first");
 static_assert(offsetof(struct program_request, flags) == 0, "flags first");
@@ -158,6 +159,23 @@ static int validate_watch(const struct packet *request, struct detail *detail)
 	if (watch->zero != 0)
 		return MALFORMED("padding is not zero");
 	return 0;
+}
+
+static int validate_explain(const struct packet *request, struct detail *detail)
+{
+	const struct explain_request *explain = (const void *)request->payload;
+	size_t length = strnlen(explain->unit, sizeof explain->unit);
+	int r = flags_known(request, 0, detail);
+
+	if (r != 0)
+		return r;
+	if (length == sizeof explain->unit)
+		return MALFORMED("the unit does not end with a NUL");
+	for (size_t i = length; i < sizeof explain->unit; i++) {
+		if (explain->unit[i] != '\0')
+			return MALFORMED("the unit is not padded with NULs");
+	}
+	return name_valid(explain->name, detail);
 }
 
 /* ---- device channel ---- */
@@ -501,6 +519,9 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_RELEASE] = {"RELEASE", STATE_READY, sizeof(struct broker_release_request), 0, 0, 0,
 		validate_broker_release},
 	[BROKER_WATCH] = {"WATCH", STATE_READY, sizeof(struct watch_request), 0, 0, 0, validate_watch},
+	[BROKER_POLICY] = {"POLICY", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_EXPLAIN] = {"EXPLAIN", STATE_READY, sizeof(struct explain_request), sizeof(uint32_t), 0, 0,
+		validate_explain},
 };
 
 static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {

@@ -3,6 +3,7 @@
 #define CLI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <vfio-broker.h>
 
 /* The exit codes; vfio-brokerctl(1) documents them. */
@@ -25,7 +26,9 @@ struct cli {
 	bool all;
 	bool force;
 	bool follow;
-	const char *since, *user;	   /* NULL: not given */
+	const char *since, *user, *unit; /* NULL: not given */
+	char **words;			 /* what follows the argument, for commands that take more */
+	size_t words_count;
 	const char *deadline;		   /* NULL: none was given */
 	const struct drive_options *drive; /* of that command */
 };
@@ -34,6 +37,7 @@ struct cli {
 int list_run(const struct cli *cli);
 int status_run(const struct cli *cli);
 int check_run(const struct cli *cli);
+int policy_run(const struct cli *cli);
 int ping_run(const struct cli *cli);
 int release_run(const struct cli *cli);
 int monitor_run(const struct cli *cli);

@@ -15,6 +15,7 @@ enum argument_need {
 	ARGUMENT_NONE,
 	ARGUMENT_OPTIONAL,
 	ARGUMENT_REQUIRED,
+	ARGUMENT_WORDS, /* one, and any number more */
 };
 
 static const struct command {
@@ -37,6 +38,9 @@ static const struct command {
 		"end the quarantine of a device, as root: after a reset; --force: without one"},
 	{"revoke", ARGUMENT_REQUIRED, "jt", true, revoke_run, "revoke DEVICE [--deadline T] [--json]",
 		"take a device back, as root; its holder has T (5s, 500ms, 2min; default 5s) to finish"},
+	{"policy", ARGUMENT_WORDS, "jun", false, policy_run,
+		"policy check [PATH]... | show | explain DEVICE [--user USER] [--unit UNIT] [--json]",
+		"look for mistakes in policy files; the rules in force; which rule decides, and why"},
 	{"drive", ARGUMENT_NONE, "db", true, drive_run,
 		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] -- DRIVER [ARGUMENT]...",
 		"start a driver in a sandbox, with the devices' channels; own its IOMMU domain and pay for its memory"},
@@ -126,6 +130,9 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 	case 'u':
 		cli->user = optarg;
 		return CLI_OK;
+	case 'n':
+		cli->unit = optarg;
+		return CLI_OK;
 	case 'f':
 		cli->force = true;
 		return CLI_OK;
@@ -157,8 +164,8 @@ static int command_line(
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
 		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'},
 		{"deadline", required_argument, NULL, 't'}, {"since", required_argument, NULL, 'S'},
-		{"user", required_argument, NULL, 'u'}, {"follow", no_argument, NULL, 'l'},
-		{"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+		{"user", required_argument, NULL, 'u'}, {"unit", required_argument, NULL, 'n'},
+		{"follow", no_argument, NULL, 'l'}, {"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 	char given[LETTERS_MAX] = ""; /* letters that not every command has */
 	const char *name = NULL;
 	const struct command *command;
@@ -168,7 +175,7 @@ static int command_line(
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:t:", options, NULL)) != -1) {
+	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:t:n:", options, NULL)) != -1) {
 		r = option_read(letter, cli, drive, &name);
 		if (r != CLI_OK)
 			return r;
@@ -185,9 +192,14 @@ static int command_line(
 		return CLI_OK;
 	if (optind < words)
 		cli->argument = argv[optind++];
+	if (command->argument == ARGUMENT_WORDS) {
+		cli->words = argv + optind;
+		cli->words_count = (size_t)(words - optind);
+		optind = words;
+	}
 	if (optind < words || (cli->argument && command->argument == ARGUMENT_NONE))
 		return usage_error("too many arguments: ", command->usage);
-	if (!cli->argument && command->argument == ARGUMENT_REQUIRED)
+	if (!cli->argument && command->argument >= ARGUMENT_REQUIRED)
 		return usage_error("an argument is missing: ", command->usage);
 	if (strspn(given, command->options) < strlen(given) || (words < argc && !strchr(command->options, 'd')))
 		return usage_error("an option that the command does not have: ", command->usage);

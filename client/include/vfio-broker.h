@@ -214,6 +214,75 @@ struct vbroker_status {
 
 int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status);
 
+/** enum vbroker_policy_kind - what a line of the policy is */
+enum vbroker_policy_kind {
+	VBROKER_POLICY_SECTION = 1, /* "allow nvme"; its number is the line in the file that follows */
+	VBROKER_POLICY_FILE = 2,
+	VBROKER_POLICY_KEY = 3, /* "class = 0108" */
+};
+
+/** struct vbroker_policy_line - one line of the policy in force */
+struct vbroker_policy_line {
+	enum vbroker_policy_kind kind;
+	uint32_t number;
+	char text[248];
+};
+
+/**
+ * vbroker_session_policy() - the rules in force, in the order in which they are asked
+ * @ret_lines: an array for the caller to free()
+ * @ret_count: its length
+ *
+ * Root sees all of them, others those about themselves. VBROKER_DENIED if there is no policy, because its files have a mistake.
+ */
+int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count);
+
+/** struct vbroker_subject - whom to ask about; all of it stays the caller's */
+struct vbroker_subject {
+	uint32_t uid; /* callers other than root may ask about themselves; the broker knows their groups itself */
+	uint32_t gid;
+	const uint32_t *groups; /* supplementary groups; NULL: none */
+	size_t groups_count;	/* 4096 at most */
+	const char *unit;	/* systemd unit; NULL: not known */
+};
+
+enum vbroker_verdict {
+	VBROKER_VERDICT_NO_RULE = 0, /* no rule fits, which means no */
+	VBROKER_VERDICT_DENIED = 1,
+	VBROKER_VERDICT_ALLOWED = 2,
+};
+
+#define VBROKER_UNLIMITED 0xffffffffu
+
+/** struct vbroker_rule_entry - a rule that was looked at */
+struct vbroker_rule_entry {
+	enum vbroker_verdict verdict; /* what it says where it fits */
+	uint32_t line;
+	char name[64];
+	char file[160];
+	char why[152]; /* it does not fit; empty: it fits, and decides */
+};
+
+/** struct vbroker_explanation - what the policy says about a device and a user */
+struct vbroker_explanation {
+	enum vbroker_verdict verdict;
+	struct vbroker_rule_entry *rules; /* for the caller to free(): all up to the one that decides */
+	size_t rules_count;
+	/* Of the rule that allows it; numbers may be VBROKER_UNLIMITED. */
+	int rebind;
+	uint32_t windows;
+	uint64_t window_size;	/* UINT64_MAX: unlimited */
+	uint64_t lease_time_us; /* 0: for ever */
+	uint32_t devices;	/* by this rule for one user at a time */
+	uint32_t devices_per_unit;
+	/* Of the user, whatever the device. */
+	uint32_t user_sessions, user_devices, opens_per_minute, connections_per_minute;
+};
+
+/** vbroker_session_explain() - which rule decides about the device @name and @subject, and why those before it do not */
+int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
+	struct vbroker_explanation *ret_explanation);
+
 /** struct vbroker_session_entry - one connection to the broker */
 struct vbroker_session_entry {
 	uint64_t id;

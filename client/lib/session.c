@@ -20,10 +20,20 @@ static_assert((int)VBROKER_STATE_RESTORING == (int)DEVICE_STATE_RESTORING, "publ
 static_assert((int)VBROKER_STATE_QUARANTINED == (int)DEVICE_STATE_QUARANTINED, "public and wire numbers differ");
 static_assert(VBROKER_STATUS_CHANGES == STATUS_CHANGES, "public and wire numbers differ");
 static_assert(VBROKER_STATUS_DENIALS == STATUS_DENIALS, "public and wire numbers differ");
+static_assert((int)VBROKER_POLICY_SECTION == (int)POLICY_LINE_SECTION, "public and wire numbers differ");
+static_assert((int)VBROKER_POLICY_FILE == (int)POLICY_LINE_FILE, "public and wire numbers differ");
+static_assert((int)VBROKER_POLICY_KEY == (int)POLICY_LINE_KEY, "public and wire numbers differ");
+static_assert((int)VBROKER_VERDICT_NO_RULE == (int)EXPLAIN_NO_RULE, "public and wire numbers differ");
+static_assert((int)VBROKER_VERDICT_DENIED == (int)EXPLAIN_DENIED, "public and wire numbers differ");
+static_assert((int)VBROKER_VERDICT_ALLOWED == (int)EXPLAIN_ALLOWED, "public and wire numbers differ");
+static_assert(VBROKER_UNLIMITED == EXPLAIN_UNLIMITED, "public and wire numbers differ");
 static_assert(VBROKER_GROUP_NONE == GROUP_NONE, "public and wire numbers differ");
 
 /* Entries of one list. Far beyond any machine: a bound for what a server that never stops can make us allocate. */
 #define ENTRIES_MAX 65536
+
+/* Supplementary groups that fit one request with room to spare. The kernel knows up to 65,536; people have a few. */
+#define GROUPS_MAX 4096
 
 /* How often a connection may end before HELLO is answered: more often than a broker in a crash loop gets to accept it. */
 #define ATTEMPTS_MAX 16
@@ -315,6 +325,7 @@ int vbroker_session_status(struct vbroker_session *session, struct vbroker_statu
 /* One kind of list: its records on the wire, the public entries they become. */
 struct list {
 	uint16_t type;
+	size_t head_size;
 	size_t record_size;
 	size_t entry_size;
 	void (*read)(void *entry, const void *record);
@@ -329,11 +340,12 @@ struct entries {
 static int append_page(
 	struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total)
 {
-	const struct page_reply *page = packet_body(packet, sizeof *page);
-	const char *records = (const char *)(page + 1);
+	/* Every reply in pages begins with a struct page_reply. */
+	const struct page_reply *page = packet_body(packet, list->head_size);
+	const char *records = (const char *)page + list->head_size;
 	char *grown;
 
-	if (packet->header.length != sizeof *page + (uint64_t)page->count * list->record_size)
+	if (packet->header.length != list->head_size + (uint64_t)page->count * list->record_size)
 		return detail_set(-EPROTO, "%u entries in a page of another length", page->count);
 	if (entries->count + page->count > ENTRIES_MAX)
 		return detail_set(-EPROTO, "more than %d entries", ENTRIES_MAX);
@@ -356,7 +368,7 @@ static int append_page(
 static int read_list(struct vbroker_session *session, const struct list *list, void *ret_entries, size_t *ret_count)
 {
 	const struct requester_reply expected = {
-		.size = sizeof(struct page_reply),
+		.size = list->head_size,
 		.element_size = list->record_size,
 	};
 	struct entries entries = {NULL, 0};
@@ -424,8 +436,8 @@ static void read_lease(void *to, const void *from)
 
 int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {
-		BROKER_LIST, sizeof(struct device_record), sizeof(struct vbroker_device_entry), read_device};
+	static const struct list list = {BROKER_LIST, sizeof(struct page_reply), sizeof(struct device_record),
+		sizeof(struct vbroker_device_entry), read_device};
 
 	return read_list(session, &list, ret_entries, ret_count);
 }
@@ -433,16 +445,123 @@ int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_
 int vbroker_session_sessions(
 	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {
-		BROKER_SESSIONS, sizeof(struct session_record), sizeof(struct vbroker_session_entry), read_session};
+	static const struct list list = {BROKER_SESSIONS, sizeof(struct page_reply), sizeof(struct session_record),
+		sizeof(struct vbroker_session_entry), read_session};
 
 	return read_list(session, &list, ret_entries, ret_count);
 }
 
 int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {
-		BROKER_LEASES, sizeof(struct lease_record), sizeof(struct vbroker_lease_entry), read_lease};
+	static const struct list list = {BROKER_LEASES, sizeof(struct page_reply), sizeof(struct lease_record),
+		sizeof(struct vbroker_lease_entry), read_lease};
 
 	return read_list(session, &list, ret_entries, ret_count);
+}
+
+/* ---- the policy ---- */
+
+static void read_line(void *to, const void *from)
+{
+	const struct policy_line *record = from;
+	struct vbroker_policy_line *line = to;
+
+	line->kind = (enum vbroker_policy_kind)record->kind;
+	line->number = record->number;
+	text_copy(line->text, sizeof line->text, record->text, sizeof record->text);
+}
+
+int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count)
+{
+	static const struct list list = {BROKER_POLICY, sizeof(struct page_reply), sizeof(struct policy_line),
+		sizeof(struct vbroker_policy_line), read_line};
+
+	return read_list(session, &list, ret_lines, ret_count);
+}
+
+static void read_rule(void *to, const void *from)
+{
+	const struct explain_record *record = from;
+	struct vbroker_rule_entry *rule = to;
+
+	rule->verdict = (enum vbroker_verdict)record->verdict;
+	rule->line = record->line;
+	text_copy(rule->name, sizeof rule->name, record->name, sizeof record->name);
+	text_copy(rule->file, sizeof rule->file, record->file, sizeof record->file);
+	text_copy(rule->why, sizeof rule->why, record->why, sizeof record->why);
+}
+
+static void read_explanation(struct vbroker_explanation *explanation, const struct explain_reply *reply)
+{
+	*explanation = (struct vbroker_explanation){
+		.verdict = (enum vbroker_verdict)reply->verdict,
+		.rebind = (reply->flags & EXPLAIN_REBIND) != 0,
+		.windows = reply->windows,
+		.window_size = reply->window_size,
+		.lease_time_us = reply->lease_time_us,
+		.devices = reply->devices,
+		.devices_per_unit = reply->devices_per_unit,
+		.user_sessions = reply->user_sessions,
+		.user_devices = reply->user_devices,
+		.opens_per_minute = reply->opens_per_minute,
+		.connections_per_minute = reply->connections_per_minute,
+	};
+}
+
+/* The rules from START on. */
+static int ask_explain(
+	struct vbroker_session *session, const char *name, const struct vbroker_subject *subject, uint32_t start)
+{
+	static const struct requester_reply expected = {
+		.size = sizeof(struct explain_reply),
+		.element_size = sizeof(struct explain_record),
+	};
+	const size_t groups = subject->groups ? subject->groups_count : 0;
+	struct explain_request *explain =
+		requester_begin(&session->channel, BROKER_EXPLAIN, sizeof *explain + groups * sizeof(uint32_t));
+	int r = put_name(explain->name, name);
+
+	if (r != 0)
+		return r;
+	explain->start = start;
+	explain->uid = subject->uid;
+	explain->gid = subject->gid;
+	if (subject->unit)
+		memcpy(explain->unit, subject->unit, strlen(subject->unit));
+	if (groups > 0)
+		memcpy(explain + 1, subject->groups, groups * sizeof(uint32_t));
+	return requester_call(&session->channel, &expected);
+}
+
+int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
+	struct vbroker_explanation *ret_explanation)
+{
+	static const struct list list = {BROKER_EXPLAIN, sizeof(struct explain_reply), sizeof(struct explain_record),
+		sizeof(struct vbroker_rule_entry), read_rule};
+	const struct packet *packet = &session->channel.packet;
+	struct vbroker_explanation explanation;
+	struct entries entries = {NULL, 0};
+	uint32_t total = 0;
+	int r;
+
+	detail_clear();
+	if (subject->unit && strlen(subject->unit) >= sizeof((struct explain_request *)NULL)->unit)
+		return detail_set(-ENAMETOOLONG, "a unit's name has at most 255 bytes");
+	if (subject->groups && subject->groups_count > GROUPS_MAX)
+		return detail_set(-E2BIG, "more than %d groups", GROUPS_MAX);
+	do {
+		r = ask_explain(session, name, subject, (uint32_t)entries.count);
+		if (r == 0) {
+			read_explanation(&explanation, packet_body(packet, sizeof(struct explain_reply)));
+			r = append_page(&entries, &list, packet, &total);
+		}
+	} while (r == 0 && entries.count < total);
+	if (r != 0) {
+		free(entries.bytes);
+		return r;
+	}
+	explanation.rules = (void *)entries.bytes;
+	explanation.rules_count = entries.count;
+	*ret_explanation = explanation;
+	return 0;
 }

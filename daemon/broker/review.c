@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "review.h"
 
-#include "audit.h"
 #include "broker.h"
 #include "group.h"
 #include "lease.h"
@@ -30,25 +29,15 @@ static void set_term(struct lease *lease)
 			lease->device->name);
 }
 
-static void take_back(struct lease *lease, const char *reason)
-{
-	char who[128];
-	struct audit_event event = audit_of_lease(CHANGE_REVOKE, lease);
-
-	audit_record(lease->broker, &event, "%s: taken back from %s: %s", lease->device->name,
-		peer_record_text(&lease->device->group->holder, who, sizeof who), reason);
-	group_release(lease->device->group);
-}
-
 static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct lease *lease = userdata;
-	char reason[160];
+	char words[REVOKE_WORDS_SIZE];
 
 	(void)source;
 	(void)now;
-	snprintf(reason, sizeof reason, "its lease-time is over, by rule %s", lease->rule);
-	take_back(lease, reason);
+	snprintf(words, sizeof words, "its lease-time is over, by rule %s", lease->rule);
+	lease_revoke(lease, ENDED_TIME, REVIEW_DEADLINE_US, words);
 	return 0;
 }
 
@@ -77,11 +66,14 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
 }
 
+/* No rule allows it, and nobody has said so yet. */
 static bool lost(const struct device *device)
 {
 	const struct lease *lease = device->lease;
 
-	return lease && lease->session && !lease->allowed_by && device->group->state == GROUP_HELD;
+	return lease && lease->session && !lease->allowed_by && lease->state != LEASE_RELEASING &&
+		device->group->state == GROUP_HELD &&
+		(lease->due_us == 0 || lease->due_us > broker_now(lease->broker) + REVIEW_DEADLINE_US);
 }
 
 void review_recalled(struct lease *lease)
@@ -91,7 +83,7 @@ void review_recalled(struct lease *lease)
 	if (rule)
 		review_grant(lease, rule);
 	else if (lease->broker->policy && lost(lease->device))
-		take_back(lease, "the policy does not allow it any more");
+		lease_revoke(lease, ENDED_POLICY, REVIEW_DEADLINE_US, "the policy does not allow it any more");
 }
 
 void review_leases(struct broker *broker)
@@ -117,6 +109,7 @@ void review_leases(struct broker *broker)
 				break;
 		}
 		if (device)
-			take_back(device->lease, "the policy does not allow it any more");
+			lease_revoke(device->lease, ENDED_POLICY, REVIEW_DEADLINE_US,
+				"the policy does not allow it any more");
 	} while (device);
 }

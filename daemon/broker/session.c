@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "policy_report.h"
 #include "quarantine.h"
 #include "quota.h"
 #include "recall.h"
@@ -138,6 +139,8 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_REVOKE] = revocation_serve,
 	[BROKER_RELEASE] = release_serve,
 	[BROKER_WATCH] = watch_begin,
+	[BROKER_POLICY] = policy_report_rules,
+	[BROKER_EXPLAIN] = policy_report_explain,
 };
 
 static const struct channel_service service = {.table = &broker_table, .handlers = handlers};

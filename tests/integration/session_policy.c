@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <grp.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* The policy changes while the service runs: all of it or nothing, and what it does to the leases that there are. */
 
@@ -56,7 +58,7 @@ static void await_end(struct vbroker_device *device)
 {
 	int r = 0;
 
-	for (int i = 0; i < 1500 && r == 0; i++) {
+	for (int i = 0; i < 3000 && r == 0; i++) {
 		r = vbroker_device_ping(device);
 		nap(10);
 	}
@@ -275,7 +277,7 @@ static void leases_that_are_lost(void **state)
 	host_write("policy/10-test.conf", "# comment\n" ALLOW("one", EDU));
 	hang_up();
 	await_end(goes);
-	assert_non_null(strstr(log_of(), EDU_2 ": taken back from uid 0, pid "));
+	assert_non_null(strstr(log_of(), EDU_2 ": to be taken back from uid 0, pid "));
 	assert_non_null(strstr(log_of(), ": the policy does not allow it any more"));
 	expect_ok(vbroker_device_ping(stays));
 	assert_null(strstr(log_of(), EDU ": taken back"));
@@ -303,8 +305,8 @@ static void lease_time(void **state)
 	nap(1500);
 	expect_ok(vbroker_device_ping(timed));
 	await_end(timed);
-	assert_in_range(now_ms() - began, 1900, 15000);
-	assert_non_null(strstr(log_of(), EDU ": taken back from uid 0, pid "));
+	assert_in_range(now_ms() - began, 1900, 60000);
+	assert_non_null(strstr(log_of(), EDU ": to be taken back from uid 0, pid "));
 	assert_non_null(strstr(log_of(), ": its lease-time is over, by rule \"edu\" ("));
 	expect_ok(vbroker_device_ping(other));
 	vbroker_device_close(timed);
@@ -334,7 +336,7 @@ static void lease_time_changes(void **state)
 	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 3s\n");
 	hang_up();
 	await_end(device);
-	assert_in_range(now_ms() - began, 2900, 15000);
+	assert_in_range(now_ms() - began, 2900, 60000);
 	vbroker_device_close(device);
 	vbroker_session_close(session);
 	world_settle();
@@ -448,6 +450,122 @@ static void rates(void **state)
 	world_settle();
 }
 
+/* ---- what is told about it ---- */
+
+/* Many rules need several packets. */
+static void shown_and_explained(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_subject subject = {
+		.uid = 1001, .gid = 1001, .groups = (const uint32_t[]){7, 44}, .groups_count = 2};
+	struct vbroker_explanation answer;
+	struct vbroker_policy_line *lines;
+	static char text[60000];
+	size_t count, length = 0;
+
+	(void)state;
+	for (int i = 0; i < 500; i++)
+		length += (size_t)snprintf(
+			text + length, sizeof text - length, "[allow r%d]\nclass = 02\nuser = %d\n", i, i);
+	snprintf(text + length, sizeof text - length,
+		"[limits l]\nuser = 1001\ndevices = 9\n[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
+	host_write("policy/10-test.conf", text);
+	hang_up();
+	expect_ok(vbroker_session_policy(session, &lines, &count));
+	assert_int_equal(count, 500 * 4 + 4 + 6);
+	assert_string_equal(lines[4 * 499].text, "allow r499");
+	assert_int_equal(lines[4 * 499].kind, VBROKER_POLICY_SECTION);
+	assert_int_equal(lines[4 * 499].number, 499 * 3 + 1);
+	assert_int_equal(lines[4 * 499 + 1].kind, VBROKER_POLICY_FILE);
+	assert_non_null(strstr(lines[4 * 499 + 1].text, "/policy/10-test.conf"));
+	assert_string_equal(lines[4 * 499 + 3].text, "user = 499");
+	assert_string_equal(lines[count - 1].text, "lease-time = 1h");
+	free(lines);
+	expect_ok(vbroker_session_explain(session, EDU, &subject, &answer));
+	assert_int_equal(answer.verdict, VBROKER_VERDICT_ALLOWED);
+	/* the limits decide about no device */
+	assert_int_equal(answer.rules_count, 501);
+	assert_string_equal(answer.rules[499].name, "r499");
+	assert_string_equal(answer.rules[499].why, EDU " (1234:11e8, class 00ff00) is none of its devices");
+	assert_string_equal(answer.rules[500].name, "last");
+	assert_string_equal(answer.rules[500].why, "");
+	assert_true(
+		answer.lease_time_us == 3600 * UINT64_C(1000000) && answer.devices == 3 && answer.user_devices == 9);
+	assert_true(answer.devices_per_unit == VBROKER_UNLIMITED && answer.windows == 64 && !answer.rebind);
+	free(answer.rules);
+	subject.groups_count = 1;
+	expect_ok(vbroker_session_explain(session, EDU, &subject, &answer));
+	assert_int_equal(answer.verdict, VBROKER_VERDICT_NO_RULE);
+	assert_string_equal(answer.rules[500].why, "uid 1001 is in none of its groups");
+	free(answer.rules);
+	expect_refused(
+		vbroker_session_explain(session, "0000:77:00.0", &subject, &answer), VBROKER_NO_SUCH_DEVICE, NULL);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Runs PART as another user, who has connected as such. */
+static void as_user(uid_t uid, void (*part)(struct vbroker_session *session))
+{
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct vbroker_session *session;
+
+		if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+			_exit(100);
+		if (vbroker_session_open(world()->broker_socket, &session) != 0)
+			_exit(101);
+		part(session);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+#define STEP(number, condition)                                                                                        \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			_exit(number);                                                                                 \
+	} while (0)
+
+static void of_one_user(struct vbroker_session *session)
+{
+	struct vbroker_subject subject = {
+		.uid = 1002, .gid = 1002, .groups = (const uint32_t[]){44}, .groups_count = 1};
+	struct vbroker_explanation answer;
+	struct vbroker_policy_line *lines;
+	size_t count;
+
+	STEP(1, vbroker_session_policy(session, &lines, &count) == 0);
+	STEP(2, count == 4 && strcmp(lines[0].text, "allow his") == 0);
+	/* others are not its business, */
+	STEP(3, vbroker_session_explain(session, EDU, &subject, &answer) == VBROKER_DENIED);
+	STEP(4, strstr(vbroker_detail(), "root alone may ask about uid 1002; uid 1001 may ask about itself"));
+	/* nor does it get groups that it has not. */
+	subject.uid = 1001;
+	STEP(5, vbroker_session_explain(session, EDU_2, &subject, &answer) == 0);
+	STEP(6, answer.verdict == VBROKER_VERDICT_NO_RULE && answer.rules_count == 1);
+	STEP(7, vbroker_session_explain(session, EDU, &subject, &answer) == 0);
+	STEP(8, answer.verdict == VBROKER_VERDICT_ALLOWED && answer.rules_count == 1);
+}
+
+static void others_see_their_own(void **state)
+{
+	(void)state;
+	chmod(world()->directory, 0755);
+	host_write("policy/10-test.conf",
+		"[deny hers]\nclass = *\nuser = 1002\n"
+		"[allow some]\nclass = *\ngroup = 44\n"
+		"[allow his]\naddress = " EDU "\nuser = 1001\n");
+	hang_up();
+	as_user(1001, of_one_user);
+	world_settle();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +583,8 @@ int main(int argc, char **argv)
 		CASE_IN(devices_by_rule, &few),
 		CASE_IN(sessions_by_limits, &few),
 		CASE_IN(rates, &only_edu),
+		CASE_IN(shown_and_explained, &only_edu),
+		CASE_IN(others_see_their_own, &only_edu),
 	};
 
 	return HARNESS_RUN(argc, argv, "policy", tests);

@@ -84,6 +84,8 @@ static const struct expected broker_expected[] = {
 	{9, "REVOKE", STATE_READY, 40, 0, 0, 0},
 	{10, "RELEASE", STATE_READY, 40, 0, 0, 0},
 	{11, "WATCH", STATE_READY, 8, 0, 0, 0},
+	{12, "POLICY", STATE_READY, 8, 0, 0, 0},
+	{13, "EXPLAIN", STATE_READY, 304, 4, 0, 0},
 };
 
 static const struct expected device_expected[] = {
@@ -351,7 +353,7 @@ static void hello_is_answered(void **state)
 
 static void broker_pages(void **state)
 {
-	const uint16_t types[] = {BROKER_LIST, BROKER_SESSIONS, BROKER_LEASES};
+	const uint16_t types[] = {BROKER_LIST, BROKER_SESSIONS, BROKER_LEASES, BROKER_POLICY};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(types); i++) {
@@ -414,6 +416,37 @@ static void broker_release(void **state)
 	strcpy(release.name, "reset");
 	make(BROKER_RELEASE, &release, sizeof release, NULL, 0, 0);
 	malformed(&broker_table, STATE_READY, "\"reset\" is not the name of a PCI device");
+}
+
+static void broker_explain(void **state)
+{
+	struct {
+		struct explain_request explain;
+		uint32_t groups[3];
+	} request = {.explain = {.name = NAME, .unit = "spdk.service"}};
+
+	(void)state;
+	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
+	accepted(&broker_table, STATE_READY);
+	malformed(&broker_table, STATE_NEW, "before HELLO");
+	make(BROKER_EXPLAIN, &request, sizeof request.explain, NULL, 0, 0);
+	accepted(&broker_table, STATE_READY);
+	make(BROKER_EXPLAIN, &request, sizeof request.explain + 2, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "trailing bytes");
+	request.explain.flags = 1;
+	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "unknown flags 0x1");
+	request.explain.flags = 0;
+	request.explain.unit[255] = 'x';
+	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "not padded");
+	memset(request.explain.unit, 'x', sizeof request.explain.unit);
+	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "does not end with a NUL");
+	memset(request.explain.unit, 0, sizeof request.explain.unit);
+	strcpy(request.explain.name, "nvme0");
+	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
+	malformed(&broker_table, STATE_READY, "\"nvme0\" is not the name of a PCI device");
 }
 
 /* ---- device channel ---- */
@@ -955,6 +988,7 @@ int main(void)
 		cmocka_unit_test(broker_pages),
 		cmocka_unit_test(broker_check_and_open),
 		cmocka_unit_test(broker_release),
+		cmocka_unit_test(broker_explain),
 		cmocka_unit_test(device_states),
 		cmocka_unit_test(bind_has_no_flags),
 		cmocka_unit_test(region_ranges),
