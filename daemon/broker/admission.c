@@ -184,14 +184,15 @@ static void check_strangers(const struct broker *broker, const struct group *gro
 		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
 
-/* Not of a device that somebody has or that is being closed: while it is reset, the kernel would let the broker wait. */
-static void check_answers(const struct broker *broker, const struct session *session, const struct group *group,
-	const struct host_device *device, struct admission *admission)
+/* Not of a device that somebody has, the asking session included, or that is being closed: while it is reset, the kernel would let
+ * the broker wait. */
+static void check_answers(const struct broker *broker, const struct group *group, const struct host_device *device,
+	struct admission *admission)
 {
 	uint32_t ids = 0;
 	int r;
 
-	if (group && group->state != GROUP_FREE && group->session != session)
+	if (group && group->state != GROUP_FREE)
 		return;
 	r = broker->host->probe(device->name, &ids);
 	admission->silent = r == 0 && ids == UINT32_MAX;
@@ -238,7 +239,7 @@ void admission_check(
 		check_siblings(broker, device->group, name, admission);
 	if (device->group)
 		check_strangers(broker, device->group, admission);
-	check_answers(broker, session, device->group, &now, admission);
+	check_answers(broker, device->group, &now, admission);
 	check_quota(broker, session, admission);
 	admission->passing = only_passing && admission->count == 1;
 }

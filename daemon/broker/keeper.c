@@ -118,6 +118,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	const struct released_event *event = packet_body(packet, sizeof *event);
 	struct audit_event record;
 	struct device *device;
+	struct detail detail;
 	char who[128];
 
 	if (!event || !keeper->group || !device_name_valid(event->name))
@@ -133,6 +134,12 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
 	if (device->lease == keeper->offered)
 		return -EPROTO;
+	/* The group was taken back while its answer to LEASE was on the way: the client never had the device. */
+	if (device->lease->state == LEASE_OFFERED) {
+		refuse(&detail, REFUSAL_REVOKED, "%s: taken back before it was handed over", device->name);
+		lease_refused(device->lease, REFUSAL_REVOKED, &detail);
+		return 0;
+	}
 	record = audit_of_lease(CHANGE_RELEASE, device->lease);
 	peer_record_text(&record.who, who, sizeof who);
 	if (event->error != 0) {

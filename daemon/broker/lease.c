@@ -208,6 +208,7 @@ void lease_orphan(struct lease *lease)
 	lease->session->leases_count--;
 	lease->session = NULL;
 	lease->state = LEASE_RELEASING;
+	lease->term = sd_event_source_disable_unref(lease->term);
 }
 
 void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)

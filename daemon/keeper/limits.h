@@ -16,9 +16,10 @@
 #define IRQS_MAX 8
 
 /* A reset that the kernel cannot do now (EAGAIN: the device is locked by whoever uses its files in sysfs) is tried again so often,
- * after so long: a few clock ticks, because a lease that ends waits for it. */
-#define RESET_RETRIES  5
-#define RESET_PAUSE_NS 10000000
+ * after so long. Anybody may read such a file in a loop, and must not have the device quarantined with that: many tries at odd
+ * moments, and no more than a fifth of a second, because a lease that ends waits for it. */
+#define RESET_RETRIES  200
+#define RESET_PAUSE_NS 1000000
 
 /* Pauses between two reads of a POLL: from what a pread costs anyway, doubling to what still is short compared with a
  * process switch on a busy machine. */

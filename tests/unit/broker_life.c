@@ -379,9 +379,9 @@ static int client_with(const char *name, int keeper)
 	return client;
 }
 
-static const struct group *group(uint32_t number)
+static struct group *group(uint32_t number)
 {
-	const struct group *found;
+	struct group *found;
 
 	LIST_FOREACH(found, &broker.inventory.groups, in_inventory) {
 		if (found->number == number)
@@ -542,6 +542,26 @@ static void client_leaves_before_the_answer(void **state)
 	turn();
 	assert_int_equal(broker.leases_count, 0);
 	assert_int_equal(group(1)->state, GROUP_FREE);
+}
+
+/* The group is taken back, by policy say, while the keeper's answer is on the way: it has let go before that is read. */
+static void taken_back_before_the_answer(void **state)
+{
+	int keeper = keeper_start(), client = client_new();
+
+	(void)state;
+	client_open(client, A);
+	close(keeper_take_lease(keeper, A, true));
+	group_release(group(1));
+	keeper_accept(keeper);
+	keeper_released(keeper, A, 0);
+	close(keeper);
+	turn();
+	assert_int_equal(client_answer(client, NULL), REFUSAL_REVOKED);
+	assert_int_equal(broker.leases_count, 0);
+	assert_int_equal(group(1)->state, GROUP_FREE);
+	close(client);
+	turn();
 }
 
 static void keeper_refuses(void **state)
@@ -995,6 +1015,7 @@ int main(void)
 		CASE(open_waits_for_a_release),
 		CASE(who_waits_may_leave),
 		CASE(client_leaves_before_the_answer),
+		CASE(taken_back_before_the_answer),
 		CASE(keeper_refuses),
 		CASE(released_before_accepted),
 		CASE(released_of_another),
