@@ -37,7 +37,7 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_NO_SUCH_DEVICE] = {"NO_SUCH_DEVICE", "there is no PCI device of that name",
 		"'vfio-brokerctl list' shows the names; they look like 0000:01:00.0"},
 	[REFUSAL_DENIED] = {"DENIED", "the policy does not let this user have that",
-		"an administrator can allow it in /etc/vfio-broker/policy.d and restart vfio-broker.service"},
+		"an administrator can allow it in /etc/vfio-broker/policy.d, which is in force when the file is saved"},
 	[REFUSAL_QUOTA] = {"QUOTA", "a limit of the service or the kernel is reached",
 		"release something, or have the named limit raised"},
 	[REFUSAL_MEMLOCK] = {"MEMLOCK", "mapping this memory for DMA would lock more of it than the process may",

@@ -23,8 +23,8 @@ struct lease;
  *
  * Whom it stands against depends on two rules of the policy: the one by which the device was leased last, whose holder may
  * have left something in it, and the one by which it is asked for, whose holder would get the DMA. The stricter "reset"
- * of the two counts, and the longer "settle". So loosening a rule does not free what was leased by the stricter one: that is what
- * RELEASE is for.
+ * of the two counts, and the longer "settle". So loosening a rule does not free what was released under the stricter one: that is
+ * what RELEASE is for. (A lease that goes on takes the new rule when the policy is read again.)
  *
  * A host driver is held off, too, unless the rule of the lease has reset = optional: it would switch bus mastering on for what the
  * last holder left, with IOMMU mappings of the host's or, in pass-through, none. The device stays with vfio-pci, bus
