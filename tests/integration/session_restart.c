@@ -188,7 +188,12 @@ static void ask_nobody(int session, uint64_t cookie)
 	struct page_request page = {0};
 	struct open_request open = {.name = NVME};
 
+	int status;
+
 	kill(world()->broker, SIGSTOP);
+	/* It may be at work on the other processor for a moment yet. */
+	assert_int_equal(waitpid(world()->broker, &status, WUNTRACED), world()->broker);
+	assert_true(WIFSTOPPED(status));
 	raw_request(session, BROKER_PING, cookie, NULL, 0);
 	raw_request(session, BROKER_LIST, cookie + 1, &page, sizeof page);
 	raw_request(session, BROKER_OPEN, cookie + 2, &open, sizeof open);

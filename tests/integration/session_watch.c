@@ -41,7 +41,7 @@ static void told_in_order(void **state)
 {
 	struct vbroker_session *watcher = watcher_begin(), *session = session_begin();
 	struct vbroker_domain *domain = domain_begin();
-	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_device *device = device_begin(session, EDU), *none;
 	struct vbroker_change change;
 
 	(void)state;
@@ -56,7 +56,7 @@ static void told_in_order(void **state)
 	assert_true(change.duration_us > 0);
 	expect_ok(vbroker_device_unbind(device));
 	expect_change(watcher, VBROKER_CHANGE_UNBIND, EDU);
-	expect_refused(vbroker_device_open(session, LOCKED, &device), VBROKER_DENIED, NULL);
+	expect_refused(vbroker_device_open(session, LOCKED, &none), VBROKER_DENIED, NULL);
 	change = expect_change(watcher, VBROKER_CHANGE_DENIAL, LOCKED);
 	assert_int_equal(change.refusal, VBROKER_DENIED);
 	assert_non_null(strstr(change.message, LOCKED " refused to uid "));
@@ -64,6 +64,7 @@ static void told_in_order(void **state)
 	change = expect_change(watcher, VBROKER_CHANGE_RELEASE, EDU);
 	assert_true(change.duration_us > 0);
 	expect_silence(watcher);
+	vbroker_device_close(device);
 	vbroker_session_close(watcher);
 	vbroker_domain_close(domain);
 	world_settle();

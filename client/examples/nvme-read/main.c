@@ -245,8 +245,10 @@ static int run(struct job *job)
 	int r;
 
 	clock_gettime(CLOCK_MONOTONIC, &job->start);
-	while (job->written < job->reads) {
+	for (;;) {
 		be_polite(job);
+		if (job->written >= job->reads)
+			break;
 		submit(job);
 		r = stopped ? -EINTR : nvme_wait(job->nvme, &slot);
 		if (r == -EINTR && !stopped)
