@@ -660,7 +660,7 @@ static size_t make_request(const struct request_table *table, uint16_t type, siz
 static int answer_to(int channel, const struct request_table *table, uint16_t type, int fd, size_t count)
 {
 	struct request request;
-	int fds[FDSET_MAX];
+	int fds[FDSET_MAX] = {0};
 	size_t size = make_request(table, type, count, &request);
 
 	for (size_t i = 0; i < count; i++)
