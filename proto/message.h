@@ -286,12 +286,11 @@ enum explain_flags {
 #define EXPLAIN_UNLIMITED UINT32_MAX
 
 /*
- * Begins like a struct page_reply. The entries are the rules that were looked at, in their order; the last one decides, unless
+ * The entries of the page, struct explain_record, are the rules that were looked at, in their order; the last one decides, unless
  * none does. Rules about other users are left out.
  */
 struct explain_reply {
-	uint32_t total;
-	uint32_t count;		/* of struct explain_record that follow */
+	struct page_reply page;
 	uint32_t verdict;	/* enum explain_verdict */
 	uint32_t flags;		/* enum explain_flags, of the rule that allows it; so are the next five */
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
@@ -306,7 +305,7 @@ struct explain_reply {
 	uint32_t zero;
 };
 static_assert(sizeof(struct explain_reply) == 64, "wire");
-static_assert(offsetof(struct explain_reply, count) == offsetof(struct page_reply, count), "a page");
+static_assert(offsetof(struct explain_reply, page) == 0, "a page");
 
 struct explain_record {
 	uint32_t line;

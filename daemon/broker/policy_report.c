@@ -2,7 +2,9 @@
 #include "policy_report.h"
 
 #include "broker.h"
+#include "page.h"
 #include "policy_key.h"
+#include "quota.h"
 #include "session.h"
 
 #include <stdio.h>
@@ -21,24 +23,17 @@ static bool may_see(const struct session *session, const struct policy_rule *rul
 
 /* ---- POLICY ---- */
 
-/* Fills one page with lines; those before it, and those for which there is no room any more, are only counted. */
 struct rules_page {
 	struct policy_sink sink; /* first */
-	struct packet *reply;
-	struct page_reply *header;
-	uint32_t start;
+	struct page page;
 };
 
-static void add_line(struct rules_page *page, enum policy_line_kind kind, uint32_t number, const char *text)
+static void add_line(struct rules_page *rules, enum policy_line_kind kind, uint32_t number, const char *text)
 {
-	struct policy_line *line = NULL;
+	struct policy_line *line = page_next(&rules->page, sizeof *line);
 
-	if (page->header->total >= page->start && page->header->total - page->start == page->header->count)
-		line = packet_append(page->reply, sizeof *line);
-	page->header->total++;
 	if (!line)
 		return;
-	page->header->count++;
 	line->kind = kind;
 	line->number = number;
 	snprintf(line->text, sizeof line->text, "%s", text);
@@ -49,31 +44,30 @@ static void on_key(struct policy_sink *sink, const char *text)
 	add_line((struct rules_page *)sink, POLICY_LINE_KEY, 0, text);
 }
 
-static void add_rule(struct rules_page *page, const struct policy_rule *rule)
+static void add_rule(struct rules_page *rules, const struct policy_rule *rule)
 {
 	static const char *const verdicts[] = {
 		[POLICY_DENY] = "deny", [POLICY_ALLOW] = "allow", [POLICY_LIMITS] = "limits"};
-	char section[256];
+	char section[sizeof((struct policy_line *)NULL)->text];
 
 	snprintf(section, sizeof section, "%s %s", verdicts[rule->verdict], rule->name);
-	add_line(page, POLICY_LINE_SECTION, rule->line, section);
-	add_line(page, POLICY_LINE_FILE, 0, rule->file);
-	policy_key_print(rule, &page->sink);
+	add_line(rules, POLICY_LINE_SECTION, rule->line, section);
+	add_line(rules, POLICY_LINE_FILE, 0, rule->file);
+	policy_key_print(rule, &rules->sink);
 }
 
 int policy_report_rules(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
-	const struct page_request *wanted = (const void *)request->payload;
 	const struct session *session = context;
 	const struct policy *policy = session->broker->policy;
-	struct rules_page page = {.sink = {on_key}, .reply = reply, .start = wanted->start};
+	struct rules_page rules = {.sink = {on_key}};
 
 	if (!policy)
 		return no_policy(session->broker, detail);
-	page.header = packet_append(reply, sizeof *page.header);
+	rules.page = page_of(request, reply);
 	for (size_t i = 0; i < policy->count; i++) {
 		if (may_see(session, &policy->rules[i]))
-			add_rule(&page, &policy->rules[i]);
+			add_rule(&rules, &policy->rules[i]);
 	}
 	return 0;
 }
@@ -115,11 +109,9 @@ static void fill_limits(
 	const struct broker *broker, const struct policy_rule *rule, uid_t uid, struct explain_reply *reply)
 {
 	const struct policy_rule *limits = policy_limits(broker->policy, uid);
-	bool sessions = limits && limits->sessions != POLICY_UNSET;
-	bool devices = limits && limits->devices != POLICY_UNSET;
 
-	reply->user_sessions = sessions ? limits->sessions : broker->options.sessions_per_user;
-	reply->user_devices = devices ? limits->devices : broker->options.leases_per_user;
+	reply->user_sessions = quota_sessions(broker, limits).value;
+	reply->user_devices = quota_devices(broker, limits).value;
 	reply->opens_per_minute = limits ? limits->opens_per_minute : EXPLAIN_UNLIMITED;
 	reply->connections_per_minute = limits ? limits->connections_per_minute : EXPLAIN_UNLIMITED;
 	reply->devices = reply->devices_per_unit = EXPLAIN_UNLIMITED;
@@ -133,17 +125,12 @@ static void fill_limits(
 	reply->devices_per_unit = rule->devices_per_unit;
 }
 
-static void add_record(struct packet *packet, struct explain_reply *reply, uint32_t start,
-	const struct policy_rule *rule, const char *why)
+static void add_record(struct page *page, const struct policy_rule *rule, const char *why)
 {
-	struct explain_record *record = NULL;
+	struct explain_record *record = page_next(page, sizeof *record);
 
-	if (reply->total >= start && reply->total - start == reply->count)
-		record = packet_append(packet, sizeof *record);
-	reply->total++;
 	if (!record)
 		return;
-	reply->count++;
 	record->line = rule->line;
 	record->verdict = (uint32_t)verdict_of(rule);
 	snprintf(record->name, sizeof record->name, "%s", rule->name);
@@ -157,6 +144,7 @@ static void explain(const struct session *session, const struct host_device *dev
 	const struct policy *policy = session->broker->policy;
 	const struct policy_rule *decides = policy_decide(policy, device, peer);
 	struct explain_reply *reply = packet_append(packet, sizeof *reply);
+	struct page page = {packet, &reply->page, start};
 	char why[256];
 
 	reply->verdict = (uint32_t)verdict_of(decides);
@@ -165,7 +153,7 @@ static void explain(const struct session *session, const struct host_device *dev
 		const struct policy_rule *rule = &policy->rules[i];
 
 		if (rule->verdict != POLICY_LIMITS && may_see(session, rule))
-			add_record(packet, reply, start, rule, policy_misfit(rule, device, peer, why, sizeof why));
+			add_record(&page, rule, policy_misfit(rule, device, peer, why, sizeof why));
 		if (rule == decides)
 			break;
 	}

@@ -16,18 +16,32 @@ static const struct policy_rule *limits_of(const struct broker *broker, uid_t ui
 	return broker->policy ? policy_limits(broker->policy, uid) : NULL;
 }
 
-#define SOURCE_SIZE 160
-
-/* What the limits say, or FALLBACK, and in SOURCE where that stands. */
-static unsigned int limit_of(const struct policy_rule *limits, uint32_t limit, unsigned int fallback,
-	const char *option, char source[SOURCE_SIZE])
+/* What the limits say, or FALLBACK, and where that stands. */
+static struct quota_limit limit_of(
+	const struct policy_rule *limits, uint32_t limit, unsigned int fallback, const char *option)
 {
-	if (!limits || limit == POLICY_UNSET) {
-		snprintf(source, SOURCE_SIZE, "%s", option);
-		return fallback;
+	struct quota_limit found = {.value = fallback};
+
+	if (limit == POLICY_UNSET) {
+		snprintf(found.source, sizeof found.source, "%s", option);
+		return found;
 	}
-	snprintf(source, SOURCE_SIZE, "limits \"%.40s\", %.80s:%u", limits->name, limits->file, limits->line);
-	return limit;
+	found.value = limit;
+	snprintf(found.source, sizeof found.source, "limits \"%.40s\", %.80s:%u", limits->name, limits->file,
+		limits->line);
+	return found;
+}
+
+struct quota_limit quota_sessions(const struct broker *broker, const struct policy_rule *limits)
+{
+	return limit_of(limits, limits ? limits->sessions : POLICY_UNSET, broker->options.sessions_per_user,
+		"--sessions-per-user");
+}
+
+struct quota_limit quota_devices(const struct broker *broker, const struct policy_rule *limits)
+{
+	return limit_of(
+		limits, limits ? limits->devices : POLICY_UNSET, broker->options.leases_per_user, "--leases-per-user");
 }
 
 /* ---- sessions ---- */
@@ -52,17 +66,15 @@ static int check_connections(
 int quota_session(struct broker *broker, uid_t uid, struct user **ret_user, struct detail *detail)
 {
 	const struct policy_rule *limits = limits_of(broker, uid);
-	char source[SOURCE_SIZE];
-	unsigned int limit = limit_of(limits, limits ? limits->sessions : 0, broker->options.sessions_per_user,
-		"--sessions-per-user", source);
+	const struct quota_limit limit = quota_sessions(broker, limits);
 	struct user *user;
 	int r;
 
 	users_sweep(&broker->users, broker_now(broker));
-	r = user_charge_session(&broker->users, uid, limit, &user);
+	r = user_charge_session(&broker->users, uid, limit.value, &user);
 	if (r == -EDQUOT)
 		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (%s)", uid,
-			user_sessions(&broker->users, uid), source);
+			user_sessions(&broker->users, uid), limit.source);
 	if (r == 0) {
 		r = check_connections(broker, user, limits, detail);
 		if (r != 0)
@@ -140,14 +152,12 @@ int quota_check(const struct broker *broker, const struct session *session, cons
 	struct detail *detail)
 {
 	const struct policy_rule *limits = limits_of(broker, session->peer.uid);
-	char source[SOURCE_SIZE];
-	unsigned int limit = limit_of(
-		limits, limits ? limits->devices : 0, broker->options.leases_per_user, "--leases-per-user", source);
+	const struct quota_limit limit = quota_devices(broker, limits);
 	int r = 0;
 
-	if (session->user->leases >= limit)
+	if (session->user->leases >= limit.value)
 		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u devices, the limit is %u (%s)", session->peer.uid,
-			session->user->leases, limit, source);
+			session->user->leases, limit.value, limit.source);
 	if (rule && rule->verdict == POLICY_ALLOW)
 		r = check_rule(broker, session, rule, detail);
 	return r != 0 ? r : check_rate(broker, session->user, limits, detail);

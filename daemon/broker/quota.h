@@ -14,6 +14,15 @@ struct session;
  * command line; and what a rule lets each of its users and units have. Refusals say who has what, and where the limit stands.
  */
 
+struct quota_limit {
+	unsigned int value;
+	char source[160]; /* where it stands, for people */
+};
+
+/* How many sessions and devices a user may have, given its LIMITS (policy_limits(); NULL: the policy has none for it). */
+struct quota_limit quota_sessions(const struct broker *broker, const struct policy_rule *limits);
+struct quota_limit quota_devices(const struct broker *broker, const struct policy_rule *limits);
+
 /* Charges another session to UID, as user_charge_session() does. Returns 0, QUOTA with its detail, or a negative errno. */
 int quota_session(struct broker *broker, uid_t uid, struct user **ret_user, struct detail *detail);
 

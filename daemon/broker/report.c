@@ -5,43 +5,13 @@
 #include "group.h"
 #include "keeper.h"
 #include "lease.h"
+#include "page.h"
 #include "quarantine.h"
 #include "session.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
-
-/* Fills one page: says for each entry whether it has to be written, and where. */
-struct page {
-	struct packet *reply;
-	struct page_reply *header;
-	uint32_t start;
-	uint32_t position; /* of the entry looked at */
-};
-
-static struct page page_begin(const struct packet *request, struct packet *reply)
-{
-	const struct page_request *wanted = (const void *)request->payload;
-
-	return (struct page){
-		.reply = reply, .header = packet_append(reply, sizeof(struct page_reply)), .start = wanted->start};
-}
-
-/* Room for the next entry, or NULL if it is before the page or the packet is full. */
-static void *page_next(struct page *page, size_t size)
-{
-	void *entry = NULL;
-
-	/* Only a run without gaps may follow: once full, always full. */
-	if (page->position >= page->start && page->position - page->start == page->header->count)
-		entry = packet_append(page->reply, size);
-	if (entry)
-		page->header->count++;
-	page->position++;
-	page->header->total = page->position;
-	return entry;
-}
 
 static enum device_state state_of(const struct device *device)
 {
@@ -84,7 +54,7 @@ static void device_fill(const struct device *device, const struct host_device *n
 int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_begin(request, reply);
+	struct page page = page_of(request, reply);
 	const struct device *device;
 
 	(void)detail;
@@ -178,7 +148,7 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 int report_sessions(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_begin(request, reply);
+	struct page page = page_of(request, reply);
 	const struct session *session;
 
 	(void)detail;
@@ -199,7 +169,7 @@ int report_sessions(void *context, struct packet *request, struct packet *reply,
 int report_leases(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_begin(request, reply);
+	struct page page = page_of(request, reply);
 	const struct device *device;
 
 	(void)detail;
