@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 /* A keeper answers HELLO at once, unless it is in the middle of another request of the same channel. */
@@ -173,8 +172,6 @@ int vbroker_device_ping(struct vbroker_device *device)
 int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice)
 {
 	const struct pending_event *notice = &device->channel.notice;
-	struct timespec now;
-	uint64_t now_us;
 	int r;
 
 	detail_clear();
@@ -189,9 +186,7 @@ int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_noti
 		snprintf(ret_notice->detail, sizeof ret_notice->detail, "%s", detail_get()->text);
 		return r;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	now_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-	ret_notice->left_us = device->channel.notice_due_us > now_us ? device->channel.notice_due_us - now_us : 0;
+	ret_notice->left_us = requester_notice_left_us(&device->channel);
 	text_copy(ret_notice->detail, sizeof ret_notice->detail, notice->detail, sizeof notice->detail);
 	return detail_set(REFUSAL_REVOKED, "%s", ret_notice->detail);
 }

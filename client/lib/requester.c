@@ -156,6 +156,13 @@ static void take_event(struct requester *requester)
 	requester->notice_due_us = pending->left_us < UINT64_MAX - now ? now + pending->left_us : UINT64_MAX;
 }
 
+uint64_t requester_notice_left_us(const struct requester *requester)
+{
+	uint64_t now = now_us();
+
+	return requester->notice_due_us > now ? requester->notice_due_us - now : 0;
+}
+
 static int check_refused(struct requester *requester, uint16_t type)
 {
 	const struct message_refusal *refusal = packet_body(&requester->packet, sizeof *refusal);

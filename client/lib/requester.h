@@ -73,4 +73,7 @@ int requester_ping(struct requester *requester);
 /* Reads the events that have come, without waiting. Returns 0, or what the channel ended with. */
 int requester_events(struct requester *requester);
 
+/* Microseconds until the deadline of the last REVOKE_PENDING; 0: it is over. */
+uint64_t requester_notice_left_us(const struct requester *requester);
+
 #endif

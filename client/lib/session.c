@@ -226,7 +226,7 @@ int vbroker_session_release(
 	return 0;
 }
 
-static void read_holder(struct vbroker_holder *holder, const struct holder_record *record)
+void holder_read(struct vbroker_holder *holder, const struct holder_record *record)
 {
 	holder->uid = record->uid;
 	holder->pid = record->pid;
@@ -272,7 +272,7 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 	ret_revocation->group = reply->group;
 	ret_revocation->keeper_pid = reply->keeper_pid;
 	ret_revocation->time_us = reply->time_us;
-	read_holder(&ret_revocation->holder, &reply->holder);
+	holder_read(&ret_revocation->holder, &reply->holder);
 	ret_revocation->reported = reply->reported != 0;
 	read_report(ret_revocation, &reply->report);
 	text_copy(ret_revocation->detail, sizeof ret_revocation->detail, reply->detail, sizeof reply->detail);
@@ -405,7 +405,7 @@ static void read_device(void *to, const void *from)
 	entry->device = record->device;
 	entry->class_code = record->class;
 	entry->state = (enum vbroker_device_state)record->state;
-	read_holder(&entry->holder, &record->holder);
+	holder_read(&entry->holder, &record->holder);
 }
 
 static void read_session(void *to, const void *from)
@@ -414,7 +414,7 @@ static void read_session(void *to, const void *from)
 	struct vbroker_session_entry *entry = to;
 
 	entry->id = record->id;
-	read_holder(&entry->peer, &record->peer);
+	holder_read(&entry->peer, &record->peer);
 	entry->requests = record->requests;
 	entry->age_us = record->age_us;
 	entry->leases = record->leases;

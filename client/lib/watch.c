@@ -104,9 +104,8 @@ static void read_change(struct vbroker_change *change, const struct change_event
 		.session = event->session,
 		.duration_us = event->duration_us,
 		.count = event->count,
-		.who = {.uid = event->who.uid, .pid = event->who.pid},
 	};
-	text_copy(change->who.unit, sizeof change->who.unit, event->who.unit, sizeof event->who.unit);
+	holder_read(&change->who, &event->who);
 	text_copy(change->device, sizeof change->device, event->device, sizeof event->device);
 	text_copy(change->rule, sizeof change->rule, event->rule, sizeof event->rule);
 	text_copy(change->message, sizeof change->message, event->message, sizeof event->message);

@@ -95,8 +95,6 @@ static void on_host_change(void *context, enum host_change change, const char *n
 		audit_record(broker, &event, "%s: gone from the machine%s%s", name,
 			device->lease ? ", while leased to " : "",
 			device->lease ? peer_record_text(&event.who, who, sizeof who) : "");
-	}
-	if (change == HOST_REMOVED && was_there) {
 		quarantine_left(broker, device);
 		kept = device->claim && device->group->state == GROUP_FREE ? device->group : NULL;
 	}

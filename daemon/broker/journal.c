@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "journal.h"
 
-#include "fdset.h"
+#include "connection.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define VALUE_SIZE 640
@@ -26,22 +25,9 @@ bool journal_has_stderr(void)
 		status.st_dev == device && status.st_ino == inode;
 }
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	OWNED_FD fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
 void journal_open(struct journal *journal, const char *path)
 {
-	*journal = (struct journal){.path = path, .fd = path ? connect_to(path) : -1};
+	*journal = (struct journal){.path = path, .fd = path ? connection_open(path, SOCK_DGRAM) : -1};
 }
 
 void journal_close(struct journal *journal)
@@ -80,7 +66,7 @@ int journal_send(struct journal *journal, const struct journal_entry *entry)
 		return -EAGAIN;
 	/* The socket was made anew (systemd-journald.socket was restarted), or was not there before. */
 	journal_close(journal);
-	journal->fd = connect_to(journal->path);
+	journal->fd = connection_open(journal->path, SOCK_DGRAM);
 	if (journal->fd < 0)
 		return journal->fd;
 	return write(journal->fd, entry->text, entry->used) < 0 ? -errno : 0;

@@ -3,6 +3,7 @@
 
 #include "audit.h"
 #include "broker.h"
+#include "connection.h"
 #include "fdset.h"
 #include "group.h"
 #include "lease.h"
@@ -22,7 +23,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* Requests to keepers are told apart by type, there being one of each at a time. QUERY has the time when this broker was started:
@@ -312,20 +312,6 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
 
 /* ---- starting one ---- */
 
-static int connect_to(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	OWNED_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0)
-		return -errno;
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-	/* Does not wait: systemd listens, and a full queue is EAGAIN. */
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		return -errno;
-	return fd_take(&fd);
-}
-
 static int greet(struct keeper *keeper)
 {
 	struct packet *packet = &keeper->broker->outgoing;
@@ -365,7 +351,8 @@ static int keeper_make(struct broker *broker, int fd, enum keeper_state state, s
 static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
 {
 	struct keeper *keeper;
-	OWNED_FD fd = connect_to(broker->options.keeper_socket);
+	/* systemd listens. */
+	OWNED_FD fd = connection_open(broker->options.keeper_socket, SOCK_SEQPACKET);
 	int r;
 
 	if (fd < 0)

@@ -93,7 +93,6 @@ static int begin_rule(struct reader *reader, const char *section)
 		return -ENOMEM;
 	policy->rules = grown;
 	rule = &policy->rules[policy->count++];
-	*rule = (struct policy_rule){.verdict = verdict, .line = reader->line};
 	*rule = (struct policy_rule){
 		.verdict = verdict,
 		.line = reader->line,

@@ -4,6 +4,7 @@
 #include "admission.h"
 #include "audit.h"
 #include "broker.h"
+#include "clock.h"
 #include "group.h"
 #include "lease.h"
 #include "limits.h"
@@ -23,7 +24,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
@@ -279,14 +279,6 @@ static int admit(struct broker *broker, const struct peer *peer, struct user **r
 	return quota_session(broker, peer->uid, ret_user, detail);
 }
 
-static uint64_t boottime(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Takes FD, PEER and the charge on USER, on failure too. */
 static struct session *session_new(struct broker *broker, int fd, struct peer *peer, struct user *user)
 {
@@ -305,7 +297,7 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 	session->user = user;
 	session->id = ++broker->last_session;
 	session->since_us = broker_now(broker);
-	session->born = boottime();
+	session->born = clock_us_of(CLOCK_BOOTTIME);
 	session->events = POLLIN;
 	LIST_INIT(&session->leases);
 	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);

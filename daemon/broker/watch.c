@@ -3,6 +3,7 @@
 
 #include "audit.h"
 #include "broker.h"
+#include "clock.h"
 #include "group.h"
 #include "limits.h"
 #include "session.h"
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* Any but 0, which is the default; up to 6 no capability is needed. */
 #define WATCH_PRIORITY 1
@@ -90,18 +90,10 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 
 /* ---- sending ---- */
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 static void fill(struct change_event *change, const struct audit_event *event, const char *message)
 {
 	*change = (struct change_event){
-		.time_us = now_us(),
+		.time_us = clock_us_of(CLOCK_REALTIME),
 		.kind = (uint32_t)event->kind,
 		.level = (uint32_t)audit_level(event),
 		.refusal = (uint32_t)(event->refusal < 0 ? REFUSAL_FAILED : event->refusal),

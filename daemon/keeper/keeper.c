@@ -137,7 +137,7 @@ static void report(struct keeper *keeper, uint16_t type, const struct device *de
 /* Tells the broker, for its records, what DEVICE has become. */
 static void report_bound(struct keeper *keeper, const struct device *device)
 {
-	struct packet *event = &keeper->buffers.reply;
+	struct packet *event = &keeper->event;
 	struct bound_event *bound;
 
 	packet_event(event, KEEPER_EVENT_BOUND);

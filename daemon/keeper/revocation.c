@@ -47,7 +47,7 @@ void revocation_order(struct device *device, const struct revoke_order *order, s
 
 int revocation_timeout(const struct group *group, int timeout_ms)
 {
-	uint64_t now = clock_us(), first = REVOCATION_NEVER, wait_ms;
+	uint64_t first = REVOCATION_NEVER, now, wait_ms;
 
 	for (size_t i = 0; i < group->device_count; i++) {
 		if (group->devices[i]->revocation.deadline_us < first)
@@ -55,6 +55,7 @@ int revocation_timeout(const struct group *group, int timeout_ms)
 	}
 	if (first == REVOCATION_NEVER)
 		return timeout_ms;
+	now = clock_us();
 	/* Rounded up: a moment before the deadline there is nothing to do yet. */
 	wait_ms = first <= now ? 0 : (first - now + 999) / 1000;
 	if (timeout_ms >= 0 && (uint64_t)timeout_ms < wait_ms)
@@ -64,11 +65,12 @@ int revocation_timeout(const struct group *group, int timeout_ms)
 
 struct device *revocation_due(const struct group *group)
 {
-	uint64_t now = clock_us();
-
 	for (size_t i = 0; i < group->device_count; i++) {
-		if (group->devices[i]->revocation.deadline_us <= now)
-			return group->devices[i];
+		struct device *device = group->devices[i];
+
+		/* After each request: without a revocation it is not worth the look at the clock. */
+		if (device->revocation.deadline_us != REVOCATION_NEVER && device->revocation.deadline_us <= clock_us())
+			return device;
 	}
 	return NULL;
 }

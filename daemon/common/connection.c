@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#include "connection.h"
+
+#include "fdset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+int connection_open(const char *path, int type)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	OWNED_FD fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	return fd_take(&fd);
+}

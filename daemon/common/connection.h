@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef COMMON_CONNECTION_H
+#define COMMON_CONNECTION_H
+
+/*
+ * Connects to the socket at PATH, of TYPE (SOCK_SEQPACKET, SOCK_DGRAM), without waiting: if its queue is full, that is -EAGAIN.
+ * Returns a non-blocking fd that is the caller's, or a negative errno.
+ */
+int connection_open(const char *path, int type);
+
+#endif
