@@ -54,10 +54,8 @@ static int check_ask(const struct cli *cli, struct check *check)
 		snprintf(what, sizeof what, "check %s", check->name);
 		return failure_request(cli, what, r);
 	}
-	if (r == VBROKER_MALFORMED) {
-		fprintf(stderr, "vfio-brokerctl: check: %s; 'vfio-brokerctl list' shows them\n", vbroker_detail());
-		return CLI_USAGE;
-	}
+	if (r == VBROKER_MALFORMED)
+		return failure_name("check");
 	if (r > 0)
 		return obstacle_of_refusal(check, r);
 	driver_read(cli, check);

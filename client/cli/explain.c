@@ -76,13 +76,10 @@ static int ask(const struct cli *cli, struct question *question)
 	r = subject_of(cli, groups, &count, &subject, question);
 	if (r == CLI_OK) {
 		r = vbroker_session_explain(cli->session, question->device, &subject, &question->answer);
-		if (r == VBROKER_MALFORMED) {
-			fprintf(stderr, "vfio-brokerctl: policy explain: %s; 'vfio-brokerctl list' shows them\n",
-				vbroker_detail());
-			r = CLI_USAGE;
-		} else if (r != 0) {
+		if (r == VBROKER_MALFORMED)
+			r = failure_name("policy explain");
+		else if (r != 0)
 			r = failure_request(cli, "explain the policy", r);
-		}
 	}
 	free(groups);
 	return r;

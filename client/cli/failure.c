@@ -42,6 +42,12 @@ int failure_request(const struct cli *cli, const char *what, int result)
 	return CLI_NO_BROKER;
 }
 
+int failure_name(const char *command)
+{
+	fprintf(stderr, "vfio-brokerctl: %s: %s; 'vfio-brokerctl list' shows them\n", command, vbroker_detail());
+	return CLI_USAGE;
+}
+
 int failure_memory(void)
 {
 	fprintf(stderr, "vfio-brokerctl: %s\n", strerror(ENOMEM));

@@ -155,10 +155,8 @@ int revoke_run(const struct cli *cli)
 		return CLI_USAGE;
 	}
 	r = vbroker_session_revoke(cli->session, name, deadline_ms, &revocation);
-	if (r == VBROKER_MALFORMED) {
-		fprintf(stderr, "vfio-brokerctl: revoke: %s; 'vfio-brokerctl list' shows them\n", vbroker_detail());
-		return CLI_USAGE;
-	}
+	if (r == VBROKER_MALFORMED)
+		return failure_name("revoke");
 	if (r != 0) {
 		snprintf(what, sizeof what, "revoke %s", name);
 		return failure_request(cli, what, r);
