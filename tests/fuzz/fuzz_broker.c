@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker.h"
+#include "broker_world.h"
 #include "input.h"
 #include "log.h"
 #include "memory_host.h"
 #include "session.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /*
@@ -42,8 +41,7 @@ enum step {
 static struct broker broker;
 static sd_event *event;
 static int clients[CLIENTS_MAX], keepers[KEEPERS_MAX];
-static int listener; /* what systemd would listen on to start keepers */
-static char directory[64], keeper_path[80], claims_path[80], quarantine_path[80];
+static struct broker_world world;
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -55,47 +53,12 @@ static const struct host_device devices_at_start[] = {
 
 /* ---- the world around it ---- */
 
-static void remove_records(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-static void clean_up(void)
-{
-	remove_records(claims_path);
-	rmdir(claims_path);
-	remove_records(quarantine_path);
-	rmdir(quarantine_path);
-	unlink(keeper_path);
-	rmdir(directory);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
 	(void)argc;
 	(void)argv;
 	log_set_level(-1);
-	snprintf(directory, sizeof directory, "%s/fuzz_broker.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	INPUT_ASSERT(mkdtemp(directory));
-	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
-	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
-	snprintf(quarantine_path, sizeof quarantine_path, "%s/quarantine", directory);
-	INPUT_ASSERT(mkdir(quarantine_path, 0700) == 0);
-	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
-	strcpy(address.sun_path, keeper_path);
-	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	INPUT_ASSERT(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 64) == 0);
-	atexit(clean_up);
+	broker_world_make(&world, "fuzz_broker");
 	return 0;
 }
 
@@ -106,7 +69,7 @@ static void run(void)
 	for (size_t i = 0; i < KEEPERS_MAX; i++) {
 		if (keepers[i] >= 0)
 			continue;
-		keepers[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		keepers[i] = accept4(world.keeper_listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (keepers[i] < 0)
 			break;
 	}
@@ -147,22 +110,12 @@ static void greet(void)
 	say(keepers[0], COMMON_HELLO, MESSAGE_REPLY, &reply, sizeof reply);
 }
 
-/* Clients come by session_accept(), so nobody needs to know the address: Linux chooses one. */
-static int nobodys_listener(void)
-{
-	const struct sockaddr address = {.sa_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	INPUT_ASSERT(bind(fd, &address, sizeof address.sa_family) == 0 && listen(fd, 1) == 0);
-	return fd;
-}
-
 static void start(void)
 {
 	static const char rules[] = "[allow all]\naddress = *\nuser = *\nrebind = yes\n";
-	const struct broker_options options = {.keeper_socket = keeper_path,
-		.claims_directory = claims_path,
-		.quarantine_directory = quarantine_path,
+	const struct broker_options options = {.keeper_socket = world.keeper_socket,
+		.claims_directory = world.claims,
+		.quarantine_directory = world.quarantine,
 		.sessions_per_user = 3,
 		.leases_per_user = 2};
 	const struct policy_error no_error = {.text = ""};
@@ -175,7 +128,7 @@ static void start(void)
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
 	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
-			     nobodys_listener()) == 0);
+			     broker_world_nobodys_listener()) == 0);
 	greet();
 }
 
@@ -196,7 +149,7 @@ static void finish(void)
 	run();
 	for (size_t i = 0; i < KEEPERS_MAX; i++)
 		end(&keepers[i]);
-	while ((fd = accept(listener, NULL, NULL)) >= 0)
+	while ((fd = accept(world.keeper_listener, NULL, NULL)) >= 0)
 		close(fd);
 	run();
 	INPUT_ASSERT(broker.sessions_count == 0 && broker.leases_count == 0);
@@ -204,8 +157,7 @@ static void finish(void)
 	sd_event_unref(event);
 	for (size_t i = 0; i < KEEPERS_MAX; i++)
 		end(&keepers[i]);
-	remove_records(claims_path);
-	remove_records(quarantine_path);
+	broker_world_clear(&world);
 }
 
 static void step(struct input *input)
@@ -217,11 +169,11 @@ static void step(struct input *input)
 	switch ((enum step)((byte & 15) % STEPS)) {
 	case STEP_CLIENT:
 		input_packet(input, 9, &packet);
-		input_send(*client, &packet, &listener, 1);
+		input_send(*client, &packet, &world.keeper_listener, 1);
 		break;
 	case STEP_KEEPER:
 		input_packet(input, 1, &packet);
-		input_send(*keeper, &packet, &listener, 1);
+		input_send(*keeper, &packet, &world.keeper_listener, 1);
 		break;
 	case STEP_CLIENT_CONNECTS:
 		connect_client((size_t)(client - clients));
@@ -247,13 +199,8 @@ static void step(struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input input = {data, size};
-	unsigned int open_fds = input_open_fds();
+	static const struct input_run whole = {start, step, finish, STEPS_MAX};
 
-	start();
-	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
-		step(&input);
-	finish();
-	INPUT_ASSERT(input_open_fds() == open_fds);
+	input_run(&whole, data, size);
 	return 0;
 }

@@ -232,13 +232,8 @@ static void step(struct input *input)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input input = {data, size};
-	unsigned int open_fds = input_open_fds();
+	static const struct input_run whole = {start, step, finish, STEPS_MAX};
 
-	start();
-	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
-		step(&input);
-	finish();
-	INPUT_ASSERT(input_open_fds() == open_fds);
+	input_run(&whole, data, size);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors.h"
 #include "broker.h"
+#include "broker_world.h"
 #include "group.h"
 #include "input.h"
 #include "keeper.h"
@@ -12,7 +13,6 @@
 #include "session.h"
 #include "virtual_clock.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
@@ -69,9 +68,8 @@ enum keeper_step {
 static struct broker broker;
 static sd_event *event;
 static struct actors actors;
-static int listener; /* what systemd would listen on to start keepers */
 static int groups[GROUPS_COUNT], strangers[GROUPS_COUNT];
-static char directory[64], keeper_path[80], claims_path[80], quarantine_path[80];
+static struct broker_world world;
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -159,59 +157,6 @@ static void make_groups(void)
 
 /* ---- the world ---- */
 
-static void remove_records(const char *path)
-{
-	DIR *dir = opendir(path);
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
-			unlinkat(dirfd(dir), entry->d_name, 0);
-	}
-	if (dir)
-		closedir(dir);
-}
-
-static size_t claims_count(void)
-{
-	DIR *dir = opendir(claims_path);
-	struct dirent *entry;
-	size_t count = 0;
-
-	while (dir && (entry = readdir(dir)))
-		count += entry->d_name[0] != '.';
-	if (dir)
-		closedir(dir);
-	return count;
-}
-
-static void clean_up(void)
-{
-	remove_records(claims_path);
-	rmdir(claims_path);
-	remove_records(quarantine_path);
-	rmdir(quarantine_path);
-	unlink(keeper_path);
-	rmdir(directory);
-}
-
-static void make_directory(void)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	snprintf(directory, sizeof directory, "%s/fuzz_service.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-	INPUT_ASSERT(mkdtemp(directory));
-	snprintf(claims_path, sizeof claims_path, "%s/claims", directory);
-	INPUT_ASSERT(mkdir(claims_path, 0700) == 0);
-	snprintf(quarantine_path, sizeof quarantine_path, "%s/quarantine", directory);
-	INPUT_ASSERT(mkdir(quarantine_path, 0700) == 0);
-	snprintf(keeper_path, sizeof keeper_path, "%s/keeper.sock", directory);
-	strcpy(address.sun_path, keeper_path);
-	listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	INPUT_ASSERT(bind(listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(listener, 64) == 0);
-	atexit(clean_up);
-}
-
 /* What clients send along: domains, then eventfds, then what is wrong everywhere. */
 enum { DOMAINS = 2, EVENTFDS = 2, THINGS = DOMAINS + EVENTFDS + 6 };
 static int things[THINGS];
@@ -240,7 +185,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	log_set_level(-1);
-	make_directory();
+	broker_world_make(&world, "fuzz_service");
 	make_groups();
 	make_things();
 	memory_host.group_open = open_group;
@@ -269,7 +214,8 @@ static bool start_keepers(void)
 {
 	int fd, count = 0;
 
-	while (keepers_running() < KEEPERS_SLOTS && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+	while (keepers_running() < KEEPERS_SLOTS &&
+		(fd = accept4(world.keeper_listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
 		INPUT_ASSERT(keepers_start(fd) == 0);
 		count++;
 	}
@@ -460,25 +406,15 @@ static void step(struct input *input)
 
 /* ---- beginning and end ---- */
 
-/* Clients come by session_accept(), so nobody needs to know the address: Linux chooses one. */
-static int nobodys_listener(void)
-{
-	const struct sockaddr address = {.sa_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	INPUT_ASSERT(bind(fd, &address, sizeof address.sa_family) == 0 && listen(fd, 1) == 0);
-	return fd;
-}
-
 static void start(void)
 {
 	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
 				    "[allow strict]\naddress = 0000:01:00.0\nuser = *\nrebind = yes\n"
 				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n"
 				    "reset = same-user\nsettle = 1s\n";
-	const struct broker_options options = {.keeper_socket = keeper_path,
-		.claims_directory = claims_path,
-		.quarantine_directory = quarantine_path,
+	const struct broker_options options = {.keeper_socket = world.keeper_socket,
+		.claims_directory = world.claims,
+		.quarantine_directory = world.quarantine,
 		.sessions_per_user = 2,
 		.leases_per_user = 3};
 	const struct policy_error no_error = {.text = ""};
@@ -496,7 +432,7 @@ static void start(void)
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
 	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
-			     nobodys_listener()) == 0);
+			     broker_world_nobodys_listener()) == 0);
 	run();
 }
 
@@ -565,7 +501,7 @@ static void expect_drivers(void)
 		INPUT_ASSERT(!device->present || strcmp(device->device.driver, device->at_start.driver) == 0);
 		INPUT_ASSERT(!device->present || device->override[0] == '\0');
 	}
-	INPUT_ASSERT(memory_host.failed || claims_count() <= held_count());
+	INPUT_ASSERT(memory_host.failed || broker_world_claims(&world) <= held_count());
 }
 
 /* As an administrator does, when nobody has anything any more. */
@@ -610,19 +546,13 @@ static void finish(void)
 			keepers_step(j);
 	}
 	INPUT_ASSERT(keepers_running() == 0);
-	remove_records(claims_path);
-	remove_records(quarantine_path);
+	broker_world_clear(&world);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct input input = {data, size};
-	unsigned int open_fds = input_open_fds();
+	static const struct input_run whole = {start, step, finish, STEPS_MAX};
 
-	start();
-	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
-		step(&input);
-	finish();
-	INPUT_ASSERT(input_open_fds() == open_fds);
+	input_run(&whole, data, size);
 	return 0;
 }

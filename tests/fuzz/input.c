@@ -104,3 +104,15 @@ unsigned int input_open_fds(void)
 		count += !(slots[i].revents & POLLNVAL);
 	return count;
 }
+
+void input_run(const struct input_run *run, const uint8_t *data, size_t size)
+{
+	struct input input = {data, size};
+	unsigned int open_fds = input_open_fds();
+
+	run->start();
+	for (int i = 0; i < run->steps_max && input.left > 0; i++)
+		run->step(&input);
+	run->finish();
+	INPUT_ASSERT(input_open_fds() == open_fds);
+}

@@ -49,6 +49,17 @@ unsigned int input_drain(int socket);
 /* How many file descriptors are open: if it is another number afterwards, somebody has lost one. */
 unsigned int input_open_fds(void);
 
+/* A target that is made anew for each input, and told to do the steps of it. */
+struct input_run {
+	void (*start)(void);
+	void (*step)(struct input *input);
+	void (*finish)(void);
+	int steps_max;
+};
+
+/* Does all of that, and looks for lost file descriptors. */
+void input_run(const struct input_run *run, const uint8_t *data, size_t size);
+
 /* Ends the process with a report if CONDITION does not hold. */
 #define INPUT_ASSERT(condition)                                                                                        \
 	do {                                                                                                           \

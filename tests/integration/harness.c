@@ -667,7 +667,7 @@ int raw_connect(const char *path)
 	return fd;
 }
 
-void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count)
+ssize_t raw_try_send(int channel, int flags, const void *bytes, size_t length, const int *fds, size_t count)
 {
 	union {
 		struct cmsghdr align;
@@ -682,7 +682,12 @@ void raw_send(int channel, const void *bytes, size_t length, const int *fds, siz
 		control.align = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
 	}
-	assert_int_equal(sendmsg(channel, &message, MSG_NOSIGNAL), length);
+	return sendmsg(channel, &message, MSG_NOSIGNAL | flags);
+}
+
+void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count)
+{
+	assert_int_equal(raw_try_send(channel, 0, bytes, length, fds, count), length);
 }
 
 void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length)

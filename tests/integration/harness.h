@@ -125,7 +125,8 @@ void expect_ok(int result);
 /* ---- bare channels ---- */
 
 int raw_connect(const char *path);
-/* One packet as it is, with copies of the fds. */
+/* One packet as it is, with copies of the fds; as sendmsg() with FLAGS. The second fails the test unless it is sent. */
+ssize_t raw_try_send(int channel, int flags, const void *bytes, size_t length, const int *fds, size_t count);
 void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count);
 void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length);
 /* The next packet, within some seconds: PACKET_RECEIVED or PACKET_END, or -ECONNRESET. */

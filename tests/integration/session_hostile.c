@@ -288,20 +288,7 @@ static void connection_churn(void **state)
 /* True: it was sent. */
 static bool try_send(int fd, const void *bytes, size_t size, const int *fds, size_t count)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(FDSET_MAX * sizeof(int))];
-	} control = {0};
-	struct iovec iov = {(void *)bytes, size};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (count > 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		control.align = (struct cmsghdr){CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(&control.align), fds, count * sizeof(int));
-	}
-	return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+	return raw_try_send(fd, MSG_DONTWAIT, bytes, size, fds, count) >= 0;
 }
 
 struct request {

@@ -147,19 +147,25 @@ static void rebind(void **state)
 	policy_free(policy);
 }
 
+/* What a rule with these LINES says in numbers. What it points to is gone. */
+static struct policy_rule numbers_of(const char *lines)
+{
+	struct policy_rule found;
+	struct policy *policy;
+	char text[512];
+
+	snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\n%s", lines);
+	policy = read_policy(text);
+	found = policy->rules[0];
+	policy_free(policy);
+	return found;
+}
+
 /* ---- what becomes of devices that were not reset ---- */
 
 static struct reset_policy reset_of(const char *lines)
 {
-	struct reset_policy found;
-	struct policy *policy;
-	char text[256];
-
-	snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\n%s", lines);
-	policy = read_policy(text);
-	found = policy->rules[0].reset;
-	policy_free(policy);
-	return found;
+	return numbers_of(lines).reset;
 }
 
 static void resets(void **state)
@@ -335,18 +341,9 @@ static void rules_are_printed(void **state)
 
 /* ---- register windows ---- */
 
-/* The limits of a rule with these LINES. */
 static struct window_limits limits(const char *lines)
 {
-	struct window_limits found;
-	struct policy *policy;
-	char text[512];
-
-	snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\n%s", lines);
-	policy = read_policy(text);
-	found = policy->rules[0].windows;
-	policy_free(policy);
-	return found;
+	return numbers_of(lines).windows;
 }
 
 static void windows_by_default(void **state)
