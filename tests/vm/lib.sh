@@ -31,6 +31,8 @@ kernel_artefact() {
 # The tree that has usr/src/linux-headers-RELEASE for a kernel.
 headers_tree() { if [[ $1 == 7.3-debug ]]; then source_artefact; else printf '%s/headers\n' "$(kernel_artefact "$1")"; fi; }
 
+emulator_artefact() { printf '%s/emulator-%s\n' "$vm_cache" "$(recipe_hash recipe-emulator.sh)"; }
+
 image_artefact() { printf '%s/root-bookworm-%s\n' "$vm_cache" "$(recipe_hash recipe-image.sh image)"; }
 
 is_kernel() {
