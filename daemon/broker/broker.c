@@ -78,7 +78,7 @@ static void on_host_change(void *context, enum host_change change, const char *n
 	struct device *device = inventory_find(&broker->inventory, name);
 	struct audit_event event = {.kind = CHANGE_REMOVE, .device = name};
 	bool was_there = device && device->present;
-	struct group *kept = NULL; /* its group, which has nothing to do but to keep the device from its host driver */
+	struct group *kept = NULL; /* its group, which may have nothing left to do but to wait for this device */
 	char who[128];
 
 	if (change == HOST_MISSED) {
@@ -96,7 +96,10 @@ static void on_host_change(void *context, enum host_change change, const char *n
 			device->lease ? ", while leased to " : "",
 			device->lease ? peer_record_text(&event.who, who, sizeof who) : "");
 		quarantine_left(broker, device);
-		kept = device->claim && device->group->state == GROUP_FREE ? device->group : NULL;
+		if (device->group &&
+			(device->group->state == GROUP_RESTORING ||
+				(device->claim && device->group->state == GROUP_FREE)))
+			kept = device->group;
 	}
 	inventory_changed(&broker->inventory, change, name);
 	if (kept)

@@ -43,6 +43,10 @@
 /* A group that is still held so long after its keeper was told to let go is quarantined: the kernel is stuck. */
 #define GROUP_QUARANTINE_US (5 * 1000000ULL)
 
+/* A device that the host pulls out leaves the machine a few milliseconds after its keeper has closed it; one that is there for
+ * so long after that stays. */
+#define LEAVING_US (1 * 1000000ULL)
+
 /* An OPEN waits so long for a device that is just being released before it is refused. */
 #define OPEN_WAIT_US (5 * 1000000ULL)
 

@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "group.h"
 #include "lease.h"
+#include "limits.h"
 #include "log.h"
 #include "peer.h"
 #include "record.h"
@@ -100,6 +101,8 @@ static void put(struct broker *broker, struct device *device, const struct quara
 	*copy = *q;
 	device->quarantine = copy;
 	save(broker, device, q);
+	if (q->reason == QUARANTINE_LEAVING)
+		return;
 	quarantine_text(broker, device, text, sizeof text);
 	if (quarantine_holds(device))
 		audit_record(broker, &event, "quarantined: %s", text);
@@ -151,6 +154,9 @@ static void judge(
 	}
 	if (!report) {
 		q.reason = QUARANTINE_UNREPORTED;
+	} else if (report->reason == ENDED_UNPLUG) {
+		q.reason = QUARANTINE_LEAVING;
+		q.error = report->reset == RESET_NONE ? 0 : (int)report->steps[RELEASE_RESET].error;
 	} else if (report->reset == RESET_NONE && !method) {
 		q.reason = QUARANTINE_NO_RESET;
 	} else {
@@ -197,6 +203,28 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 		judge(broker, device, *device->quarantine, report);
 }
 
+/* How much of SETTLE is still to come for a device that is closed since Q->since_us. */
+static uint64_t rest(const struct quarantine *q, uint64_t settle, uint64_t now)
+{
+	return now - q->since_us < settle ? settle - (now - q->since_us) : 0;
+}
+
+/* How much longer a device may take to leave; 0: it stays. */
+static uint64_t leaving_us(const struct quarantine *q, uint64_t now)
+{
+	return q && q->reason == QUARANTINE_LEAVING ? rest(q, LEAVING_US, now) : 0;
+}
+
+/* It has had the time to leave. */
+static void judge_staying(struct broker *broker, struct device *device)
+{
+	struct quarantine q = *device->quarantine;
+
+	q.reason = q.error == 0 && broker->host->resettable(device->name) <= 0 ? QUARANTINE_NO_RESET
+									       : QUARANTINE_RESET_FAILED;
+	put(broker, device, &q);
+}
+
 void quarantine_group_free(struct group *group)
 {
 	struct device *device;
@@ -205,6 +233,11 @@ void quarantine_group_free(struct group *group)
 		assert(!device->lease);
 		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
 			judge(group->broker, device, *device->quarantine, NULL);
+		/* While it leaves, it may read all ones. */
+		if (leaving_us(device->quarantine, broker_now(group->broker)) > 0)
+			continue;
+		if (device->quarantine && device->quarantine->reason == QUARANTINE_LEAVING)
+			judge_staying(group->broker, device);
 		if (device->used)
 			quarantine_look(group->broker, device);
 		device->used = false;
@@ -218,7 +251,8 @@ void quarantine_look(struct broker *broker, struct device *device)
 
 	if (!device->present || broker->host->probe(device->name, &ids) < 0 || ids != UINT32_MAX)
 		return;
-	if (device->quarantine && device->quarantine->reason == QUARANTINE_SILENT)
+	if (device->quarantine &&
+		(device->quarantine->reason == QUARANTINE_SILENT || device->quarantine->reason == QUARANTINE_LEAVING))
 		return;
 	/* It may be not reset as well: the lease is the same. */
 	if (device->quarantine)
@@ -236,7 +270,7 @@ void quarantine_left(struct broker *broker, struct device *device)
 		return;
 	event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
 	event.duration_us = broker_now(broker) - device->quarantine->since_us;
-	if (quarantine_holds(device))
+	if (quarantine_holds(device) && device->quarantine->reason != QUARANTINE_LEAVING)
 		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
 	forget(broker, device);
 }
@@ -269,9 +303,9 @@ static int on_record(void *context, const char *name, const char *text)
 	if (!device->quarantine)
 		return -ENOMEM;
 	*device->quarantine = q;
-	if (quarantine_holds(device))
+	if (quarantine_holds(device) && q.reason != QUARANTINE_LEAVING)
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
-	device->used = q.reason == QUARANTINE_LENT;
+	device->used = q.reason == QUARANTINE_LENT || q.reason == QUARANTINE_LEAVING;
 	/* Whoever had it may still be there, and it may have to rest: the group finds out. */
 	if (device->group->holder.pid == 0)
 		device->group->holder = q.holder;
@@ -307,12 +341,6 @@ const struct device *quarantine_of_group(const struct group *group)
 	return NULL;
 }
 
-/* How much of SETTLE is still to come for a device that is closed since Q->since_us. */
-static uint64_t rest(const struct quarantine *q, uint64_t settle, uint64_t now)
-{
-	return now - q->since_us < settle ? settle - (now - q->since_us) : 0;
-}
-
 uint64_t quarantine_rest_us(const struct group *group)
 {
 	const struct device *device;
@@ -320,11 +348,13 @@ uint64_t quarantine_rest_us(const struct group *group)
 
 	LIST_FOREACH(device, &group->devices, in_group) {
 		const struct quarantine *q = device->quarantine;
-		uint64_t this;
+		uint64_t this = leaving_us(q, broker_now(group->broker));
 
+		if (this > longest)
+			longest = this;
 		/* One that nobody may have needs no time. */
 		if (!q || q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_SILENT ||
-			q->reset.need == RESET_REQUIRED)
+			q->reason == QUARANTINE_LEAVING || q->reset.need == RESET_REQUIRED)
 			continue;
 		this = rest(q, policy_settle(&q->reset), broker_now(group->broker));
 		if (this > longest)
@@ -371,6 +401,9 @@ static void reason_text(const struct device *device, char *buffer, size_t size)
 	case QUARANTINE_SILENT:
 		snprintf(buffer, size, "%s does not answer, its configuration space reads all ones", device->name);
 		break;
+	case QUARANTINE_LEAVING:
+		snprintf(buffer, size, "%s was not reset, because the host is taking it away", device->name);
+		break;
 	case QUARANTINE_LENT:
 	case QUARANTINE_REASONS:
 		snprintf(buffer, size, "%s was in use when the service was killed", device->name);
@@ -416,6 +449,8 @@ int quarantine_refuses(const struct broker *broker, const struct device *device,
 	if (!q || q->reason == QUARANTINE_LENT || device->lease)
 		return 0;
 	quarantine_text(broker, device, text, sizeof text);
+	if (q->reason == QUARANTINE_LEAVING)
+		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s", text);
 	if (q->reason == QUARANTINE_SILENT)
 		return refuse(detail, REFUSAL_QUARANTINED, "%s", text);
 	need = stricter(q, rule, name, sizeof name);

@@ -33,6 +33,9 @@ struct lease;
  * The record, a file per device, is written before the client has the device (QUARANTINE_LENT), and replaced or removed when
  * it is known how the lease ended. So a broker that follows a killed one knows what was in use. A device that leaves the
  * machine takes its quarantine with it: a slot or a link that goes down has reset it; "echo 1 >remove" has not, but is root's own doing.
+ *
+ * When the host asks for a device that is in use, it has it locked, so that no reset is possible, and it is not known yet whether
+ * the device leaves (hot-unplug) or stays (vfio-pci was unbound from it). It is held back, but nothing is said for LEAVING_US.
  */
 enum quarantine_reason {
 	QUARANTINE_LENT = 1,	 /* leased, or it was when the broker was killed */
@@ -40,6 +43,7 @@ enum quarantine_reason {
 	QUARANTINE_RESET_FAILED, /* error: the errno; 0: VFIO could not when it opened it */
 	QUARANTINE_UNREPORTED,	 /* its keeper died, and the kernel has no way to reset it when it closes it */
 	QUARANTINE_SILENT,	 /* its configuration space reads all ones */
+	QUARANTINE_LEAVING,	 /* not reset, because the host took it away: it may be about to leave the machine */
 	QUARANTINE_REASONS,
 };
 

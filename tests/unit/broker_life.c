@@ -6,6 +6,7 @@
 #include "keeper.h"
 #include "lease.h"
 #include "limits.h"
+#include "quarantine.h"
 #include "session.h"
 #include "unit.h"
 
@@ -857,6 +858,73 @@ static void unplugged_while_claimed(void **state)
 	assert_int_equal(rmdir(claims), 0); /* no record in it */
 }
 
+/* The host takes a leased device out of its keeper's hands, which cannot reset it any more. */
+static void host_takes(int keeper, const char *name)
+{
+	struct released_event *released;
+
+	packet_event(&packet, KEEPER_EVENT_RELEASED);
+	released = packet_append(&packet, sizeof *released);
+	memcpy(released->name, name, strlen(name));
+	released->report.reason = ENDED_UNPLUG;
+	released->report.reset = RESET_FAILED;
+	released->report.steps[RELEASE_RESET].error = EAGAIN;
+	assert_int_equal(packet_send(keeper, 0, &packet), 0);
+	close(keeper);
+	turn();
+}
+
+/* Hot-unplug: it was not reset, but leaves, so that there is nothing to say. It may read all ones meanwhile. */
+static void taken_and_gone(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
+
+	(void)state;
+	machine[2].ids = UINT32_MAX;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_string_equal(machine[2].device.driver, "vfio-pci");
+	/* who asks meanwhile has to wait */
+	machine[2].ids = 0x11e81234;
+	client_open(other, C);
+	assert_int_equal(client_answer(other, NULL), -EAGAIN);
+	machine[2].present = false;
+	changed(changed_context, HOST_REMOVED, C);
+	turn();
+	assert_int_equal(client_answer(other, NULL), REFUSAL_NO_SUCH_DEVICE);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE_END], 0);
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+	assert_int_equal(rmdir(quarantine), 0);
+	close(client);
+	close(other);
+	turn();
+}
+
+/* Somebody has unbound vfio-pci: the device stays, and was not reset. */
+static void taken_and_there(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+	const struct device *device = inventory_find(&broker.inventory, C);
+
+	(void)state;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	for (int i = 0; i < 2000 && group(2)->state != GROUP_FREE; i++)
+		sd_event_run(event, 1000);
+	assert_int_equal(group(2)->state, GROUP_FREE);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 1);
+	assert_true(quarantine_holds(device));
+	assert_int_equal(device->quarantine->reason, QUARANTINE_RESET_FAILED);
+	assert_int_equal(device->quarantine->error, EAGAIN);
+	client_open(client, C);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_QUARANTINED);
+	close(client);
+	turn();
+}
+
 /* ---- register windows ---- */
 
 static const char window_rules[] = "[deny lab]\naddress = " B "\nuser = *\n"
@@ -1027,6 +1095,8 @@ int main(void)
 		CASE(unplugged_and_back),
 		CASE(changes_were_missed),
 		CASE(unplugged_while_claimed),
+		CASE(taken_and_gone),
+		CASE(taken_and_there),
 		CASE_BY(limits_of_the_rule, window_rules),
 		CASE(limits_without_a_word),
 		CASE(windows_of_the_second_device),
