@@ -5,7 +5,9 @@
 #include "domain.h"
 #include "systemd.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -701,6 +703,16 @@ void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payloa
 	if (length > 0)
 		memcpy(packet.payload, payload, length);
 	raw_send(channel, &packet, sizeof packet.header + length, NULL, 0);
+}
+
+void raw_wait_taken(int channel)
+{
+	/* What a UNIX socket has sent and nobody has received is charged to it. */
+	for (int left = 1, i = 0; left > 0; i++) {
+		assert_int_equal(ioctl(channel, SIOCOUTQ, &left), 0);
+		assert_true(left == 0 || i < 10000);
+		nap(left > 0 ? 1 : 0);
+	}
 }
 
 int raw_receive(int channel, struct packet *packet)

@@ -129,6 +129,8 @@ int raw_connect(const char *path);
 ssize_t raw_try_send(int channel, int flags, const void *bytes, size_t length, const int *fds, size_t count);
 void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count);
 void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length);
+/* Waits until the other side has taken off the socket what it was sent. */
+void raw_wait_taken(int channel);
 /* The next packet, within some seconds: PACKET_RECEIVED or PACKET_END, or -ECONNRESET. */
 int raw_receive(int channel, struct packet *packet);
 /* The next packet is the reply to this request: 0 or the refusal. Its fds are closed. */

@@ -190,6 +190,8 @@ static void ask_nobody(int session, uint64_t cookie)
 
 	int status;
 
+	/* A request that was answered and is still on the socket is answered again (channel_keep()). */
+	raw_wait_taken(session);
 	kill(world()->broker, SIGSTOP);
 	/* It may be at work on the other processor for a moment yet. */
 	assert_int_equal(waitpid(world()->broker, &status, WUNTRACED), world()->broker);
@@ -232,7 +234,7 @@ static void answered_open_is_not_answered_again(void **state)
 	(void)state;
 	raw_hello(session);
 	device = raw_open(session, NVME); /* its cookie is 2 */
-	nap(50); /* for the broker to take it off: this is to be made by hand, whatever the moment */
+	raw_wait_taken(session);	  /* that moment is to be made by hand */
 	world_kill_broker();
 	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
 	raw_request(session, BROKER_PING, 3, NULL, 0);
@@ -262,7 +264,7 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 	(void)state;
 	raw_hello(session);
 	device = raw_open(session, NVME); /* its cookie is 2 */
-	nap(50);
+	raw_wait_taken(session);
 	world_kill_broker();
 	close(device);
 	raw_request(session, BROKER_OPEN, 2, &open, sizeof open);
@@ -272,7 +274,7 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 	/* The same, where the keeper goes on with another device. */
 	twin_2 = raw_open(session, TWIN_2);
 	device = raw_open(session, TWIN);
-	nap(50);
+	raw_wait_taken(session);
 	world_kill_broker();
 	close(device);
 	strcpy(open.name, TWIN);
