@@ -164,13 +164,29 @@ void actors_read_all(struct actors *actors)
 		actors_read(actors, &actors->all[i]);
 }
 
-size_t actors_unanswered(const struct actors *actors)
+static size_t count_expected(const struct actors *actors, bool revoking)
 {
 	size_t count = 0;
 
-	for (size_t i = 0; i < ACTORS_SESSIONS + ACTORS_DEVICES; i++)
-		count += actors->all[i].fd >= 0 ? actors->all[i].expected_count : 0;
+	for (size_t i = 0; i < ACTORS_SESSIONS + ACTORS_DEVICES; i++) {
+		const struct actor *actor = &actors->all[i];
+
+		if (actor->fd < 0 || actor->expected_count == 0)
+			continue;
+		if ((actor->table == &broker_table && actor->expected[0].type == BROKER_REVOKE) == revoking)
+			count += actor->expected_count;
+	}
 	return count;
+}
+
+size_t actors_unanswered(const struct actors *actors)
+{
+	return count_expected(actors, false);
+}
+
+size_t actors_revoking(const struct actors *actors)
+{
+	return count_expected(actors, true);
 }
 
 /* ---- what goes ---- */

@@ -69,7 +69,10 @@ void actors_read_all(struct actors *actors);
 
 void actor_end(struct actor *actor);
 
-/* Requests that are not answered, of all channels that are open. */
+/* Requests that are not answered, of all channels that are open; but not a REVOKE, which may have weeks, nor what waits for it. */
 size_t actors_unanswered(const struct actors *actors);
+
+/* Those. */
+size_t actors_revoking(const struct actors *actors);
 
 #endif

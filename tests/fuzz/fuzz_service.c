@@ -461,17 +461,28 @@ static void heal(void)
 		end(&strangers[i]);
 }
 
-/* Every request that was sent is answered in the end. */
-static void expect_answers(void)
+static void expect_answers_soon(void)
 {
 	for (int i = 0; i < 25 && (i < 3 || actors_unanswered(&actors) > 0); i++) {
 		pass(1000000);
 		actors_read_all(&actors);
 		run();
 		check();
+		actors_read_all(&actors);
 	}
-	actors_read_all(&actors);
 	INPUT_ASSERT(actors_unanswered(&actors) == 0);
+}
+
+/* Every request that was sent is answered in the end. */
+static void expect_answers(void)
+{
+	expect_answers_soon();
+	/* One whose deadline has come may be followed by the next on the same channel. */
+	for (int i = 0; i < ACTORS_EXPECTED && actors_revoking(&actors) > 0; i++) {
+		pass(UINT32_MAX * UINT64_C(1000));
+		expect_answers_soon();
+	}
+	INPUT_ASSERT(actors_revoking(&actors) == 0);
 }
 
 /* Those that were not reset, or do not answer, stay with vfio-pci, on record. */

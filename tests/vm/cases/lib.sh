@@ -149,7 +149,8 @@ keeper_pids() { # -> keepers
 # Nothing is leased, claimed or left over: one broker, one spare keeper, no claim record.
 is_idle() {
     local claimed=("$claims"/*)
-    [[ ! -e ${claimed[0]} ]] || return 1
+    # The pattern itself: no file. What it found may be gone a moment later, one after the other.
+    [[ ${claimed[0]} == "$claims/*" ]] || return 1
     broker_pid || return 1
     keeper_pids
     ((${#keepers[@]} == 1))
