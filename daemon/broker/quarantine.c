@@ -133,6 +133,14 @@ void quarantine_lend(struct lease *lease)
 	lease->device->used = true;
 }
 
+/* Why, if the keeper has said that it was not. Where sysfs knows a method, the one that VFIO tried has failed, though it says that
+ * it had none. */
+static enum quarantine_reason not_reset(const struct broker *broker, const struct device *device, int error)
+{
+	return error == 0 && broker->host->resettable(device->name) <= 0 ? QUARANTINE_NO_RESET
+									 : QUARANTINE_RESET_FAILED;
+}
+
 /*
  * Q has the lease that has ended; what it means is found here.
  *
@@ -144,25 +152,19 @@ void quarantine_lend(struct lease *lease)
 static void judge(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
-	/* Also for VFIO's own word that it cannot: where sysfs knows a method, the one that VFIO tried has failed. */
-	bool method = broker->host->resettable(device->name) > 0;
-
 	q.since_us = broker_now(broker);
-	if (!device->present || (report ? report->reset == RESET_DONE : method)) {
+	if (!device->present || (report ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
 		forget(broker, device);
 		return;
 	}
-	if (!report) {
+	if (report && report->reset != RESET_NONE)
+		q.error = (int)report->steps[RELEASE_RESET].error;
+	if (!report)
 		q.reason = QUARANTINE_UNREPORTED;
-	} else if (report->reason == ENDED_UNPLUG) {
+	else if (report->reason == ENDED_UNPLUG)
 		q.reason = QUARANTINE_LEAVING;
-		q.error = report->reset == RESET_NONE ? 0 : (int)report->steps[RELEASE_RESET].error;
-	} else if (report->reset == RESET_NONE && !method) {
-		q.reason = QUARANTINE_NO_RESET;
-	} else {
-		q.reason = QUARANTINE_RESET_FAILED;
-		q.error = report->reset == RESET_NONE ? 0 : (int)report->steps[RELEASE_RESET].error;
-	}
+	else
+		q.reason = not_reset(broker, device, q.error);
 	put(broker, device, &q);
 }
 
@@ -209,10 +211,24 @@ static uint64_t rest(const struct quarantine *q, uint64_t settle, uint64_t now)
 	return now - q->since_us < settle ? settle - (now - q->since_us) : 0;
 }
 
-/* How much longer a device may take to leave; 0: it stays. */
-static uint64_t leaving_us(const struct quarantine *q, uint64_t now)
+/* How much longer nothing is done with the device of Q. */
+static uint64_t rest_of(const struct quarantine *q, uint64_t now)
 {
-	return q && q->reason == QUARANTINE_LEAVING ? rest(q, LEAVING_US, now) : 0;
+	switch (q->reason) {
+	case QUARANTINE_LENT:
+	case QUARANTINE_SILENT:
+		return 0;
+	case QUARANTINE_LEAVING:
+		return rest(q, LEAVING_US, now);
+	default:
+		/* One that nobody may have needs no time. */
+		return q->reset.need == RESET_REQUIRED ? 0 : rest(q, policy_settle(&q->reset), now);
+	}
+}
+
+static bool is_leaving(const struct device *device)
+{
+	return device->quarantine && device->quarantine->reason == QUARANTINE_LEAVING;
 }
 
 /* It has had the time to leave. */
@@ -220,8 +236,7 @@ static void judge_staying(struct broker *broker, struct device *device)
 {
 	struct quarantine q = *device->quarantine;
 
-	q.reason = q.error == 0 && broker->host->resettable(device->name) <= 0 ? QUARANTINE_NO_RESET
-									       : QUARANTINE_RESET_FAILED;
+	q.reason = not_reset(broker, device, q.error);
 	put(broker, device, &q);
 }
 
@@ -234,9 +249,9 @@ void quarantine_group_free(struct group *group)
 		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
 			judge(group->broker, device, *device->quarantine, NULL);
 		/* While it leaves, it may read all ones. */
-		if (leaving_us(device->quarantine, broker_now(group->broker)) > 0)
+		if (is_leaving(device) && rest_of(device->quarantine, broker_now(group->broker)) > 0)
 			continue;
-		if (device->quarantine && device->quarantine->reason == QUARANTINE_LEAVING)
+		if (is_leaving(device))
 			judge_staying(group->broker, device);
 		if (device->used)
 			quarantine_look(group->broker, device);
@@ -251,8 +266,7 @@ void quarantine_look(struct broker *broker, struct device *device)
 
 	if (!device->present || broker->host->probe(device->name, &ids) < 0 || ids != UINT32_MAX)
 		return;
-	if (device->quarantine &&
-		(device->quarantine->reason == QUARANTINE_SILENT || device->quarantine->reason == QUARANTINE_LEAVING))
+	if (is_leaving(device) || (device->quarantine && device->quarantine->reason == QUARANTINE_SILENT))
 		return;
 	/* It may be not reset as well: the lease is the same. */
 	if (device->quarantine)
@@ -270,7 +284,7 @@ void quarantine_left(struct broker *broker, struct device *device)
 		return;
 	event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
 	event.duration_us = broker_now(broker) - device->quarantine->since_us;
-	if (quarantine_holds(device) && device->quarantine->reason != QUARANTINE_LEAVING)
+	if (quarantine_holds(device) && !is_leaving(device))
 		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
 	forget(broker, device);
 }
@@ -303,7 +317,7 @@ static int on_record(void *context, const char *name, const char *text)
 	if (!device->quarantine)
 		return -ENOMEM;
 	*device->quarantine = q;
-	if (quarantine_holds(device) && q.reason != QUARANTINE_LEAVING)
+	if (quarantine_holds(device) && !is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q.reason == QUARANTINE_LENT || q.reason == QUARANTINE_LEAVING;
 	/* Whoever had it may still be there, and it may have to rest: the group finds out. */
@@ -347,16 +361,8 @@ uint64_t quarantine_rest_us(const struct group *group)
 	uint64_t longest = 0;
 
 	LIST_FOREACH(device, &group->devices, in_group) {
-		const struct quarantine *q = device->quarantine;
-		uint64_t this = leaving_us(q, broker_now(group->broker));
+		uint64_t this = device->quarantine ? rest_of(device->quarantine, broker_now(group->broker)) : 0;
 
-		if (this > longest)
-			longest = this;
-		/* One that nobody may have needs no time. */
-		if (!q || q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_SILENT ||
-			q->reason == QUARANTINE_LEAVING || q->reset.need == RESET_REQUIRED)
-			continue;
-		this = rest(q, policy_settle(&q->reset), broker_now(group->broker));
 		if (this > longest)
 			longest = this;
 	}

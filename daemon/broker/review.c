@@ -8,7 +8,9 @@
 #include "log.h"
 #include "session.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 static int on_term(sd_event_source *source, uint64_t now, void *userdata);
 
@@ -55,13 +57,20 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 	const struct broker *broker = lease->broker;
 	const struct policy_rule *rule;
 	struct host_device now;
+	int r;
 
 	/* Its session has ended: it is on its way back. */
 	if (!lease->session)
 		return NULL;
+	r = broker->host->look(lease->device->name, &now);
 	/* The device is leaving the machine: so does the lease, by itself. */
-	if (broker->host->look(lease->device->name, &now) < 0)
+	if (r == -ENODEV)
 		return NULL;
+	if (r < 0) {
+		log_line(LOG_ERR, "%s: cannot be looked at, so no rule is found for it: %s", lease->device->name,
+			strerror(-r));
+		return NULL;
+	}
 	rule = policy_decide(broker->policy, &now, &lease->session->peer);
 	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
 }

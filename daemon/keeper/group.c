@@ -4,6 +4,7 @@
 #include "fdset.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -67,7 +68,9 @@ int group_leave(struct group *group)
 	assert(!group_bound(group, NULL));
 	r = group->kernel->group_detach(group->fd);
 	close(fd_take(&group->domain));
-	return r;
+	/* It has left already: the kernel sees to it when the last device of a group goes away (vfio_device_remove_group() in
+	 * drivers/vfio/group.c). */
+	return r == -EINVAL ? 0 : r;
 }
 
 void group_close(struct group *group)

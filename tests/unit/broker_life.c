@@ -354,7 +354,7 @@ static void keeper_accept(int fd)
 	turn();
 }
 
-static void keeper_released(int fd, const char *name, uint32_t remaining)
+static void keeper_reports(int fd, const char *name, const struct release_report *report, uint32_t remaining)
 {
 	struct released_event *released;
 
@@ -362,7 +362,15 @@ static void keeper_released(int fd, const char *name, uint32_t remaining)
 	released = packet_append(&packet, sizeof *released);
 	memcpy(released->name, name, strlen(name));
 	released->remaining = remaining;
+	released->report = *report;
 	assert_int_equal(packet_send(fd, 0, &packet), 0);
+}
+
+static void keeper_released(int fd, const char *name, uint32_t remaining)
+{
+	const struct release_report nothing_done = {0};
+
+	keeper_reports(fd, name, &nothing_done, remaining);
 	turn();
 }
 
@@ -861,15 +869,10 @@ static void unplugged_while_claimed(void **state)
 /* The host takes a leased device out of its keeper's hands, which cannot reset it any more. */
 static void host_takes(int keeper, const char *name)
 {
-	struct released_event *released;
+	struct release_report report = {.reason = ENDED_UNPLUG, .reset = RESET_FAILED};
 
-	packet_event(&packet, KEEPER_EVENT_RELEASED);
-	released = packet_append(&packet, sizeof *released);
-	memcpy(released->name, name, strlen(name));
-	released->report.reason = ENDED_UNPLUG;
-	released->report.reset = RESET_FAILED;
-	released->report.steps[RELEASE_RESET].error = EAGAIN;
-	assert_int_equal(packet_send(keeper, 0, &packet), 0);
+	report.steps[RELEASE_RESET].error = EAGAIN;
+	keeper_reports(keeper, name, &report, 0);
 	close(keeper);
 	turn();
 }

@@ -332,9 +332,27 @@ static void test_unbind_fails(void **state)
 	bench_stop(&b);
 }
 
+/* The kernel takes a group out of its container itself when its last device leaves vfio-pci (vfio_device_remove_group() in
+ * drivers/vfio/group.c). */
+static void test_left_already(void **state)
+{
+	struct bench b;
+	OWNED_FD domain = fake_container_open();
+
+	(void)state;
+	bench_start(&b, 1);
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	fake_kernel_fail(FAKE_DETACH, EINVAL);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
+	fake_kernel_fail(FAKE_DETACH, 0);
+	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	bench_stop(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		bench_test(test_left_already),
 		bench_test(test_bind_unbind),
 		bench_test(test_not_a_domain),
 		bench_test(test_not_a_domain_but_a_file),

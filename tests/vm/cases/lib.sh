@@ -162,6 +162,17 @@ ensure_broker() {
     is_idle || systemctl start vfio-broker.socket vfio-broker.service && wait_until 30 is_idle
 }
 
+# listed DEVICE: a user's LIST has it.
+listed() { "${tester[@]}" vfio-brokerctl list --json | grep -q "\"$1\""; }
+
+# case_rules [TEXT]: starts the broker again with rules that come before those of 50-tests.conf; without TEXT, with none.
+case_rules() {
+    local file=/etc/vfio-broker/policy.d/40-$case_name.conf
+    if (($#)); then printf '%s\n' "$1" >"$file"; else rm -f "$file"; fi
+    systemctl restart vfio-broker.service
+    wait_until 15 is_idle
+}
+
 # left_idle: the check that each case ends with.
 left_idle() {
     local status=0 file foreign=
