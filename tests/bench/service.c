@@ -184,6 +184,8 @@ static bool broker_ready(const struct service *service, const char *broker)
 
 void service_start(struct service *service, const char *directory, const char *broker, const char *keeper)
 {
+	char *policy;
+
 	*service = (struct service){0};
 	if (mkdir(directory, 0700) < 0 || strlen(directory) >= sizeof service->directory)
 		die("%s", directory);
@@ -191,7 +193,11 @@ void service_start(struct service *service, const char *directory, const char *b
 	snprintf(service->socket, sizeof service->socket, "%s/broker.sock", directory);
 	snprintf(service->keeper_socket, sizeof service->keeper_socket, "%s/keeper.sock", directory);
 	make_host(directory);
-	make_text(directory, "bench.conf", "[allow bench]\naddress = *\nuser = *\n");
+	policy = text("[allow bench]\naddress = *\nuser = *\n"
+		      "[limits offenders]\nuser = %d\nconnections-per-minute = 6000\n",
+		SERVICE_LIMITED);
+	make_text(directory, "bench.conf", policy);
+	free(policy);
 	start_activator(service, keeper);
 	start_broker(service, broker);
 	for (int ms = 0; !broker_ready(service, broker); ms++) {

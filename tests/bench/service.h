@@ -7,7 +7,8 @@
 #include <sys/types.h>
 
 /* The only device of the fake host, bound to vfio-pci already. */
-#define SERVICE_DEVICE "0000:01:00.0"
+#define SERVICE_DEVICE	"0000:01:00.0"
+#define SERVICE_LIMITED 1000 /* a user whose connections are limited by the policy */
 
 /* The programs under test. */
 struct programs {
