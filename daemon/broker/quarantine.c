@@ -214,16 +214,12 @@ static uint64_t rest(const struct quarantine *q, uint64_t settle, uint64_t now)
 /* How much longer nothing is done with the device of Q. */
 static uint64_t rest_of(const struct quarantine *q, uint64_t now)
 {
-	switch (q->reason) {
-	case QUARANTINE_LENT:
-	case QUARANTINE_SILENT:
-		return 0;
-	case QUARANTINE_LEAVING:
+	if (q->reason == QUARANTINE_LEAVING)
 		return rest(q, LEAVING_US, now);
-	default:
-		/* One that nobody may have needs no time. */
-		return q->reset.need == RESET_REQUIRED ? 0 : rest(q, policy_settle(&q->reset), now);
-	}
+	/* One that nobody may have needs no time. */
+	if (q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_SILENT || q->reset.need == RESET_REQUIRED)
+		return 0;
+	return rest(q, policy_settle(&q->reset), now);
 }
 
 static bool is_leaving(const struct device *device)

@@ -308,11 +308,16 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 static void session_store(struct session *session)
 {
 	struct broker *broker = session->broker;
+	struct user *user = session->user;
 
-	if (broker->sessions_stored >= SESSIONS_STORED_MAX || session->user->sessions > SESSIONS_STORED_PER_USER)
+	if (broker->sessions_stored >= SESSIONS_STORED_MAX || user->sessions > SESSIONS_STORED_PER_USER ||
+		rate_wait(&user->stores, STORES_PER_MINUTE, broker_now(broker)) > 0)
 		return;
 	session->stored = store_session(session->channel.fd, session->id, session->born);
-	broker->sessions_stored += session->stored;
+	if (!session->stored)
+		return;
+	rate_take(&user->stores, STORES_PER_MINUTE, broker_now(broker));
+	broker->sessions_stored++;
 }
 
 static void begin(struct session *session)

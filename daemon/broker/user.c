@@ -43,6 +43,12 @@ static bool is_idle(const struct user *user)
 	return user->sessions == 0 && user->leases == 0;
 }
 
+static bool has_rested(const struct user *user, uint64_t now_us)
+{
+	return rate_rested(&user->connections, now_us) && rate_rested(&user->opens, now_us) &&
+		rate_rested(&user->stores, now_us);
+}
+
 void users_sweep(struct users *users, uint64_t now_us)
 {
 	struct user *user, *next;
@@ -51,7 +57,7 @@ void users_sweep(struct users *users, uint64_t now_us)
 		return;
 	for (user = RB_MIN(user_tree, &users->tree); user; user = next) {
 		next = RB_NEXT(user_tree, &users->tree, user);
-		if (is_idle(user) && rate_rested(&user->connections, now_us) && rate_rested(&user->opens, now_us)) {
+		if (is_idle(user) && has_rested(user, now_us)) {
 			users->idle--;
 			user_free(users, user);
 		}
@@ -107,7 +113,7 @@ static void user_drop(struct users *users, struct user *user)
 {
 	if (!is_idle(user))
 		return;
-	if (user->connections.forgotten_us == 0 && user->opens.forgotten_us == 0)
+	if (has_rested(user, 0))
 		user_free(users, user);
 	else
 		users->idle++;

@@ -17,6 +17,7 @@ struct user {
 	unsigned int leases;
 	struct rate connections;
 	struct rate opens;
+	struct rate stores;
 	struct lane lane; /* of its sessions */
 };
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "attack.h"
 #include "bench.h"
-
 #include "figure.h"
-#include "message.h"
 #include "processor.h"
 #include "samples.h"
 #include "service.h"
@@ -36,7 +35,6 @@
 
 #define OFFENDER     SERVICE_LIMITED
 #define OFFENDERS    2
-#define CONNECTIONS  200 /* of each offender */
 #define PINGS_MIN    100
 #define MEASURE_NS   UINT64_C(1500000000)
 #define PACKET_BYTES 64
@@ -109,97 +107,7 @@ static pid_t start_bare(const char *path)
 	return pid;
 }
 
-/* ---- attacks ---- */
-
-/* A connection, greeted. */
-static int connect_to(const struct target *target)
-{
-	const struct {
-		struct message_header header;
-		struct hello_request hello;
-	} hello = {{COMMON_HELLO, 0, sizeof(struct hello_request), 1}, {0, MESSAGE_VERSION, MESSAGE_VERSION, 0}};
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof address.sun_path, "%s", target->socket);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
-		_exit(EXIT_FAILURE);
-	send(fd, &hello, sizeof hello, MSG_NOSIGNAL | MSG_DONTWAIT);
-	return fd;
-}
-
-static bool ask(int fd, uint16_t type, size_t payload)
-{
-	struct {
-		struct message_header header;
-		uint8_t payload[PACKET_BYTES];
-	} request = {.header = {type, 0, (uint32_t)payload, 2}};
-
-	if (type == BROKER_OPEN)
-		memcpy(request.payload + offsetof(struct open_request, name), SERVICE_DEVICE, sizeof SERVICE_DEVICE);
-	return send(fd, &request, sizeof request.header + payload, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
-}
-
-static void churn(const struct target *target)
-{
-	for (;;)
-		close(connect_to(target));
-}
-
-/* Many connections, on each of which as much is asked as goes in. */
-static void ask_much(const struct target *target, uint16_t type, size_t payload, bool reads)
-{
-	static int fds[CONNECTIONS];
-	char bytes[4096];
-
-	for (size_t i = 0; i < CONNECTIONS; i++)
-		fds[i] = connect_to(target);
-	for (;;) {
-		for (size_t i = 0; i < CONNECTIONS; i++) {
-			for (int j = 0; j < 16 && ask(fds[i], type, payload); j++)
-				;
-			while (reads && recv(fds[i], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
-				;
-		}
-	}
-}
-
-static void pings(const struct target *target)
-{
-	ask_much(target, BROKER_PING, 0, true);
-}
-
-static void opens(const struct target *target)
-{
-	ask_much(target, BROKER_OPEN, sizeof(struct open_request), true);
-}
-
-static void unread(const struct target *target)
-{
-	ask_much(target, BROKER_LIST, sizeof(struct page_request), false);
-}
-
-/* Broken packets, each the end of a connection. */
-static void garbage(const struct target *target)
-{
-	for (;;) {
-		int fd = connect_to(target);
-
-		send(fd, "garbage", 7, MSG_NOSIGNAL | MSG_DONTWAIT);
-		close(fd);
-	}
-}
-
-static const struct attack {
-	const char *name, *device_name; /* of the figures */
-	void (*run)(const struct target *target);
-} attacks[] = {
-	{"hostile_churn", "hostile_churn_device", churn},
-	{"hostile_garbage", "hostile_garbage_device", garbage},
-	{"hostile_pings", "hostile_pings_device", pings},
-	{"hostile_opens", "hostile_opens_device", opens},
-	{"hostile_unread", "hostile_unread_device", unread},
-};
+/* ---- offenders ---- */
 
 static pid_t start_offender(const struct attack *attack, const struct target *target)
 {
@@ -214,7 +122,7 @@ static pid_t start_offender(const struct attack *attack, const struct target *ta
 			_exit(EXIT_FAILURE);
 		/* After it: another user has another idea of it. */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		attack->run(target);
+		attack->run(target->socket, SERVICE_DEVICE);
 	}
 	return pid;
 }
@@ -302,7 +210,9 @@ static void add(const char *name, struct spread attacked, struct spread idle, do
 
 static void compare(const struct target *target, const struct target *bare, struct vbroker_device *device)
 {
-	for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++) {
+	static char names[ATTACKS][2][40];
+
+	for (size_t i = 0; i < ATTACKS; i++) {
 		/* In turns, so that whatever else the machine does meets all. */
 		struct result bare_idle = measure_under(NULL, bare, NULL);
 		struct result bare_attacked = measure_under(&attacks[i], bare, NULL);
@@ -310,8 +220,10 @@ static void compare(const struct target *target, const struct target *bare, stru
 		struct result attacked = measure_under(&attacks[i], target, device);
 		double floor = bare_attacked.ping.p99 / bare_idle.ping.p99;
 
-		add(attacks[i].name, attacked.ping, idle.ping, floor);
-		add(attacks[i].device_name, attacked.device, idle.device, floor);
+		snprintf(names[i][0], sizeof names[i][0], "hostile_%s", attacks[i].name);
+		snprintf(names[i][1], sizeof names[i][1], "hostile_%s_device", attacks[i].name);
+		add(names[i][0], attacked.ping, idle.ping, floor);
+		add(names[i][1], attacked.device, idle.device, floor);
 	}
 }
 
@@ -339,7 +251,7 @@ void bench_hostile(const struct programs *programs, const char *directory)
 	target.socket = service.socket;
 	target.context = session;
 	bare.socket = path;
-	fd = connect_to(&bare);
+	fd = attack_connect(bare.socket);
 	bare.context = &fd;
 	bare_ping(&fd);
 	recv(fd, path, 0, 0); /* its HELLO came back, too */

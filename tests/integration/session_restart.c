@@ -15,6 +15,8 @@
 static const struct world_options with_systemd = {.systemd = true};
 #define RESTART_CASE(name) CASE_IN(name, &with_systemd)
 
+#define STORES 600 /* STORES_PER_MINUTE of the broker */
+
 static void kill_and_start(void)
 {
 	world_kill_broker();
@@ -176,6 +178,25 @@ static void limits_are_charged_again(void **state)
 	}
 	vbroker_device_close(b);
 	vbroker_device_close(c);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* Who comes and goes as fast as he can is no work for systemd after a while, and is kept again when he has calmed down. */
+static void churn_is_not_stored(void **state)
+{
+	struct vbroker_session *session;
+	size_t stored = systemd_stored();
+
+	(void)state;
+	for (int i = 0; i < STORES + 200; i++)
+		vbroker_session_close(session_begin());
+	/* The harness has had some before; and this takes less than ten seconds on any machine. */
+	assert_in_range(systemd_stored() - stored, STORES - 10, STORES + 100);
+	nap(60000 / STORES + 50);
+	session = session_begin();
+	kill_and_start();
+	expect_ok(vbroker_session_ping(session));
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -588,6 +609,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(killed_again_and_again),
 		RESTART_CASE(stopped),
 		CASE_IN(limits_are_charged_again, &two_leases),
+		RESTART_CASE(churn_is_not_stored),
 		RESTART_CASE(requests_wait_for_the_next_broker),
 		RESTART_CASE(answered_open_is_not_answered_again),
 		RESTART_CASE(answered_and_released_open_is_not_answered_again),

@@ -22,7 +22,7 @@ static struct kept {
 	int fd;
 	bool polled;
 } kept[KEPT_MAX];
-static size_t kept_count;
+static size_t kept_count, stored_count;
 static unsigned int changes; /* of what is in kept */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;
@@ -62,6 +62,7 @@ static void on_message(const char *message, const int *fds, size_t count)
 			continue;
 		}
 		changes++;
+		stored_count++;
 		kept[kept_count] = (struct kept){.fd = fds[i], .polled = strcmp(poll_it, "0") != 0};
 		strcpy(kept[kept_count++].name, name);
 	}
@@ -162,6 +163,16 @@ size_t systemd_kept(void)
 
 	pthread_mutex_lock(&lock);
 	count = kept_count;
+	pthread_mutex_unlock(&lock);
+	return count;
+}
+
+size_t systemd_stored(void)
+{
+	size_t count;
+
+	pthread_mutex_lock(&lock);
+	count = stored_count;
 	pthread_mutex_unlock(&lock);
 	return count;
 }

@@ -15,8 +15,9 @@
 void systemd_start(const char *path);
 void systemd_end(void);
 
-/* How many are kept. */
+/* How many are kept, and how many there have been. */
 size_t systemd_kept(void);
+size_t systemd_stored(void);
 
 /* The service has stopped for good: closes all. */
 void systemd_drop(void);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * offender ATTACK DEVICE [SOCKET]: attacks the broker until it is killed: what tests/bench/attack.h has, or "connections": 10,000 of them,
+ * held. Prints "running" when it has begun; "connections" then says how many it still has, and how many were turned away.
+ */
+#include "attack.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS 10000
+
+/* Those that were turned away are at their end as soon as the broker has seen them, which it does in their order. */
+static bool is_open(int fd)
+{
+	char bytes[4096];
+	ssize_t length = recv(fd, bytes, sizeof bytes, 0);
+
+	while (length > 0)
+		length = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	return length < 0;
+}
+
+static void hold(const char *path)
+{
+	static int fds[CONNECTIONS];
+	struct rlimit limit;
+	unsigned int kept = 0;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		fds[i] = attack_connect(path);
+	for (size_t i = 0; i < CONNECTIONS; i++)
+		kept += is_open(fds[i]);
+	printf("%u kept, %u turned away\n", kept, CONNECTIONS - kept);
+	fflush(stdout);
+	pause();
+}
+
+int main(int argc, char **argv)
+{
+	const char *path = argc > 3 ? argv[3] : "/run/vfio-broker/broker.sock";
+
+	if (argc < 3 || argc > 4) {
+		fputs("usage: offender ATTACK DEVICE [SOCKET]\n", stderr);
+		return 2;
+	}
+	puts("running");
+	fflush(stdout);
+	if (strcmp(argv[1], "connections") == 0)
+		hold(path);
+	for (size_t i = 0; i < ATTACKS; i++) {
+		if (strcmp(argv[1], attacks[i].name) == 0)
+			attacks[i].run(path, argv[2]);
+	}
+	fprintf(stderr, "offender: there is no attack '%s'\n", argv[1]);
+	return 2;
+}
