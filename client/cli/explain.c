@@ -3,6 +3,7 @@
 
 #include "failure.h"
 #include "json.h"
+#include "typed.h"
 #include "words.h"
 
 #include <errno.h>
@@ -27,35 +28,27 @@ struct question {
 
 /* ---- asking ---- */
 
-static const struct passwd *find_user(const char *name)
-{
-	char *end;
-	unsigned long uid = strtoul(name, &end, 10);
-
-	return *name != '\0' && *end == '\0' && uid < UINT32_MAX ? getpwuid((uid_t)uid) : getpwnam(name);
-}
-
 /* A uid that nobody has an entry for has no groups that anybody knows. */
 static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct vbroker_subject *ret_subject,
 	struct question *question)
 {
-	const struct passwd *entry = cli->user ? find_user(cli->user) : getpwuid(getuid());
-	char *end;
+	const struct passwd *entry;
+	uint32_t uid = getuid();
 
-	*ret_subject = (struct vbroker_subject){.uid = getuid(), .gid = getgid(), .groups = groups, .unit = cli->unit};
+	if (!cli->user) {
+		entry = getpwuid(uid);
+	} else if (!typed_user(cli->user, &uid, &entry)) {
+		fprintf(stderr, "vfio-brokerctl: there is no user %s\n", cli->user);
+		return CLI_USAGE;
+	}
+	*ret_subject = (struct vbroker_subject){
+		.uid = uid, .gid = cli->user ? uid : getgid(), .groups = groups, .unit = cli->unit};
 	if (entry) {
 		ret_subject->uid = entry->pw_uid;
 		ret_subject->gid = entry->pw_gid;
 		snprintf(question->user, sizeof question->user, "%s", entry->pw_name);
 		if (getgrouplist(entry->pw_name, entry->pw_gid, groups, count) < 0)
 			*count = GROUPS_MAX;
-	} else if (cli->user) {
-		ret_subject->uid = ret_subject->gid = (uint32_t)strtoul(cli->user, &end, 10);
-		*count = 0;
-		if (*end != '\0' || *cli->user == '\0') {
-			fprintf(stderr, "vfio-brokerctl: there is no user %s\n", cli->user);
-			return CLI_USAGE;
-		}
 	} else {
 		*count = 0;
 	}

@@ -2,6 +2,7 @@
 #include "change.h"
 #include "cli.h"
 #include "failure.h"
+#include "typed.h"
 #include "words.h"
 
 #include <errno.h>
@@ -26,25 +27,12 @@
 
 static bool since_ago(const char *text, uint64_t *ret_us)
 {
-	static const struct {
-		const char *name;
-		uint64_t seconds;
-	} units[] = {{"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}, {"w", 604800}};
-	struct timespec now;
-	uint64_t number, seconds = 0;
-	char *end;
+	uint64_t now_ms = (uint64_t)time(NULL) * 1000, ago_ms;
 
-	if (*text < '0' || *text > '9')
+	/* A bare number may be meant as an hour or a year. */
+	if (text[strspn(text, "0123456789")] == '\0' || !typed_duration(text, now_ms, &ago_ms))
 		return false;
-	number = strtoull(text, &end, 10);
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-		if (strcmp(end, units[i].name) == 0)
-			seconds = units[i].seconds;
-	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (seconds == 0 || number > (uint64_t)now.tv_sec / seconds)
-		return false;
-	*ret_us = ((uint64_t)now.tv_sec - number * seconds) * 1000000;
+	*ret_us = (now_ms - ago_ms) * 1000;
 	return true;
 }
 
@@ -179,15 +167,14 @@ static int select_entries(sd_journal *journal, const struct cli *cli)
 		r = match(journal, "VFIO_BROKER_DEVICE", device);
 	}
 	if (r >= 0 && cli->user) {
-		const struct passwd *user = getpwnam(cli->user);
-		char *end;
-		unsigned long typed = strtoul(cli->user, &end, 10);
+		const struct passwd *entry;
+		uint32_t number;
 
-		if (!user && (*end || end == cli->user)) {
+		if (!typed_user(cli->user, &number, &entry)) {
 			fprintf(stderr, "vfio-brokerctl: log: there is no user '%s'\n", cli->user);
 			return CLI_USAGE;
 		}
-		snprintf(uid, sizeof uid, "%lu", user ? user->pw_uid : typed);
+		snprintf(uid, sizeof uid, "%" PRIu32, number);
 		r = match(journal, "VFIO_BROKER_UID", uid);
 	}
 	if (cli->since && !since_read(cli->since, &since)) {

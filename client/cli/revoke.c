@@ -2,6 +2,7 @@
 #include "cli.h"
 #include "failure.h"
 #include "json.h"
+#include "typed.h"
 #include "words.h"
 
 #include <inttypes.h>
@@ -42,28 +43,6 @@ static const char *const reasons[] = {
 
 /* NUMBER in words; a newer broker may have some more. */
 #define WORD_OF(words, number) ((size_t)(number) < sizeof(words) / sizeof *(words) ? (words)[number] : "unknown")
-
-/* "5s", "500ms", "2min"; a bare number is seconds. */
-static bool parse_deadline(const char *text, uint32_t *ret_ms)
-{
-	static const struct {
-		const char *unit;
-		uint64_t ms;
-	} units[] = {{"", 1000}, {"s", 1000}, {"ms", 1}, {"min", 60000}};
-	uint64_t number;
-	char *end;
-
-	if (*text < '0' || *text > '9')
-		return false;
-	number = strtoull(text, &end, 10);
-	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
-		if (strcmp(end, units[i].unit) != 0 || number > UINT32_MAX / units[i].ms)
-			continue;
-		*ret_ms = (uint32_t)(number * units[i].ms);
-		return true;
-	}
-	return false;
-}
 
 static int print_json(const char *name, const struct vbroker_revocation *revocation)
 {
@@ -145,16 +124,16 @@ static void print_words(const char *name, const struct vbroker_revocation *revoc
 int revoke_run(const struct cli *cli)
 {
 	struct vbroker_revocation revocation;
-	uint32_t deadline_ms = DEADLINE_MS;
+	uint64_t deadline_ms = DEADLINE_MS;
 	char name[WORDS_DEVICE_SIZE], what[WORDS_DEVICE_SIZE + 16];
 	int r;
 
 	words_device(name, cli->argument);
-	if (cli->deadline && !parse_deadline(cli->deadline, &deadline_ms)) {
+	if (cli->deadline && !typed_duration(cli->deadline, UINT32_MAX, &deadline_ms)) {
 		fprintf(stderr, "vfio-brokerctl: revoke: not a time like 5s, 500ms or 2min: %s\n", cli->deadline);
 		return CLI_USAGE;
 	}
-	r = vbroker_session_revoke(cli->session, name, deadline_ms, &revocation);
+	r = vbroker_session_revoke(cli->session, name, (uint32_t)deadline_ms, &revocation);
 	if (r == VBROKER_MALFORMED)
 		return failure_name("revoke");
 	if (r != 0) {
