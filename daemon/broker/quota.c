@@ -169,5 +169,5 @@ void quota_charge(struct broker *broker, struct session *session)
 
 	if (limits && limits->opens_per_minute != POLICY_UNSET)
 		rate_take(&session->user->opens, limits->opens_per_minute, broker_now(broker));
-	(void)user_charge_lease(session->user, UINT32_MAX);
+	user_charge_lease(session->user);
 }

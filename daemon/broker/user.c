@@ -100,12 +100,9 @@ int user_charge_session(struct users *users, uid_t uid, unsigned int limit, stru
 	return 0;
 }
 
-int user_charge_lease(struct user *user, unsigned int limit)
+void user_charge_lease(struct user *user)
 {
-	if (user->leases >= limit)
-		return -EDQUOT;
 	user->leases++;
-	return 0;
 }
 
 /* It would get a new start if it were forgotten before it has rested. */

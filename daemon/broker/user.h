@@ -35,11 +35,13 @@ void users_clear(struct users *users);
 void users_sweep(struct users *users, uint64_t now_us);
 
 /*
- * Charges a session to UID, or a lease to USER. Returns 0, -EDQUOT if LIMIT of them are there already, or -ENOMEM. The
- * user in RET_USER is valid until the last of its sessions and leases was refunded.
+ * Charges a session to UID. Returns 0, -EDQUOT if LIMIT of them are there already, or -ENOMEM. The user in RET_USER is valid until
+ * the last of its sessions and leases was refunded.
  */
 int user_charge_session(struct users *users, uid_t uid, unsigned int limit, struct user **ret_user);
-int user_charge_lease(struct user *user, unsigned int limit);
+
+/* Charges a lease to one that has a session. Whether it may have one is quota_check()'s matter. */
+void user_charge_lease(struct user *user);
 
 /* How many sessions UID has. */
 unsigned int user_sessions(struct users *users, uid_t uid);
