@@ -94,6 +94,7 @@ enum reset_result {
 	RESET_DONE = 1,
 	RESET_NONE = 2,	  /* the device cannot be reset alone */
 	RESET_FAILED = 3, /* steps[RELEASE_RESET].error says how */
+	RESET_UNSURE = 4, /* whatever it was: its holder has the VFIO device itself (FILE), until he closes it */
 };
 
 /* Why a lease ends. */
@@ -281,6 +282,7 @@ enum explain_verdict {
 
 enum explain_flags {
 	EXPLAIN_REBIND = 1 << 0, /* the device may be taken from its host driver */
+	EXPLAIN_DIRECT = 1 << 1, /* its holder may have the VFIO device itself */
 };
 
 #define EXPLAIN_UNLIMITED UINT32_MAX
@@ -466,13 +468,14 @@ enum device_type {
 	DEVICE_RESET = 12,
 	DEVICE_RELEASE = 13,
 	DEVICE_REGION_WINDOW = 14, /* the reply carries one fd: the window */
+	DEVICE_FILE = 15,	   /* the reply carries one fd: the VFIO device itself */
 	DEVICE_TYPE_MAX,
 	/* events */
 	DEVICE_EVENT_CLOSED = 128,	   /* struct closed_event; the last packet of the channel */
 	DEVICE_EVENT_REVOKE_PENDING = 129, /* struct pending_event: it will be taken back; RELEASE it before */
 };
 
-/* PING, UNBIND, RESET, RELEASE and DESCRIBE have no payload; the replies of all but DESCRIBE have none either. */
+/* PING, UNBIND, RESET, RELEASE, FILE and DESCRIBE have no payload; the replies of all but DESCRIBE have none either. */
 
 enum describe_flags {
 	DESCRIBE_BOUND = 1 << 0, /* regions and interrupts are known from then on only */
@@ -718,6 +721,7 @@ enum keeper_type {
 enum lease_flags {
 	LEASE_GROUP = 1 << 0,	/* the VFIO group comes along; needed once, refused later */
 	LEASE_WINDOWS = 1 << 1, /* a control file of the module vfio_window comes along, for this device alone */
+	LEASE_DIRECT = 1 << 2,	/* its holder may have the VFIO device itself (access = direct) */
 };
 
 /* Part of a region, first and last byte, that windows may lie in. */
@@ -795,7 +799,8 @@ struct query_reply {
 static_assert(sizeof(struct query_reply) == 16, "wire");
 
 enum query_flags {
-	QUERY_BOUND = 1 << 0, /* to an IOMMU domain */
+	QUERY_BOUND = 1 << 0,  /* to an IOMMU domain */
+	QUERY_DIRECT = 1 << 1, /* as in LEASE */
 };
 
 struct query_record {

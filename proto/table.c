@@ -462,7 +462,7 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 {
 	const struct lease_request *lease = (const void *)request->payload;
 	unsigned int fds = 1U + !!(lease->flags & LEASE_GROUP) + !!(lease->flags & LEASE_WINDOWS);
-	int r = flags_known(request, LEASE_GROUP | LEASE_WINDOWS, detail);
+	int r = flags_known(request, LEASE_GROUP | LEASE_WINDOWS | LEASE_DIRECT, detail);
 
 	if (r != 0)
 		return r;
@@ -543,6 +543,7 @@ static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {
 	[DEVICE_RELEASE] = {"RELEASE", STATE_GREETED, 0, 0, 0, 0, NULL},
 	[DEVICE_REGION_WINDOW] = {"REGION_WINDOW", STATE_BOUND, sizeof(struct window_request), 0, 0, 0,
 		validate_window},
+	[DEVICE_FILE] = {"FILE", STATE_BOUND, 0, 0, 0, 0, NULL},
 };
 
 static const struct request_rule domain_rules[DOMAIN_TYPE_MAX] = {

@@ -92,6 +92,8 @@ static void print_limits(const struct vbroker_explanation *answer)
 
 	if (answer->verdict == VBROKER_VERDICT_ALLOWED) {
 		printf("\nWhat the rule gives:\n  taken from its host driver: %s\n", answer->rebind ? "yes" : "no");
+		if (answer->direct)
+			puts("  access: direct, the VFIO device itself, which cannot be taken back while its holder lives");
 		if (answer->lease_time_us != 0)
 			printf("  lease-time: %s\n", words_duration(answer->lease_time_us, time, sizeof time));
 		print_limit("devices by this rule at a time, for one user", answer->devices);
@@ -180,6 +182,7 @@ static int print_json(const struct question *question)
 	json_add_truth(object, "allowed", answer->verdict == VBROKER_VERDICT_ALLOWED);
 	json_object_object_add(object, "rules", rules_json(answer));
 	json_add_truth(limits, "rebind", answer->rebind);
+	json_add_truth(limits, "direct", answer->direct);
 	add_limit(limits, "devices", answer->devices);
 	add_limit(limits, "devices_per_unit", answer->devices_per_unit);
 	if (answer->lease_time_us != 0)

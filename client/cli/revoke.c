@@ -26,7 +26,7 @@ static const struct {
 };
 
 static const char *const results[] = {"unknown", "complete", "nobody", "incomplete"};
-static const char *const resets[] = {"not needed", "done", "none", "failed"};
+static const char *const resets[] = {"not needed", "done", "none", "failed", "unsure"};
 
 static const char *const reasons[] = {
 	[VBROKER_ENDED_NONE] = "unknown",

@@ -270,6 +270,7 @@ struct vbroker_explanation {
 	size_t rules_count;
 	/* Of the rule that allows it; numbers may be VBROKER_UNLIMITED. */
 	int rebind;
+	int direct; /* its holder may have the VFIO device itself: vbroker_device_file() */
 	uint32_t windows;
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
 	uint64_t lease_time_us; /* 0: for ever */
@@ -400,8 +401,9 @@ enum vbroker_release_step {
 enum vbroker_reset_result {
 	VBROKER_RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
 	VBROKER_RESET_DONE = 1,
-	VBROKER_RESET_NONE = 2,	 /* it cannot be reset alone */
-	VBROKER_RESET_FAILED = 3 /* the step's error says how */
+	VBROKER_RESET_NONE = 2,	  /* it cannot be reset alone */
+	VBROKER_RESET_FAILED = 3, /* the step's error says how */
+	VBROKER_RESET_UNSURE = 4  /* whatever it was: its holder has the VFIO device itself, until he closes it */
 };
 
 enum vbroker_revoke_result {
@@ -505,6 +507,16 @@ struct vbroker_notice {
  * readable, which it is at no other time while no call is under way; one without, between two pieces of work.
  */
 int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice);
+
+/**
+ * vbroker_device_file() - the VFIO device itself, for programs that speak linux/vfio.h themselves
+ * @ret_fd: another descriptor of it, for the caller to close() before vbroker_device_close()
+ *
+ * Only where the rule has access = direct: VBROKER_DENIED otherwise. What is done by it, neither this library nor the keeper knows
+ * of: interrupts that it sets up replace theirs. As long as a copy of it, or a mapping, is there, the device cannot be taken
+ * back from who has it, nor leased to anybody else.
+ */
+int vbroker_device_file(struct vbroker_device *device, int *ret_fd);
 
 /** VFIO_DEVICE_RESET: function, power state or bus reset. UNSUPPORTED if the device has none. */
 int vbroker_device_reset(struct vbroker_device *device);

@@ -191,6 +191,19 @@ int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_noti
 	return detail_set(REFUSAL_REVOKED, "%s", ret_notice->detail);
 }
 
+int vbroker_device_file(struct vbroker_device *device, int *ret_fd)
+{
+	static const struct requester_reply expected = {.fds = 1};
+	int r;
+
+	detail_clear();
+	requester_begin(&device->channel, DEVICE_FILE, 0);
+	r = requester_call(&device->channel, &expected);
+	if (r == 0)
+		*ret_fd = fdset_take(&device->channel.packet.fds, 0);
+	return r;
+}
+
 int vbroker_device_reset(struct vbroker_device *device)
 {
 	detail_clear();

@@ -237,7 +237,7 @@ static void read_report(struct vbroker_revocation *revocation, const struct rele
 {
 	static_assert((int)VBROKER_STEPS == (int)RELEASE_STEPS, "public and wire numbers differ");
 	static_assert((int)VBROKER_STEP_LEAVE == (int)RELEASE_LEAVE, "public and wire numbers differ");
-	static_assert((int)VBROKER_RESET_FAILED == (int)RESET_FAILED, "public and wire numbers differ");
+	static_assert((int)VBROKER_RESET_UNSURE == (int)RESET_UNSURE, "public and wire numbers differ");
 	static_assert((int)VBROKER_ENDED_ERROR == (int)ENDED_ERROR, "public and wire numbers differ");
 
 	revocation->reason = (enum vbroker_end_reason)report->reason;
@@ -496,6 +496,7 @@ static void read_explanation(struct vbroker_explanation *explanation, const stru
 	*explanation = (struct vbroker_explanation){
 		.verdict = (enum vbroker_verdict)reply->verdict,
 		.rebind = (reply->flags & EXPLAIN_REBIND) != 0,
+		.direct = (reply->flags & EXPLAIN_DIRECT) != 0,
 		.windows = reply->windows,
 		.window_size = reply->window_size,
 		.lease_time_us = reply->lease_time_us,

@@ -127,7 +127,7 @@ static void check_passing(
 static void check_group(const struct broker *broker, const struct session *session, const struct group *group,
 	const struct device *device, struct admission *admission)
 {
-	char who[128], since[64];
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
 
 	peer_record_text(&group->holder, who, sizeof who);
 	switch (group->state) {
@@ -161,8 +161,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 				group->number, since, who);
 		else
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u is still open although its keeper is gone ('fuser -v /dev/vfio/%u'), %s; last holder %s",
-				group->number, group->number, since, who);
+				"IOMMU group %u is still open although its keeper is gone, %s; last holder %s; %s",
+				group->number, since, who, group_blocker(group, blocker));
 		return;
 	}
 }

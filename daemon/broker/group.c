@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,18 @@ void group_settle(struct group *group)
 	sd_event_source_disable_unref(group->timer);
 	LIST_REMOVE(group, in_inventory);
 	free(group);
+}
+
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE])
+{
+	/* The VFIO device is an anonymous inode, and keeps the group open without it: fuser finds neither. */
+	if (group->direct && group->holder.pid)
+		snprintf(buffer, GROUP_BLOCKER_SIZE,
+			"its holder may have the VFIO device itself (access = direct), until his processes end: kill %u",
+			group->holder.pid);
+	else
+		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);
+	return buffer;
 }
 
 void group_hold(struct group *group, struct broker *broker, struct session *session)
@@ -145,6 +158,7 @@ static void become_free(struct group *group)
 		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
 	group->state = GROUP_FREE;
 	group->session = NULL;
+	group->direct = false;
 	group->holder = (struct holder_record){0};
 	wake_waiters(group);
 	broker_settle(broker);

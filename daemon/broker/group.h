@@ -44,6 +44,7 @@ struct group {
 	struct broker *broker;			  /* set by group_hold() */
 	struct keeper *keeper;			  /* the one that has it; NULL: none */
 	struct session *session;		  /* whose leases these are; NULL once that has ended */
+	bool direct;				  /* until it is free: a holder may have a VFIO device of it */
 	struct holder_record holder;		  /* the same in words, for as long as the group is not free */
 	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
 	sd_event_source *timer;
@@ -54,6 +55,10 @@ struct group {
 /* What to say of a group that is EBUSY and not ours; its number goes in twice. */
 #define GROUP_FOREIGN_FORMAT                                                                                           \
 	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
+
+/* Of a group that is open although its keeper is gone: who has it, and what to do. Returns BUFFER. */
+#define GROUP_BLOCKER_SIZE 192
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
 
 /* Finds the group or makes it. NULL: no memory. */
 struct group *group_get(struct inventory *inventory, uint32_t number);

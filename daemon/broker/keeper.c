@@ -459,6 +459,8 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 		fdset_add(&packet->fds, windows);
 	}
 	fdset_add(&packet->fds, channel);
+	if (lease->direct)
+		request->flags |= LEASE_DIRECT;
 	memcpy(request->name, lease->device->name, sizeof request->name);
 	request->group = lease->device->group->number;
 	request->windows = lease->windows;

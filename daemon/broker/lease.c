@@ -58,6 +58,8 @@ struct lease *lease_recall(struct session *session, struct device *device, const
 	lease->state = LEASE_HELD;
 	lease->since_us = record->origin.since;
 	lease->answered = record->origin.cookie;
+	lease->direct = record->flags & QUERY_DIRECT;
+	device->group->direct |= lease->direct;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
 	return lease;
 }
@@ -155,6 +157,8 @@ static int offer(struct broker *broker, struct session *session, struct device *
 		keeper_assign(keeper, group);
 	}
 	lease->windows = rule->windows;
+	lease->direct = rule->direct;
+	group->direct |= rule->direct;
 	review_grant(lease, rule);
 	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
@@ -188,8 +192,8 @@ void lease_accepted(struct lease *lease)
 	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
 	event.duration_us = broker_now(lease->broker) - session->wait_began_us;
-	audit_record(lease->broker, &event, "%s: leased to %s", lease->device->name,
-		peer_text(&session->peer, who, sizeof who));
+	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
+		peer_text(&session->peer, who, sizeof who), lease->direct ? ", with access = direct" : "");
 	session_opened(session, lease);
 }
 

@@ -32,6 +32,7 @@ struct lease {
 	uint64_t since_us;
 	const struct policy_rule *allowed_by; /* set by review.c alone; NULL: no rule of the policy in force */
 	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
+	bool direct;			      /* its holder may have the VFIO device itself */
 	uint64_t due_us;		      /* when its keeper takes it back, or began to; 0: not ordered */
 	struct release_report report;	      /* what its keeper has said of letting go so far; taken 0: nothing */
 	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with it; 0: it is this one's own */

@@ -50,6 +50,7 @@ struct policy_rule {
 	struct ids users, groups;
 	struct words units;
 	bool rebind;
+	bool direct; /* access */
 	struct reset_policy reset;
 	struct window_limits windows;
 	uint32_t devices; /* at a time, for one user: by this rule, or of all, where these are limits; POLICY_UNSET */

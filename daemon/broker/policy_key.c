@@ -193,11 +193,8 @@ static int set_lease_time(struct policy_rule *rule, const char *word, const char
 
 static int set_access(struct policy_rule *rule, const char *word, const char **cause)
 {
-	(void)rule;
-	if (strcmp(word, "direct") == 0)
-		return wrong(
-			cause, "the VFIO device itself is not handed out by this version, only access = split is; not");
-	return strcmp(word, "split") == 0 ? 0 : wrong(cause, "access is split, not");
+	rule->direct = strcmp(word, "direct") == 0;
+	return rule->direct || strcmp(word, "split") == 0 ? 0 : wrong(cause, "access is split or direct, not");
 }
 
 static int set_number(uint32_t *ret_number, const char *word, const char **cause, const char *what)
@@ -380,7 +377,8 @@ static void print_lease_time(const struct policy_rule *rule, const char *key, st
 /* There is only one as yet. */
 static void print_access(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
 {
-	(void)rule, (void)key, (void)sink;
+	if (rule->direct)
+		emit(sink, "%s = direct", key);
 }
 
 static void print_devices(const struct policy_rule *rule, const char *key, struct policy_sink *sink)

@@ -117,7 +117,7 @@ static void fill_limits(
 	reply->devices = reply->devices_per_unit = EXPLAIN_UNLIMITED;
 	if (!rule || rule->verdict != POLICY_ALLOW)
 		return;
-	reply->flags = rule->rebind ? EXPLAIN_REBIND : 0;
+	reply->flags = (rule->rebind ? EXPLAIN_REBIND : 0U) | (rule->direct ? EXPLAIN_DIRECT : 0U);
 	reply->windows = rule->windows.count;
 	reply->window_size = rule->windows.size;
 	reply->lease_time_us = rule->lease_time_us;

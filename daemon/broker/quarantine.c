@@ -152,15 +152,20 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 static void judge(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
+	/* A holder who has the device itself may have used it since; when he has closed it, it is as if the keeper had died. */
+	bool told = report && report->reset != RESET_UNSURE;
+
 	q.since_us = broker_now(broker);
-	if (!device->present || (report ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
+	if (!device->present || (told ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
 		forget(broker, device);
 		return;
 	}
-	if (report && report->reset != RESET_NONE)
+	if (told && report->reset != RESET_NONE)
 		q.error = (int)report->steps[RELEASE_RESET].error;
 	if (!report)
 		q.reason = QUARANTINE_UNREPORTED;
+	else if (!told)
+		q.reason = QUARANTINE_DIRECT;
 	else if (report->reason == ENDED_UNPLUG)
 		q.reason = QUARANTINE_LEAVING;
 	else
@@ -244,6 +249,9 @@ void quarantine_group_free(struct group *group)
 		assert(!device->lease);
 		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
 			judge(group->broker, device, *device->quarantine, NULL);
+		/* Its holder may have used it until now. */
+		if (device->used && device->quarantine && device->quarantine->reason == QUARANTINE_DIRECT)
+			device->quarantine->since_us = broker_now(group->broker);
 		/* While it leaves, it may read all ones. */
 		if (is_leaving(device) && rest_of(device->quarantine, broker_now(group->broker)) > 0)
 			continue;
@@ -399,6 +407,9 @@ static void reason_text(const struct device *device, char *buffer, size_t size)
 		break;
 	case QUARANTINE_UNREPORTED:
 		snprintf(buffer, size, "%s was not reset, its keeper died and it has no reset method", device->name);
+		break;
+	case QUARANTINE_DIRECT:
+		snprintf(buffer, size, "%s was not reset after access = direct, it has no reset method", device->name);
 		break;
 	case QUARANTINE_SILENT:
 		snprintf(buffer, size, "%s does not answer, its configuration space reads all ones", device->name);

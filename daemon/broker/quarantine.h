@@ -44,6 +44,7 @@ enum quarantine_reason {
 	QUARANTINE_UNREPORTED,	 /* its keeper died, and the kernel has no way to reset it when it closes it */
 	QUARANTINE_SILENT,	 /* its configuration space reads all ones */
 	QUARANTINE_LEAVING,	 /* not reset, because the host took it away: it may be about to leave the machine */
+	QUARANTINE_DIRECT, /* its holder had the VFIO device itself, and the kernel has no way to reset it when it closes it */
 	QUARANTINE_REASONS,
 };
 

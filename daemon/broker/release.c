@@ -25,7 +25,7 @@ static int check_administrator(const struct session *session, const char *name, 
 /* The kernel cannot be made to let go, nor may a device be taken out of a keeper's hands here. */
 static int check_group(const struct broker *broker, const struct group *group, const char *name, struct detail *detail)
 {
-	char who[128], since[64];
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
 
 	peer_record_text(&group->holder, who, sizeof who);
 	switch (group->state) {
@@ -43,8 +43,8 @@ static int check_group(const struct broker *broker, const struct group *group, c
 				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force the kernel; end what blocks it (last holder %s)",
 				name, group->keeper->pid, group->number, since, who);
 		return refuse(detail, REFUSAL_QUARANTINED,
-			"%s: /dev/vfio/%u is still open, %s: nothing can force the kernel; 'fuser -v /dev/vfio/%u' names who has it (last holder %s)",
-			name, group->number, since, group->number, who);
+			"%s: /dev/vfio/%u is still open, %s: nothing can force the kernel; %s (last holder %s)", name,
+			group->number, since, group_blocker(group, blocker), who);
 	}
 	return 0;
 }

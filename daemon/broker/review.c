@@ -72,6 +72,9 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 		return NULL;
 	}
 	rule = policy_decide(broker->policy, &now, &lease->session->peer);
+	/* What may have been handed out is not what this rule allows. */
+	if (rule && lease->direct && !rule->direct)
+		return NULL;
 	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
 }
 

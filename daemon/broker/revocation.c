@@ -129,7 +129,7 @@ static void describe_stuck(struct revoker *revoker)
 {
 	const struct group *group = revoker->group;
 	const struct lease *lease = lease_of(revoker);
-	char *detail = revoker->answer.detail;
+	char *detail = revoker->answer.detail, blocker[GROUP_BLOCKER_SIZE];
 
 	if (lease && lease->report.taken) {
 		revoker->answer.reported = 1;
@@ -144,9 +144,9 @@ static void describe_stuck(struct revoker *revoker)
 			group->keeper->pid);
 	} else {
 		snprintf(detail, sizeof revoker->answer.detail,
-			"its keeper is gone, and /dev/vfio/%u is still open: 'fuser -v /dev/vfio/%u' names who has it; if nobody, "
+			"its keeper is gone, and /dev/vfio/%u is still open: %s; if nobody, "
 			"the kernel still closes it ('dmesg' shows hung tasks)",
-			group->number, group->number);
+			group->number, group_blocker(group, blocker));
 	}
 }
 

@@ -276,6 +276,14 @@ static void reset(struct device *device)
 	report->reset = r < 0 ? RESET_FAILED : RESET_DONE;
 }
 
+/* What its holder can undo by the VFIO device, if he has that, is done all the same: most have closed it by then. */
+static void finish(struct device *device)
+{
+	reset(device);
+	if (device->handed_out)
+		device->report.reset = RESET_UNSURE;
+}
+
 int binding_close_device(struct device *device)
 {
 	struct release_report *report = &device->report;
@@ -294,7 +302,7 @@ int binding_close_device(struct device *device)
 	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
 	if (device->region_count > VFIO_PCI_CONFIG_REGION_INDEX)
 		release_took(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
-	reset(device);
+	finish(device);
 	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
 	release_took(report, RELEASE_CLOSE, start, 0);

@@ -153,6 +153,30 @@ static int serve_region_window(void *context, struct packet *request, struct pac
 	return r;
 }
 
+/* A second one of its own from the kernel: what its holder does with it, this process can neither see nor end. */
+static int serve_file(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	struct device *device = context;
+	int fd;
+
+	(void)request;
+	if (!(device->lease.flags & LEASE_DIRECT))
+		return refuse(detail, REFUSAL_DENIED,
+			"%s: the VFIO device itself is for rules with access = direct, and this is rule %s",
+			device->lease.name, device->lease.rule);
+	fd = device->group->kernel->device_get(device->group->fd, device->lease.name);
+	if (fd < 0) {
+		refuse(detail, REFUSAL_FAILED, "opening %s again: %s", device->lease.name, strerror(-fd));
+		return fd;
+	}
+	fdset_add(&reply->fds, fd);
+	if (!device->handed_out)
+		log_line(LOG_NOTICE, "%s: its holder has the VFIO device itself, by rule %s", device->lease.name,
+			device->lease.rule);
+	device->handed_out = true;
+	return 0;
+}
+
 static int serve_irq_set(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	(void)reply;
@@ -213,6 +237,7 @@ static const channel_handler handlers[DEVICE_TYPE_MAX] = {
 	[DEVICE_IRQ_UNMASK] = serve_irq_unmask,
 	[DEVICE_RESET] = serve_reset,
 	[DEVICE_RELEASE] = serve_release,
+	[DEVICE_FILE] = serve_file,
 };
 
 static const struct channel_service service = {&device_table, handlers, 0};

@@ -38,9 +38,10 @@ struct device {
 	int windows; /* owned: control file of its register windows; -1: there is no such module */
 
 	/* Known and used while bound. */
-	int fd;	    /* owned; -1: not bound */
-	int unplug; /* owned eventfd: the host wants the device back; -1: cannot know */
-	int fault;  /* the same: it has reported an uncorrectable error */
+	int fd;		 /* owned; -1: not bound */
+	int unplug;	 /* owned eventfd: the host wants the device back; -1: cannot know */
+	int fault;	 /* the same: it has reported an uncorrectable error */
+	bool handed_out; /* its client has been given the VFIO device itself, and may have it still */
 	bool resettable;
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX];

@@ -16,7 +16,8 @@ bool query_client_gone(const struct device *device)
 static void fill(const struct device *device, struct query_record *record)
 {
 	memcpy(record->name, device->lease.name, sizeof record->name);
-	record->flags = device->life == DEVICE_BOUND ? QUERY_BOUND : 0;
+	record->flags = (device->life == DEVICE_BOUND ? QUERY_BOUND : 0U) |
+		(device->lease.flags & LEASE_DIRECT ? QUERY_DIRECT : 0U);
 	record->origin = device->lease.origin;
 	memcpy(record->rule, device->lease.rule, sizeof record->rule);
 }

@@ -91,11 +91,12 @@ static void check_granted(struct actors *actors, struct actor *actor, struct pac
 {
 	const struct request_rule *rule = &actor->table->rules[packet->header.type];
 	bool opened = actor->table == &broker_table && packet->header.type == BROKER_OPEN;
-	bool window = actor->table == &device_table && packet->header.type == DEVICE_REGION_WINDOW;
+	bool file = actor->table == &device_table &&
+		(packet->header.type == DEVICE_REGION_WINDOW || packet->header.type == DEVICE_FILE);
 	struct actor *device;
 
 	INPUT_ASSERT(packet->header.type < actor->table->count && rule->name && (rule->states & actor->state));
-	INPUT_ASSERT(packet->fds.count == (opened || window));
+	INPUT_ASSERT(packet->fds.count == (opened || file));
 	follow(actor, packet);
 	device = opened ? free_device(actors) : NULL;
 	if (device)

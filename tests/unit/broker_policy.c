@@ -222,6 +222,7 @@ static void numbers_of_rules(void **state)
 	(void)state;
 	assert_true(
 		rule->devices == POLICY_UNSET && rule->devices_per_unit == POLICY_UNSET && rule->lease_time_us == 0);
+	assert_false(rule->direct);
 	policy_free(policy);
 	rule = first_rule("[allow a]\nclass = *\nuser = *\ndevices = 2\ndevices-per-unit = 0\nlease-time = 30min\n"
 			  "access = split\n",
@@ -229,6 +230,10 @@ static void numbers_of_rules(void **state)
 	assert_int_equal(rule->devices, 2);
 	assert_int_equal(rule->devices_per_unit, 0);
 	assert_int_equal(rule->lease_time_us, 1800 * UINT64_C(1000000));
+	assert_false(rule->direct);
+	policy_free(policy);
+	rule = first_rule("[allow a]\nclass = *\nuser = *\naccess = direct\n", &policy);
+	assert_true(rule->direct);
 	policy_free(policy);
 }
 
@@ -645,10 +650,7 @@ static const struct mistake {
 	{"[allow a]\nlease-time = 999999999d\n",
 		"t.conf:2:14: lease-time is one second or more, like 90s, 30min, 8h or 7d, not \"999999999d\""},
 	{"[allow a]\nlease-time = 1h 30min\n", "t.conf:2:17: one value is enough, here is another: \"30min\""},
-	{"[allow a]\naccess = direct\n",
-		"t.conf:2:10: the VFIO device itself is not handed out by this version, "
-		"only access = split is; not \"direct\""},
-	{"[allow a]\naccess = none\n", "t.conf:2:10: access is split, not \"none\""},
+	{"[allow a]\naccess = none\n", "t.conf:2:10: access is split or direct, not \"none\""},
 	{"[allow a]\nsessions = 1\n", "t.conf:2:1: a key of [limits NAME], not of rules: \"sessions\""},
 	{"[limits a]\nrebind = yes\n", "t.conf:2:1: a key of rules, not of limits: \"rebind\""},
 	{"[limits a]\ngroup = 1\n", "t.conf:2:1: a key of rules, not of limits: \"group\""},

@@ -219,10 +219,100 @@ static void test_together(void **state)
 	bench_stop(&b);
 }
 
+/* ---- access = direct ---- */
+
+/* A bound device whose client may have the VFIO device itself. */
+static void start_direct(struct bench *b)
+{
+	struct lease_request lease = bench_lease_request(0, LEASE_GROUP | LEASE_DIRECT);
+	OWNED_FD domain = fake_container_open();
+
+	bench_start(b, 0);
+	assert_int_equal(bench_lease_as(b, &lease, &b->clients[0]), 0);
+	bench_hello(b, b->clients[0]);
+	assert_int_equal(bench_call(b, b->clients[0], DEVICE_FILE, NULL, 0), REFUSAL_NOT_BOUND);
+	assert_int_equal(bench_bind(b, 0, domain), 0);
+}
+
+static void test_file_is_not_for_all(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), REFUSAL_DENIED);
+	assert_non_null(strstr(b.detail.text, "access = direct"));
+	assert_int_equal(b.packet.fds.count, 0);
+	assert_int_equal(b.group->devices[0].opened, 1);
+	bench_stop(&b);
+}
+
+/* Everything is done, and nothing is promised: the client may have it still, and the group cannot leave the domain. */
+static void test_handed_out(void **state)
+{
+	struct release_report report;
+	struct bench b;
+	int file;
+
+	(void)state;
+	start_direct(&b);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
+	assert_int_equal(b.packet.fds.count, 1);
+	file = fdset_take(&b.packet.fds, 0);
+	assert_int_equal(b.group->devices[0].opened, 2);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
+	report = report_of(&b, 0);
+	assert_int_equal(report.reset, RESET_UNSURE);
+	assert_int_equal(report.steps[RELEASE_RESET].error, 0);
+	assert_int_equal(report.steps[RELEASE_LEAVE].error, EBUSY);
+	assert_int_equal(b.group->devices[0].resets, 1);
+	assert_int_equal(b.group->devices[0].opened, 1);
+	/* the fake knows it by this number, which the kernel gives to the next file */
+	fake_vfio.device_close(file);
+	assert_int_equal(b.group->devices[0].opened, 0);
+	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	bench_stop(&b);
+}
+
+/* Who was allowed to, and has not asked, has not got it. */
+static void test_not_handed_out(void **state)
+{
+	struct release_report report;
+	struct bench b;
+
+	(void)state;
+	start_direct(&b);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
+	report = report_of(&b, 0);
+	assert_int_equal(report.reset, RESET_DONE);
+	bench_stop(&b);
+}
+
+static void test_handed_out_and_unbound(void **state)
+{
+	struct release_report report;
+	struct bench b;
+
+	(void)state;
+	start_direct(&b);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
+	fake_vfio.device_close(fdset_take(&b.packet.fds, 0));
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
+	report = report_of(&b, 0);
+	assert_int_equal(report.reset, RESET_UNSURE);
+	assert_int_equal(report.steps[RELEASE_LEAVE].error, 0);
+	bench_stop(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		bench_test(test_report),
+		bench_test(test_file_is_not_for_all),
+		bench_test(test_handed_out),
+		bench_test(test_not_handed_out),
+		bench_test(test_handed_out_and_unbound),
 		bench_test(test_not_open),
 		bench_test(test_unbound_before),
 		bench_test(test_no_reset),

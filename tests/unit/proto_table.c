@@ -103,6 +103,7 @@ static const struct expected device_expected[] = {
 	{12, "RESET", STATE_BOUND, 0, 0, 0, 0},
 	{13, "RELEASE", GREETED, 0, 0, 0, 0},
 	{14, "REGION_WINDOW", STATE_BOUND, 24, 0, 0, 0},
+	{15, "FILE", STATE_BOUND, 0, 0, 0, 0},
 };
 
 static const struct expected domain_expected[] = {
@@ -921,7 +922,8 @@ static void lease_requests(void **state)
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 3, NULL);
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 2, "2 fds");
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 1, "1 fds");
-	lease((struct lease_request){.name = NAME, .flags = 4}, 1, "unknown flags 0x4");
+	lease((struct lease_request){.name = NAME, .flags = LEASE_DIRECT}, 1, NULL);
+	lease((struct lease_request){.name = NAME, .flags = 8}, 1, "unknown flags 0x8");
 	lease((struct lease_request){.name = "nothing"}, 1, "is not the name of a PCI device");
 }
 

@@ -22,6 +22,8 @@
  *	window=DEVICE,REGION,OFFSET,LENGTH,FLAGS	a register window, mapped; FLAGS: r (read only), w, o (ones), wo
  *	load=WINDOW,OFFSET		store=WINDOW,OFFSET,VALUE	32 bits; a fault is an EFAULT and its signal
  *	close-window=WINDOW
+ *	file=DEVICE			the VFIO device itself
+ *	file-ids=FILE			reads its vendor and device by it, as VFIO has it		close-file=FILE
  *	read				waits for a line on standard input; prints "read: waiting" before
  *	pause				prints "pause: waiting" and waits to be killed
  *	repeat				the steps that follow again and again, until one is refused
@@ -39,6 +41,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -61,7 +64,8 @@ static struct {
 		struct vbroker_window *window;
 		volatile uint8_t *registers;
 	} windows[OBJECTS_MAX];
-	size_t devices_count, domains_count, memory_count, windows_count;
+	int files[OBJECTS_MAX];
+	size_t devices_count, domains_count, memory_count, windows_count, files_count;
 	char remark[DETAIL_SIZE]; /* of the step that is done, for its line */
 } world;
 
@@ -390,6 +394,33 @@ static int do_close_window(char **arguments)
 	return 0;
 }
 
+static int do_file(char **arguments)
+{
+	int r = vbroker_device_file(device_of(arguments[0]), &world.files[world.files_count]);
+
+	if (r == 0)
+		world.files_count++;
+	return r;
+}
+
+static int do_file_ids(char **arguments)
+{
+	int file = world.files[index_of(arguments[0], world.files_count)];
+	struct vfio_region_info config = {.argsz = sizeof config, .index = VFIO_PCI_CONFIG_REGION_INDEX};
+	uint32_t ids;
+
+	if (ioctl(file, VFIO_DEVICE_GET_REGION_INFO, &config) < 0 ||
+		pread(file, &ids, sizeof ids, (off_t)config.offset) != sizeof ids)
+		return -errno;
+	snprintf(world.remark, sizeof world.remark, "%08x", ids);
+	return 0;
+}
+
+static int do_close_file(char **arguments)
+{
+	return close(world.files[index_of(arguments[0], world.files_count)]) < 0 ? -errno : 0;
+}
+
 static int do_read(char **arguments)
 {
 	char line[64];
@@ -435,6 +466,9 @@ static const struct {
 	{"load", do_load},
 	{"store", do_store},
 	{"close-window", do_close_window},
+	{"file", do_file},
+	{"file-ids", do_file_ids},
+	{"close-file", do_close_file},
 	{"read", do_read},
 	{"pause", do_pause},
 };
