@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -572,6 +573,67 @@ static void others_see_their_own(void **state)
 	world_settle();
 }
 
+/* ---- access ---- */
+
+static const struct world_options access_direct = {.policy = ALLOW("edu", EDU) "access = direct\n" ALLOW("two", EDU_2)};
+
+/* What the fake kernel cannot show (its devices are open only in its own process), tests/vm/cases/direct does. */
+static void direct(void **state)
+{
+	struct vbroker_session *session = session_begin(), *administrator = session_begin();
+	struct vbroker_device *split = device_begin(session, EDU_2), *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_explanation answer;
+	struct vbroker_revocation revocation;
+	const struct vbroker_subject self = {.uid = getuid(), .gid = getgid()};
+	int file = -1;
+
+	(void)state;
+	expect_ok(vbroker_device_bind(split, domain));
+	expect_refused(vbroker_device_file(split, &file), VBROKER_DENIED, "access = direct");
+	expect_refused(vbroker_device_file(device, &file), VBROKER_NOT_BOUND, NULL);
+	assert_int_equal(file, -1);
+	expect_ok(vbroker_device_bind(device, domain));
+	expect_ok(vbroker_device_file(device, &file));
+	assert_true(fcntl(file, F_GETFD) & FD_CLOEXEC);
+	close(file);
+	expect_ok(vbroker_session_explain(administrator, EDU, &self, &answer));
+	assert_true(answer.direct);
+	free(answer.rules);
+	expect_ok(vbroker_session_revoke(administrator, EDU, 0, &revocation));
+	assert_int_equal(revocation.reset, VBROKER_RESET_UNSURE);
+	assert_int_equal(revocation.steps[VBROKER_STEP_LEAVE].error, EBUSY);
+	assert_non_null(strstr(log_of(), EDU ": leased to uid "));
+	assert_non_null(strstr(log_of(), ", with access = direct"));
+	vbroker_device_close(device);
+	vbroker_device_close(split);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	vbroker_session_close(administrator);
+	world_settle();
+}
+
+/* A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not change leases. */
+static void direct_no_more(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU), *split = device_begin(session, EDU_2);
+	struct vbroker_domain *domain = domain_begin();
+	int file;
+
+	(void)state;
+	expect_ok(vbroker_device_bind(split, domain));
+	host_write("policy/10-test.conf", ALLOW("edu", EDU) ALLOW("two", EDU_2) "access = direct\n");
+	hang_up();
+	await_end(device);
+	expect_refused(vbroker_device_file(split, &file), VBROKER_DENIED, "access = direct");
+	vbroker_device_close(device);
+	vbroker_device_close(split);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -590,6 +652,8 @@ int main(int argc, char **argv)
 		CASE_IN(sessions_by_limits, &few),
 		CASE_IN(rates, &only_edu),
 		CASE_IN(shown_and_explained, &only_edu),
+		CASE_IN(direct, &access_direct),
+		CASE_IN(direct_no_more, &access_direct),
 		CASE_IN(others_see_their_own, &only_edu),
 	};
 
