@@ -374,7 +374,6 @@ static void print_lease_time(const struct policy_rule *rule, const char *key, st
 		emit(sink, "%s = %s", key, value_time_text(rule->lease_time_us, time));
 }
 
-/* There is only one as yet. */
 static void print_access(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
 {
 	if (rule->direct)

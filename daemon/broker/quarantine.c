@@ -118,6 +118,7 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 		.since_us = broker_now(lease->broker),
 		.holder = lease->device->group->holder,
 		.reset = lease->reset,
+		.direct = lease->direct,
 	};
 
 	memcpy(q.rule, lease->rule, sizeof q.rule);
@@ -152,20 +153,15 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 static void judge(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
-	/* A holder who has the device itself may have used it since; when he has closed it, it is as if the keeper had died. */
-	bool told = report && report->reset != RESET_UNSURE;
-
 	q.since_us = broker_now(broker);
-	if (!device->present || (told ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
+	if (!device->present || (report ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
 		forget(broker, device);
 		return;
 	}
-	if (told && report->reset != RESET_NONE)
+	if (report && report->reset != RESET_NONE)
 		q.error = (int)report->steps[RELEASE_RESET].error;
 	if (!report)
-		q.reason = QUARANTINE_UNREPORTED;
-	else if (!told)
-		q.reason = QUARANTINE_DIRECT;
+		q.reason = q.direct ? QUARANTINE_DIRECT : QUARANTINE_UNREPORTED;
 	else if (report->reason == ENDED_UNPLUG)
 		q.reason = QUARANTINE_LEAVING;
 	else
@@ -189,11 +185,11 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 			forget(broker, device);
 		return;
 	}
-	if (report) {
+	if (report && report->reset != RESET_UNSURE) {
 		judge(broker, device, of_lease(lease, QUARANTINE_LENT), report);
 		return;
 	}
-	/* The kernel may still be closing it: quarantine_group_free() looks what became of it. */
+	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
 	if (!device->quarantine)
 		device->quarantine = malloc(sizeof *device->quarantine);
 	if (device->quarantine)
@@ -206,7 +202,7 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 		return;
 	if (report->reset == RESET_NOT_OPEN)
 		forget(broker, device);
-	else
+	else if (report->reset != RESET_UNSURE)
 		judge(broker, device, *device->quarantine, report);
 }
 
@@ -249,9 +245,6 @@ void quarantine_group_free(struct group *group)
 		assert(!device->lease);
 		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
 			judge(group->broker, device, *device->quarantine, NULL);
-		/* Its holder may have used it until now. */
-		if (device->used && device->quarantine && device->quarantine->reason == QUARANTINE_DIRECT)
-			device->quarantine->since_us = broker_now(group->broker);
 		/* While it leaves, it may read all ones. */
 		if (is_leaving(device) && rest_of(device->quarantine, broker_now(group->broker)) > 0)
 			continue;
