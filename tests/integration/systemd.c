@@ -157,24 +157,24 @@ void systemd_end(void)
 	listener = ending = -1;
 }
 
-size_t systemd_kept(void)
+static size_t locked(const size_t *count)
 {
-	size_t count;
+	size_t now;
 
 	pthread_mutex_lock(&lock);
-	count = kept_count;
+	now = *count;
 	pthread_mutex_unlock(&lock);
-	return count;
+	return now;
+}
+
+size_t systemd_kept(void)
+{
+	return locked(&kept_count);
 }
 
 size_t systemd_stored(void)
 {
-	size_t count;
-
-	pthread_mutex_lock(&lock);
-	count = stored_count;
-	pthread_mutex_unlock(&lock);
-	return count;
+	return locked(&stored_count);
 }
 
 void systemd_drop(void)
