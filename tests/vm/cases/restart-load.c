@@ -134,6 +134,8 @@ static void *do_registers(void *argument)
 			complain("registers", "another value came back than the inverse of what was written");
 			good = false;
 		}
+		/* Back to back, they would have the emulated processors for themselves, and the broker would get nothing done. */
+		usleep(1000);
 	}
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);
