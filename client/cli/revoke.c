@@ -88,6 +88,8 @@ static void print_steps(const struct vbroker_revocation *revocation)
 		else if (i == VBROKER_STEP_RESET && revocation->reset == VBROKER_RESET_NONE)
 			printf("  %-30s %12s  this device cannot be reset alone\n", steps[i].words, "-");
 	}
+	if (revocation->reset == VBROKER_RESET_UNSURE)
+		printf("  its holder has had the VFIO device itself (access = direct), and may undo this until he closes it\n");
 }
 
 static void print_words(const char *name, const struct vbroker_revocation *revocation)

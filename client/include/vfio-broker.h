@@ -510,11 +510,11 @@ int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_noti
 
 /**
  * vbroker_device_file() - the VFIO device itself, for programs that speak linux/vfio.h themselves
- * @ret_fd: another descriptor of it, for the caller to close() before vbroker_device_close()
+ * @ret_fd: another descriptor of it, for the caller to close() before vbroker_device_unbind() or vbroker_device_close()
  *
  * Only where the rule has access = direct: VBROKER_DENIED otherwise. What is done by it, neither this library nor the keeper knows
- * of: interrupts that it sets up replace theirs. As long as a copy of it, or a mapping, is there, the device cannot be taken
- * back from who has it, nor leased to anybody else.
+ * of: interrupts that it sets up replace theirs, those for errors and hot-unplug as well. As long as a copy of it, or a mapping, is
+ * there, the device cannot be taken back from who has it, nor leased to anybody else.
  */
 int vbroker_device_file(struct vbroker_device *device, int *ret_fd);
 

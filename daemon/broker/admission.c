@@ -161,8 +161,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 				group->number, since, who);
 		else
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u is still open although its keeper is gone, %s; last holder %s; %s",
-				group->number, since, who, group_blocker(group, blocker));
+				"IOMMU group %u is not free although its keeper is gone, %s; %s; last holder %s",
+				group->number, since, group_blocker(group, blocker), who);
 		return;
 	}
 }

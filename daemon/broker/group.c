@@ -50,10 +50,10 @@ void group_settle(struct group *group)
 
 const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE])
 {
-	/* The VFIO device is an anonymous inode, and keeps the group open without it: fuser finds neither. */
+	/* The VFIO device is an anonymous inode, and keeps the group open without its node: fuser finds neither. */
 	if (group->direct && group->holder.pid)
 		snprintf(buffer, GROUP_BLOCKER_SIZE,
-			"its holder may have the VFIO device itself (access = direct), until his processes end: kill %u",
+			"by access = direct its holder may have it still, or reach it by other devices that he has: kill %u",
 			group->holder.pid);
 	else
 		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);
@@ -92,6 +92,13 @@ static void wake_waiters(struct group *group)
 	}
 }
 
+/* A BAR that a holder has mapped by the VFIO device, and into the domain of another device of his, is reached by that one also when he
+ * has closed the first: the kernel keeps such mappings (DESIGN.md, hazard 3). */
+static bool is_reached_by_others(const struct group *group)
+{
+	return group->direct && user_leases(&group->broker->users, group->holder.uid) > 0;
+}
+
 static void quarantine_if_late(struct group *group)
 {
 	uint64_t waited = broker_now(group->broker) - group->release_began_us;
@@ -104,7 +111,9 @@ static void quarantine_if_late(struct group *group)
 	event = audit_of_group(CHANGE_QUARANTINE, group);
 	event.duration_us = waited;
 	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
-		group->keeper ? "its keeper has not let go" : "the kernel has not let go",
+		group->keeper			      ? "its keeper has not let go"
+			: is_reached_by_others(group) ? "its holder's other devices may reach it still"
+						      : "the kernel has not let go",
 		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
 	revocation_stuck(group);
 	wake_waiters(group);
@@ -188,7 +197,7 @@ static void probe(struct group *group)
 
 	if (fd >= 0)
 		close(fd);
-	if (fd != -EBUSY) {
+	if (fd != -EBUSY && !is_reached_by_others(group)) {
 		settle(group);
 		return;
 	}

@@ -152,6 +152,9 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	}
 	keeper->broker->counters.releases++;
 	quarantine_lease_ended(device->lease, &event->report);
+	/* Nobody knows when its holder closes it but the kernel, by its group: that goes as one. */
+	if (event->report.reset == RESET_UNSURE)
+		group_release(keeper->group);
 	lease_end(device->lease);
 	return 0;
 }

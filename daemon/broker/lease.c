@@ -59,7 +59,6 @@ struct lease *lease_recall(struct session *session, struct device *device, const
 	lease->since_us = record->origin.since;
 	lease->answered = record->origin.cookie;
 	lease->direct = record->flags & QUERY_DIRECT;
-	device->group->direct |= lease->direct;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
 	return lease;
 }
@@ -158,7 +157,6 @@ static int offer(struct broker *broker, struct session *session, struct device *
 	}
 	lease->windows = rule->windows;
 	lease->direct = rule->direct;
-	group->direct |= rule->direct;
 	review_grant(lease, rule);
 	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
@@ -189,6 +187,7 @@ void lease_accepted(struct lease *lease)
 	if (!session)
 		return;
 	lease->state = LEASE_HELD;
+	lease->device->group->direct |= lease->direct;
 	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
 	event.duration_us = broker_now(lease->broker) - session->wait_began_us;

@@ -25,9 +25,10 @@ static void save(const struct broker *broker, const struct device *device, const
 	char text[RECORD_SIZE_MAX];
 	int r;
 
-	snprintf(text, sizeof text, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 "\n%.*s\n%.*s\n",
+	snprintf(text, sizeof text, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d\n%.*s\n%.*s\n",
 		(int)q->reason, q->error, q->since_us, q->holder.uid, q->holder.pid, (int)q->reset.need,
-		q->reset.settle_us, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1, q->rule);
+		q->reset.settle_us, q->direct, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1,
+		q->rule);
 	r = record_write(broker->options.quarantine_directory, device->name, text);
 	if (r < 0)
 		log_line(LOG_ERR, "%s: cannot record it in %s, so a restart would forget what it was used for: %s",
@@ -48,20 +49,21 @@ static const char *take_line(const char *text, char *to, size_t size)
 
 static int parse(const char *text, uint64_t now, struct quarantine *q)
 {
-	int reason, need, end = 0;
+	int reason, need, direct, end = 0;
 	char numbers[160];
 
 	text = take_line(text, numbers, sizeof numbers - 1);
 	if (!text)
 		return -EINVAL;
 	numbers[sizeof numbers - 1] = '\0';
-	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 "%n", &reason, &q->error,
-		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &end) != 7 ||
+	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q->error,
+		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &direct, &end) != 8 ||
 		numbers[end] != '\0')
 		return -EINVAL;
 	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
-		need > RESET_OPTIONAL || q->error < 0 || q->since_us > now)
+		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q->error < 0 || q->since_us > now)
 		return -EINVAL;
+	q->direct = direct;
 	q->reason = (enum quarantine_reason)reason;
 	q->reset.need = (enum reset_need)need;
 	text = take_line(text, q->holder.unit, sizeof q->holder.unit);
@@ -200,9 +202,11 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 {
 	if (!device->quarantine || device->quarantine->reason != QUARANTINE_LENT)
 		return;
-	if (report->reset == RESET_NOT_OPEN)
+	if (report->reset == RESET_UNSURE)
+		device->group->direct = device->quarantine->direct = true;
+	else if (report->reset == RESET_NOT_OPEN)
 		forget(broker, device);
-	else if (report->reset != RESET_UNSURE)
+	else
 		judge(broker, device, *device->quarantine, report);
 }
 
@@ -320,6 +324,7 @@ static int on_record(void *context, const char *name, const char *text)
 	/* Whoever had it may still be there, and it may have to rest: the group finds out. */
 	if (device->group->holder.pid == 0)
 		device->group->holder = q.holder;
+	device->group->direct |= q.direct;
 	group_recall(device->group, broker);
 	return 0;
 }

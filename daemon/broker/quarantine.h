@@ -55,7 +55,7 @@ struct quarantine {
 	struct holder_record holder;
 	struct reset_policy reset; /* of the rule that it was leased by */
 	char rule[RULE_TEXT_SIZE];
-	bool direct; /* its holder may have had the VFIO device itself; not on record */
+	bool direct; /* its holder may have had the VFIO device itself */
 };
 
 /* ---- the life of a lease ---- */

@@ -163,6 +163,8 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 			peer_record_text(&group->holder, who, sizeof who),
 			session ? "" : ", who has left meanwhile: released");
 	}
+	for (uint32_t i = 0; i < reply->count; i++)
+		group->direct |= !!(records[i].flags & QUERY_DIRECT);
 	if (session)
 		taken = take_leases(group, session, records, reply->count);
 	if (taken == 0) {

@@ -43,7 +43,7 @@ static int check_group(const struct broker *broker, const struct group *group, c
 				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force the kernel; end what blocks it (last holder %s)",
 				name, group->keeper->pid, group->number, since, who);
 		return refuse(detail, REFUSAL_QUARANTINED,
-			"%s: /dev/vfio/%u is still open, %s: nothing can force the kernel; %s (last holder %s)", name,
+			"%s: IOMMU group %u is not free, %s: nothing can force the kernel; %s (last holder %s)", name,
 			group->number, since, group_blocker(group, blocker), who);
 	}
 	return 0;

@@ -144,7 +144,7 @@ static void describe_stuck(struct revoker *revoker)
 			group->keeper->pid);
 	} else {
 		snprintf(detail, sizeof revoker->answer.detail,
-			"its keeper is gone, and /dev/vfio/%u is still open: %s; if nobody, "
+			"its keeper is gone, and IOMMU group %u is not free: %s; if nobody, "
 			"the kernel still closes it ('dmesg' shows hung tasks)",
 			group->number, group_blocker(group, blocker));
 	}

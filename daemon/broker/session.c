@@ -209,11 +209,30 @@ static void serve(void *owner, uint32_t events)
 	session_close(session);
 }
 
+static void session_store(struct session *session)
+{
+	struct broker *broker = session->broker;
+	struct user *user = session->user;
+
+	if (session->stored || broker->sessions_stored >= SESSIONS_STORED_MAX ||
+		user->sessions > SESSIONS_STORED_PER_USER)
+		return;
+	/* One with a device is worth more than one that may be gone in a moment, and leases take longer than this. */
+	if (LIST_EMPTY(&session->leases) && rate_wait(&user->stores, STORES_PER_MINUTE, broker_now(broker)) > 0)
+		return;
+	session->stored = store_session(session->channel.fd, session->id, session->born);
+	if (!session->stored)
+		return;
+	rate_take(&user->stores, STORES_PER_MINUTE, broker_now(broker));
+	broker->sessions_stored++;
+}
+
 void session_opened(struct session *session, struct lease *lease)
 {
 	struct packet *reply = &session->broker->buffers.reply;
 	struct open_reply *answer;
 
+	session_store(session);
 	packet_reply(reply, &session->channel.awaiting);
 	answer = packet_append(reply, sizeof *answer);
 	answer->group = lease->device->group->number;
@@ -303,21 +322,6 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);
 	broker->sessions_count++;
 	return session;
-}
-
-static void session_store(struct session *session)
-{
-	struct broker *broker = session->broker;
-	struct user *user = session->user;
-
-	if (broker->sessions_stored >= SESSIONS_STORED_MAX || user->sessions > SESSIONS_STORED_PER_USER ||
-		rate_wait(&user->stores, STORES_PER_MINUTE, broker_now(broker)) > 0)
-		return;
-	session->stored = store_session(session->channel.fd, session->id, session->born);
-	if (!session->stored)
-		return;
-	rate_take(&user->stores, STORES_PER_MINUTE, broker_now(broker));
-	broker->sessions_stored++;
 }
 
 static void begin(struct session *session)

@@ -80,6 +80,13 @@ unsigned int user_sessions(struct users *users, uid_t uid)
 	return user ? user->sessions : 0;
 }
 
+unsigned int user_leases(struct users *users, uid_t uid)
+{
+	const struct user *user = user_find(users, uid);
+
+	return user ? user->leases : 0;
+}
+
 int user_charge_session(struct users *users, uid_t uid, unsigned int limit, struct user **ret_user)
 {
 	struct user *user = user_find(users, uid);

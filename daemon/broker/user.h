@@ -43,8 +43,9 @@ int user_charge_session(struct users *users, uid_t uid, unsigned int limit, stru
 /* Charges a lease to one that has a session. Whether it may have one is quota_check()'s matter. */
 void user_charge_lease(struct user *user);
 
-/* How many sessions UID has. */
+/* How many sessions, and leases, UID has. */
 unsigned int user_sessions(struct users *users, uid_t uid);
+unsigned int user_leases(struct users *users, uid_t uid);
 
 /* Gives one back. USER may be gone afterwards. */
 void user_refund_session(struct users *users, struct user *user);

@@ -276,11 +276,12 @@ static void reset(struct device *device)
 	report->reset = r < 0 ? RESET_FAILED : RESET_DONE;
 }
 
-/* What its holder can undo by the VFIO device, if he has that, is done all the same: most have closed it by then. */
+/* What its holder can undo by the VFIO device, if he has that, is done all the same: most have closed it by then. The host that takes the
+ * device away waits until he has. */
 static void finish(struct device *device)
 {
 	reset(device);
-	if (device->handed_out)
+	if (device->handed_out && device->report.reason != ENDED_UNPLUG)
 		device->report.reset = RESET_UNSURE;
 }
 

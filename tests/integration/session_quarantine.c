@@ -589,7 +589,7 @@ static void stuck_keeper(void **state)
 	world_start_broker();
 	other = session_begin();
 	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
-	expect_quarantined(other, EDU, "is still open although its keeper is gone");
+	expect_quarantined(other, EDU, "is not free although its keeper is gone");
 	expect_quarantined(other, EDU, "last holder uid 0, pid ");
 	expect_refused(vbroker_session_release(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
 	host_group(1)->hang = false;

@@ -866,6 +866,70 @@ static void unplugged_while_claimed(void **state)
 	assert_int_equal(rmdir(claims), 0); /* no record in it */
 }
 
+/* ---- access = direct ---- */
+
+/* The holder of NAME has the VFIO device itself. */
+static void hand_out(const char *name)
+{
+	struct device *device = inventory_find(&broker.inventory, name);
+
+	device->lease->direct = true;
+	device->group->direct = true;
+}
+
+static const struct release_report unsure = {.reason = ENDED_RELEASED, .reset = RESET_UNSURE};
+
+/* Whether it is closed, only the whole group can tell. */
+static void direct_takes_the_group_along(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	client_open(client, B);
+	close(keeper_take_lease(keeper, B, false));
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	packet_clear(&packet);
+	hand_out(A);
+	keeper_reports(keeper, A, &unsure, 1);
+	turn();
+	assert_int_equal(group(1)->state, GROUP_RELEASING);
+	keeper_released(keeper, B, 0);
+	close(keeper);
+	turn();
+	assert_int_equal(group(1)->state, GROUP_FREE);
+	close(client);
+	turn();
+}
+
+/* They may reach it by DMA. */
+static void direct_waits_for_other_devices(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper), other = keeper_start();
+
+	(void)state;
+	client_open(client, C);
+	close(keeper_take_lease(other, C, true));
+	keeper_accept(other);
+	assert_int_equal(client_answer(client, NULL), 0);
+	packet_clear(&packet);
+	hand_out(A);
+	keeper_reports(keeper, A, &unsure, 0);
+	close(keeper);
+	turn();
+	for (int i = 0; i < 50; i++)
+		sd_event_run(event, 1000);
+	assert_int_equal(group(1)->state, GROUP_RESTORING);
+	keeper_released(other, C, 0);
+	close(other);
+	for (int i = 0; i < 2000 && group(1)->state != GROUP_FREE; i++)
+		sd_event_run(event, 1000);
+	assert_int_equal(group(1)->state, GROUP_FREE);
+	assert_false(group(1)->direct);
+	close(client);
+	turn();
+}
+
 /* The host takes a leased device out of its keeper's hands, which cannot reset it any more. */
 static void host_takes(int keeper, const char *name)
 {
@@ -1099,6 +1163,8 @@ int main(void)
 		CASE(changes_were_missed),
 		CASE(unplugged_while_claimed),
 		CASE(taken_and_gone),
+		CASE(direct_takes_the_group_along),
+		CASE(direct_waits_for_other_devices),
 		CASE(taken_and_there),
 		CASE_BY(limits_of_the_rule, window_rules),
 		CASE(limits_without_a_word),
