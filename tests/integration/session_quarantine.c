@@ -491,9 +491,10 @@ static void ends_without_a_broker(void **state)
 
 static void records_that_make_no_sense(void **state)
 {
-	static const char *const nonsense[] = {"", "x", "2 0 1 0 0 0 0", "2 0 1 0 0 0 0\n\n", "9 0 1 0 0 0 0\n\n\n",
-		"2 0 99999999999999999 0 0 0 0\n\n\n", "2 0 1 0 0 7 0\n\n\n", "2 0 1 0 0 0 0 0\n\n\n",
-		"2 0 1 0 0 0 0\n\n\nmore\n"};
+	static const char *const nonsense[] = {"", "x", "2 0 1 0 0 0 0 0", "2 0 1 0 0 0 0 0\n\n",
+		"9 0 1 0 0 0 0 0\n\n\n", "2 0 99999999999999999 0 0 0 0 0\n\n\n", "2 0 1 0 0 7 0 0\n\n\n",
+		"2 0 1 0 0 0 0\n\n\n", "2 0 1 0 0 0 0 2\n\n\n", "2 0 1 0 0 0 0 0 0\n\n\n",
+		"2 0 1 0 0 0 0 0\n\n\nmore\n"};
 	struct vbroker_session *session;
 	char below[128];
 
@@ -502,7 +503,7 @@ static void records_that_make_no_sense(void **state)
 		world_kill_broker();
 		host_write("quarantine/" EDU, nonsense[i]);
 		host_write("quarantine/" EDU_2 ".new", "half");
-		host_write("quarantine/0000:7f:00.0", "2 0 1 0 0 0 0\n\n\"r\" (f:1)\n");
+		host_write("quarantine/0000:7f:00.0", "2 0 1 0 0 0 0 0\n\n\"r\" (f:1)\n");
 		world_start_broker();
 		snprintf(below, sizeof below, "quarantine/%s", EDU);
 		if (access(below, F_OK) == 0 || *host_read(below))
@@ -515,7 +516,7 @@ static void records_that_make_no_sense(void **state)
 	assert_string_equal(host_read("quarantine/" EDU_2 ".new"), "");
 	/* and one that does */
 	world_kill_broker();
-	host_write("quarantine/" EDU, "2 0 1 77 4711 0 18446744073709551615\nold.service\n\"r\" (f:1)\n");
+	host_write("quarantine/" EDU, "2 0 1 77 4711 0 18446744073709551615 0\nold.service\n\"r\" (f:1)\n");
 	world_start_broker();
 	session = session_begin();
 	expect_quarantined(
