@@ -96,7 +96,16 @@ static void wake_waiters(struct group *group)
  * has closed the first: the kernel keeps such mappings (DESIGN.md, hazard 3). */
 static bool is_reached_by_others(const struct group *group)
 {
-	return group->direct && user_leases(&group->broker->users, group->holder.uid) > 0;
+	const struct group *other;
+
+	if (!group->direct)
+		return false;
+	/* Whose leases these are, an earlier broker's keepers have still to say. */
+	LIST_FOREACH(other, &group->broker->inventory.groups, in_inventory) {
+		if (other->state == GROUP_RECALLED)
+			return true;
+	}
+	return user_leases(&group->broker->users, group->holder.uid) > 0;
 }
 
 static void quarantine_if_late(struct group *group)
