@@ -288,6 +288,28 @@ static void test_not_handed_out(void **state)
 	bench_stop(&b);
 }
 
+/* The host waits for the holder, who closes it when it likes: that it was not reset is certain. */
+static void test_handed_out_and_unplugged(void **state)
+{
+	struct release_report report;
+	struct bench b;
+	int file;
+
+	(void)state;
+	start_direct(&b);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
+	file = fdset_take(&b.packet.fds, 0);
+	assert_int_equal(fake_device_request(&b.group->devices[0]), 1);
+	bench_settle(&b);
+	report = report_of(&b, 0);
+	assert_int_equal(report.reason, ENDED_UNPLUG);
+	assert_int_equal(report.reset, RESET_FAILED);
+	assert_int_equal(report.steps[RELEASE_RESET].error, EAGAIN);
+	fake_vfio.device_close(file);
+	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	bench_stop(&b);
+}
+
 static void test_handed_out_and_unbound(void **state)
 {
 	struct release_report report;
@@ -313,6 +335,7 @@ int main(void)
 		bench_test(test_handed_out),
 		bench_test(test_not_handed_out),
 		bench_test(test_handed_out_and_unbound),
+		bench_test(test_handed_out_and_unplugged),
 		bench_test(test_not_open),
 		bench_test(test_unbound_before),
 		bench_test(test_no_reset),
