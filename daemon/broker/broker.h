@@ -89,7 +89,7 @@ void broker_leave(struct broker *broker);
 /* Has every device let go and given back, then ends the event loop. */
 void broker_stop(struct broker *broker);
 
-/* To be told when the last session has ended: memory is given back if it stays so. */
+/* To be told at the start, and when the last session has ended: memory is given back if there is none for a while. */
 void broker_idle(struct broker *broker);
 
 /* To be told when a keeper or a group is done, so that a stopping broker sees its end. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker.h"
 #include "capabilities.h"
-#include "footprint.h"
 #include "host_choice.h"
 #include "limits.h"
 #include "log.h"
@@ -350,7 +349,7 @@ int main(int argc, char **argv)
 		fail("seccomp", r);
 	log_line(LOG_INFO, "ready: %u PCI devices", broker.inventory.count);
 	reload_tell(&broker);
-	footprint_trim();
+	broker_idle(&broker);
 	r = sd_event_loop(event);
 	reload_clear(&reload);
 	broker_clear(&broker);

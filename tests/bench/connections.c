@@ -121,8 +121,8 @@ void bench_connections(const struct programs *programs, const char *directory, c
 	struct service service;
 
 	service_start(&service, directory, programs->broker, programs->keeper);
-	/* The keeper has started and answered HELLO by then. */
-	sleep(2);
+	/* The keeper has started and answered HELLO by then, and the broker has given back what its start needed (IDLE_TRIM_US). */
+	sleep(3);
 	bench_idle(&service);
 	if (enough)
 		bench_many(programs, &service, other_directory);
