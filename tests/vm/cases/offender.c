@@ -4,8 +4,8 @@
  * held. Prints "running" when it has begun; "connections" then says how many it has got.
  */
 #include "attack.h"
+#include "message.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,15 +16,16 @@
 
 #define CONNECTIONS 10000
 
-/* The first answer is to HELLO, or says why not, and is followed by the end. */
-static bool is_open(int fd)
+/* The first answer is to HELLO, or says why not. */
+static bool is_welcome(int fd)
 {
-	char bytes[4096];
-	ssize_t length = recv(fd, bytes, sizeof bytes, 0);
+	union {
+		struct message_header header;
+		char bytes[4096];
+	} packet;
+	ssize_t length = recv(fd, packet.bytes, sizeof packet.bytes, 0);
 
-	while (length > 0)
-		length = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
-	return length < 0 && errno == EAGAIN;
+	return length >= (ssize_t)sizeof packet.header && !(packet.header.flags & MESSAGE_REFUSED);
 }
 
 static void hold(const char *path)
@@ -40,7 +41,7 @@ static void hold(const char *path)
 	for (size_t i = 0; i < CONNECTIONS; i++)
 		fds[i] = attack_connect(path);
 	for (size_t i = 0; i < CONNECTIONS; i++)
-		kept += is_open(fds[i]);
+		kept += is_welcome(fds[i]);
 	printf("kept %u\n", kept);
 	fflush(stdout);
 	pause();
