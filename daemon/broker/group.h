@@ -56,7 +56,7 @@ struct group {
 #define GROUP_FOREIGN_FORMAT                                                                                           \
 	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
 
-/* Of a group that is open although its keeper is gone: who has it, and what to do. Returns BUFFER. */
+/* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
 #define GROUP_BLOCKER_SIZE 192
 const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
 

@@ -78,9 +78,9 @@
 #define SESSIONS_STORED_MAX	 (STORE_MAX - 1024)
 #define SESSIONS_STORED_PER_USER 512
 
-/* Sockets of one user's sessions that are put there: somewhat more at once than that user may have there, and then ten a second. Each is work for
- * systemd, which is in the middle of everything: behind somebody who comes and goes as fast as he can, keepers would not be started,
- * and its store would be full of sockets that it has not yet seen the end of. */
+/* Sockets of one user's sessions that are put there: somewhat more at once than that user may have there, and then ten a second. Each
+ * is work for systemd, which is in the middle of everything: behind somebody who comes and goes as fast as he can, keepers would not
+ * be started, and its store would be full of sockets that it has not yet seen the end of. */
 #define STORES_PER_MINUTE 600
 
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */

@@ -35,13 +35,13 @@ struct device {
 	struct channel channel;
 	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
 	struct revocation revocation;
-	int windows; /* owned: control file of its register windows; -1: there is no such module */
+	int windows;	 /* owned: control file of its register windows; -1: there is no such module */
+	bool handed_out; /* its client was given the VFIO device itself, in this lease, and may have it still */
 
 	/* Known and used while bound. */
-	int fd;		 /* owned; -1: not bound */
-	int unplug;	 /* owned eventfd: the host wants the device back; -1: cannot know */
-	int fault;	 /* the same: it has reported an uncorrectable error */
-	bool handed_out; /* its client has been given the VFIO device itself, and may have it still */
+	int fd;	    /* owned; -1: not bound */
+	int unplug; /* owned eventfd: the host wants the device back; -1: cannot know */
+	int fault;  /* the same: it has reported an uncorrectable error */
 	bool resettable;
 	uint32_t region_count;
 	struct region regions[REGIONS_MAX];

@@ -374,17 +374,23 @@ static void keeper_released(int fd, const char *name, uint32_t remaining)
 	turn();
 }
 
+/* Through this keeper, which gets the group with its FIRST device. */
+static void client_gets(int client, const char *name, int keeper, bool first)
+{
+	client_open(client, name);
+	close(keeper_take_lease(keeper, name, first));
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	assert_int_equal(packet.fds.count, 1);
+	fdset_clear(&packet.fds);
+}
+
 /* A client that has A, through this keeper. */
 static int client_with(const char *name, int keeper)
 {
 	int client = client_new();
 
-	client_open(client, name);
-	close(keeper_take_lease(keeper, name, true));
-	keeper_accept(keeper);
-	assert_int_equal(client_answer(client, NULL), 0);
-	assert_int_equal(packet.fds.count, 1);
-	fdset_clear(&packet.fds);
+	client_gets(client, name, keeper, true);
 	return client;
 }
 
@@ -448,11 +454,7 @@ static void second_device_of_a_group(void **state)
 	(void)state;
 	client_open(other, B);
 	assert_int_equal(client_answer(other, NULL), REFUSAL_DEVICE_BUSY);
-	client_open(client, B);
-	close(keeper_take_lease(keeper, B, false));
-	keeper_accept(keeper);
-	assert_int_equal(client_answer(client, NULL), 0);
-	packet_clear(&packet);
+	client_gets(client, B, keeper, false);
 	keeper_released(keeper, A, 1);
 	assert_int_equal(group(1)->state, GROUP_HELD);
 	keeper_released(keeper, B, 0);
@@ -885,11 +887,7 @@ static void direct_takes_the_group_along(void **state)
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
 	(void)state;
-	client_open(client, B);
-	close(keeper_take_lease(keeper, B, false));
-	keeper_accept(keeper);
-	assert_int_equal(client_answer(client, NULL), 0);
-	packet_clear(&packet);
+	client_gets(client, B, keeper, false);
 	hand_out(A);
 	keeper_reports(keeper, A, &unsure, 1);
 	turn();
@@ -908,11 +906,7 @@ static void direct_waits_for_other_devices(void **state)
 	int keeper = keeper_start(), client = client_with(A, keeper), other = keeper_start();
 
 	(void)state;
-	client_open(client, C);
-	close(keeper_take_lease(other, C, true));
-	keeper_accept(other);
-	assert_int_equal(client_answer(client, NULL), 0);
-	packet_clear(&packet);
+	client_gets(client, C, other, true);
 	hand_out(A);
 	keeper_reports(keeper, A, &unsure, 0);
 	close(keeper);

@@ -234,6 +234,22 @@ static void start_direct(struct bench *b)
 	assert_int_equal(bench_bind(b, 0, domain), 0);
 }
 
+/* The client gets it. The fake knows it by this number, which the kernel gives to the next file. */
+static int hand_out(struct bench *b)
+{
+	assert_int_equal(bench_call(b, b->clients[0], DEVICE_FILE, NULL, 0), 0);
+	assert_int_equal(b->packet.fds.count, 1);
+	return fdset_take(&b->packet.fds, 0);
+}
+
+/* The client closes it when the keeper has let go; only now the group can leave its domain. */
+static void close_last(struct bench *b, int file)
+{
+	fake_vfio.device_close(file);
+	assert_int_equal(b->group->devices[0].opened, 0);
+	assert_int_equal(fake_vfio.group_detach(b->group_copy), 0);
+}
+
 static void test_file_is_not_for_all(void **state)
 {
 	struct bench b;
@@ -256,9 +272,7 @@ static void test_handed_out(void **state)
 
 	(void)state;
 	start_direct(&b);
-	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
-	assert_int_equal(b.packet.fds.count, 1);
-	file = fdset_take(&b.packet.fds, 0);
+	file = hand_out(&b);
 	assert_int_equal(b.group->devices[0].opened, 2);
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
 	report = report_of(&b, 0);
@@ -267,10 +281,7 @@ static void test_handed_out(void **state)
 	assert_int_equal(report.steps[RELEASE_LEAVE].error, EBUSY);
 	assert_int_equal(b.group->devices[0].resets, 1);
 	assert_int_equal(b.group->devices[0].opened, 1);
-	/* the fake knows it by this number, which the kernel gives to the next file */
-	fake_vfio.device_close(file);
-	assert_int_equal(b.group->devices[0].opened, 0);
-	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	close_last(&b, file);
 	bench_stop(&b);
 }
 
@@ -297,16 +308,14 @@ static void test_handed_out_and_unplugged(void **state)
 
 	(void)state;
 	start_direct(&b);
-	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
-	file = fdset_take(&b.packet.fds, 0);
+	file = hand_out(&b);
 	assert_int_equal(fake_device_request(&b.group->devices[0]), 1);
 	bench_settle(&b);
 	report = report_of(&b, 0);
 	assert_int_equal(report.reason, ENDED_UNPLUG);
 	assert_int_equal(report.reset, RESET_FAILED);
 	assert_int_equal(report.steps[RELEASE_RESET].error, EAGAIN);
-	fake_vfio.device_close(file);
-	assert_int_equal(fake_vfio.group_detach(b.group_copy), 0);
+	close_last(&b, file);
 	bench_stop(&b);
 }
 
@@ -317,8 +326,7 @@ static void test_handed_out_and_unbound(void **state)
 
 	(void)state;
 	start_direct(&b);
-	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_FILE, NULL, 0), 0);
-	fake_vfio.device_close(fdset_take(&b.packet.fds, 0));
+	fake_vfio.device_close(hand_out(&b));
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
 	report = report_of(&b, 0);

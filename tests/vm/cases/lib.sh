@@ -128,6 +128,16 @@ bus_master() { local v; v=$(setpci -s "$1" COMMAND) && if ((0x$v & 4)); then ech
 # Nobody has the group's node open: a second open is EBUSY.
 group_is_free() { [[ ! -c /dev/vfio/$1 ]] || { : <>"/dev/vfio/$1"; } 2>/dev/null; }
 
+# fall_silent DEVICE: its root port sends everything for its bus to another, so that it reads all ones, until speak_again. For
+# one at a time.
+root_port_of() { basename "$(dirname "$(realpath "$(sysfs "$1")")")"; }
+fall_silent() {
+    silent_port=$(root_port_of "$1")
+    silent_bus=$(setpci -s "$silent_port" SECONDARY_BUS)
+    setpci -s "$silent_port" SECONDARY_BUS=fe SUBORDINATE_BUS=fe
+}
+speak_again() { setpci -s "$silent_port" SECONDARY_BUS="$silent_bus" SUBORDINATE_BUS="$silent_bus"; }
+
 # The block device of an NVMe disk, by address.
 block_of() { printf '/dev/%s\n' "$(basename "$(echo "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n1)")"; }
 
@@ -136,6 +146,14 @@ block_of() { printf '/dev/%s\n' "$(basename "$(echo "/sys/bus/pci/devices/$1"/nv
 broker_pid() { # -> broker; fails without one
     read -r broker 2>/dev/null </sys/fs/cgroup/system.slice/vfio-broker.service/cgroup.procs
 }
+
+# kill_broker: the one that serves, whose pid is in $before then. other_broker: another one than $before is there.
+kill_broker() {
+    wait_until 20 broker_pid || return 1
+    before=$broker
+    kill -KILL "$before" 2>/dev/null
+}
+other_broker() { broker_pid && ((broker != before)); }
 
 keeper_pids() { # -> keepers
     local file pid
@@ -161,6 +179,10 @@ fds_of() { local fds=("/proc/$1/fd/"*); echo "${#fds[@]}"; }
 ensure_broker() {
     is_idle || systemctl start vfio-broker.socket vfio-broker.service && wait_until 30 is_idle
 }
+
+# What list says of a device: free, leased ...
+state_of() { vfio-brokerctl list | awk -v device="$1" '$1 == device { for (i = 5; i <= NF; i++) if ($i ~ /^(free|quarantined|leased|restoring|releasing)$/) print $i }'; }
+in_state() { [[ $(state_of "$1") == "$2" ]]; }
 
 # listed DEVICE: a user's LIST has it.
 listed() { "${tester[@]}" vfio-brokerctl list --json | grep -q "\"$1\""; }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * offender ATTACK DEVICE [SOCKET]: attacks the broker until it is killed: what tests/bench/attack.h has, or "connections": 10,000 of them,
+ * offender ATTACK DEVICE: attacks the broker until it is killed: what tests/bench/attack.h has, or "connections": 10,000 of them,
  * held. Prints "running" when it has begun; "connections" then says how many it has got.
  */
 #include "attack.h"
@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <vfio-broker.h>
 
 #define CONNECTIONS 10000
 
@@ -28,7 +29,7 @@ static bool is_welcome(int fd)
 	return length >= (ssize_t)sizeof packet.header && !(packet.header.flags & MESSAGE_REFUSED);
 }
 
-static void hold(const char *path)
+static void hold(void)
 {
 	static int fds[CONNECTIONS];
 	struct rlimit limit;
@@ -39,7 +40,7 @@ static void hold(const char *path)
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	for (size_t i = 0; i < CONNECTIONS; i++)
-		fds[i] = attack_connect(path);
+		fds[i] = attack_connect(VBROKER_SOCKET);
 	for (size_t i = 0; i < CONNECTIONS; i++)
 		kept += is_welcome(fds[i]);
 	printf("kept %u\n", kept);
@@ -49,19 +50,17 @@ static void hold(const char *path)
 
 int main(int argc, char **argv)
 {
-	const char *path = argc > 3 ? argv[3] : "/run/vfio-broker/broker.sock";
-
-	if (argc < 3 || argc > 4) {
-		fputs("usage: offender ATTACK DEVICE [SOCKET]\n", stderr);
+	if (argc != 3) {
+		fputs("usage: offender ATTACK DEVICE\n", stderr);
 		return 2;
 	}
 	puts("running");
 	fflush(stdout);
 	if (strcmp(argv[1], "connections") == 0)
-		hold(path);
+		hold();
 	for (size_t i = 0; i < ATTACKS; i++) {
 		if (strcmp(argv[1], attacks[i].name) == 0)
-			attacks[i].run(path, argv[2]);
+			attacks[i].run(VBROKER_SOCKET, argv[2]);
 	}
 	fprintf(stderr, "offender: there is no attack '%s'\n", argv[1]);
 	return 2;
