@@ -9,6 +9,7 @@
 #include "packet.h"
 #include "quarantine.h"
 #include "review.h"
+#include "revocation.h"
 #include "session.h"
 #include "table.h"
 
@@ -173,6 +174,7 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	}
 	remember_unit(session, &group->holder);
 	group_recall_holder(group, session);
+	revocation_recalled(group);
 	review_group(group);
 	return 0;
 }
@@ -194,11 +196,16 @@ void recall_released(struct broker *broker, const struct released_event *event)
 		session->answered = event->origin.cookie;
 }
 
+bool recall_may_repeat(const struct session *session)
+{
+	/* Requests are taken off in order, so only the first one can have been answered and still be there. */
+	return session->found_asking && session->channel.requests == 1;
+}
+
 bool recall_was_opened(const struct session *session, const struct device *device)
 {
 	const struct lease *lease = device ? device->lease : NULL;
 	uint64_t cookie = lease && lease->session == session ? lease->answered : session->answered;
 
-	/* Only the first request that is read from a socket can have been read before. */
-	return session->channel.requests == 1 && cookie != 0 && cookie == session->opening_cookie;
+	return recall_may_repeat(session) && cookie != 0 && cookie == session->opening_cookie;
 }

@@ -28,6 +28,9 @@ struct session;
  * without a client's copy the keeper would not hold the lease any more. The same is true if the device was released
  * meanwhile by a client that had used the channel; the keeper's last words, which say that, wait on its socket.
  *
+ * A REVOKE waits for the keeper, too: it is not known before whom it is about. If it was answered already, the device may have a
+ * new holder, whose OPEN waited while there was no broker; so it is about leases of earlier brokers only.
+ *
  * Clients of other groups do not wait. Until a keeper has answered, its leases do not count against the limit of their
  * user.
  */
@@ -40,6 +43,9 @@ int recall_answered(struct keeper *keeper, const struct packet *reply);
 
 /* A keeper has released a device that is not leased, as far as this broker knows. */
 void recall_released(struct broker *broker, const struct released_event *event);
+
+/* Whether the request that SESSION works on was sent to an earlier broker, which may have answered it. */
+bool recall_may_repeat(const struct session *session);
 
 /* Whether the OPEN that SESSION works on was answered, with DEVICE, by an earlier broker. */
 bool recall_was_opened(const struct session *session, const struct device *device);

@@ -6,6 +6,7 @@
 #include "host.h"
 #include "keeper.h"
 #include "lease.h"
+#include "recall.h"
 #include "session.h"
 
 #include <errno.h>
@@ -20,25 +21,33 @@ struct revoker {
 	struct session *session;
 	const struct group *group;
 	uint64_t since_us;
+	uint64_t deadline_us;
+	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device */
 	/* What is known so far. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
 };
 
+static void note_holder(struct revoker *revoker)
+{
+	const struct group *group = revoker->group;
+
+	revoker->answer.group = group->number;
+	revoker->answer.holder = group->holder;
+	revoker->answer.keeper_pid = group->keeper ? group->keeper->pid : 0;
+}
+
 static struct revoker *revoker_new(struct session *session, const struct device *device)
 {
 	struct revoker *revoker = calloc(1, sizeof *revoker);
-	const struct group *group = device->group;
 
 	if (!revoker)
 		return NULL;
 	revoker->session = session;
-	revoker->group = group;
+	revoker->group = device->group;
 	revoker->since_us = broker_now(session->broker);
 	memcpy(revoker->name, device->name, sizeof revoker->name);
-	revoker->answer.group = group->number;
-	revoker->answer.holder = group->holder;
-	revoker->answer.keeper_pid = group->keeper ? group->keeper->pid : 0;
+	note_holder(revoker);
 	session->revoker = revoker;
 	LIST_INSERT_HEAD(&session->broker->revokers, revoker, in_broker);
 	return revoker;
@@ -88,6 +97,7 @@ void revocation_reported(const struct group *group, const struct released_event 
 	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
 		if (revoker->group != group || strcmp(revoker->name, event->name) != 0)
 			continue;
+		revoker->answer.holder = event->origin.holder;
 		revoker->answer.reported = 1;
 		revoker->answer.report = event->report;
 	}
@@ -113,8 +123,7 @@ void revocation_done(const struct group *group)
 		answer(revoker, REVOKE_COMPLETE);
 }
 
-/* What the keeper has said of the device before it fell silent. */
-static const struct lease *lease_of(const struct revoker *revoker)
+static struct lease *lease_of(const struct revoker *revoker)
 {
 	const struct device *device;
 
@@ -128,7 +137,7 @@ static const struct lease *lease_of(const struct revoker *revoker)
 static void describe_stuck(struct revoker *revoker)
 {
 	const struct group *group = revoker->group;
-	const struct lease *lease = lease_of(revoker);
+	const struct lease *lease = lease_of(revoker); /* what the keeper has said of it before it fell silent */
 	char *detail = revoker->answer.detail, blocker[GROUP_BLOCKER_SIZE];
 
 	if (lease && lease->report.taken) {
@@ -161,6 +170,8 @@ void revocation_stuck(const struct group *group)
 }
 
 /* ---- the request ---- */
+
+#define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
 
 static int nobody(const struct device *device, struct packet *reply, const char *words)
 {
@@ -198,18 +209,61 @@ static int quarantined(struct session *session, const struct device *device, str
 	return 0;
 }
 
-static int take_back(struct session *session, struct device *device, const struct revoke_request *request)
+/* REVOKER may be gone afterwards. */
+static void order(const struct revoker *revoker, struct lease *lease)
 {
 	char words[REVOKE_WORDS_SIZE], who[128];
 
-	if (!revoker_new(session, device))
+	snprintf(words, sizeof words, "revoked by %s", peer_text(&revoker->session->peer, who, sizeof who));
+	lease_revoke(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);
+}
+
+static int take_back(struct session *session, const struct device *device, const struct revoke_request *request)
+{
+	struct revoker *revoker = revoker_new(session, device);
+
+	if (!revoker)
 		return -ENOMEM;
-	peer_text(&session->peer, who, sizeof who);
-	snprintf(words, sizeof words, "revoked by %s", who);
+	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
+	revoker->held_back = device->group->state == GROUP_RECALLED;
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
-		lease_revoke(device->lease, ENDED_ADMINISTRATOR, request->deadline_ms * UINT64_C(1000), words);
+		order(revoker, device->lease);
 	return CHANNEL_LATER;
+}
+
+static struct revoker *held_back(const struct group *group)
+{
+	struct revoker *revoker;
+
+	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
+		if (revoker->group == group && revoker->held_back)
+			return revoker;
+	}
+	return NULL;
+}
+
+void revocation_recalled(const struct group *group)
+{
+	struct revoker *revoker;
+	struct lease *lease;
+
+	while (group->state == GROUP_HELD && (revoker = held_back(group))) {
+		revoker->held_back = false;
+		lease = lease_of(revoker);
+		if (lease) {
+			note_holder(revoker);
+			order(revoker, lease);
+			continue;
+		}
+		/* The keeper's last words about it came first: the earlier broker, which was killed, had given the order. */
+		if (revoker->answer.reported) {
+			revocation_lease_ended(group, revoker->name);
+			continue;
+		}
+		snprintf(revoker->answer.detail, sizeof revoker->answer.detail, "%s", OTHERS_LEASED);
+		answer(revoker, REVOKE_NOBODY);
+	}
 }
 
 int revocation_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -231,6 +285,9 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	if (device->group->state == GROUP_QUARANTINED)
 		return quarantined(session, device, reply);
 	if (device->group->state == GROUP_HELD && !device->lease)
-		return nobody(device, reply, "nobody had it; other devices of its IOMMU group are leased");
+		return nobody(device, reply, OTHERS_LEASED);
+	/* It was meant for whoever had the device then, and who had it then has not got it any more. */
+	if (device->lease && device->lease->since_us >= session->broker->started_us && recall_may_repeat(session))
+		return nobody(device, reply, "nobody had it when this was asked; it has been leased since");
 	return take_back(session, device, body);
 }

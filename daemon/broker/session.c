@@ -391,6 +391,7 @@ void session_recall(struct broker *broker, const struct stored *stored)
 	session->id = stored->session;
 	session->channel.state = STATE_READY;
 	session->stored = true;
+	session->found_asking = poll(&(struct pollfd){.fd = stored->fd, .events = POLLIN}, 1, 0) > 0;
 	broker->sessions_stored++;
 	broker->last_session = session->id > last ? session->id : last;
 	watch_recall(session);

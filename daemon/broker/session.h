@@ -36,6 +36,7 @@ struct session {
 	uint64_t since_us;
 	uint64_t born; /* the same by CLOCK_BOOTTIME: with the number, what tells it from sessions of other brokers */
 	bool stored;   /* systemd has been asked to keep its socket */
+	bool found_asking; /* it is of an earlier broker, and a request was on its socket when this one took over */
 	LIST_HEAD(session_leases, lease) leases;
 	unsigned int leases_count;
 	LIST_ENTRY(session) in_watchers;

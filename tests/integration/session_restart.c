@@ -204,11 +204,8 @@ static void churn_is_not_stored(void **state)
 /* ---- requests ---- */
 
 /* Stopped, it leaves on the sockets what comes; so a kill finds it there. */
-static void ask_nobody(int session, uint64_t cookie)
+static void stop_broker(int session)
 {
-	struct page_request page = {0};
-	struct open_request open = {.name = NVME};
-
 	int status;
 
 	/* A request that was answered and is still on the socket is answered again (channel_keep()). */
@@ -217,6 +214,14 @@ static void ask_nobody(int session, uint64_t cookie)
 	/* It may be at work on the other processor for a moment yet. */
 	assert_int_equal(waitpid(world()->broker, &status, WUNTRACED), world()->broker);
 	assert_true(WIFSTOPPED(status));
+}
+
+static void ask_nobody(int session, uint64_t cookie)
+{
+	struct page_request page = {0};
+	struct open_request open = {.name = NVME};
+
+	stop_broker(session);
 	raw_request(session, BROKER_PING, cookie, NULL, 0);
 	raw_request(session, BROKER_LIST, cookie + 1, &page, sizeof page);
 	raw_request(session, BROKER_OPEN, cookie + 2, &open, sizeof open);
@@ -306,6 +311,113 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 	close(raw_open(session, TWIN));
 	close(twin_2);
 	close(session);
+	world_settle();
+}
+
+static void raw_revoke(int session, uint64_t cookie, const char *name)
+{
+	struct revoke_request revoke = {0};
+
+	snprintf(revoke.name, sizeof revoke.name, "%s", name);
+	raw_request(session, BROKER_REVOKE, cookie, &revoke, sizeof revoke);
+}
+
+static void expect_revoked(int session, uint64_t cookie, enum revoke_result result, const char *words)
+{
+	static struct packet packet;
+	const struct revoke_reply *reply;
+
+	assert_int_equal(raw_receive(session, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, BROKER_REVOKE);
+	assert_int_equal(packet.header.cookie, cookie);
+	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
+	reply = packet_body(&packet, sizeof *reply);
+	assert_non_null(reply);
+	if (reply->result != result || !strstr(reply->detail, words))
+		fail_msg("%u, %s", reply->result, reply->detail);
+	if (result == REVOKE_COMPLETE) {
+		assert_int_equal(reply->holder.pid, getpid());
+		assert_int_equal(reply->reported, 1);
+	}
+	packet_clear(&packet);
+}
+
+/* It is not known before the keepers have answered whom it is about. */
+static void revoke_waits_for_the_keeper(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME), *twin = device_begin(session, TWIN);
+	int administrator = raw_connect(world()->broker_socket), other = raw_connect(world()->broker_socket);
+	pid_t pids[KEEPERS_MAX] = {0};
+
+	(void)state;
+	raw_hello(administrator);
+	raw_hello(other);
+	raw_wait_taken(other);
+	stop_broker(administrator);
+	raw_revoke(administrator, 2, NVME);
+	raw_revoke(other, 2, TWIN_2); /* that is in use by nobody, but its group is */
+	for (size_t i = keepers(pids); i > 0; i--)
+		kill(pids[i - 1], SIGSTOP);
+	kill_and_start();
+	vbroker_session_close(session_begin());
+	for (size_t i = 0; i < KEEPERS_MAX && pids[i] > 0; i++)
+		kill(pids[i], SIGCONT);
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
+	expect_revoked(other, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
+	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, "revoked by uid");
+	expect_ok(vbroker_device_ping(twin));
+	vbroker_device_close(nvme);
+	vbroker_device_close(twin);
+	vbroker_session_close(session);
+	close(administrator);
+	close(other);
+	world_settle();
+}
+
+/* The broker was killed between its reply to REVOKE and taking the request off the socket; then somebody else has the device,
+ * whose OPEN was waiting for a broker, and he keeps it. Two administrators, because the next broker works on what it finds in an
+ * order of its own: for one of the REVOKEs the device is leased again. */
+static void answered_revoke_does_not_reach_the_next_holder(void **state)
+{
+	const struct open_request open = {.name = NVME};
+	int before = raw_connect(world()->broker_socket), next = raw_connect(world()->broker_socket),
+	    after = raw_connect(world()->broker_socket), device;
+	static struct packet packet;
+
+	(void)state;
+	raw_hello(before);
+	raw_hello(next);
+	raw_hello(after);
+	device = raw_open(next, NVME);
+	raw_revoke(before, 2, NVME);
+	expect_revoked(before, 2, REVOKE_COMPLETE, "");
+	raw_revoke(after, 2, NVME);
+	expect_revoked(after, 2, REVOKE_NOBODY, "");
+	close(device);
+	raw_wait_taken(before); /* that moment is to be made by hand */
+	raw_wait_taken(after);
+	stop_broker(next);
+	raw_request(next, BROKER_OPEN, 3, &open, sizeof open);
+	world_kill_broker();
+	raw_revoke(before, 2, NVME);
+	raw_revoke(after, 2, NVME);
+	world_start_broker();
+	assert_int_equal(raw_receive(next, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
+	device = fdset_take(&packet.fds, 0);
+	expect_revoked(before, 2, REVOKE_NOBODY, "");
+	expect_revoked(after, 2, REVOKE_NOBODY, "");
+	raw_hello(device);
+	raw_request(device, DEVICE_PING, 2, NULL, 0);
+	assert_int_equal(raw_reply(device, DEVICE_PING, 2), 0);
+	/* One that comes now is meant. */
+	raw_revoke(before, 3, NVME);
+	expect_revoked(before, 3, REVOKE_COMPLETE, "");
+	close(device);
+	close(before);
+	close(next);
+	close(after);
 	world_settle();
 }
 
@@ -613,6 +725,8 @@ int main(int argc, char **argv)
 		RESTART_CASE(requests_wait_for_the_next_broker),
 		RESTART_CASE(answered_open_is_not_answered_again),
 		RESTART_CASE(answered_and_released_open_is_not_answered_again),
+		RESTART_CASE(revoke_waits_for_the_keeper),
+		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
 		RESTART_CASE(a_watch_goes_on),
 		RESTART_CASE(client_leaves_meanwhile),
 		RESTART_CASE(session_leaves_and_its_channels_stay),
