@@ -304,7 +304,7 @@ struct explain_reply {
 	uint32_t user_devices;
 	uint32_t opens_per_minute;
 	uint32_t connections_per_minute;
-	uint32_t zero;
+	uint32_t mappings; /* of the rule: by one domain channel */
 };
 static_assert(sizeof(struct explain_reply) == 64, "wire");
 static_assert(offsetof(struct explain_reply, page) == 0, "a page");
@@ -515,6 +515,15 @@ struct bind_request {
 	uint32_t zero;
 };
 static_assert(sizeof(struct bind_request) == 8, "wire");
+
+/* What the lease's rule says about the domain that the device is in now. It is for the domain's owner to see to it. */
+struct bind_reply {
+	uint32_t mappings; /* that one domain channel may have at a time; or MAPPINGS_UNLIMITED */
+	uint32_t zero;
+};
+static_assert(sizeof(struct bind_reply) == 8, "wire");
+
+#define MAPPINGS_UNLIMITED UINT32_MAX
 
 /*
  * REGION_READ answers with `length` bytes; REGION_WRITE has them behind this struct. Each access is `width` bytes
@@ -765,12 +774,14 @@ struct lease_request {
 	uint16_t vendor;
 	uint16_t device;
 	uint32_t class;
+	uint32_t mappings; /* as in bind_reply */
+	uint32_t zero;
 	struct window_limits windows;
 	char rule[RULE_TEXT_SIZE]; /* of the policy, that these limits are from, for people; ends with a NUL */
 	struct lease_origin origin;
 };
 static_assert(sizeof(struct lease_request) ==
-		48 + sizeof(struct window_limits) + RULE_TEXT_SIZE + sizeof(struct lease_origin),
+		56 + sizeof(struct window_limits) + RULE_TEXT_SIZE + sizeof(struct lease_origin),
 	"wire");
 
 /* Who the keeper is, for people to read. */

@@ -468,6 +468,8 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 		return r;
 	if (request->fds.count != fds)
 		return MALFORMED("%zu fds", request->fds.count);
+	if (lease->zero != 0)
+		return MALFORMED("padding is not zero");
 	/* The keeper prints it. */
 	if (!memchr(lease->rule, '\0', sizeof lease->rule))
 		return MALFORMED("the rule's text has no end");

@@ -101,6 +101,7 @@ static void print_limits(const struct vbroker_explanation *answer)
 		print_limit("register windows at a time", answer->windows);
 		if (answer->window_size != UINT64_MAX)
 			printf("  bytes in register windows: %" PRIu64 "\n", answer->window_size);
+		print_limit("memory mappings of a driver by one domain channel", answer->mappings);
 	}
 	printf("\nWhat the user may have of all:\n");
 	print_limit("sessions at a time", answer->user_sessions);
@@ -194,6 +195,7 @@ static int print_json(const struct question *question)
 		json_add_number(limits, "window_size", answer->window_size);
 	else
 		json_add_text(limits, "window_size", NULL);
+	add_limit(limits, "mappings", answer->mappings);
 	add_limit(limits, "user_sessions", answer->user_sessions);
 	add_limit(limits, "user_devices", answer->user_devices);
 	add_limit(limits, "opens_per_minute", answer->opens_per_minute);

@@ -276,6 +276,7 @@ struct vbroker_explanation {
 	uint64_t lease_time_us; /* 0: for ever */
 	uint32_t devices;	/* by this rule for one user at a time */
 	uint32_t devices_per_unit;
+	uint32_t mappings; /* of a driver through one domain channel */
 	/* Of the user, whatever the device. */
 	uint32_t user_sessions, user_devices, opens_per_minute, connections_per_minute;
 };
@@ -823,7 +824,7 @@ struct vbroker_domain_server;
 /** struct vbroker_budget - what a driver may have through one channel at a time */
 struct vbroker_budget {
 	uint64_t bytes;	   /* mapped, that is pinned and charged to the owner; no memory may be larger as a whole */
-	uint32_t mappings; /* in the domain, which has 65,535 at most */
+	uint32_t mappings; /* in the domain, which has 65,535 at most; the policy may allow fewer */
 	uint32_t memories; /* shared with the owner, each of which is a mapping in its address space */
 };
 
@@ -835,7 +836,8 @@ struct vbroker_budget {
  *
  * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for vbroker_domain_server_events() and call
  * vbroker_domain_server_dispatch() when there is something. No thread is started and nothing waits. The memory that a
- * driver maps counts against the limits of the process that calls dispatch. UNSUPPORTED for a domain behind a channel.
+ * driver maps counts against the limits of the process that calls dispatch. If the policy says for a device that vbroker_device_bind()
+ * has bound how many mappings a channel may have (vfio-broker.policy(5), "mappings"), what goes beyond it is QUOTA as well. UNSUPPORTED for a domain behind a channel.
  */
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel);

@@ -264,15 +264,17 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 
 int device_send_bind(struct requester *channel, int domain)
 {
+	static const struct requester_reply expected = {.size = sizeof(struct bind_reply)};
 	int r;
 
 	requester_begin(channel, DEVICE_BIND, sizeof(struct bind_request));
 	r = requester_attach(channel, domain);
-	return r != 0 ? r : requester_call(channel, &nothing);
+	return r != 0 ? r : requester_call(channel, &expected);
 }
 
 int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *domain)
 {
+	const struct bind_reply *reply;
 	int r;
 
 	detail_clear();
@@ -280,7 +282,8 @@ int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *do
 	r = device_send_bind(&device->channel, vbroker_domain_fd(domain));
 	if (r != 0)
 		return r;
-	domain_after_bind(domain);
+	reply = packet_body(&device->channel.packet, sizeof *reply);
+	domain_after_bind(domain, reply->mappings);
 	device->domain = domain;
 	return 0;
 }

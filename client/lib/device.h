@@ -18,7 +18,7 @@ int device_is_channel(int fd);
 /* HELLO to whoever is at the other end of FD. Returns 0 or NOT_A_DEVICE with its detail, or what failed. */
 int device_greet(struct requester *channel);
 
-/* BIND with DOMAIN, which stays the caller's. */
+/* BIND with DOMAIN, which stays the caller's. On success a struct bind_reply is in the channel's packet. */
 int device_send_bind(struct requester *channel, int domain);
 
 #endif

@@ -5,6 +5,7 @@
 #include "fdset.h"
 #include "iova.h"
 #include "memlock.h"
+#include "message.h"
 #include "remote.h"
 
 #include <assert.h>
@@ -34,7 +35,8 @@ struct vbroker_domain {
 	struct vbroker_range *ranges; /* owned; the usable ones */
 	size_t ranges_count;
 	uint64_t page_sizes;
-	uint64_t granule; /* the smallest page size */
+	uint64_t granule;	   /* the smallest page size */
+	uint32_t channel_mappings; /* domain_channel_mappings() */
 };
 
 /* drivers/vfio/vfio_iommu_type1.c: dma_entry_limit, U16_MAX unless the administrator changed it */
@@ -65,6 +67,7 @@ int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **r
 	}
 	domain->kernel = kernel;
 	domain->fd = fd;
+	domain->channel_mappings = MAPPINGS_UNLIMITED;
 	LIST_INIT(&domain->memories);
 	*ret_domain = domain;
 	return 0;
@@ -115,6 +118,7 @@ static void forget(struct vbroker_domain *domain)
 	domain->ranges = NULL;
 	domain->ranges_count = 0;
 	domain->fresh = false;
+	domain->channel_mappings = MAPPINGS_UNLIMITED;
 }
 
 void vbroker_domain_close(struct vbroker_domain *domain)
@@ -294,13 +298,20 @@ static int known(struct vbroker_domain *domain)
 
 void domain_before_bind(struct vbroker_domain *domain)
 {
-	if (domain->space)
+	if (!domain->remote)
 		(void)learn(domain);
 }
 
-void domain_after_bind(struct vbroker_domain *domain)
+void domain_after_bind(struct vbroker_domain *domain, uint32_t channel_mappings)
 {
 	domain->fresh = false;
+	if (channel_mappings < domain->channel_mappings)
+		domain->channel_mappings = channel_mappings;
+}
+
+uint32_t domain_channel_mappings(const struct vbroker_domain *domain)
+{
+	return domain->channel_mappings;
 }
 
 int vbroker_domain_ranges(

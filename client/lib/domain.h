@@ -36,8 +36,12 @@ void domain_unmap_for(struct vbroker_domain *domain, const struct vbroker_range 
 int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *owner, uint64_t first, uint64_t last,
 	uint64_t *steps, struct vbroker_range *ret_range);
 
-/* Around a BIND: forgets the mappings of a former life if all devices have left since; then, that a device has come. */
+/* Around a BIND: forgets the mappings and limits of a former life if all devices have left since; then, that a device has come, by
+ * whose lease a domain channel may have so many mappings. */
 void domain_before_bind(struct vbroker_domain *domain);
-void domain_after_bind(struct vbroker_domain *domain);
+void domain_after_bind(struct vbroker_domain *domain, uint32_t channel_mappings);
+
+/* How many mappings one domain channel may have, by the leases of all devices that were bound; or MAPPINGS_UNLIMITED. */
+uint32_t domain_channel_mappings(const struct vbroker_domain *domain);
 
 #endif

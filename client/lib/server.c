@@ -43,8 +43,8 @@ struct vbroker_domain_server {
 	struct iova_owner owner;       /* of mappings, whose tag is the handle of their memory */
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
-	uint64_t size_max;	    /* of one memory: what the budget had at first */
-	struct memory *memories;    /* owned */
+	struct vbroker_budget budget;
+	struct memory *memories; /* owned */
 	size_t memories_room;
 	size_t memories_from; /* no place below this one is free */
 	uint64_t page_rest;   /* the bits of an address within a page */
@@ -96,7 +96,7 @@ static int memory_add(struct vbroker_domain_server *server, int fd, uint32_t *re
 	handle = memory_place(server);
 	if (handle == 0)
 		return -ENOMEM;
-	r = memfd_map(fd, server->size_max, &memory.address, &memory.size, &memory.writable);
+	r = memfd_map(fd, server->budget.bytes, &memory.address, &memory.size, &memory.writable);
 	if (r != 0)
 		return r;
 	server->memories[handle - 1] = memory;
@@ -123,6 +123,28 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 }
 
 /* ---- mappings ---- */
+
+/* The policy may allow fewer than the budget, and fewer than there are already since another device has come. */
+static uint32_t mappings_left(const struct vbroker_domain_server *server)
+{
+	uint32_t allowed = domain_channel_mappings(server->domain);
+	uint32_t mapped = server->budget.mappings - server->left.mappings;
+	uint32_t by_policy = allowed > mapped ? allowed - mapped : 0;
+
+	return by_policy < server->left.mappings ? by_policy : server->left.mappings;
+}
+
+static int check_mappings(const struct vbroker_domain_server *server)
+{
+	if (server->left.mappings == 0)
+		return detail_set(REFUSAL_QUOTA, "the channel's budget has no mapping left");
+	if (mappings_left(server) == 0)
+		return detail_set(REFUSAL_QUOTA,
+			"the policy allows %" PRIu32
+			" mappings by one domain channel for a device of this domain (key mappings)",
+			domain_channel_mappings(server->domain));
+	return 0;
+}
 
 /* domain_map_for() a driver, whom the words must not tell where things are in this process. */
 static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory, uint32_t handle,
@@ -160,8 +182,9 @@ static int map(
 			element->length, element->offset, memory->size);
 	if ((element->flags & MAP_DEVICE_WRITE) && !memory->writable)
 		return detail_set(REFUSAL_NOT_MEMORY, "the memory is sealed against writing");
-	if (server->left.mappings == 0)
-		return detail_set(REFUSAL_QUOTA, "the channel's budget has no mapping left");
+	r = check_mappings(server);
+	if (r != 0)
+		return r;
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
@@ -308,7 +331,7 @@ static int serve_describe(void *context, struct packet *request, struct packet *
 	*describe = (struct domain_reply){
 		.page_sizes = page_sizes,
 		.bytes_left = server->left.bytes,
-		.mappings_left = server->left.mappings,
+		.mappings_left = mappings_left(server),
 		.memories_left = server->left.memories,
 	};
 	for (size_t i = 0; i < count && (range = packet_append(reply, sizeof *range)); i++) {
@@ -496,7 +519,7 @@ int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_bud
 	}
 	server->domain = domain;
 	server->left = *budget;
-	server->size_max = budget->bytes;
+	server->budget = *budget;
 	server->page_rest = (uint64_t)sysconf(_SC_PAGESIZE) - 1;
 	server->owner.ended = ended;
 	channel_init(&server->channel, ends[0]);

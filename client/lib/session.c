@@ -502,6 +502,7 @@ static void read_explanation(struct vbroker_explanation *explanation, const stru
 		.lease_time_us = reply->lease_time_us,
 		.devices = reply->devices,
 		.devices_per_unit = reply->devices_per_unit,
+		.mappings = reply->mappings,
 		.user_sessions = reply->user_sessions,
 		.user_devices = reply->user_devices,
 		.opens_per_minute = reply->opens_per_minute,

@@ -466,6 +466,7 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 		request->flags |= LEASE_DIRECT;
 	memcpy(request->name, lease->device->name, sizeof request->name);
 	request->group = lease->device->group->number;
+	request->mappings = lease->mappings;
 	request->windows = lease->windows;
 	memcpy(request->rule, lease->rule, sizeof request->rule);
 	request->origin = (struct lease_origin){

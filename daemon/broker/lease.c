@@ -156,6 +156,7 @@ static int offer(struct broker *broker, struct session *session, struct device *
 		keeper_assign(keeper, group);
 	}
 	lease->windows = rule->windows;
+	lease->mappings = rule->mappings;
 	lease->direct = rule->direct;
 	review_grant(lease, rule);
 	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);

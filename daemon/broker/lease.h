@@ -39,6 +39,7 @@ struct lease {
 	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
 	struct reset_policy reset;
 	struct window_limits windows;
+	uint32_t mappings; /* by one domain channel; or POLICY_UNSET */
 	char rule[RULE_TEXT_SIZE];
 };
 

@@ -56,6 +56,7 @@ struct policy_rule {
 	uint32_t devices; /* at a time, for one user: by this rule, or of all, where these are limits; POLICY_UNSET */
 	uint32_t devices_per_unit; /* by this rule, for one unit; POLICY_UNSET */
 	uint64_t lease_time_us;	   /* 0: for ever */
+	uint32_t mappings;	   /* by one domain channel; POLICY_UNSET */
 	uint32_t sessions;	   /* limits only, like those below; POLICY_UNSET */
 	uint32_t opens_per_minute;
 	uint32_t connections_per_minute;

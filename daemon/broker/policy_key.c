@@ -217,6 +217,11 @@ static int set_devices_per_unit(struct policy_rule *rule, const char *word, cons
 	return set_number(&rule->devices_per_unit, word, cause, "devices-per-unit is a number, not");
 }
 
+static int set_mappings(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->mappings, word, cause, "mappings is a number, not");
+}
+
 static int set_sessions(struct policy_rule *rule, const char *word, const char **cause)
 {
 	return set_number(&rule->sessions, word, cause, "sessions is a number, not");
@@ -390,6 +395,11 @@ static void print_devices_per_unit(const struct policy_rule *rule, const char *k
 	print_number(rule->devices_per_unit, key, sink);
 }
 
+static void print_mappings(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->mappings, key, sink);
+}
+
 static void print_sessions(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
 {
 	print_number(rule->sessions, key, sink);
@@ -424,6 +434,7 @@ static const struct policy_key keys[] = {
 	{"windows", set_windows, print_windows, .single = true, .in_rules = true},
 	{"window-size", set_window_size, print_window_size, .single = true, .in_rules = true},
 	{"window-range", add_window_range, print_window_ranges, .in_rules = true},
+	{"mappings", set_mappings, print_mappings, .single = true, .in_rules = true},
 	{"sessions", set_sessions, print_sessions, .single = true, .in_limits = true},
 	{"opens-per-minute", set_opens, print_opens, .single = true, .in_limits = true},
 	{"connections-per-minute", set_connections, print_connections, .single = true, .in_limits = true},

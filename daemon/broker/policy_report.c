@@ -104,6 +104,7 @@ static enum explain_verdict verdict_of(const struct policy_rule *rule)
 }
 
 static_assert(EXPLAIN_UNLIMITED == POLICY_UNSET, "what is not given is not limited");
+static_assert(MAPPINGS_UNLIMITED == POLICY_UNSET, "the same");
 
 static void fill_limits(
 	const struct broker *broker, const struct policy_rule *rule, uid_t uid, struct explain_reply *reply)
@@ -114,7 +115,7 @@ static void fill_limits(
 	reply->user_devices = quota_devices(broker, limits).value;
 	reply->opens_per_minute = limits ? limits->opens_per_minute : EXPLAIN_UNLIMITED;
 	reply->connections_per_minute = limits ? limits->connections_per_minute : EXPLAIN_UNLIMITED;
-	reply->devices = reply->devices_per_unit = EXPLAIN_UNLIMITED;
+	reply->devices = reply->devices_per_unit = reply->mappings = EXPLAIN_UNLIMITED;
 	if (!rule || rule->verdict != POLICY_ALLOW)
 		return;
 	reply->flags = (rule->rebind ? EXPLAIN_REBIND : 0U) | (rule->direct ? EXPLAIN_DIRECT : 0U);
@@ -123,6 +124,7 @@ static void fill_limits(
 	reply->lease_time_us = rule->lease_time_us;
 	reply->devices = rule->devices;
 	reply->devices_per_unit = rule->devices_per_unit;
+	reply->mappings = rule->mappings;
 }
 
 static void add_record(struct page *page, const struct policy_rule *rule, const char *why)

@@ -100,6 +100,7 @@ static int begin_rule(struct reader *reader, const char *section)
 		.windows = {.count = WINDOWS_PER_LEASE, .size = UINT64_MAX},
 		.devices = POLICY_UNSET,
 		.devices_per_unit = POLICY_UNSET,
+		.mappings = POLICY_UNSET,
 		.sessions = POLICY_UNSET,
 		.opens_per_minute = POLICY_UNSET,
 		.connections_per_minute = POLICY_UNSET,

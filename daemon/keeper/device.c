@@ -89,7 +89,6 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 	uint64_t start = clock_us();
 	int r = binding_check(device, request->fds.fds[0], detail);
 
-	(void)reply;
 	if (r == 0)
 		r = binding_make(device, fdset_take(&request->fds, 0), detail);
 	if (r != 0) {
@@ -97,6 +96,7 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 			refusal_name(r < 0 ? REFUSAL_FAILED : r), detail->text);
 		return r;
 	}
+	((struct bind_reply *)packet_append(reply, sizeof(struct bind_reply)))->mappings = device->lease.mappings;
 	device_enter(device, DEVICE_BOUND);
 	/* The broker records it, as it does UNBIND (report_bound()). */
 	device->binding_us = clock_us() - start;

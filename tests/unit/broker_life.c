@@ -990,7 +990,7 @@ static void taken_and_there(void **state)
 
 static const char window_rules[] = "[deny lab]\naddress = " B "\nuser = *\n"
 				   "[allow rest]\nclass = *\nuser = *\nrebind = yes\n"
-				   "windows = 3\nwindow-size = 64K\nwindow-range = 0:0x1000-0x1fff 2\n"
+				   "mappings = 7\nwindows = 3\nwindow-size = 64K\nwindow-range = 0:0x1000-0x1fff 2\n"
 				   "[allow more]\nclass = *\nuser = *\nwindows = 99\n";
 
 /* The limits are those of the rule that decides, and the keeper is told its name and place. */
@@ -999,6 +999,7 @@ static void limits_of_the_rule(void **state)
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
 	(void)state;
+	assert_int_equal(offered.mappings, 7);
 	assert_int_equal(offered.windows.count, 3);
 	assert_int_equal(offered.windows.size, 65536);
 	assert_int_equal(offered.windows.range_count, 2);
@@ -1020,6 +1021,7 @@ static void limits_without_a_word(void **state)
 	int other_keeper = keeper_start(), other = client_with(C, other_keeper);
 
 	(void)state;
+	assert_int_equal(offered.mappings, MAPPINGS_UNLIMITED);
 	assert_int_equal(offered.windows.count, WINDOWS_PER_LEASE);
 	assert_true(offered.windows.size == UINT64_MAX);
 	assert_int_equal(offered.windows.range_count, 0);

@@ -323,7 +323,7 @@ static void rules_are_printed(void **state)
 		"address = 0000:01:00.0\naddress = *\nid = 1b36:*\nclass = 0108\nuser = *\nuser = 7\n"
 		"user = 0 ; root\ngroup = 44\nunit = spdk@*.service\nrebind = yes\ndevices = 2\n"
 		"devices-per-unit = 1\nlease-time = 90s\nreset = same-user\nsettle = 500ms\nwindows = 3\n"
-		"window-size = 64K\nwindow-range = 2\nwindow-range = 0:0x1000-0x1fff\n";
+		"window-size = 64K\nwindow-range = 2\nwindow-range = 0:0x1000-0x1fff\nmappings = 40\n";
 	static const char limits[] = "user = 7\ndevices = 5\nsessions = 9\nopens-per-minute = 6\n"
 				     "connections-per-minute = 60\n";
 	char text[2048];
@@ -642,6 +642,8 @@ static const struct mistake {
 	{"[allow a]\nwindow-range = 0 1 2 3\nwindow-range = 0 1 2 3\nwindow-range = 4\n",
 		"t.conf:4:16: eight window-ranges at most, too many with \"4\""},
 	{"[allow a]\ndevices = many\n", "t.conf:2:11: devices is a number, not \"many\""},
+	{"[allow a]\nmappings = 4K\n", "t.conf:2:12: mappings is a number, not \"4K\""},
+	{"[limits a]\nuser = *\nmappings = 4\n", "t.conf:3:1: a key of rules, not of limits: \"mappings\""},
 	{"[allow a]\ndevices-per-unit = -1\n", "t.conf:2:20: devices-per-unit is a number, not \"-1\""},
 	{"[allow a]\nlease-time = 30\n",
 		"t.conf:2:14: lease-time is one second or more, like 90s, 30min, 8h or 7d, not \"30\""},

@@ -134,6 +134,7 @@ static void test_query(void **state)
 	query(&b, 0);
 	lease.origin = (struct lease_origin){5, 600, 7, 800, {1000, 4711, "lab.service"}};
 	strcpy(lease.rule, bench_rule);
+	lease.mappings = 12;
 	assert_int_equal(bench_lease_as(&b, &lease, &b.clients[0]), 0);
 	bench_hello(&b, b.clients[0]);
 	for (size_t i = 1; i < 3; i++) {
@@ -141,6 +142,7 @@ static void test_query(void **state)
 		assert_int_equal(bench_lease_as(&b, &lease, &b.clients[i]), 0);
 	}
 	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(((const struct bind_reply *)packet_body(&b.packet, sizeof(struct bind_reply)))->mappings, 12);
 	query(&b, 3);
 	assert_string_equal(records[0].name, bench_names[0]);
 	assert_int_equal(records[0].flags, QUERY_BOUND);

@@ -476,7 +476,7 @@ static void accept_bind(struct server *s)
 		return;
 	if (s->request.header.type != DEVICE_BIND || !domain_is_domain(s->request.fds.fds[0]))
 		s->malformed++;
-	server_reply(s, 0);
+	server_reply(s, sizeof(struct bind_reply));
 	server_send(s);
 }
 

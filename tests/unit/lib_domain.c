@@ -2,6 +2,7 @@
 #include "domain.h"
 
 #include "container.h"
+#include "message.h"
 #include "unit.h"
 #include "vfio-broker.h"
 
@@ -324,7 +325,7 @@ static void test_next_life(void **state)
 	detach(f);
 	domain_before_bind(f->domain);
 	attach(f);
-	domain_after_bind(f->domain);
+	domain_after_bind(f->domain, MAPPINGS_UNLIMITED);
 	assert_int_equal(map_any(f, PAGE), PAGE);
 }
 
@@ -353,7 +354,7 @@ static void test_another_device_narrows(void **state)
 	assert_int_equal(vbroker_domain_unmap(f->domain, UINT64_C(1) << 40, PAGE), 0);
 	assert_int_equal(map_any(f, PAGE), PAGE);
 	fake_container_view(vbroker_domain_fd(f->domain))->width = 39;
-	domain_after_bind(f->domain);
+	domain_after_bind(f->domain, MAPPINGS_UNLIMITED);
 	assert_int_equal(map_at(f, UINT64_C(1) << 40, PAGE), VBROKER_IOVA_INVALID);
 	assert_detail("0x7fffffffff");
 	/* What is mapped is known still. */

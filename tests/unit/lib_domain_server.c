@@ -392,6 +392,39 @@ static void test_quota_mappings(void **state)
 	close(fd);
 }
 
+/* The policy's limit is the lowest of all devices of the domain, also of those that come later, and goes with the last of them. */
+static void test_quota_of_the_policy(void **state)
+{
+	struct bench *b = *state;
+	int fd = memory_make(PAGE, F_SEAL_SHRINK), other;
+	struct map_result first = {0}, result = {0};
+
+	domain_after_bind(b->domain, 3);
+	domain_after_bind(b->domain, MAPPINGS_UNLIMITED);
+	assert_left(b, BUDGET_BYTES, 3, BUDGET_MEMORIES);
+	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, 8 * PAGE, &first), 0);
+	assert_int_equal(map_one(b, RW, -1, first.handle, 0, PAGE, 16 * PAGE, NULL), 0);
+	assert_int_equal(alloc_one(b, RW, PAGE, &result, &other), 0);
+	close(other);
+	assert_left(b, BUDGET_BYTES - 3 * PAGE, 0, BUDGET_MEMORIES - 2);
+	assert_int_equal(map_one(b, RW, -1, first.handle, 0, PAGE, ANY, NULL), REFUSAL_QUOTA);
+	assert_words(&b->driver, "the policy allows 3 mappings by one domain channel");
+	assert_int_equal(alloc_one(b, RW, PAGE, &result, &other), REFUSAL_QUOTA);
+	/* Two too many: they stay, and none comes. */
+	domain_after_bind(b->domain, 1);
+	assert_int_equal(unmap_one(b, 8 * PAGE, PAGE), 0);
+	assert_left(b, BUDGET_BYTES - 2 * PAGE, 0, BUDGET_MEMORIES - 2);
+	assert_int_equal(map_one(b, RW, -1, first.handle, 0, PAGE, ANY, NULL), REFUSAL_QUOTA);
+	assert_words(&b->driver, "the policy allows 1 mappings");
+	/* Another life */
+	bench_detach(b);
+	domain_before_bind(b->domain);
+	bench_attach(b);
+	domain_after_bind(b->domain, MAPPINGS_UNLIMITED);
+	assert_left(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES - 2);
+	close(fd);
+}
+
 static void test_quota_memories(void **state)
 {
 	struct bench *b = *state;
@@ -1143,7 +1176,7 @@ static void test_next_life(void **state)
 	bench_detach(b);
 	domain_before_bind(b->domain);
 	bench_attach(b);
-	domain_after_bind(b->domain);
+	domain_after_bind(b->domain, MAPPINGS_UNLIMITED);
 	assert_left(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES - 2);
 	assert_int_equal(vbroker_domain_map(b->domain, page, PAGE, RW, 8 * PAGE, NULL), 0);
 	assert_int_equal(unmap_one(b, 8 * PAGE, PAGE), REFUSAL_IOVA_INVALID);
@@ -1428,6 +1461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_sealed_against_writing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_quota_bytes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_quota_mappings, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_quota_of_the_policy, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_quota_memories, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_budget, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_iova_in_use, set_up, tear_down),

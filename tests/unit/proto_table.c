@@ -119,7 +119,7 @@ static const struct expected domain_expected[] = {
 static const struct expected keeper_expected[] = {
 	{1, "HELLO", ANY, 16, 0, 0, 0},
 	{2, "PING", GREETED, 0, 0, 0, 0},
-	{3, "LEASE", STATE_READY, 488, 0, 1, 3},
+	{3, "LEASE", STATE_READY, 496, 0, 1, 3},
 	{4, "QUERY", STATE_READY, 8, 0, 0, 0},
 	{5, "REVOKE", STATE_READY, 240, 0, 0, 0},
 };
@@ -911,8 +911,9 @@ static void lease(struct lease_request request, size_t fds, const char *why)
 static void lease_requests(void **state)
 {
 	(void)state;
-	lease((struct lease_request){.name = NAME}, 1, NULL);
+	lease((struct lease_request){.name = NAME, .mappings = 5}, 1, NULL);
 	malformed(&keeper_table, STATE_NEW, "LEASE before HELLO");
+	lease((struct lease_request){.name = NAME, .zero = 1}, 1, "padding is not zero");
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP}, 2, NULL);
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP}, 1, "1 fds");
 	lease((struct lease_request){.name = NAME}, 2, "2 fds");
