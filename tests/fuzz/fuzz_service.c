@@ -2,6 +2,7 @@
 #include "actors.h"
 #include "broker.h"
 #include "broker_world.h"
+#include "fd_store.h"
 #include "group.h"
 #include "input.h"
 #include "keeper.h"
@@ -27,7 +28,7 @@
 
 /*
  * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
- * failures, deaths and time. What it must never do is in check() (after each step), in actors.c (the protocol) and in
+ * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol) and in
  * finish() (when everybody has gone, everything is as before).
  *
  * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
@@ -36,7 +37,15 @@
 enum world_step {
 	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step and what about */
 	WORLD_KEEPER,		  /* 1 byte: enum keeper_step */
-	WORLD_TIME,		  /* 1 byte: how much */
+	WORLD_TIME,		  /* who says how much; or that the broker is killed: enum broker_step */
+};
+
+/* What happens until there is another one. */
+enum broker_step {
+	BROKER_KILLED = 12,
+	BROKER_KILLED_KEEPERS_RUN,
+	BROKER_KILLED_TIME_PASSES,
+	BROKER_KILLED_TWICE,
 };
 
 enum host_step {
@@ -70,6 +79,7 @@ static sd_event *event;
 static struct actors actors;
 static int groups[GROUPS_COUNT], strangers[GROUPS_COUNT];
 static struct broker_world world;
+static bool taken_over; /* by another broker, at least once */
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -85,7 +95,15 @@ static const char *const names[] = {"0000:01:00.0", "0000:02:00.0", "0000:02:00.
 /* ---- who clients are ---- */
 
 static const uid_t uids[ACTORS_SESSIONS] = {1000, 1001, 1000, 0};
-static uid_t next_uid;
+static ino_t sockets[ACTORS_SESSIONS]; /* the broker's ends */
+
+static ino_t socket_of(int fd)
+{
+	struct stat st = {0};
+
+	INPUT_ASSERT(fstat(fd, &st) == 0);
+	return st.st_ino;
+}
 
 int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
@@ -96,8 +114,10 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *siz
 {
 	int r = __real_getsockopt(fd, level, option, value, size);
 
-	if (r == 0 && level == SOL_SOCKET && option == SO_PEERCRED)
-		((struct ucred *)value)->uid = next_uid;
+	for (size_t i = 0; r == 0 && level == SOL_SOCKET && option == SO_PEERCRED && i < ACTORS_SESSIONS; i++) {
+		if (socket_of(fd) == sockets[i])
+			((struct ucred *)value)->uid = uids[i];
+	}
 	return r;
 }
 
@@ -115,7 +135,7 @@ static int connect_session(size_t i)
 
 	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
-	next_uid = uids[i];
+	sockets[i] = socket_of(pair[1]);
 	session_accept(&broker, pair[1]);
 	return pair[0];
 }
@@ -231,6 +251,7 @@ static void run(void)
 		more = start_keepers() || more;
 		for (size_t i = 0; i < KEEPERS_SLOTS; i++)
 			more = keepers_step(i) || more;
+		fd_store_notice();
 	}
 }
 
@@ -259,7 +280,9 @@ static void check_session(const struct session *session)
 		leases += device->lease && device->lease->user == session->user;
 	INPUT_ASSERT(session->leases_count == own);
 	INPUT_ASSERT(session->user->sessions == sessions && session->user->leases == leases);
-	INPUT_ASSERT(sessions <= broker.options.sessions_per_user && leases <= broker.options.leases_per_user);
+	INPUT_ASSERT(sessions <= broker.options.sessions_per_user);
+	/* Leases of earlier brokers come to those that the user has begun since (recall.h). */
+	INPUT_ASSERT(leases <= broker.options.leases_per_user || taken_over);
 }
 
 static void check_group(const struct group *group)
@@ -379,6 +402,102 @@ static void step_keeper(size_t who, uint8_t byte)
 	}
 }
 
+static void start_broker(void)
+{
+	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
+				    "[allow strict]\naddress = 0000:01:00.0\nuser = *\nrebind = yes\n"
+				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n"
+				    "reset = same-user\nsettle = 1s\n";
+	static struct stored stored[FD_STORE_MAX];
+	const struct broker_options options = {.keeper_socket = world.keeper_socket,
+		.claims_directory = world.claims,
+		.quarantine_directory = world.quarantine,
+		.sessions_per_user = 2,
+		.leases_per_user = 3,
+		.stored = stored,
+		.stored_count = fd_store_pass(stored)};
+	const struct policy_error no_error = {.text = ""};
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error;
+
+	INPUT_ASSERT(sd_event_new(&event) >= 0);
+	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
+	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
+			     broker_world_nobodys_listener()) == 0);
+}
+
+static void end_broker(void)
+{
+	broker_clear(&broker);
+	sd_event_unref(event);
+}
+
+/* Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without another end, and what it
+ * has is nothing that would have to be given back. */
+static void kill_broker(void)
+{
+	struct device *device, *next_device;
+	struct group *group, *next_group;
+	struct session *session;
+	struct keeper *keeper;
+	int nobody[2];
+
+	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, nobody) == 0);
+	close(nobody[1]);
+	fd_store_deaf(true);
+	LIST_FOREACH(session, &broker.sessions, in_broker)
+		INPUT_ASSERT(dup3(nobody[0], session->channel.fd, O_CLOEXEC) >= 0);
+	LIST_FOREACH(keeper, &broker.keepers, in_broker) {
+		INPUT_ASSERT(dup3(nobody[0], keeper->fd, O_CLOEXEC) >= 0);
+		keeper->group = NULL;
+	}
+	close(nobody[0]);
+	LIST_FOREACH(group, &broker.inventory.groups, in_inventory) {
+		group->state = GROUP_FREE;
+		group->keeper = NULL;
+		group->session = NULL;
+	}
+	while ((session = LIST_FIRST(&broker.sessions)))
+		session_close(session);
+	for (device = LIST_FIRST(&broker.inventory.devices); device; device = next_device) {
+		next_device = LIST_NEXT(device, in_inventory);
+		if (device->lease)
+			lease_end(device->lease);
+	}
+	/* What is left without devices has none to leave it. */
+	for (group = LIST_FIRST(&broker.inventory.groups); group; group = next_group) {
+		next_group = LIST_NEXT(group, in_inventory);
+		group_settle(group);
+	}
+	end_broker();
+	fd_store_deaf(false);
+}
+
+static void run_keepers(void)
+{
+	for (int round = 0; round < 4; round++) {
+		start_keepers();
+		for (size_t i = 0; i < KEEPERS_SLOTS; i++)
+			keepers_step(i);
+	}
+}
+
+static void step_broker(enum broker_step step)
+{
+	kill_broker();
+	if (step == BROKER_KILLED_KEEPERS_RUN || step == BROKER_KILLED_TIME_PASSES)
+		run_keepers();
+	if (step == BROKER_KILLED_TIME_PASSES)
+		virtual_clock_pass(6000000);
+	start_broker();
+	if (step == BROKER_KILLED_TWICE) {
+		kill_broker();
+		start_broker();
+	}
+	actors_inherited(&actors);
+	taken_over = true;
+}
+
 static void step(struct input *input)
 {
 	static const uint64_t times[] = {1000, 5000, 30000, 1100000, 6000000, 16000000};
@@ -393,6 +512,10 @@ static void step(struct input *input)
 		step_keeper(who, input_byte(input));
 		break;
 	case WORLD_TIME:
+		if (who >= BROKER_KILLED) {
+			step_broker((enum broker_step)who);
+			break;
+		}
 		virtual_clock_pass(times[who % 6]);
 		break;
 	default:
@@ -408,19 +531,6 @@ static void step(struct input *input)
 
 static void start(void)
 {
-	static const char rules[] = "[deny one]\naddress = 0000:03:00.0\nuser = 1001\n"
-				    "[allow strict]\naddress = 0000:01:00.0\nuser = *\nrebind = yes\n"
-				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n"
-				    "reset = same-user\nsettle = 1s\n";
-	const struct broker_options options = {.keeper_socket = world.keeper_socket,
-		.claims_directory = world.claims,
-		.quarantine_directory = world.quarantine,
-		.sessions_per_user = 2,
-		.leases_per_user = 3};
-	const struct policy_error no_error = {.text = ""};
-	struct policy *policy = calloc(1, sizeof *policy);
-	struct policy_error error;
-
 	virtual_clock_reset();
 	keepers_init();
 	actors_init(&actors);
@@ -429,10 +539,8 @@ static void start(void)
 		strangers[i] = -1;
 		keepers_vanish(groups[i], false);
 	}
-	INPUT_ASSERT(sd_event_new(&event) >= 0);
-	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
-	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
-			     broker_world_nobodys_listener()) == 0);
+	taken_over = false;
+	start_broker();
 	run();
 }
 
@@ -550,8 +658,8 @@ static void finish(void)
 	heal();
 	expect_answers();
 	expect_nothing_left();
-	broker_clear(&broker);
-	sd_event_unref(event);
+	end_broker();
+	fd_store_clear();
 	for (int i = 0; i < 8 && (start_keepers() || keepers_running() > 0); i++) {
 		for (size_t j = 0; j < KEEPERS_SLOTS; j++)
 			keepers_step(j);

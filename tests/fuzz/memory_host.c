@@ -55,8 +55,10 @@ static struct memory_device *find(const char *name)
 
 static int enumerate(host_found found, void *context)
 {
-	for (size_t i = 0; i < memory_host.count; i++)
-		found(context, &memory_host.devices[i].device);
+	for (size_t i = 0; i < memory_host.count; i++) {
+		if (memory_host.devices[i].present)
+			found(context, &memory_host.devices[i].device);
+	}
 	return 0;
 }
 
