@@ -144,9 +144,7 @@ static void check_group(const struct broker *broker, const struct session *sessi
 			check_quarantine(broker, session, group, admission);
 		return;
 	case GROUP_RECALLED:
-		OBSTACLE(REFUSAL_DEVICE_BUSY,
-			"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment",
-			device->name, group->number);
+		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_RECALLED_FORMAT, device->name, group->number);
 		return;
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:

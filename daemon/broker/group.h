@@ -56,6 +56,10 @@ struct group {
 #define GROUP_FOREIGN_FORMAT                                                                                           \
 	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
 
+/* What to say of a device whose group is RECALLED, with its name and the group's number. */
+#define GROUP_RECALLED_FORMAT                                                                                          \
+	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
+
 /* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
 #define GROUP_BLOCKER_SIZE 192
 const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);

@@ -32,10 +32,13 @@ static int check_group(const struct broker *broker, const struct group *group, c
 	case GROUP_FREE:
 	case GROUP_RESTORING:
 		return 0;
-	case GROUP_HELD:
 	case GROUP_RECALLED:
-	case GROUP_RELEASING:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED, GROUP_RECALLED_FORMAT, name, group->number);
+	case GROUP_HELD:
 		return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s: its IOMMU group is in use by %s", name, who);
+	case GROUP_RELEASING:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED,
+			"%s: its IOMMU group is just being released by %s; try again in a moment", name, who);
 	case GROUP_QUARANTINED:
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)

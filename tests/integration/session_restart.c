@@ -536,6 +536,7 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 	struct vbroker_session *session = session_begin(), *other;
 	struct vbroker_device *nvme = device_begin(session, NVME), *edu;
 	struct vbroker_obstacle *obstacles;
+	struct vbroker_released released;
 	const struct open_request open = {.name = NVME};
 	pid_t pids[KEEPERS_MAX] = {0};
 	int claim, waiting;
@@ -553,6 +554,8 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 	assert_int_equal(obstacles[0].refusal, VBROKER_DEVICE_BUSY);
 	assert_non_null(strstr(obstacles[0].detail, "has not said yet who has it"));
 	free(obstacles);
+	expect_refused(vbroker_session_release(other, NVME, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED,
+		"has not said yet who has it");
 	waiting = raw_connect(world()->broker_socket);
 	raw_hello(waiting);
 	raw_request(waiting, BROKER_OPEN, 2, &open, sizeof open);
