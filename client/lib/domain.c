@@ -298,8 +298,10 @@ static int known(struct vbroker_domain *domain)
 
 void domain_before_bind(struct vbroker_domain *domain)
 {
-	if (!domain->remote)
-		(void)learn(domain);
+	if (domain->remote)
+		return;
+	(void)learn(domain);
+	detail_clear();
 }
 
 void domain_after_bind(struct vbroker_domain *domain, uint32_t channel_mappings)

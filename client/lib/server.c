@@ -182,9 +182,6 @@ static int map(
 			element->length, element->offset, memory->size);
 	if ((element->flags & MAP_DEVICE_WRITE) && !memory->writable)
 		return detail_set(REFUSAL_NOT_MEMORY, "the memory is sealed against writing");
-	r = check_mappings(server);
-	if (r != 0)
-		return r;
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
@@ -348,8 +345,10 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 	bool new = element->flags &MAP_NEW_MEMORY;
 	size_t i = new ? (*next_fd)++ : 0;
 	uint32_t handle = element->handle;
-	int r = new ? memory_add(server, fds->fds[i], &handle) : 0;
+	int r = check_mappings(server);
 
+	if (r == 0 && new)
+		r = memory_add(server, fds->fds[i], &handle);
 	if (r != 0)
 		return r;
 	/* A memfd: nothing that stranger_close() would have to find out about. */
@@ -449,6 +448,8 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	int r;
 
 	r = check_unread(server);
+	if (r == 0)
+		r = check_mappings(server);
 	if (r != 0)
 		return r;
 	/* Before the kernel is asked for anything: what does not fit the budget is not made. */

@@ -347,7 +347,12 @@ void group_recall_holder(struct group *group, struct session *session)
 	assert(group->state == GROUP_RECALLED);
 	group->state = GROUP_HELD;
 	group->session = session;
-	wake_waiters(group);
+}
+
+void group_recall_done(struct group *group)
+{
+	if (group->state == GROUP_HELD)
+		wake_waiters(group);
 }
 
 void group_recall_failed(struct group *group)

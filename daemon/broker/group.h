@@ -88,6 +88,9 @@ void group_recall_keeper(struct group *group, struct broker *broker, struct keep
 /* RECALLED -> HELD, by SESSION; its leases and the holder in words are there already. */
 void group_recall_holder(struct group *group, struct session *session);
 
+/* Whatever was to be done about those leases is done: who waits for the group may have more of it. */
+void group_recall_done(struct group *group);
+
 /* RECALLED -> QUARANTINED: the keeper was told to let go, having said nothing. */
 void group_recall_failed(struct group *group);
 

@@ -169,13 +169,16 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	if (session)
 		taken = take_leases(group, session, records, reply->count);
 	if (taken == 0) {
+		revocation_recalled(group, records, reply->count);
 		group_release(group);
 		return 0;
 	}
 	remember_unit(session, &group->holder);
 	group_recall_holder(group, session);
-	revocation_recalled(group);
+	/* Before anybody can have more of the group. */
+	revocation_recalled(group, records, reply->count);
 	review_group(group);
+	group_recall_done(group);
 	return 0;
 }
 

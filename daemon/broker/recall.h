@@ -29,7 +29,8 @@ struct session;
  * meanwhile by a client that had used the channel; the keeper's last words, which say that, wait on its socket.
  *
  * A REVOKE waits for the keeper, too: it is not known before whom it is about. If it was answered already, the device may have a
- * new holder, whose OPEN waited while there was no broker; so it is about leases of earlier brokers only.
+ * new holder, whose OPEN waited while there was no broker; so it is about leases of earlier brokers only (which
+ * includes one that the earlier broker has made after it was done, if its reply did not fit the socket).
  *
  * Clients of other groups do not wait. Until a keeper has answered, its leases do not count against the limit of their
  * user.

@@ -97,11 +97,15 @@ void revocation_reported(const struct group *group, const struct released_event 
 	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
 		if (revoker->group != group || strcmp(revoker->name, event->name) != 0)
 			continue;
-		revoker->answer.holder = event->origin.holder;
+		/* Not known to this broker yet. */
+		if (revoker->held_back)
+			revoker->answer.holder = event->origin.holder;
 		revoker->answer.reported = 1;
 		revoker->answer.report = event->report;
 	}
 }
+
+#define STILL_LEASED "other devices of IOMMU group %u are still leased"
 
 /* The group stays with whoever has its other devices, so there is nothing more to wait for. */
 void revocation_lease_ended(const struct group *group, const char *name)
@@ -109,8 +113,7 @@ void revocation_lease_ended(const struct group *group, const char *name)
 	struct revoker *revoker;
 
 	while (group->state == GROUP_HELD && (revoker = find(group, name))) {
-		snprintf(revoker->answer.detail, sizeof revoker->answer.detail,
-			"other devices of IOMMU group %u are still leased", group->number);
+		snprintf(revoker->answer.detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
 		answer(revoker, REVOKE_COMPLETE);
 	}
 }
@@ -147,10 +150,15 @@ static void describe_stuck(struct revoker *revoker)
 			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever serves a file "
 			"that the domain's owner has mapped (FUSE) holds it up; end that process",
 			group->number);
-	} else if (group->keeper) {
+	} else if (group->keeper && group->keeper->pid) {
 		snprintf(detail, sizeof revoker->answer.detail,
 			"its keeper has said nothing since it was told to let go; end it: kill -9 %u",
 			group->keeper->pid);
+	} else if (group->keeper) {
+		snprintf(detail, sizeof revoker->answer.detail,
+			"its keeper has said nothing since the service was restarted; end it: the instance of vfio-keeper@.service that "
+			"'fuser -v /dev/vfio/%u' names",
+			group->number);
 	} else {
 		snprintf(detail, sizeof revoker->answer.detail,
 			"its keeper is gone, and IOMMU group %u is not free: %s; if nobody, "
@@ -173,13 +181,14 @@ void revocation_stuck(const struct group *group)
 
 #define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
 
-static int nobody(const struct device *device, struct packet *reply, const char *words)
+static int nobody(const struct session *session, const struct device *device, struct packet *reply, const char *words)
 {
 	struct revoke_reply *nothing = packet_append(reply, sizeof *nothing);
 
 	nothing->result = REVOKE_NOBODY;
 	nothing->group = device->group ? device->group->number : GROUP_NONE;
-	snprintf(nothing->detail, sizeof nothing->detail, "%s", words);
+	snprintf(nothing->detail, sizeof nothing->detail, "%s%s", words,
+		recall_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
 	return 0;
 }
 
@@ -198,7 +207,8 @@ static int quarantined(struct session *session, const struct device *device, str
 	struct revoker *revoker;
 
 	if (!device->group->keeper && !is_open(device->group))
-		return nobody(device, reply, "nobody has it, and it is quarantined; 'vfio-brokerctl check' says why");
+		return nobody(session, device, reply,
+			"nobody has it, and it is quarantined; 'vfio-brokerctl check' says why");
 	revoker = revoker_new(session, device);
 	if (!revoker)
 		return -ENOMEM;
@@ -209,7 +219,6 @@ static int quarantined(struct session *session, const struct device *device, str
 	return 0;
 }
 
-/* REVOKER may be gone afterwards. */
 static void order(const struct revoker *revoker, struct lease *lease)
 {
 	char words[REVOKE_WORDS_SIZE], who[128];
@@ -243,26 +252,49 @@ static struct revoker *held_back(const struct group *group)
 	return NULL;
 }
 
-void revocation_recalled(const struct group *group)
+static bool had(const struct revoker *revoker, const struct query_record *records, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(records[i].name, revoker->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A device that is none of those that the keeper has. */
+static void answer_without(struct revoker *revoker)
+{
+	const struct group *group = revoker->group;
+	char *detail = revoker->answer.detail;
+
+	if (!revoker->answer.reported) {
+		snprintf(detail, sizeof revoker->answer.detail, "%s", OTHERS_LEASED);
+		answer(revoker, REVOKE_NOBODY);
+		return;
+	}
+	/* Its last words about it have come: the earlier broker had given the order. With its last device, the group's end is waited for. */
+	revoker->answer.keeper_pid = group->keeper->pid;
+	if (group->state == GROUP_HELD) {
+		snprintf(detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
+		answer(revoker, REVOKE_COMPLETE);
+	}
+}
+
+void revocation_recalled(const struct group *group, const struct query_record *records, uint32_t count)
 {
 	struct revoker *revoker;
 	struct lease *lease;
 
-	while (group->state == GROUP_HELD && (revoker = held_back(group))) {
+	while ((revoker = held_back(group))) {
 		revoker->held_back = false;
+		if (!had(revoker, records, count)) {
+			answer_without(revoker);
+			continue;
+		}
+		note_holder(revoker);
 		lease = lease_of(revoker);
-		if (lease) {
-			note_holder(revoker);
+		if (lease)
 			order(revoker, lease);
-			continue;
-		}
-		/* The keeper's last words about it came first: the earlier broker, which was killed, had given the order. */
-		if (revoker->answer.reported) {
-			revocation_lease_ended(group, revoker->name);
-			continue;
-		}
-		snprintf(revoker->answer.detail, sizeof revoker->answer.detail, "%s", OTHERS_LEASED);
-		answer(revoker, REVOKE_NOBODY);
 	}
 }
 
@@ -281,13 +313,14 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	if (!device)
 		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", body->name);
 	if (!device->group || device->group->state == GROUP_FREE)
-		return nobody(device, reply, "nobody had it");
+		return nobody(session, device, reply, "nobody had it");
 	if (device->group->state == GROUP_QUARANTINED)
 		return quarantined(session, device, reply);
 	if (device->group->state == GROUP_HELD && !device->lease)
-		return nobody(device, reply, OTHERS_LEASED);
+		return nobody(session, device, reply, OTHERS_LEASED);
 	/* It was meant for whoever had the device then, and who had it then has not got it any more. */
 	if (device->lease && device->lease->since_us >= session->broker->started_us && recall_may_repeat(session))
-		return nobody(device, reply, "nobody had it when this was asked; it has been leased since");
+		return nobody(session, device, reply,
+			"who had it when this was asked has it no more; it has been leased since");
 	return take_back(session, device, body);
 }

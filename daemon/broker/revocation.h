@@ -20,8 +20,9 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 /* SESSION, which ends, waits no longer. */
 void revocation_forget(struct session *session);
 
-/* The keeper of GROUP, which is HELD now, has said which of its devices are leased: what was asked before that is done. */
-void revocation_recalled(const struct group *group);
+/* The keeper of GROUP, which is RECALLED or by its word HELD, has said which devices it has (RECORDS): what was asked before that is
+ * done. */
+void revocation_recalled(const struct group *group, const struct query_record *records, uint32_t count);
 
 /* What happens to GROUP meanwhile: a keeper has let go of one of its devices; a lease has ended, of the device NAME; the
  * kernel has let go of it; that takes too long. */

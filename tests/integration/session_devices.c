@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include "domain.h"
+
 #include <linux/vfio.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -229,6 +231,42 @@ static void several_devices_in_one_domain(void **state)
 	/* the mappings stay as long as one device does */
 	use_memory(domain);
 	vbroker_device_close(devices[3]);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static const struct world_options few_mappings = {
+	.policy = "[allow two]\naddress = " EDU "\nuser = *\nmappings = 2\n[allow one]\naddress = " EDU_2
+		  "\nuser = *\nmappings = 1\n[allow any]\naddress = " BARE "\nuser = *\nrebind = yes\n"};
+
+/* What the policy says of domain channels comes with BIND, and goes with the last device that it was said of. */
+static void mappings_by_domain_channels(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_device *two = device_begin(session, EDU), *one = device_begin(session, EDU_2),
+			      *any = device_begin(session, BARE);
+
+	(void)state;
+	assert_int_equal(domain_channel_mappings(domain), MAPPINGS_UNLIMITED);
+	expect_ok(vbroker_device_bind(two, domain));
+	assert_string_equal(vbroker_detail(), "");
+	assert_int_equal(domain_channel_mappings(domain), 2);
+	expect_ok(vbroker_device_bind(any, domain));
+	assert_int_equal(domain_channel_mappings(domain), 2);
+	expect_ok(vbroker_device_bind(one, domain));
+	assert_int_equal(domain_channel_mappings(domain), 1);
+	use_memory(domain);
+	expect_ok(vbroker_device_unbind(one));
+	assert_int_equal(domain_channel_mappings(domain), 1);
+	vbroker_device_close(two);
+	expect_ok(vbroker_device_unbind(any));
+	/* Nobody has asked the domain anything since. */
+	expect_ok(vbroker_device_bind(any, domain));
+	assert_int_equal(domain_channel_mappings(domain), MAPPINGS_UNLIMITED);
+	vbroker_device_close(any);
+	vbroker_device_close(one);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
 	world_settle();
@@ -495,6 +533,7 @@ int main(int argc, char **argv)
 		CASE(rebinding),
 		CASE(ends_without_release),
 		CASE(several_devices_in_one_domain),
+		CASE_IN(mappings_by_domain_channels, &few_mappings),
 		CASE(two_devices_of_one_group),
 		CASE(channel_in_another_process),
 		CASE(copies_of_a_channel),

@@ -329,6 +329,19 @@ static void test_next_life(void **state)
 	assert_int_equal(map_any(f, PAGE), PAGE);
 }
 
+/* The same for the limits of the devices that have left, when nothing was asked of the domain in their time. */
+static void test_next_life_of_limits(void **state)
+{
+	struct fixture *f = *state;
+
+	domain_after_bind(f->domain, 5);
+	detach(f);
+	domain_before_bind(f->domain);
+	attach(f);
+	domain_after_bind(f->domain, 9);
+	assert_int_equal(domain_channel_mappings(f->domain), 9);
+}
+
 /* The same by other means than this library: the kernel's word counts more than the record. */
 static void test_next_life_unnoticed(void **state)
 {
@@ -493,6 +506,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_last_device_leaves, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unmap_after_last_device, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_life, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_next_life_of_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_next_life_unnoticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_another_device_narrows, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_narrowed_unnoticed, set_up, tear_down),
