@@ -186,14 +186,15 @@ static void finish(void)
 		close(strangers[--strangers_count]);
 }
 
-static void rebind(bool noticed)
+/* By a lease that allows a channel so many mappings; 0: any number. */
+static void rebind(bool noticed, uint32_t mappings)
 {
 	INPUT_ASSERT(fake_vfio.group_detach(group) == 0);
 	if (noticed)
 		domain_before_bind(domain);
 	attach();
 	if (noticed)
-		domain_after_bind(domain);
+		domain_after_bind(domain, mappings > 0 ? mappings : MAPPINGS_UNLIMITED);
 }
 
 static void step(struct input *input)
@@ -222,7 +223,7 @@ static void step(struct input *input)
 		break;
 	case STEP_REBOUND:
 	case STEP_REBOUND_UNNOTICED:
-		rebind((byte & 15) % STEPS == STEP_REBOUND);
+		rebind((byte & 15) % STEPS == STEP_REBOUND, (uint32_t)number);
 		break;
 	case STEPS:
 		break;
