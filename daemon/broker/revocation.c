@@ -22,7 +22,8 @@ struct revoker {
 	const struct group *group;
 	uint64_t since_us;
 	uint64_t deadline_us;
-	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device */
+	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device ... */
+	bool had;	/* ... or that it has it at all */
 	/* What is known so far. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
@@ -285,9 +286,14 @@ void revocation_recalled(const struct group *group, const struct query_record *r
 	struct revoker *revoker;
 	struct lease *lease;
 
+	/* First, because an answer may end a session, and that overwrites the packet that they are in. */
+	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
+		if (revoker->group == group)
+			revoker->had = had(revoker, records, count);
+	}
 	while ((revoker = held_back(group))) {
 		revoker->held_back = false;
-		if (!had(revoker, records, count)) {
+		if (!revoker->had) {
 			answer_without(revoker);
 			continue;
 		}
