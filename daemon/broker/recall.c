@@ -191,6 +191,9 @@ void recall_released(struct broker *broker, const struct released_event *event)
 		return;
 	if (device)
 		quarantine_recalled_ended(broker, device, &event->report);
+	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
+	if (device && device->group && device->group->state == GROUP_RECALLED)
+		device->group->holder = event->origin.holder;
 	if (!event->used)
 		return;
 	log_line(LOG_INFO, "%s: was released while there was no broker", event->name);
