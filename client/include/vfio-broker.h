@@ -837,7 +837,8 @@ struct vbroker_budget {
  * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for vbroker_domain_server_events() and call
  * vbroker_domain_server_dispatch() when there is something. No thread is started and nothing waits. The memory that a
  * driver maps counts against the limits of the process that calls dispatch. If the policy says for a device that vbroker_device_bind()
- * has bound how many mappings a channel may have (vfio-broker.policy(5), "mappings"), what goes beyond it is QUOTA as well. UNSUPPORTED for a domain behind a channel.
+ * has bound how many mappings a channel may have (vfio-broker.policy(5), "mappings"), what goes beyond it is QUOTA as well.
+ * UNSUPPORTED for a domain behind a channel.
  */
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel);

@@ -200,19 +200,6 @@ static struct result measure_under(
 	return result;
 }
 
-static int compare_numbers(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double values[ROUNDS])
-{
-	qsort(values, ROUNDS, sizeof *values, compare_numbers);
-	return values[ROUNDS / 2];
-}
-
 /* One round's: with and without the attack. */
 struct pair {
 	struct spread attacked, idle;
@@ -224,7 +211,7 @@ static double median_ratio(const struct pair pairs[ROUNDS])
 
 	for (int i = 0; i < ROUNDS; i++)
 		ratios[i] = pairs[i].attacked.p99 / pairs[i].idle.p99;
-	return median(ratios);
+	return median(ratios, ROUNDS);
 }
 
 static struct spread median_spread(const struct pair pairs[ROUNDS], bool attacked)
@@ -237,7 +224,7 @@ static struct spread median_spread(const struct pair pairs[ROUNDS], bool attacke
 		p50[i] = spread->p50;
 		p99[i] = spread->p99;
 	}
-	return (struct spread){median(p50), median(p99)};
+	return (struct spread){median(p50, ROUNDS), median(p99, ROUNDS)};
 }
 
 static void add(const char *name, const struct pair pairs[ROUNDS], double floor)

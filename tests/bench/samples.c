@@ -4,6 +4,7 @@
 #include "figure.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 void samples_add(struct samples *samples, uint64_t ns)
@@ -36,6 +37,26 @@ double samples_quantile(struct samples *samples, double fraction)
 		return 0;
 	qsort(samples->ns, samples->count, sizeof *samples->ns, compare);
 	return (double)samples->ns[(size_t)(fraction * (double)(samples->count - 1))] / 1000;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double median(const double *values, size_t count)
+{
+	double *sorted = calloc(count, sizeof *sorted), middle;
+
+	if (!sorted)
+		die("out of memory");
+	memcpy(sorted, values, count * sizeof *sorted);
+	qsort(sorted, count, sizeof *sorted, compare_numbers);
+	middle = sorted[count / 2];
+	free(sorted);
+	return middle;
 }
 
 uint64_t now_ns(void)

@@ -17,6 +17,9 @@ void samples_clear(struct samples *samples);
 /* In microseconds; FRACTION 0.5 is the median. Sorts. 0 if there are none. */
 double samples_quantile(struct samples *samples, double fraction);
 
+/* Of COUNT numbers, which stay as they are. */
+double median(const double *values, size_t count);
+
 /* CLOCK_MONOTONIC */
 uint64_t now_ns(void);
 

@@ -343,6 +343,7 @@ static void expect_revoked(int session, uint64_t cookie, enum revoke_result resu
 	packet_clear(&packet);
 }
 
+/* To those in PIDS; if there are none yet, to all, who are there from then on. */
 static void signal_keepers(pid_t pids[KEEPERS_MAX], int number)
 {
 	if (pids[0] == 0)
@@ -651,14 +652,13 @@ static void keeper_dies_meanwhile(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *nvme = device_begin(session, NVME);
-	pid_t pids[KEEPERS_MAX];
+	pid_t pids[KEEPERS_MAX] = {0};
 
 	(void)state;
 	/* With the request still on the socket, and its keeper dead, nobody would know that it was answered. */
 	nap(50);
 	world_kill_broker();
-	for (size_t i = keepers(pids); i > 0; i--)
-		kill(pids[i - 1], SIGKILL);
+	signal_keepers(pids, SIGKILL);
 	world_start_broker();
 	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, NULL);
 	vbroker_device_close(nvme);
@@ -682,8 +682,7 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 
 	(void)state;
 	/* The spare one too: the next broker starts another. */
-	for (size_t i = keepers(pids); i > 0; i--)
-		kill(pids[i - 1], SIGSTOP);
+	signal_keepers(pids, SIGSTOP);
 	kill_and_start();
 	other = session_begin();
 	edu = device_begin(other, EDU);
@@ -699,8 +698,7 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 	raw_request(waiting, BROKER_OPEN, 2, &open, sizeof open);
 	nap(50);
 	assert_int_equal(recv(waiting, &claim, 1, MSG_DONTWAIT | MSG_PEEK), -1);
-	for (size_t i = 0; i < KEEPERS_MAX && pids[i] > 0; i++)
-		kill(pids[i], SIGCONT);
+	signal_keepers(pids, SIGCONT);
 	assert_int_equal(raw_reply(waiting, BROKER_OPEN, 2), REFUSAL_DEVICE_BUSY);
 	expect_ok(vbroker_device_ping(nvme));
 	vbroker_device_close(edu);

@@ -454,22 +454,6 @@ static void add_fd_echo(void)
 	samples_clear(&without);
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const double *values)
-{
-	double copy[MANY_ROUNDS];
-
-	memcpy(copy, values, sizeof copy);
-	qsort(copy, MANY_ROUNDS, sizeof *copy, compare);
-	return copy[MANY_ROUNDS / 2];
-}
-
 /* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, each of neighbours in time. */
 static void add_rate_of(
 	const char *name, const struct samples *samples, const struct samples *floor, unsigned int per, double target)
@@ -482,9 +466,9 @@ static void add_rate_of(
 		floor_us[i] = (double)floor->ns[i] / 1000;
 		ratios[i] = floor_us[i] / us[i];
 	}
-	figure = figure_number(name, "1/s", per * 1e6 / median(us), target);
-	figure.same_floor = (struct spread){per * 1e6 / median(floor_us), -1};
-	figure.ratio = median(ratios);
+	figure = figure_number(name, "1/s", per * 1e6 / median(us, MANY_ROUNDS), target);
+	figure.same_floor = (struct spread){per * 1e6 / median(floor_us, MANY_ROUNDS), -1};
+	figure.ratio = median(ratios, MANY_ROUNDS);
 	figure.target_is_ratio = true;
 	figure.at_least = true;
 	figure_add(&figure);

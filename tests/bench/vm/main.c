@@ -142,22 +142,6 @@ static struct reads read_disk(const char *folder, enum variant variant)
 	return (struct reads){(double)one, (double)many};
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(const double *values, size_t count)
-{
-	double copy[READ_ROUNDS];
-
-	memcpy(copy, values, count * sizeof *values);
-	qsort(copy, count, sizeof *copy, compare);
-	return copy[count / 2];
-}
-
 /* Rates: reads per second; the ratio is the median of the rounds' own ratios, each of neighbours in time. */
 static void add_reads(const char *name, const double *ns, const double *direct_ns, double at_least)
 {
