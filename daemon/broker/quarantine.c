@@ -321,8 +321,9 @@ static int on_record(void *context, const char *name, const char *text)
 	if (quarantine_holds(device) && !is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q.reason == QUARANTINE_LENT || q.reason == QUARANTINE_LEAVING;
-	/* Whoever had it may still be there, and it may have to rest: the group finds out. */
-	if (device->group->holder.pid == 0)
+	/* Whoever had it may still be there, and it may have to rest: the group finds out. With a keeper, that may be another than is on
+	 * record of a device that is not lent. */
+	if (device->group->holder.pid == 0 && (device->used || !device->group->keeper))
 		device->group->holder = q.holder;
 	device->group->direct |= q.direct;
 	group_recall(device->group, broker);

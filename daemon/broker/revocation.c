@@ -23,7 +23,7 @@ struct revoker {
 	uint64_t since_us;
 	uint64_t deadline_us;
 	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device ... */
-	bool had;	/* ... or that it has it at all */
+	bool had;	/* ... or that it has it at all; by the record until then */
 	/* What is known so far. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
@@ -106,6 +106,7 @@ void revocation_reported(const struct group *group, const struct released_event 
 	}
 }
 
+#define NO_MORE "nobody has it any more"
 #define STILL_LEASED "other devices of IOMMU group %u are still leased"
 
 /* The group stays with whoever has its other devices, so there is nothing more to wait for. */
@@ -119,12 +120,26 @@ void revocation_lease_ended(const struct group *group, const char *name)
 	}
 }
 
+/* Of a device that nobody had, or has any more. */
+static void describe_nobody(const struct session *session, const char *words, char detail[DETAIL_SIZE])
+{
+	snprintf(detail, DETAIL_SIZE, "%s%s", words,
+		recall_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
+}
+
 void revocation_done(const struct group *group)
 {
 	struct revoker *revoker;
 
-	while ((revoker = find(group, NULL)))
-		answer(revoker, REVOKE_COMPLETE);
+	while ((revoker = find(group, NULL))) {
+		/* Its keeper has ended without a word, and by the record had let go of the device before. */
+		if (revoker->held_back && !revoker->had && !revoker->answer.reported) {
+			describe_nobody(revoker->session, NO_MORE, revoker->answer.detail);
+			answer(revoker, REVOKE_NOBODY);
+		} else {
+			answer(revoker, REVOKE_COMPLETE);
+		}
+	}
 }
 
 static struct lease *lease_of(const struct revoker *revoker)
@@ -188,8 +203,7 @@ static int nobody(const struct session *session, const struct device *device, st
 
 	nothing->result = REVOKE_NOBODY;
 	nothing->group = device->group ? device->group->number : GROUP_NONE;
-	snprintf(nothing->detail, sizeof nothing->detail, "%s%s", words,
-		recall_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
+	describe_nobody(session, words, nothing->detail);
 	return 0;
 }
 
@@ -236,6 +250,7 @@ static int take_back(struct session *session, const struct device *device, const
 		return -ENOMEM;
 	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
 	revoker->held_back = device->group->state == GROUP_RECALLED;
+	revoker->had = device->used;
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
 		order(revoker, device->lease);
@@ -322,6 +337,8 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 		return nobody(session, device, reply, "nobody had it");
 	if (device->group->state == GROUP_QUARANTINED)
 		return quarantined(session, device, reply);
+	if (device->group->state == GROUP_RESTORING && !device->used && !is_open(device->group))
+		return nobody(session, device, reply, NO_MORE);
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);
 	/* It was meant for whoever had the device then, and who had it then has not got it any more. */

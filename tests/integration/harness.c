@@ -209,6 +209,23 @@ struct fake_group *host_group(unsigned int number)
 	return group;
 }
 
+struct fake_device *host_device(unsigned int group, const char *name)
+{
+	struct fake_device *device = fake_group_device(host_group(group), name);
+
+	assert_non_null(device);
+	return device;
+}
+
+void host_set_reset(unsigned int group, const char *name, bool there)
+{
+	char below[128];
+
+	host_device(group, name)->resettable = there;
+	snprintf(below, sizeof below, "devices/%s/resets", name);
+	host_write(below, there ? "yes" : "no");
+}
+
 /* ---- processes ---- */
 
 /* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. */

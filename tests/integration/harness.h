@@ -112,6 +112,9 @@ void expect_driver(const char *device, const char *driver);
 size_t host_claims(void);
 /* The fake kernel's group, to look at and to make fail. Valid until the next test. */
 struct fake_group *host_group(unsigned int number);
+struct fake_device *host_device(unsigned int group, const char *name);
+/* Whether the kernel knows how to reset it. */
+void host_set_reset(unsigned int group, const char *name, bool there);
 
 /* ---- clients ---- */
 

@@ -18,23 +18,6 @@ static const struct world_options rules = {
 
 /* ---- devices without a reset ---- */
 
-static struct fake_device *fake(unsigned int group, const char *name)
-{
-	struct fake_device *device = fake_group_device(host_group(group), name);
-
-	assert_non_null(device);
-	return device;
-}
-
-static void set_reset(unsigned int group, const char *name, bool there)
-{
-	char below[128];
-
-	fake(group, name)->resettable = there;
-	snprintf(below, sizeof below, "devices/%s/resets", name);
-	host_write(below, there ? "yes" : "no");
-}
-
 /* A lease that reaches the device, and its end. */
 static void use(struct vbroker_session *session, const char *name)
 {
@@ -127,7 +110,7 @@ static void no_reset_method(void **state)
 	uint32_t pid;
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
@@ -136,7 +119,7 @@ static void no_reset_method(void **state)
 	assert_int_equal(state_of(session, EDU, &pid), VBROKER_STATE_QUARANTINED);
 	assert_int_equal(pid, getpid());
 	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	release(session, EDU, 0, "it has no reset method");
 	use(session, EDU);
 	vbroker_session_close(session);
@@ -149,10 +132,10 @@ static void never_bound(void **state)
 	struct vbroker_session *session = session_begin();
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	vbroker_device_close(device_begin(session, EDU));
 	vbroker_device_close(device_begin(session, EDU));
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -169,9 +152,9 @@ static void reset_fails(void **state)
 	release(session, EDU, 0, "its reset failed");
 	use(session, EDU);
 	/* sysfs has a method, and VFIO could not reset it when it opened it */
-	fake(1, EDU)->resettable = false;
+	host_device(1, EDU)->resettable = false;
 	use(session, EDU);
-	fake(1, EDU)->resettable = true;
+	host_device(1, EDU)->resettable = true;
 	expect_quarantined(session, EDU, "its reset failed when VFIO opened it");
 	release(session, EDU, VBROKER_RELEASE_FORCE, "its reset failed");
 	vbroker_session_close(session);
@@ -221,14 +204,14 @@ static void keeper_dies(void **state)
 	await_state(session, EDU, VBROKER_STATE_FREE);
 	vbroker_device_close(device);
 	world_await_spare(session);
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	device = device_begin(session, EDU);
 	expect_ok(vbroker_device_bind(device, domain));
 	kill_keepers();
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	vbroker_device_close(device);
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	release(session, EDU, VBROKER_RELEASE_FORCE, "its keeper died");
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
@@ -300,14 +283,14 @@ static void the_whole_group(void **state)
 	uint32_t pid;
 
 	(void)state;
-	set_reset(4, TWIN, false);
+	host_set_reset(4, TWIN, false);
 	use(session, TWIN);
 	await_state(session, TWIN, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(state_of(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, TWIN_2, TWIN " was not reset");
 	expect_refused(vbroker_session_release(session, TWIN_2, VBROKER_RELEASE_FORCE, &released),
 		VBROKER_NOT_QUARANTINED, TWIN_2 " shares its IOMMU group with one that is: " TWIN);
-	set_reset(4, TWIN, true);
+	host_set_reset(4, TWIN, true);
 	release(session, TWIN, 0, "no reset method");
 	use(session, TWIN_2);
 	vbroker_session_close(session);
@@ -321,12 +304,12 @@ static void same_user(void **state)
 	struct vbroker_session *session = session_begin();
 
 	(void)state;
-	set_reset(2, EDU_2, false);
+	host_set_reset(2, EDU_2, false);
 	use(session, EDU_2);
 	use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(open_as_stranger(EDU_2), VBROKER_QUARANTINED);
-	set_reset(2, EDU_2, true);
+	host_set_reset(2, EDU_2, true);
 	/* a lease that ends with a reset ends it, too */
 	use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
@@ -339,21 +322,28 @@ static void same_user(void **state)
 static void optional_after_a_while(void **state)
 {
 	struct vbroker_session *session = session_begin();
+	struct vbroker_revocation revocation;
 	uint64_t start;
 
 	(void)state;
-	set_reset(11, BARE, false);
+	host_set_reset(11, BARE, false);
 	use(session, BARE);
 	start = now_ms();
 	await_state(session, BARE, VBROKER_STATE_RESTORING);
 	expect_driver(BARE, "vfio-pci");
+	/* When its keeper has ended there is nobody it could be taken from, so nothing to wait for. */
+	expect_ok(vbroker_session_revoke(session, BARE, 0, &revocation));
+	expect_ok(vbroker_session_revoke(session, BARE, 0, &revocation));
+	assert_int_equal(revocation.result, VBROKER_REVOKE_NOBODY);
+	assert_string_equal(revocation.detail, "nobody has it any more");
+	assert_int_equal(state_of(session, BARE, &revocation.holder.pid), VBROKER_STATE_RESTORING);
 	use(session, BARE);
 	assert_in_range(now_ms() - start, 350, 4000);
 	await_state(session, BARE, VBROKER_STATE_FREE);
 	expect_driver(BARE, "");
 	assert_int_equal(host_claims(), 0);
 	assert_int_equal(open_as_stranger(BARE), 0);
-	set_reset(11, BARE, true);
+	host_set_reset(11, BARE, true);
 	nap(500);
 	use(session, BARE);
 	vbroker_session_close(session);
@@ -371,11 +361,11 @@ static void stricter_of_two(void **state)
 	struct vbroker_session *session = session_begin();
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	use(session, EDU);
 	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
@@ -387,7 +377,7 @@ static void loosened_later(void **state)
 	struct vbroker_session *session = session_begin();
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	vbroker_session_close(session);
 	world_kill_broker();
@@ -395,7 +385,7 @@ static void loosened_later(void **state)
 	world_start_broker();
 	session = session_begin();
 	expect_quarantined(session, EDU, "reset = required by rule \"strict\"");
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	release(session, EDU, 0, "no reset method");
 	vbroker_session_close(session);
 }
@@ -437,7 +427,7 @@ static void survives_the_broker(void **state)
 	struct vbroker_session *session = session_begin();
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	vbroker_session_close(session);
@@ -449,7 +439,7 @@ static void survives_the_broker(void **state)
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
 	world_kill_broker();
 	world_start_broker();
@@ -469,7 +459,7 @@ static void ends_without_a_broker(void **state)
 	pid_t pids[KEEPERS_MAX];
 
 	(void)state;
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	expect_ok(vbroker_device_bind(device, domain));
 	expect_ok(vbroker_device_bind(good, domain));
 	world_kill_broker();
@@ -484,7 +474,7 @@ static void ends_without_a_broker(void **state)
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	use(session, EDU_2);
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
@@ -545,7 +535,7 @@ static void who_may_release(void **state)
 	expect_refused(vbroker_session_release(session, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED,
 		"in use by uid 0, pid ");
 	vbroker_device_close(device);
-	set_reset(1, EDU, false);
+	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	chmod(world()->directory, 0711);
@@ -564,7 +554,7 @@ static void who_may_release(void **state)
 	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
 	assert_non_null(strstr(host_read("log"), EDU ": quarantine ended by uid 0, pid "));
 	assert_non_null(strstr(host_read("log"), ", without a reset; it was: " EDU " was not reset"));
-	set_reset(1, EDU, true);
+	host_set_reset(1, EDU, true);
 	use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();

@@ -560,6 +560,75 @@ static void answered_revoke_does_not_reach_the_next_holder(void **state)
 	world_settle();
 }
 
+static const struct world_options lax = {
+	.systemd = true, .policy = "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"};
+
+/* A lease of another process. Afterwards it is on record that EDU was not reset, and who had it. */
+static void use_as_another_process(char record[512])
+{
+	int status;
+	pid_t pid;
+
+	host_set_reset(1, EDU, false);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct vbroker_session *session = session_begin();
+		struct vbroker_device *device = device_begin(session, EDU);
+
+		expect_ok(vbroker_device_bind(device, domain_begin()));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	do {
+		nap(2);
+		snprintf(record, 512, "%s", host_read("quarantine/" EDU));
+	} while (record[0] == '1'); /* QUARANTINE_LENT */
+}
+
+/*
+ * The broker that was killed had seen to the REVOKE, but for the answer. What is on record then is the lease before the one that was
+ * revoked, because that one did nothing with the device; so its holder is not who had the device last. That moment is made by
+ * hand: the keeper ends, and the next broker has its socket, but no word of it.
+ */
+static void revoke_of_what_was_released_before(void **state)
+{
+	int administrator = raw_connect(world()->broker_socket), holder = raw_connect(world()->broker_socket), device;
+	struct vbroker_session *session;
+	struct vbroker_domain *domain;
+	struct vbroker_device *lease;
+	pid_t pids[KEEPERS_MAX] = {0};
+	char before[512];
+
+	(void)state;
+	use_as_another_process(before);
+	raw_hello(administrator);
+	raw_hello(holder);
+	device = raw_open(holder, EDU);
+	stop_broker(administrator);
+	raw_revoke(administrator, 2, EDU);
+	signal_keepers(pids, SIGSTOP);
+	world_kill_broker();
+	host_write("quarantine/" EDU, before);
+	world_start_broker();
+	vbroker_session_close(session_begin());
+	signal_keepers(pids, SIGKILL);
+	expect_revoked(administrator, 2, REVOKE_NOBODY, "may have seen to it");
+	close(device);
+	close(holder);
+	close(administrator);
+	/* So that nothing is left on record. */
+	host_set_reset(1, EDU, true);
+	session = session_begin();
+	lease = device_begin(session, EDU);
+	expect_ok(vbroker_device_bind(lease, domain = domain_begin()));
+	vbroker_device_close(lease);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* What happened meanwhile it is not told, and it is told that. */
 static void a_watch_goes_on(void **state)
 {
@@ -870,6 +939,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(revoke_with_a_deadline),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),
+		CASE_IN(revoke_of_what_was_released_before, &lax),
 		RESTART_CASE(a_watch_goes_on),
 		RESTART_CASE(client_leaves_meanwhile),
 		RESTART_CASE(session_leaves_and_its_channels_stay),
