@@ -428,7 +428,7 @@ static_assert(sizeof(struct lease_record) == 64, "wire");
 
 enum revoke_result {
 	REVOKE_COMPLETE = 1, /* its keeper has reported the steps, or has died, and the kernel has the device back */
-	REVOKE_NOBODY = 2,   /* nobody had it */
+	REVOKE_NOBODY = 2,   /* nobody had it, or has it any more */
 	REVOKE_INCOMPLETE = 3,
 };
 

@@ -409,7 +409,7 @@ enum vbroker_reset_result {
 
 enum vbroker_revoke_result {
 	VBROKER_REVOKE_COMPLETE = 1,  /* the kernel has the device back */
-	VBROKER_REVOKE_NOBODY = 2,    /* nobody had it */
+	VBROKER_REVOKE_NOBODY = 2,    /* nobody had it, or has it any more */
 	VBROKER_REVOKE_INCOMPLETE = 3 /* @detail says what is left */
 };
 

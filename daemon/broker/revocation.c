@@ -23,7 +23,7 @@ struct revoker {
 	uint64_t since_us;
 	uint64_t deadline_us;
 	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device ... */
-	bool had;	/* ... or that it has it at all; by the record until then */
+	bool had;	/* ... or that it has it at all; until then, and of a keeper that has ended: by the record */
 	/* What is known so far. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
@@ -106,7 +106,7 @@ void revocation_reported(const struct group *group, const struct released_event 
 	}
 }
 
-#define NO_MORE "nobody has it any more"
+#define NO_MORE	     "nobody has it any more"
 #define STILL_LEASED "other devices of IOMMU group %u are still leased"
 
 /* The group stays with whoever has its other devices, so there is nothing more to wait for. */
@@ -132,8 +132,9 @@ void revocation_done(const struct group *group)
 	struct revoker *revoker;
 
 	while ((revoker = find(group, NULL))) {
-		/* Its keeper has ended without a word, and by the record had let go of the device before. */
-		if (revoker->held_back && !revoker->had && !revoker->answer.reported) {
+		if (!revoker->had && !revoker->answer.reported) {
+			/* Who is on record had it before that. */
+			revoker->answer.holder = (struct holder_record){0};
 			describe_nobody(revoker->session, NO_MORE, revoker->answer.detail);
 			answer(revoker, REVOKE_NOBODY);
 		} else {
@@ -245,12 +246,13 @@ static void order(const struct revoker *revoker, struct lease *lease)
 static int take_back(struct session *session, const struct device *device, const struct revoke_request *request)
 {
 	struct revoker *revoker = revoker_new(session, device);
+	enum group_state state = device->group->state;
 
 	if (!revoker)
 		return -ENOMEM;
 	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
-	revoker->held_back = device->group->state == GROUP_RECALLED;
-	revoker->had = device->used;
+	revoker->held_back = state == GROUP_RECALLED;
+	revoker->had = device->used || (state != GROUP_RECALLED && state != GROUP_RESTORING);
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
 		order(revoker, device->lease);

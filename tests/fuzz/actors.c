@@ -78,6 +78,16 @@ static void follow(struct actor *actor, const struct packet *packet)
 	}
 }
 
+/* All clients are this process. */
+static void check_revoked(const struct packet *packet)
+{
+	const struct revoke_reply *reply = packet_body(packet, sizeof *reply);
+
+	INPUT_ASSERT(reply && reply->result >= REVOKE_COMPLETE && reply->result <= REVOKE_INCOMPLETE);
+	INPUT_ASSERT(reply->result != REVOKE_COMPLETE || reply->holder.pid == (uint32_t)getpid());
+	INPUT_ASSERT(reply->result != REVOKE_NOBODY || reply->detail[0]);
+}
+
 static struct actor *free_device(struct actors *actors)
 {
 	for (size_t i = ACTORS_SESSIONS; i < ACTORS_SESSIONS + ACTORS_DEVICES; i++) {
@@ -98,6 +108,8 @@ static void check_granted(struct actors *actors, struct actor *actor, struct pac
 	INPUT_ASSERT(packet->header.type < actor->table->count && rule->name && (rule->states & actor->state));
 	INPUT_ASSERT(packet->fds.count == (opened || file));
 	follow(actor, packet);
+	if (actor->table == &broker_table && packet->header.type == BROKER_REVOKE)
+		check_revoked(packet);
 	device = opened ? free_device(actors) : NULL;
 	if (device)
 		begin(device, fdset_take(&packet->fds, 0), &device_table);
