@@ -60,6 +60,8 @@ struct lease *lease_recall(struct session *session, struct device *device, const
 	lease->answered = record->origin.cookie;
 	lease->direct = record->flags & QUERY_DIRECT;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
+	/* The record that says so may be missing. */
+	device->used = true;
 	return lease;
 }
 

@@ -22,8 +22,8 @@ struct revoker {
 	const struct group *group;
 	uint64_t since_us;
 	uint64_t deadline_us;
-	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device ... */
-	bool had;	/* ... or that it has it at all; until then, and of a keeper that has ended: by the record */
+	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device */
+	bool had; /* somebody had it since its group was free; of an earlier broker's keeper that has said nothing: by the record */
 	/* What is known so far. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
@@ -246,13 +246,12 @@ static void order(const struct revoker *revoker, struct lease *lease)
 static int take_back(struct session *session, const struct device *device, const struct revoke_request *request)
 {
 	struct revoker *revoker = revoker_new(session, device);
-	enum group_state state = device->group->state;
 
 	if (!revoker)
 		return -ENOMEM;
 	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
-	revoker->held_back = state == GROUP_RECALLED;
-	revoker->had = device->used || (state != GROUP_RECALLED && state != GROUP_RESTORING);
+	revoker->held_back = device->group->state == GROUP_RECALLED;
+	revoker->had = device->lease || device->used;
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
 		order(revoker, device->lease);
