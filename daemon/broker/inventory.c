@@ -92,6 +92,7 @@ void inventory_settle(struct inventory *inventory, struct device *device)
 	LIST_REMOVE(device, in_inventory);
 	device_leave_group(device);
 	free(device->quarantine);
+	free(device->before);
 	free(device);
 }
 
@@ -173,6 +174,7 @@ void inventory_clear(struct inventory *inventory)
 		device_leave_group(device);
 		free(device->claim);
 		free(device->quarantine);
+		free(device->before);
 		free(device);
 	}
 }

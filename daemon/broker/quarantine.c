@@ -18,17 +18,29 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule ---- */
+/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if it was lent, three more may
+ * follow, of what stood against it before ---- */
 
-static void save(const struct broker *broker, const struct device *device, const struct quarantine *q)
+#define NUMBERS_SIZE 160
+
+static int print(char *text, size_t size, const struct quarantine *q)
 {
-	char text[RECORD_SIZE_MAX];
-	int r;
-
-	snprintf(text, sizeof text, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d\n%.*s\n%.*s\n",
+	return snprintf(text, size, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d\n%.*s\n%.*s\n",
 		(int)q->reason, q->error, q->since_us, q->holder.uid, q->holder.pid, (int)q->reset.need,
 		q->reset.settle_us, q->direct, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1,
 		q->rule);
+}
+
+/* BEFORE: NULL, or what stood against the device before it was lent. */
+static void save(const struct broker *broker, const struct device *device, const struct quarantine *q,
+	const struct quarantine *before)
+{
+	char text[RECORD_SIZE_MAX];
+	int r = print(text, sizeof text, q);
+
+	static_assert(sizeof text > 2 * (sizeof q->holder.unit + sizeof q->rule + NUMBERS_SIZE), "two do not fit");
+	if (before)
+		print(text + r, sizeof text - (size_t)r, before);
 	r = record_write(broker->options.quarantine_directory, device->name, text);
 	if (r < 0)
 		log_line(LOG_ERR, "%s: cannot record it in %s, so a restart would forget what it was used for: %s",
@@ -47,35 +59,43 @@ static const char *take_line(const char *text, char *to, size_t size)
 	return text + length + 1;
 }
 
-static int parse(const char *text, uint64_t now, struct quarantine *q)
+/* Returns what is behind it, or NULL. */
+static const char *parse(const char *text, uint64_t now, struct quarantine *q)
 {
 	int reason, need, direct, end = 0;
-	char numbers[160];
+	char numbers[NUMBERS_SIZE];
 
 	text = take_line(text, numbers, sizeof numbers - 1);
 	if (!text)
-		return -EINVAL;
+		return NULL;
 	numbers[sizeof numbers - 1] = '\0';
 	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q->error,
 		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &direct, &end) != 8 ||
 		numbers[end] != '\0')
-		return -EINVAL;
+		return NULL;
 	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
 		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q->error < 0 || q->since_us > now)
-		return -EINVAL;
+		return NULL;
 	q->direct = direct;
 	q->reason = (enum quarantine_reason)reason;
 	q->reset.need = (enum reset_need)need;
 	text = take_line(text, q->holder.unit, sizeof q->holder.unit);
 	if (text)
 		text = take_line(text, q->rule, sizeof q->rule - 1);
-	return text && *text == '\0' ? 0 : -EINVAL;
+	return text;
 }
 
 /* ---- beginning and end ---- */
 
+static void forget_before(struct device *device)
+{
+	free(device->before);
+	device->before = NULL;
+}
+
 static void forget(const struct broker *broker, struct device *device)
 {
+	forget_before(device);
 	free(device->quarantine);
 	device->quarantine = NULL;
 	record_remove(broker->options.quarantine_directory, device->name);
@@ -102,7 +122,8 @@ static void put(struct broker *broker, struct device *device, const struct quara
 	}
 	*copy = *q;
 	device->quarantine = copy;
-	save(broker, device, q);
+	forget_before(device);
+	save(broker, device, q, NULL);
 	if (q->reason == QUARANTINE_LEAVING)
 		return;
 	quarantine_text(broker, device, text, sizeof text);
@@ -130,10 +151,12 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 void quarantine_lend(struct lease *lease)
 {
 	struct quarantine q = of_lease(lease, QUARANTINE_LENT);
+	struct device *device = lease->device;
+	const struct quarantine *before = device->before ? device->before : device->quarantine;
 
-	/* What stands against the device already stays in memory: it is still true if this lease ends without a BIND. */
-	save(lease->broker, lease->device, &q);
-	lease->device->used = true;
+	/* What stands against the device already stays: it is still true if this lease ends without a BIND. */
+	save(lease->broker, device, &q, before && before->reason != QUARANTINE_LENT ? before : NULL);
+	device->used = true;
 }
 
 /* Why, if the keeper has said that it was not. Where sysfs knows a method, the one that VFIO tried has failed, though it says that
@@ -171,6 +194,20 @@ static void judge(
 	put(broker, device, &q);
 }
 
+/* Nothing was done with the device, so what was true before the lease still is. */
+static void was_not_opened(const struct broker *broker, struct device *device)
+{
+	if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT) {
+		free(device->quarantine);
+		device->quarantine = device->before;
+		device->before = NULL;
+	}
+	if (device->quarantine)
+		save(broker, device, device->quarantine, NULL);
+	else
+		forget(broker, device);
+}
+
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report)
 {
 	struct device *device = lease->device;
@@ -180,11 +217,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 	if (!device->used)
 		return;
 	if (report && report->reset == RESET_NOT_OPEN) {
-		/* Nothing was done with the device, so what was true before still is. */
-		if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT)
-			save(broker, device, device->quarantine);
-		else
-			forget(broker, device);
+		was_not_opened(broker, device);
 		return;
 	}
 	if (report && report->reset != RESET_UNSURE) {
@@ -205,7 +238,7 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 	if (report->reset == RESET_UNSURE)
 		device->group->direct = device->quarantine->direct = true;
 	else if (report->reset == RESET_NOT_OPEN)
-		forget(broker, device);
+		was_not_opened(broker, device);
 	else
 		judge(broker, device, *device->quarantine, report);
 }
@@ -299,16 +332,23 @@ void quarantine_end(struct broker *broker, struct device *device)
 		group_give_back(group, broker);
 }
 
+static bool is_before(const char *text, uint64_t now, struct quarantine *before)
+{
+	text = parse(text, now, before);
+	return text && *text == '\0' && before->reason != QUARANTINE_LENT;
+}
+
 static int on_record(void *context, const char *name, const char *text)
 {
 	struct broker *broker = context;
 	struct device *device = inventory_find(&broker->inventory, name);
-	struct quarantine q = {0};
+	uint64_t now = broker_now(broker);
+	struct quarantine q = {0}, before = {0};
+	const char *more = parse(text, now, &q);
 	char words[DETAIL_SIZE];
-	int r = parse(text, broker_now(broker), &q);
 
-	if (r < 0)
-		return r;
+	if (!more || (*more && (q.reason != QUARANTINE_LENT || !is_before(more, now, &before))))
+		return -EINVAL;
 	if (!device || !device->group) {
 		log_line(LOG_NOTICE, "%s: it has left the machine, and what stood against it is forgotten", name);
 		record_remove(broker->options.quarantine_directory, name);
@@ -318,6 +358,12 @@ static int on_record(void *context, const char *name, const char *text)
 	if (!device->quarantine)
 		return -ENOMEM;
 	*device->quarantine = q;
+	if (*more) {
+		device->before = malloc(sizeof before);
+		if (!device->before)
+			return -ENOMEM;
+		*device->before = before;
+	}
 	if (quarantine_holds(device) && !is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q.reason == QUARANTINE_LENT || q.reason == QUARANTINE_LEAVING;

@@ -31,7 +31,8 @@ struct lease;
  * master off, and its claim stays on record.
  *
  * The record, a file per device, is written before the client has the device (QUARANTINE_LENT), and replaced or removed when
- * it is known how the lease ended. So a broker that follows a killed one knows what was in use. A device that leaves the
+ * it is known how the lease ended. So a broker that follows a killed one knows what was in use, and what stood against the
+ * device before, which still does if the lease ends without a BIND. A device that leaves the
  * machine takes its quarantine with it: a slot or a link that goes down has reset it; "echo 1 >remove" has not, but is root's own doing.
  *
  * When the host asks for a device that is in use, it has it locked, so that no reset is possible, and it is not known yet whether

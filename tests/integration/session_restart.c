@@ -587,6 +587,21 @@ static void use_as_another_process(char record[512])
 	} while (record[0] == '1'); /* QUARANTINE_LENT */
 }
 
+/* A lease that ends with a reset, so that nothing is on record any more. */
+static void end_with_a_reset(void)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+
+	host_set_reset(1, EDU, true);
+	expect_ok(vbroker_device_bind(device, domain));
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /*
  * The broker that was killed had seen to the REVOKE, but for the answer. What is on record then is the lease before the one that was
  * revoked, because that one did nothing with the device; so its holder is not who had the device last. That moment is made by
@@ -595,9 +610,6 @@ static void use_as_another_process(char record[512])
 static void revoke_of_what_was_released_before(void **state)
 {
 	int administrator = raw_connect(world()->broker_socket), holder = raw_connect(world()->broker_socket), device;
-	struct vbroker_session *session;
-	struct vbroker_domain *domain;
-	struct vbroker_device *lease;
 	pid_t pids[KEEPERS_MAX] = {0};
 	char before[512];
 
@@ -618,15 +630,38 @@ static void revoke_of_what_was_released_before(void **state)
 	close(device);
 	close(holder);
 	close(administrator);
-	/* So that nothing is left on record. */
-	host_set_reset(1, EDU, true);
-	session = session_begin();
-	lease = device_begin(session, EDU);
-	expect_ok(vbroker_device_bind(lease, domain = domain_begin()));
-	vbroker_device_close(lease);
-	vbroker_domain_close(domain);
-	vbroker_session_close(session);
-	world_settle();
+	end_with_a_reset();
+}
+
+/* A lease that does nothing with the device changes nothing of what stands against that: also if the broker is killed in it, twice, and
+ * if it ends while there is none. */
+static void what_stood_against_it_before(void **state)
+{
+	char before[512];
+
+	(void)state;
+	use_as_another_process(before);
+	for (int i = 0; i < 3; i++) {
+		struct vbroker_session *session = session_begin();
+		struct vbroker_device *device = device_begin(session, EDU);
+
+		assert_int_equal(host_read("quarantine/" EDU)[0], '1');
+		if (i > 0)
+			kill_and_start();
+		expect_ok(vbroker_device_ping(device));
+		if (i > 0)
+			world_kill_broker();
+		if (i == 1)
+			world_start_broker();
+		vbroker_device_close(device);
+		if (i == 2)
+			world_start_broker();
+		for (int j = 0; j < 1000 && host_read("quarantine/" EDU)[0] == '1'; j++)
+			nap(5);
+		assert_string_equal(host_read("quarantine/" EDU), before);
+		vbroker_session_close(session);
+	}
+	end_with_a_reset();
 }
 
 /* What happened meanwhile it is not told, and it is told that. */
@@ -940,6 +975,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),
 		CASE_IN(revoke_of_what_was_released_before, &lax),
+		CASE_IN(what_stood_against_it_before, &lax),
 		RESTART_CASE(a_watch_goes_on),
 		RESTART_CASE(client_leaves_meanwhile),
 		RESTART_CASE(session_leaves_and_its_channels_stay),
