@@ -5,6 +5,7 @@
 #include "fd_store.h"
 #include "group.h"
 #include "input.h"
+#include "isolation.h"
 #include "keeper.h"
 #include "lease.h"
 #include "log.h"
@@ -28,7 +29,7 @@
 
 /*
  * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
- * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol) and in
+ * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol), in isolation.h and in
  * finish() (when everybody has gone, everything is as before).
  *
  * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
@@ -88,6 +89,7 @@ static const struct host_device devices_at_start[] = {
 	{.name = "0000:03:00.0", .driver = "vfio-pci", .group = 3, .vendor = 0x1234, .device = 0x11e8, .class = 0xff00},
 };
 #define DEVICES_COUNT (sizeof devices_at_start / sizeof devices_at_start[0])
+#define STUBBORN      2 /* of these, see isolation.h */
 
 /* Of devices that clients ask for: one is not there. */
 static const char *const names[] = {"0000:01:00.0", "0000:02:00.0", "0000:02:00.1", "0000:03:00.0", "0000:04:00.0"};
@@ -328,6 +330,7 @@ static void check(void)
 	}
 	INPUT_ASSERT(broker.sessions_count == sessions && broker.leases_count == leases);
 	INPUT_ASSERT(broker.keepers_count == keepers);
+	isolation_check(&broker);
 }
 
 /* ---- steps ---- */
@@ -539,6 +542,7 @@ static void start(void)
 		strangers[i] = -1;
 		keepers_vanish(groups[i], false);
 	}
+	isolation_begin(STUBBORN, groups[devices_at_start[STUBBORN].group - 1]);
 	taken_over = false;
 	start_broker();
 	run();

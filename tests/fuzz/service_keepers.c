@@ -175,6 +175,18 @@ void keepers_vanish(int group_fd, bool vanished)
 		group->devices[i].vanished = vanished;
 }
 
+void keepers_make_stubborn(int group_fd, const char *name)
+{
+	fake_group_device(fake_group_view(group_fd), name)->resettable = false;
+}
+
+bool keepers_opened(int group_fd, const char *name)
+{
+	const struct fake_device *device = fake_group_device(fake_group_view(group_fd), name);
+
+	return device && device->opened > 0;
+}
+
 bool keepers_group_idle(int group_fd)
 {
 	struct fake_group *group = fake_group_view(group_fd);

@@ -48,6 +48,12 @@ void keepers_fail(unsigned int step, int error);
 void keepers_request(int group_fd);
 void keepers_vanish(int group_fd, bool vanished);
 
+/* There is no way to reset its device NAME, for good. */
+void keepers_make_stubborn(int group_fd, const char *name);
+
+/* Whether anybody has a device of that name in the group open. */
+bool keepers_opened(int group_fd, const char *name);
+
 /* The group is as the kernel leaves it when nobody uses it. Its registers are cleared. */
 bool keepers_group_idle(int group_fd);
 
