@@ -25,8 +25,7 @@ struct device {
 	struct claim *claim;	       /* owned; NULL: nothing to undo */
 	bool used;		       /* a client had it since its group was free last */
 	struct quarantine *quarantine; /* owned: what stands against it since its last lease; NULL: nothing */
-	struct quarantine
-		*before; /* owned: the same, if that one is an earlier broker's QUARANTINE_LENT: of the lease before */
+	struct quarantine *before;     /* owned: what did before that lease, if it is QUARANTINE_LENT */
 };
 LIST_HEAD(device_list, device);
 

@@ -167,20 +167,39 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 									 : QUARANTINE_RESET_FAILED;
 }
 
+/* The lease has changed nothing: what was true before it still is. */
+static void as_before(const struct broker *broker, struct device *device)
+{
+	if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT) {
+		free(device->quarantine);
+		device->quarantine = device->before;
+		device->before = NULL;
+	}
+	if (device->quarantine)
+		save(broker, device, device->quarantine, NULL);
+	else
+		forget(broker, device);
+}
+
 /*
  * Q has the lease that has ended; what it means is found here.
  *
  * A keeper that died has reported nothing. The kernel then closed the device, and vfio-pci's close resets it by the same
  * methods that sysfs lists (pci_reset_function()), or those failing, not at all, telling nobody. If there is one, it is believed: the next
  * open resets the device again before bus mastering goes on, so that DMA that was still queued does not
- * reach the next domain. If there is none, nothing happened.
+ * reach the next domain. If there is none, nothing happened. But a device that was not reset before may not have been opened in
+ * the lease, either, and so not have been closed: that still stands.
  */
 static void judge(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
 	q.since_us = broker_now(broker);
-	if (!device->present || (report ? report->reset == RESET_DONE : broker->host->resettable(device->name) > 0)) {
+	if (!device->present || (report && report->reset == RESET_DONE)) {
 		forget(broker, device);
+		return;
+	}
+	if (!report && broker->host->resettable(device->name) > 0) {
+		as_before(broker, device);
 		return;
 	}
 	if (report && report->reset != RESET_NONE)
@@ -194,20 +213,6 @@ static void judge(
 	put(broker, device, &q);
 }
 
-/* Nothing was done with the device, so what was true before the lease still is. */
-static void was_not_opened(const struct broker *broker, struct device *device)
-{
-	if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT) {
-		free(device->quarantine);
-		device->quarantine = device->before;
-		device->before = NULL;
-	}
-	if (device->quarantine)
-		save(broker, device, device->quarantine, NULL);
-	else
-		forget(broker, device);
-}
-
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report)
 {
 	struct device *device = lease->device;
@@ -217,7 +222,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 	if (!device->used)
 		return;
 	if (report && report->reset == RESET_NOT_OPEN) {
-		was_not_opened(broker, device);
+		as_before(broker, device);
 		return;
 	}
 	if (report && report->reset != RESET_UNSURE) {
@@ -225,6 +230,10 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		return;
 	}
 	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
+	if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT) {
+		device->before = device->quarantine;
+		device->quarantine = NULL;
+	}
 	if (!device->quarantine)
 		device->quarantine = malloc(sizeof *device->quarantine);
 	if (device->quarantine)
@@ -238,7 +247,7 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 	if (report->reset == RESET_UNSURE)
 		device->group->direct = device->quarantine->direct = true;
 	else if (report->reset == RESET_NOT_OPEN)
-		was_not_opened(broker, device);
+		as_before(broker, device);
 	else
 		judge(broker, device, *device->quarantine, report);
 }

@@ -218,6 +218,30 @@ static void keeper_dies(void **state)
 	world_settle();
 }
 
+/* Whether it was opened in that lease, and so reset when the kernel closed it, nobody knows. */
+static void keeper_dies_after_a_reset_failed(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device;
+
+	(void)state;
+	host_group(2)->failures[FAKE_RESET] = EIO;
+	use(session, EDU_2);
+	host_group(2)->failures[FAKE_RESET] = 0;
+	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	device = device_begin(session, EDU_2);
+	kill_keepers();
+	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	assert_int_equal(open_as_stranger(EDU_2), VBROKER_QUARANTINED);
+	vbroker_device_close(device);
+	world_await_spare(session);
+	use(session, EDU_2);
+	await_state(session, EDU_2, VBROKER_STATE_FREE);
+	assert_int_equal(open_as_stranger(EDU_2), 0);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 static void all_ones_after_a_lease(void **state)
 {
 	struct vbroker_session *session = session_begin();
@@ -631,6 +655,7 @@ int main(int argc, char **argv)
 		CASE_IN(reset_fails, &rules),
 		CASE_IN(reset_at_the_end_counts, &rules),
 		CASE_IN(keeper_dies, &rules),
+		CASE_IN(keeper_dies_after_a_reset_failed, &rules),
 		CASE_IN(all_ones_after_a_lease, &rules),
 		CASE_IN(all_ones_when_asked, &rules),
 		CASE_IN(the_whole_group, &rules),
