@@ -193,6 +193,7 @@ static void settle(struct group *group)
 	quarantine_group_free(group);
 	revocation_done(group);
 	rest = quarantine_rest_us(group);
+	group->rests = rest > 0;
 	if (rest == 0)
 		become_free(group);
 	else

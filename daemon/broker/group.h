@@ -41,11 +41,12 @@ struct group {
 	uint32_t number;
 	struct device_list devices;
 	enum group_state state;
-	struct broker *broker;			  /* set by group_hold() */
-	struct keeper *keeper;			  /* the one that has it; NULL: none */
-	struct session *session;		  /* whose leases these are; NULL once that has ended */
-	bool direct;				  /* until it is free: a holder may have a VFIO device of it */
-	struct holder_record holder;		  /* the same in words, for as long as the group is not free */
+	struct broker *broker;	     /* set by group_hold() */
+	struct keeper *keeper;	     /* the one that has it; NULL: none */
+	struct session *session;     /* whose leases these are; NULL once that has ended */
+	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
+	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
+	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
 	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
 	sd_event_source *timer;
 	uint64_t release_began_us;

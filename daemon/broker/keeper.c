@@ -128,7 +128,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		revocation_reported(keeper->group, event);
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group) {
-		recall_released(keeper->broker, event);
+		recall_released(keeper, event);
 		return 0;
 	}
 	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */

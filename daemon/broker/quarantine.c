@@ -148,14 +148,22 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 	return q;
 }
 
+/* What stood against the device before the lease that it is in, or that has just ended; or NULL. */
+static const struct quarantine *before_lease(const struct device *device)
+{
+	return device->quarantine && device->quarantine->reason != QUARANTINE_LENT ? device->quarantine
+										   : device->before;
+}
+
 void quarantine_lend(struct lease *lease)
 {
 	struct quarantine q = of_lease(lease, QUARANTINE_LENT);
 	struct device *device = lease->device;
-	const struct quarantine *before = device->before ? device->before : device->quarantine;
 
-	/* What stands against the device already stays: it is still true if this lease ends without a BIND. */
-	save(lease->broker, device, &q, before && before->reason != QUARANTINE_LENT ? before : NULL);
+	/* What stands against the device already stays: it is still true if this lease ends without a BIND. What has left the machine takes
+	 * its record with it. */
+	if (device->present)
+		save(lease->broker, device, &q, before_lease(device));
 	device->used = true;
 }
 
@@ -181,6 +189,17 @@ static void as_before(const struct broker *broker, struct device *device)
 		forget(broker, device);
 }
 
+/* The device was not reset in a lease by a stricter rule, nor in the one of Q after that: the stricter still counts. */
+static void keep_stricter(struct quarantine *q, const struct quarantine *before)
+{
+	if (policy_settle(&before->reset) > policy_settle(&q->reset))
+		q->reset.settle_us = policy_settle(&before->reset);
+	if (before->reset.need >= q->reset.need)
+		return;
+	q->reset.need = before->reset.need;
+	memcpy(q->rule, before->rule, sizeof q->rule);
+}
+
 /*
  * Q has the lease that has ended; what it means is found here.
  *
@@ -202,6 +221,8 @@ static void judge(
 		as_before(broker, device);
 		return;
 	}
+	if (before_lease(device))
+		keep_stricter(&q, before_lease(device));
 	if (report && report->reset != RESET_NONE)
 		q.error = (int)report->steps[RELEASE_RESET].error;
 	if (!report)
@@ -230,14 +251,17 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		return;
 	}
 	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
-	if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT) {
+	if (!device->quarantine || device->quarantine->reason != QUARANTINE_LENT) {
+		struct quarantine *lent = malloc(sizeof *lent);
+
+		if (!lent) {
+			log_line(LOG_ERR, "%s: out of memory: how its lease ended is not known", device->name);
+			return;
+		}
 		device->before = device->quarantine;
-		device->quarantine = NULL;
+		device->quarantine = lent;
 	}
-	if (!device->quarantine)
-		device->quarantine = malloc(sizeof *device->quarantine);
-	if (device->quarantine)
-		*device->quarantine = of_lease(lease, QUARANTINE_LENT);
+	*device->quarantine = of_lease(lease, QUARANTINE_LENT);
 }
 
 void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report)
@@ -250,6 +274,18 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 		as_before(broker, device);
 	else
 		judge(broker, device, *device->quarantine, report);
+}
+
+bool quarantine_unheard(struct broker *broker, struct device *device)
+{
+	const struct quarantine *q = device->quarantine;
+
+	if (!q || q->reason != QUARANTINE_LENT)
+		return true;
+	if (q->direct)
+		return false;
+	judge(broker, device, *q, NULL);
+	return true;
 }
 
 /* How much of SETTLE is still to come for a device that is closed since Q->since_us. */
@@ -323,12 +359,12 @@ void quarantine_left(struct broker *broker, struct device *device)
 {
 	struct audit_event event;
 
-	if (!device->quarantine)
-		return;
-	event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
-	event.duration_us = broker_now(broker) - device->quarantine->since_us;
-	if (quarantine_holds(device) && !is_leaving(device))
+	if (quarantine_holds(device) && !is_leaving(device)) {
+		event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
+		event.duration_us = broker_now(broker) - device->quarantine->since_us;
 		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
+	}
+	/* Also a record that only the disk has, of a lease that goes on. */
 	forget(broker, device);
 }
 
@@ -376,11 +412,12 @@ static int on_record(void *context, const char *name, const char *text)
 	if (quarantine_holds(device) && !is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q.reason == QUARANTINE_LENT || q.reason == QUARANTINE_LEAVING;
-	/* Whoever had it may still be there, and it may have to rest: the group finds out. With a keeper, that may be another than is on
-	 * record of a device that is not lent. */
-	if (device->group->holder.pid == 0 && (device->used || !device->group->keeper))
+	/* Whoever had it may still be there, and it may have to rest: the group finds out. Of a device that is not lent, this holder may not
+	 * be the last: a keeper that has the group knows better, and so does the record of a sibling that is lent. */
+	if (device->used || (device->group->holder.pid == 0 && !device->group->keeper))
 		device->group->holder = q.holder;
-	device->group->direct |= q.direct;
+	if (device->used)
+		device->group->direct |= q.direct;
 	group_recall(device->group, broker);
 	return 0;
 }

@@ -61,7 +61,7 @@ struct quarantine {
 
 /* ---- the life of a lease ---- */
 
-/* The client is about to get the device. */
+/* The client is about to get the device; or has it, and the rule of its lease has changed. */
 void quarantine_lend(struct lease *lease);
 
 /* REPORT: what its keeper says; NULL: it died. */
@@ -69,6 +69,12 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 
 /* The same for a lease of an earlier broker, that nobody but its keeper and the record know of. */
 void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report);
+
+/*
+ * The keeper of an earlier broker has the group of DEVICE, but not that any more. If it is on record as lent, nobody has heard how its
+ * lease ended. Returns false if its holder may have it still (access = direct), so that the group has to be taken back as one.
+ */
+bool quarantine_unheard(struct broker *broker, struct device *device);
 
 /* The kernel has let go of the group, so all of its devices are closed: what was left open is decided now. */
 void quarantine_group_free(struct group *group);

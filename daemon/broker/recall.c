@@ -144,6 +144,17 @@ static void review_group(const struct group *group)
 	}
 }
 
+/* What is on record as lent and is none of the leases has ended meanwhile. Returns false if the group has to go as one. */
+static bool judge_ended(const struct group *group)
+{
+	struct device *device;
+	bool known = true;
+
+	LIST_FOREACH(device, &group->devices, in_group)
+		known = (device->lease || quarantine_unheard(group->broker, device)) && known;
+	return known;
+}
+
 int recall_answered(struct keeper *keeper, const struct packet *packet)
 {
 	const struct query_reply *reply = packet_body(packet, sizeof *reply);
@@ -152,6 +163,7 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	struct session *session = NULL;
 	uint32_t taken = 0;
 	char who[128];
+	bool known;
 
 	if (!records)
 		return -EPROTO;
@@ -175,24 +187,32 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	}
 	remember_unit(session, &group->holder);
 	group_recall_holder(group, session);
+	/* Those that could not be taken over have not ended. */
+	known = taken < reply->count || judge_ended(group);
 	/* Before anybody can have more of the group. */
 	revocation_recalled(group, records, reply->count);
+	if (!known)
+		group_release(group);
 	review_group(group);
 	group_recall_done(group);
 	return 0;
 }
 
-void recall_released(struct broker *broker, const struct released_event *event)
+void recall_released(struct keeper *keeper, const struct released_event *event)
 {
+	struct broker *broker = keeper->broker;
 	struct device *device = inventory_find(&broker->inventory, event->name);
 	struct session *session;
 
 	if (event->origin.since >= broker->started_us)
 		return;
+	/* It speaks of what it has had, and of nothing else. */
+	if (device && device->group != keeper->group)
+		return;
 	if (device)
 		quarantine_recalled_ended(broker, device, &event->report);
 	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
-	if (device && device->group && device->group->state == GROUP_RECALLED)
+	if (device && device->group->state == GROUP_RECALLED)
 		device->group->holder = event->origin.holder;
 	if (!event->used)
 		return;

@@ -42,8 +42,8 @@ void recall_begin(struct broker *broker, const struct stored *stored, size_t cou
 /* REPLY to QUERY. Returns 0 or -EPROTO. The keeper's group may have been told to let go afterwards. */
 int recall_answered(struct keeper *keeper, const struct packet *reply);
 
-/* A keeper has released a device that is not leased, as far as this broker knows. */
-void recall_released(struct broker *broker, const struct released_event *event);
+/* KEEPER has released a device that is not leased, as far as this broker knows. */
+void recall_released(struct keeper *keeper, const struct released_event *event);
 
 /* Whether the request that SESSION works on was sent to an earlier broker, which may have answered it. */
 bool recall_may_repeat(const struct session *session);

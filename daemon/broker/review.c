@@ -6,6 +6,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "quarantine.h"
 #include "session.h"
 
 #include <errno.h>
@@ -48,6 +49,9 @@ void review_grant(struct lease *lease, const struct policy_rule *rule)
 	lease->allowed_by = rule;
 	lease->reset = rule->reset;
 	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+	/* The record is of the rule in force. */
+	if (lease->state != LEASE_OFFERED)
+		quarantine_lend(lease);
 	set_term(lease);
 }
 

@@ -189,6 +189,8 @@ void revocation_stuck(const struct group *group)
 	struct revoker *revoker;
 
 	while ((revoker = find(group, NULL))) {
+		if (!revoker->had)
+			revoker->answer.holder = (struct holder_record){0};
 		describe_stuck(revoker);
 		answer(revoker, REVOKE_INCOMPLETE);
 	}
@@ -338,7 +340,8 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 		return nobody(session, device, reply, "nobody had it");
 	if (device->group->state == GROUP_QUARANTINED)
 		return quarantined(session, device, reply);
-	if (device->group->state == GROUP_RESTORING && !device->used && !is_open(device->group))
+	if (device->group->state == GROUP_RESTORING &&
+		(device->group->rests || (!device->used && !is_open(device->group))))
 		return nobody(session, device, reply, NO_MORE);
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);
