@@ -673,6 +673,29 @@ struct vbroker_domain *domain_begin(void)
 	return domain;
 }
 
+int stranger_opens(const char *name)
+{
+	int status;
+	pid_t pid;
+
+	chmod(world()->directory, 0711);
+	chmod(world()->broker_socket, 0666);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct vbroker_session *session;
+		struct vbroker_device *device;
+
+		if (setgid(STRANGER) < 0 || setuid(STRANGER) < 0 ||
+			vbroker_session_open(world()->broker_socket, &session) != 0)
+			_exit(200);
+		_exit(vbroker_device_open(session, name, &device) & 0x7f);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 /* ---- bare channels ---- */
 
 int raw_connect(const char *path)

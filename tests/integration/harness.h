@@ -124,6 +124,9 @@ struct vbroker_domain *domain_begin(void);
 /* RESULT is this refusal, and its detail says all of WORDS (NULL: whatever). */
 void expect_refused(int result, int refusal, const char *words);
 void expect_ok(int result);
+/* What OPEN says to another user (STRANGER): 0, a refusal, or a negative errno. */
+#define STRANGER 12345
+int stranger_opens(const char *name);
 
 /* ---- bare channels ---- */
 

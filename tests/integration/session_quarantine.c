@@ -14,8 +14,6 @@ static const struct world_options rules = {
 		  "[allow same]\naddress = " EDU_2 "\nuser = *\nreset = same-user\n"
 		  "[allow lax]\naddress = " BARE "\nuser = *\nrebind = yes\nreset = optional\nsettle = 400ms\n"};
 
-#define STRANGER 12345 /* another user */
-
 /* ---- devices without a reset ---- */
 
 /* A lease that reaches the device, and its end. */
@@ -79,29 +77,6 @@ static void release(struct vbroker_session *session, const char *name, unsigned 
 	assert_true(strlen(released.unverified) > 20);
 }
 
-/* What OPEN says to another user: 0, a refusal, or a negative errno. */
-static int open_as_stranger(const char *name)
-{
-	int status;
-	pid_t pid;
-
-	chmod(world()->directory, 0711);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		struct vbroker_session *session;
-		struct vbroker_device *device;
-
-		if (setgid(STRANGER) < 0 || setuid(STRANGER) < 0 ||
-			vbroker_session_open(world()->broker_socket, &session) != 0)
-			_exit(200);
-		_exit(vbroker_device_open(session, name, &device) & 0x7f);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
-
 /* ---- what begins it ---- */
 
 static void no_reset_method(void **state)
@@ -118,7 +93,7 @@ static void no_reset_method(void **state)
 	expect_quarantined(session, EDU, "reset = required by rule \"strict\"");
 	assert_int_equal(state_of(session, EDU, &pid), VBROKER_STATE_QUARANTINED);
 	assert_int_equal(pid, getpid());
-	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
+	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
 	release(session, EDU, 0, "it has no reset method");
 	use(session, EDU);
@@ -232,12 +207,12 @@ static void keeper_dies_after_a_reset_failed(void **state)
 	device = device_begin(session, EDU_2);
 	kill_keepers();
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
-	assert_int_equal(open_as_stranger(EDU_2), VBROKER_QUARANTINED);
+	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	vbroker_device_close(device);
 	world_await_spare(session);
 	use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
-	assert_int_equal(open_as_stranger(EDU_2), 0);
+	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -332,12 +307,12 @@ static void same_user(void **state)
 	use(session, EDU_2);
 	use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
-	assert_int_equal(open_as_stranger(EDU_2), VBROKER_QUARANTINED);
+	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	host_set_reset(2, EDU_2, true);
 	/* a lease that ends with a reset ends it, too */
 	use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
-	assert_int_equal(open_as_stranger(EDU_2), 0);
+	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -366,7 +341,7 @@ static void optional_after_a_while(void **state)
 	await_state(session, BARE, VBROKER_STATE_FREE);
 	expect_driver(BARE, "");
 	assert_int_equal(host_claims(), 0);
-	assert_int_equal(open_as_stranger(BARE), 0);
+	assert_int_equal(stranger_opens(BARE), 0);
 	host_set_reset(11, BARE, true);
 	nap(500);
 	use(session, BARE);
@@ -388,7 +363,7 @@ static void stricter_of_two(void **state)
 	host_set_reset(1, EDU, false);
 	use(session, EDU);
 	use(session, EDU);
-	assert_int_equal(open_as_stranger(EDU), VBROKER_QUARANTINED);
+	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
 	use(session, EDU);
 	vbroker_session_close(session);
@@ -412,6 +387,75 @@ static void loosened_later(void **state)
 	host_set_reset(1, EDU, true);
 	release(session, EDU, 0, "no reset method");
 	vbroker_session_close(session);
+}
+
+/* Once in a world. */
+static void reload(const char *policy)
+{
+	host_write("policy/10-test.conf", policy);
+	for (int i = 0; i < 1000 && !strstr(host_read("log"), "in force now"); i++)
+		nap(5);
+	assert_non_null(strstr(host_read("log"), "in force now"));
+}
+
+static const struct world_options same_rule = {
+	.policy = "[allow same]\naddress = " EDU "\nuser = *\nreset = same-user\n"};
+#define LAX_RULE "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"
+static const struct world_options lax_at_first = {.policy = LAX_RULE};
+
+/* Nor does one more lease by the looser rule, however it ends. */
+static void loosened_and_leased_again(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device;
+
+	(void)state;
+	host_set_reset(1, EDU, false);
+	use(session, EDU);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	reload(LAX_RULE);
+	use(session, EDU);
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
+	device = device_begin(session, EDU);
+	kill_keepers();
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	vbroker_device_close(device);
+	world_await_spare(session);
+	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
+	host_set_reset(1, EDU, true);
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* A rule that is tightened during the lease counts at its end, also if both daemons are killed before that. */
+static void tightened_meanwhile(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_domain *domain = domain_begin();
+	pid_t pids[KEEPERS_MAX];
+
+	(void)state;
+	host_set_reset(1, EDU, false);
+	expect_ok(vbroker_device_bind(device, domain));
+	reload("[allow root]\naddress = " EDU "\nuser = root\n" LAX_RULE);
+	world_kill_broker();
+	for (int i = 0; i < 1000 && keepers(pids) > 0; i++)
+		nap(5);
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_start_broker();
+	session = session_begin();
+	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	expect_quarantined(session, EDU, "reset = required by rule \"root\"");
+	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
+	host_set_reset(1, EDU, true);
+	release(session, EDU, 0, "no reset method");
+	vbroker_session_close(session);
+	world_settle();
 }
 
 /* ---- host drivers ---- */
@@ -647,6 +691,73 @@ static void leaves_the_machine(void **state)
 	world_settle();
 }
 
+/* In a lease without a BIND, which its keeper does not outlive: what comes into its place is another device. */
+static void leaves_in_a_lease(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	char from[160], to[160];
+
+	(void)state;
+	assert_int_not_equal(*host_read("quarantine/" EDU), '\0');
+	snprintf(from, sizeof from, "%s/devices/" EDU, world()->directory);
+	snprintf(to, sizeof to, "%s/" EDU, world()->directory);
+	assert_int_equal(rename(from, to), 0);
+	for (int i = 0; i < 1000 && *host_read("quarantine/" EDU); i++)
+		nap(5);
+	kill_keepers();
+	world_await_spare(session);
+	vbroker_device_close(device);
+	assert_string_equal(host_read("quarantine/" EDU), "");
+	assert_int_equal(rename(to, from), 0);
+	await_state(session, EDU, VBROKER_STATE_FREE);
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* ---- REVOKE of what nobody has ---- */
+
+static const struct world_options long_rest = {
+	.policy = "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 1h\n"};
+
+static void expect_nobody(struct vbroker_session *session, const char *words)
+{
+	struct vbroker_revocation revocation;
+
+	expect_ok(vbroker_session_revoke(session, EDU, 0, &revocation));
+	assert_int_equal(revocation.result, VBROKER_REVOKE_NOBODY);
+	assert_int_equal(revocation.holder.pid, 0);
+	assert_string_equal(revocation.detail, words);
+}
+
+/* It is not waited for, also if somebody has the group whom this service does not know. */
+static void revoke_of_what_rests(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct vbroker_revocation revocation;
+	char path[160];
+	int group;
+
+	(void)state;
+	host_set_reset(1, EDU, false);
+	use(session, EDU);
+	/* Until its keeper has ended, this waits. */
+	expect_ok(vbroker_session_revoke(session, EDU, 0, &revocation));
+	expect_nobody(session, "nobody has it any more");
+	snprintf(path, sizeof path, "%s/groups/1", world()->directory);
+	group = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fcntl(group, F_OFD_SETLK, &lock), 0);
+	expect_nobody(session, "nobody has it any more");
+	close(group);
+	host_set_reset(1, EDU, true);
+	expect_ok(vbroker_session_release(session, EDU, 0, &(struct vbroker_released){0}));
+	use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -663,6 +774,8 @@ int main(int argc, char **argv)
 		CASE_IN(optional_after_a_while, &rules),
 		CASE_IN(stricter_of_two, &two_rules),
 		CASE_IN(loosened_later, &rules),
+		CASE_IN(loosened_and_leased_again, &same_rule),
+		CASE_IN(tightened_meanwhile, &lax_at_first),
 		CASE_IN(kept_from_its_host_driver, &rules),
 		CASE_IN(survives_the_broker, &rules),
 		CASE_IN(ends_without_a_broker, &rules),
@@ -670,6 +783,8 @@ int main(int argc, char **argv)
 		CASE_IN(who_may_release, &rules),
 		CASE_IN(stuck_keeper, &rules),
 		CASE_IN(leaves_the_machine, &rules),
+		CASE_IN(leaves_in_a_lease, &same_rule),
+		CASE_IN(revoke_of_what_rests, &long_rest),
 	};
 
 	return HARNESS_RUN(argc, argv, "quarantine", tests);

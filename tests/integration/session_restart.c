@@ -664,6 +664,111 @@ static void what_stood_against_it_before(void **state)
 	end_with_a_reset();
 }
 
+static const struct world_options twins = {
+	.systemd = true, .policy = "[allow same]\naddress = " TWIN " " TWIN_2 "\nuser = *\nreset = same-user\n"};
+static const struct world_options twins_direct = {.systemd = true,
+	.policy = "[allow same]\naddress = " TWIN " " TWIN_2 "\nuser = *\naccess = direct\nreset = same-user\n"};
+
+static void await_judged(const char *record)
+{
+	for (int i = 0; i < 1000 && host_read(record)[0] == '1'; i++)
+		nap(5);
+	assert_int_not_equal(host_read(record)[0], '1');
+}
+
+/* Its record is removed in the end, for world_settle(). */
+static void expect_kept_from_strangers(const char *name)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device;
+	struct vbroker_domain *domain = domain_begin();
+
+	assert_int_equal(stranger_opens(name), VBROKER_QUARANTINED);
+	host_set_reset(4, name, true);
+	device = device_begin(session, name);
+	expect_ok(vbroker_device_bind(device, domain));
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* The broker was killed after it had read how a lease ended, and before it had that on record, while the group goes on with another. */
+static void end_that_was_not_recorded(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
+	struct vbroker_domain *domain = domain_begin();
+	char lent[512];
+
+	(void)state;
+	host_set_reset(4, TWIN, false);
+	expect_ok(vbroker_device_bind(twin, domain));
+	snprintf(lent, sizeof lent, "%s", host_read("quarantine/" TWIN));
+	assert_int_equal(lent[0], '1');
+	vbroker_device_close(twin);
+	await_judged("quarantine/" TWIN);
+	world_kill_broker();
+	host_write("quarantine/" TWIN, lent); /* that moment is to be made by hand */
+	world_start_broker();
+	expect_ok(vbroker_device_ping(twin_2));
+	/* The same user may have it again, and does nothing with it. */
+	vbroker_device_close(device_begin(session, TWIN));
+	expect_ok(vbroker_device_ping(twin_2));
+	vbroker_device_close(twin_2);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	expect_kept_from_strangers(TWIN);
+}
+
+/* His client has closed it, but may have the VFIO device still: all of the group is taken back, as without a kill. */
+static void direct_ends_while_the_group_goes_on(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
+	struct vbroker_domain *domain = domain_begin();
+	int file;
+
+	(void)state;
+	host_set_reset(4, TWIN, false);
+	expect_ok(vbroker_device_bind(twin, domain));
+	expect_ok(vbroker_device_file(twin, &file));
+	world_kill_broker();
+	vbroker_device_close(twin);
+	world_start_broker();
+	for (int i = 0; i < 1000 && vbroker_device_ping(twin_2) == 0; i++)
+		nap(5);
+	expect_refused(vbroker_device_ping(twin_2), VBROKER_REVOKED, NULL);
+	close(file);
+	vbroker_device_close(twin_2);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	await_judged("quarantine/" TWIN);
+	expect_kept_from_strangers(TWIN);
+}
+
+/* Somebody has removed the record: that the device is in use, the keeper knows. */
+static void record_that_is_missing(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN);
+	struct vbroker_domain *domain = domain_begin();
+	char path[160];
+
+	(void)state;
+	host_set_reset(4, TWIN, false);
+	expect_ok(vbroker_device_bind(twin, domain));
+	world_kill_broker();
+	snprintf(path, sizeof path, "%s/quarantine/" TWIN, world()->directory);
+	assert_int_equal(unlink(path), 0);
+	world_start_broker();
+	expect_ok(vbroker_device_ping(twin));
+	vbroker_device_close(twin);
+	vbroker_domain_close(domain);
+	vbroker_session_close(session);
+	expect_kept_from_strangers(TWIN);
+}
+
 /* What happened meanwhile it is not told, and it is told that. */
 static void a_watch_goes_on(void **state)
 {
@@ -976,6 +1081,9 @@ int main(int argc, char **argv)
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),
 		CASE_IN(revoke_of_what_was_released_before, &lax),
 		CASE_IN(what_stood_against_it_before, &lax),
+		CASE_IN(end_that_was_not_recorded, &twins),
+		CASE_IN(direct_ends_while_the_group_goes_on, &twins_direct),
+		CASE_IN(record_that_is_missing, &twins),
 		RESTART_CASE(a_watch_goes_on),
 		RESTART_CASE(client_leaves_meanwhile),
 		RESTART_CASE(session_leaves_and_its_channels_stay),
