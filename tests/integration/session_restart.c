@@ -560,6 +560,17 @@ static void answered_revoke_does_not_reach_the_next_holder(void **state)
 	world_settle();
 }
 
+/* Until what is on record is no lease that goes on: QUARANTINE_LENT is 1. */
+static void await_judged(const char *name)
+{
+	char record[64];
+
+	snprintf(record, sizeof record, "quarantine/%s", name);
+	for (int i = 0; i < 1000 && host_read(record)[0] == '1'; i++)
+		nap(5);
+	assert_int_not_equal(host_read(record)[0], '1');
+}
+
 static const struct world_options lax = {
 	.systemd = true, .policy = "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"};
 
@@ -581,20 +592,18 @@ static void use_as_another_process(char record[512])
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
-	do {
-		nap(2);
-		snprintf(record, 512, "%s", host_read("quarantine/" EDU));
-	} while (record[0] == '1'); /* QUARANTINE_LENT */
+	await_judged(EDU);
+	snprintf(record, 512, "%s", host_read("quarantine/" EDU));
 }
 
 /* A lease that ends with a reset, so that nothing is on record any more. */
-static void end_with_a_reset(void)
+static void end_with_a_reset(unsigned int group, const char *name)
 {
 	struct vbroker_session *session = session_begin();
-	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_device *device = device_begin(session, name);
 	struct vbroker_domain *domain = domain_begin();
 
-	host_set_reset(1, EDU, true);
+	host_set_reset(group, name, true);
 	expect_ok(vbroker_device_bind(device, domain));
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);
@@ -630,7 +639,7 @@ static void revoke_of_what_was_released_before(void **state)
 	close(device);
 	close(holder);
 	close(administrator);
-	end_with_a_reset();
+	end_with_a_reset(1, EDU);
 }
 
 /* A lease that does nothing with the device changes nothing of what stands against that: also if the broker is killed in it, twice, and
@@ -656,12 +665,11 @@ static void what_stood_against_it_before(void **state)
 		vbroker_device_close(device);
 		if (i == 2)
 			world_start_broker();
-		for (int j = 0; j < 1000 && host_read("quarantine/" EDU)[0] == '1'; j++)
-			nap(5);
+		await_judged(EDU);
 		assert_string_equal(host_read("quarantine/" EDU), before);
 		vbroker_session_close(session);
 	}
-	end_with_a_reset();
+	end_with_a_reset(1, EDU);
 }
 
 static const struct world_options twins = {
@@ -669,28 +677,10 @@ static const struct world_options twins = {
 static const struct world_options twins_direct = {.systemd = true,
 	.policy = "[allow same]\naddress = " TWIN " " TWIN_2 "\nuser = *\naccess = direct\nreset = same-user\n"};
 
-static void await_judged(const char *record)
+static void expect_twin_is_kept_from_strangers(void)
 {
-	for (int i = 0; i < 1000 && host_read(record)[0] == '1'; i++)
-		nap(5);
-	assert_int_not_equal(host_read(record)[0], '1');
-}
-
-/* Its record is removed in the end, for world_settle(). */
-static void expect_kept_from_strangers(const char *name)
-{
-	struct vbroker_session *session = session_begin();
-	struct vbroker_device *device;
-	struct vbroker_domain *domain = domain_begin();
-
-	assert_int_equal(stranger_opens(name), VBROKER_QUARANTINED);
-	host_set_reset(4, name, true);
-	device = device_begin(session, name);
-	expect_ok(vbroker_device_bind(device, domain));
-	vbroker_device_close(device);
-	vbroker_domain_close(domain);
-	vbroker_session_close(session);
-	world_settle();
+	assert_int_equal(stranger_opens(TWIN), VBROKER_QUARANTINED);
+	end_with_a_reset(4, TWIN);
 }
 
 /* The broker was killed after it had read how a lease ended, and before it had that on record, while the group goes on with another. */
@@ -707,7 +697,7 @@ static void end_that_was_not_recorded(void **state)
 	snprintf(lent, sizeof lent, "%s", host_read("quarantine/" TWIN));
 	assert_int_equal(lent[0], '1');
 	vbroker_device_close(twin);
-	await_judged("quarantine/" TWIN);
+	await_judged(TWIN);
 	world_kill_broker();
 	host_write("quarantine/" TWIN, lent); /* that moment is to be made by hand */
 	world_start_broker();
@@ -718,7 +708,7 @@ static void end_that_was_not_recorded(void **state)
 	vbroker_device_close(twin_2);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
-	expect_kept_from_strangers(TWIN);
+	expect_twin_is_kept_from_strangers();
 }
 
 /* His client has closed it, but may have the VFIO device still: all of the group is taken back, as without a kill. */
@@ -743,8 +733,8 @@ static void direct_ends_while_the_group_goes_on(void **state)
 	vbroker_device_close(twin_2);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
-	await_judged("quarantine/" TWIN);
-	expect_kept_from_strangers(TWIN);
+	await_judged(TWIN);
+	expect_twin_is_kept_from_strangers();
 }
 
 /* Somebody has removed the record: that the device is in use, the keeper knows. */
@@ -766,7 +756,7 @@ static void record_that_is_missing(void **state)
 	vbroker_device_close(twin);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
-	expect_kept_from_strangers(TWIN);
+	expect_twin_is_kept_from_strangers();
 }
 
 /* What happened meanwhile it is not told, and it is told that. */
