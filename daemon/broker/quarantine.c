@@ -148,11 +148,16 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 	return q;
 }
 
+/* How its last lease ended is not known, to this broker. */
+static bool is_lent(const struct device *device)
+{
+	return device->quarantine && device->quarantine->reason == QUARANTINE_LENT;
+}
+
 /* What stood against the device before the lease that it is in, or that has just ended; or NULL. */
 static const struct quarantine *before_lease(const struct device *device)
 {
-	return device->quarantine && device->quarantine->reason != QUARANTINE_LENT ? device->quarantine
-										   : device->before;
+	return is_lent(device) ? device->before : device->quarantine;
 }
 
 void quarantine_lend(struct lease *lease)
@@ -178,7 +183,7 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 /* The lease has changed nothing: what was true before it still is. */
 static void as_before(const struct broker *broker, struct device *device)
 {
-	if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT) {
+	if (is_lent(device)) {
 		free(device->quarantine);
 		device->quarantine = device->before;
 		device->before = NULL;
@@ -251,7 +256,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		return;
 	}
 	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
-	if (!device->quarantine || device->quarantine->reason != QUARANTINE_LENT) {
+	if (!is_lent(device)) {
 		struct quarantine *lent = malloc(sizeof *lent);
 
 		if (!lent) {
@@ -266,7 +271,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 
 void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report)
 {
-	if (!device->quarantine || device->quarantine->reason != QUARANTINE_LENT)
+	if (!is_lent(device))
 		return;
 	if (report->reset == RESET_UNSURE)
 		device->group->direct = device->quarantine->direct = true;
@@ -278,13 +283,11 @@ void quarantine_recalled_ended(struct broker *broker, struct device *device, con
 
 bool quarantine_unheard(struct broker *broker, struct device *device)
 {
-	const struct quarantine *q = device->quarantine;
-
-	if (!q || q->reason != QUARANTINE_LENT)
+	if (!is_lent(device))
 		return true;
-	if (q->direct)
+	if (device->quarantine->direct)
 		return false;
-	judge(broker, device, *q, NULL);
+	judge(broker, device, *device->quarantine, NULL);
 	return true;
 }
 
@@ -325,7 +328,7 @@ void quarantine_group_free(struct group *group)
 
 	LIST_FOREACH(device, &group->devices, in_group) {
 		assert(!device->lease);
-		if (device->quarantine && device->quarantine->reason == QUARANTINE_LENT)
+		if (is_lent(device))
 			judge(group->broker, device, *device->quarantine, NULL);
 		/* While it leaves, it may read all ones. */
 		if (is_leaving(device) && rest_of(device->quarantine, broker_now(group->broker)) > 0)

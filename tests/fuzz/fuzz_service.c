@@ -29,8 +29,8 @@
 
 /*
  * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
- * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol), in isolation.h and in
- * finish() (when everybody has gone, everything is as before).
+ * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol), in
+ * isolation.h and in finish() (when everybody has gone, everything is as before).
  *
  * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
  * say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.

@@ -34,10 +34,12 @@ void isolation_check(const struct broker *broker)
 {
 	const struct device *device;
 
-	if (!stubborn->present)
+	if (!stubborn->present) {
 		last_user = NOBODY;
+		return;
+	}
 	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
-		if (!stubborn->present || !device->lease || !keepers_opened(group_fd, device->name))
+		if (!device->lease || !keepers_opened(group_fd, device->name))
 			continue;
 		INPUT_ASSERT(last_user == NOBODY || device->lease->user->uid == last_user);
 		if (is_stubborn(device))

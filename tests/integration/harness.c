@@ -673,6 +673,16 @@ struct vbroker_domain *domain_begin(void)
 	return domain;
 }
 
+void device_use(struct vbroker_session *session, const char *name)
+{
+	struct vbroker_device *device = device_begin(session, name);
+	struct vbroker_domain *domain = domain_begin();
+
+	expect_ok(vbroker_device_bind(device, domain));
+	vbroker_device_close(device);
+	vbroker_domain_close(domain);
+}
+
 int stranger_opens(const char *name)
 {
 	int status;

@@ -121,6 +121,8 @@ void host_set_reset(unsigned int group, const char *name, bool there);
 struct vbroker_session *session_begin(void);
 struct vbroker_device *device_begin(struct vbroker_session *session, const char *name);
 struct vbroker_domain *domain_begin(void);
+/* A lease that reaches the device, and its end. */
+void device_use(struct vbroker_session *session, const char *name);
 /* RESULT is this refusal, and its detail says all of WORDS (NULL: whatever). */
 void expect_refused(int result, int refusal, const char *words);
 void expect_ok(int result);

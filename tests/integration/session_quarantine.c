@@ -16,17 +16,6 @@ static const struct world_options rules = {
 
 /* ---- devices without a reset ---- */
 
-/* A lease that reaches the device, and its end. */
-static void use(struct vbroker_session *session, const char *name)
-{
-	struct vbroker_device *device = device_begin(session, name);
-	struct vbroker_domain *domain = domain_begin();
-
-	expect_ok(vbroker_device_bind(device, domain));
-	vbroker_device_close(device);
-	vbroker_domain_close(domain);
-}
-
 /* The device's state as LIST has it, and who it says has or had it. */
 static enum vbroker_device_state state_of(struct vbroker_session *session, const char *name, uint32_t *ret_pid)
 {
@@ -86,7 +75,7 @@ static void no_reset_method(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
@@ -96,7 +85,7 @@ static void no_reset_method(void **state)
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
 	release(session, EDU, 0, "it has no reset method");
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -121,14 +110,14 @@ static void reset_fails(void **state)
 
 	(void)state;
 	host_group(1)->failures[FAKE_RESET] = ETIMEDOUT;
-	use(session, EDU);
+	device_use(session, EDU);
 	host_group(1)->failures[FAKE_RESET] = 0;
 	expect_quarantined(session, EDU, "its reset failed: Connection timed out");
 	release(session, EDU, 0, "its reset failed");
-	use(session, EDU);
+	device_use(session, EDU);
 	/* sysfs has a method, and VFIO could not reset it when it opened it */
 	host_device(1, EDU)->resettable = false;
-	use(session, EDU);
+	device_use(session, EDU);
 	host_device(1, EDU)->resettable = true;
 	expect_quarantined(session, EDU, "its reset failed when VFIO opened it");
 	release(session, EDU, VBROKER_RELEASE_FORCE, "its reset failed");
@@ -150,7 +139,7 @@ static void reset_at_the_end_counts(void **state)
 	host_group(1)->failures[FAKE_RESET] = 0;
 	expect_ok(vbroker_device_bind(device, domain));
 	vbroker_device_close(device);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
 	world_settle();
@@ -201,7 +190,7 @@ static void keeper_dies_after_a_reset_failed(void **state)
 
 	(void)state;
 	host_group(2)->failures[FAKE_RESET] = EIO;
-	use(session, EDU_2);
+	device_use(session, EDU_2);
 	host_group(2)->failures[FAKE_RESET] = 0;
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	device = device_begin(session, EDU_2);
@@ -210,7 +199,7 @@ static void keeper_dies_after_a_reset_failed(void **state)
 	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	vbroker_device_close(device);
 	world_await_spare(session);
-	use(session, EDU_2);
+	device_use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
 	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
@@ -239,7 +228,7 @@ static void all_ones_after_a_lease(void **state)
 	host_write("devices/" EDU "/answers", "yes");
 	expect_quarantined(session, EDU, "all ones");
 	release(session, EDU, 0, "all ones");
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
 	world_settle();
@@ -283,7 +272,7 @@ static void the_whole_group(void **state)
 
 	(void)state;
 	host_set_reset(4, TWIN, false);
-	use(session, TWIN);
+	device_use(session, TWIN);
 	await_state(session, TWIN, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(state_of(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, TWIN_2, TWIN " was not reset");
@@ -291,7 +280,7 @@ static void the_whole_group(void **state)
 		VBROKER_NOT_QUARANTINED, TWIN_2 " shares its IOMMU group with one that is: " TWIN);
 	host_set_reset(4, TWIN, true);
 	release(session, TWIN, 0, "no reset method");
-	use(session, TWIN_2);
+	device_use(session, TWIN_2);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -304,13 +293,13 @@ static void same_user(void **state)
 
 	(void)state;
 	host_set_reset(2, EDU_2, false);
-	use(session, EDU_2);
-	use(session, EDU_2);
+	device_use(session, EDU_2);
+	device_use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	host_set_reset(2, EDU_2, true);
 	/* a lease that ends with a reset ends it, too */
-	use(session, EDU_2);
+	device_use(session, EDU_2);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
 	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
@@ -326,7 +315,7 @@ static void optional_after_a_while(void **state)
 
 	(void)state;
 	host_set_reset(11, BARE, false);
-	use(session, BARE);
+	device_use(session, BARE);
 	start = now_ms();
 	await_state(session, BARE, VBROKER_STATE_RESTORING);
 	expect_driver(BARE, "vfio-pci");
@@ -336,7 +325,7 @@ static void optional_after_a_while(void **state)
 	assert_int_equal(revocation.result, VBROKER_REVOKE_NOBODY);
 	assert_string_equal(revocation.detail, "nobody has it any more");
 	assert_int_equal(state_of(session, BARE, &revocation.holder.pid), VBROKER_STATE_RESTORING);
-	use(session, BARE);
+	device_use(session, BARE);
 	assert_in_range(now_ms() - start, 350, 4000);
 	await_state(session, BARE, VBROKER_STATE_FREE);
 	expect_driver(BARE, "");
@@ -344,7 +333,7 @@ static void optional_after_a_while(void **state)
 	assert_int_equal(stranger_opens(BARE), 0);
 	host_set_reset(11, BARE, true);
 	nap(500);
-	use(session, BARE);
+	device_use(session, BARE);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -361,11 +350,11 @@ static void stricter_of_two(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
-	use(session, EDU);
+	device_use(session, EDU);
+	device_use(session, EDU);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -377,7 +366,7 @@ static void loosened_later(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_kill_broker();
 	host_write("policy/10-test.conf", "[allow lax]\naddress = *\nuser = *\nreset = optional\nsettle = 0ms\n");
@@ -411,10 +400,10 @@ static void loosened_and_leased_again(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	reload(LAX_RULE);
-	use(session, EDU);
+	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	device = device_begin(session, EDU);
@@ -424,7 +413,7 @@ static void loosened_and_leased_again(void **state)
 	world_await_spare(session);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -467,7 +456,7 @@ static void kept_from_its_host_driver(void **state)
 
 	(void)state;
 	host_group(3)->failures[FAKE_RESET] = EIO;
-	use(session, NVME);
+	device_use(session, NVME);
 	host_group(3)->failures[FAKE_RESET] = 0;
 	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
 	expect_driver(NVME, "vfio-pci");
@@ -483,7 +472,7 @@ static void kept_from_its_host_driver(void **state)
 	release(session, NVME, 0, "its reset failed");
 	expect_driver(NVME, "nvme");
 	assert_int_equal(host_claims(), 0);
-	use(session, NVME);
+	device_use(session, NVME);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -496,7 +485,7 @@ static void survives_the_broker(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	vbroker_session_close(session);
 	for (int i = 0; i < 2; i++) {
@@ -513,7 +502,7 @@ static void survives_the_broker(void **state)
 	world_start_broker();
 	vbroker_session_close(session);
 	session = session_begin();
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -541,7 +530,7 @@ static void ends_without_a_broker(void **state)
 	session = session_begin();
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
-	use(session, EDU_2);
+	device_use(session, EDU_2);
 	host_set_reset(1, EDU, true);
 	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
 	vbroker_domain_close(domain);
@@ -606,7 +595,7 @@ static void who_may_release(void **state)
 		"in use by uid 0, pid ");
 	vbroker_device_close(device);
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	chmod(world()->directory, 0711);
 	pid = fork();
@@ -625,7 +614,7 @@ static void who_may_release(void **state)
 	assert_non_null(strstr(host_read("log"), EDU ": quarantine ended by uid 0, pid "));
 	assert_non_null(strstr(host_read("log"), ", without a reset; it was: " EDU " was not reset"));
 	host_set_reset(1, EDU, true);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -657,7 +646,7 @@ static void stuck_keeper(void **state)
 	expect_refused(vbroker_session_release(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
 	host_group(1)->hang = false;
 	await_state(other, EDU, VBROKER_STATE_FREE);
-	use(other, EDU);
+	device_use(other, EDU);
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);
 	vbroker_session_close(other);
@@ -673,7 +662,7 @@ static void leaves_the_machine(void **state)
 
 	(void)state;
 	host_group(3)->failures[FAKE_RESET] = EIO;
-	use(session, NVME);
+	device_use(session, NVME);
 	host_group(3)->failures[FAKE_RESET] = 0;
 	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
 	snprintf(from, sizeof from, "%s/devices/" NVME, world()->directory);
@@ -686,7 +675,7 @@ static void leaves_the_machine(void **state)
 	host_write(NVME "/override", "");
 	assert_int_equal(rename(to, from), 0);
 	await_state(session, NVME, VBROKER_STATE_FREE);
-	use(session, NVME);
+	device_use(session, NVME);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -711,7 +700,7 @@ static void leaves_in_a_lease(void **state)
 	assert_string_equal(host_read("quarantine/" EDU), "");
 	assert_int_equal(rename(to, from), 0);
 	await_state(session, EDU, VBROKER_STATE_FREE);
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -721,14 +710,14 @@ static void leaves_in_a_lease(void **state)
 static const struct world_options long_rest = {
 	.policy = "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 1h\n"};
 
-static void expect_nobody(struct vbroker_session *session, const char *words)
+static void expect_nobody(struct vbroker_session *session)
 {
 	struct vbroker_revocation revocation;
 
 	expect_ok(vbroker_session_revoke(session, EDU, 0, &revocation));
 	assert_int_equal(revocation.result, VBROKER_REVOKE_NOBODY);
 	assert_int_equal(revocation.holder.pid, 0);
-	assert_string_equal(revocation.detail, words);
+	assert_string_equal(revocation.detail, "nobody has it any more");
 }
 
 /* It is not waited for, also if somebody has the group whom this service does not know. */
@@ -742,18 +731,18 @@ static void revoke_of_what_rests(void **state)
 
 	(void)state;
 	host_set_reset(1, EDU, false);
-	use(session, EDU);
+	device_use(session, EDU);
 	/* Until its keeper has ended, this waits. */
 	expect_ok(vbroker_session_revoke(session, EDU, 0, &revocation));
-	expect_nobody(session, "nobody has it any more");
+	expect_nobody(session);
 	snprintf(path, sizeof path, "%s/groups/1", world()->directory);
 	group = open(path, O_RDWR | O_CLOEXEC);
 	assert_int_equal(fcntl(group, F_OFD_SETLK, &lock), 0);
-	expect_nobody(session, "nobody has it any more");
+	expect_nobody(session);
 	close(group);
 	host_set_reset(1, EDU, true);
 	expect_ok(vbroker_session_release(session, EDU, 0, &(struct vbroker_released){0}));
-	use(session, EDU);
+	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();
 }

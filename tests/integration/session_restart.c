@@ -584,10 +584,7 @@ static void use_as_another_process(char record[512])
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct vbroker_session *session = session_begin();
-		struct vbroker_device *device = device_begin(session, EDU);
-
-		expect_ok(vbroker_device_bind(device, domain_begin()));
+		device_use(session_begin(), EDU);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -600,13 +597,9 @@ static void use_as_another_process(char record[512])
 static void end_with_a_reset(unsigned int group, const char *name)
 {
 	struct vbroker_session *session = session_begin();
-	struct vbroker_device *device = device_begin(session, name);
-	struct vbroker_domain *domain = domain_begin();
 
 	host_set_reset(group, name, true);
-	expect_ok(vbroker_device_bind(device, domain));
-	vbroker_device_close(device);
-	vbroker_domain_close(domain);
+	device_use(session, name);
 	vbroker_session_close(session);
 	world_settle();
 }
