@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "session.h"
 #include "watch.h"
 
@@ -70,7 +71,7 @@ struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lea
 	event.device = lease->device->name;
 	event.session = lease->session ? lease->session->id : 0;
 	event.rule = lease->rule;
-	event.duration_us = broker_now(lease->broker) - lease->since_us;
+	event.duration_us = loop_now(lease->broker->event) - lease->since_us;
 	return event;
 }
 
@@ -201,7 +202,7 @@ static void sum_up(struct broker *broker, struct audit_limit *limit)
 {
 	static const char *const words[CHANGE_MAX] = {
 		[CHANGE_BIND] = "devices bound", [CHANGE_UNBIND] = "devices unbound", [CHANGE_DENIAL] = "refusals"};
-	uint64_t seconds = (broker_now(broker) - limit->began_us + 500000) / 1000000;
+	uint64_t seconds = (loop_now(broker->event) - limit->began_us + 500000) / 1000000;
 	char message[160], who[32] = "other users";
 
 	if (limit->uid != UID_OTHERS)
@@ -219,12 +220,12 @@ static void rearm(struct broker *broker)
 {
 	const struct audit *audit = &broker->audit;
 	const struct audit_limit *first = TAILQ_FIRST(&audit->limits);
-	uint64_t end, now = broker_now(broker);
+	uint64_t end, now = loop_now(broker->event);
 
 	if (!first || broker->stopping)
 		return;
 	end = first->began_us + audit->interval_us;
-	if (broker_timer(broker, &broker->audit.timer, end > now ? end - now : 0, on_interval, broker) < 0)
+	if (loop_timer(broker->event, &broker->audit.timer, end > now ? end - now : 0, on_interval, broker) < 0)
 		log_line(LOG_ERR, "out of memory: what was counted is recorded when the service ends");
 }
 
@@ -264,7 +265,7 @@ static struct audit_limit *limit_get(struct broker *broker, enum change_kind kin
 		return NULL;
 	limit->uid = uid;
 	limit->last.kind = kind;
-	limit->began_us = broker_now(broker);
+	limit->began_us = loop_now(broker->event);
 	TAILQ_INSERT_TAIL(&audit->limits, limit, in_audit);
 	audit->limits_count++;
 	if (TAILQ_FIRST(&audit->limits) == limit)

@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "quarantine.h"
 #include "recall.h"
 #include "session.h"
@@ -19,26 +20,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-uint64_t broker_now(const struct broker *broker)
-{
-	uint64_t now = 0;
-
-	sd_event_now(broker->event, CLOCK_MONOTONIC, &now);
-	return now;
-}
-
-int broker_timer(struct broker *broker, sd_event_source **source, uint64_t delay_us, sd_event_time_handler_t handler,
-	void *userdata)
-{
-	int r;
-
-	if (!*source)
-		return sd_event_add_time_relative(
-			broker->event, source, CLOCK_MONOTONIC, delay_us, 1000, handler, userdata);
-	r = sd_event_source_set_time_relative(*source, delay_us);
-	return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
-}
 
 static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
@@ -164,7 +145,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	broker->policy = policy;
 	broker->policy_error = *policy_error;
 	broker->sessions_max = sessions_that_fit();
-	broker->started_us = broker_now(broker);
+	broker->started_us = loop_now(broker->event);
 	broker->policy_since_us = broker->started_us;
 	packet_init(&broker->buffers.request);
 	packet_init(&broker->buffers.reply);
@@ -245,7 +226,7 @@ void broker_idle(struct broker *broker)
 {
 	/* Nothing is lost if there is no memory for a timer. */
 	if (!broker->stopping)
-		(void)broker_timer(broker, &broker->idle, IDLE_TRIM_US, on_idle, broker);
+		(void)loop_timer(broker->event, &broker->idle, IDLE_TRIM_US, on_idle, broker);
 }
 
 /* ---- stopping ---- */
@@ -302,6 +283,6 @@ void broker_stop(struct broker *broker)
 		session_close(session);
 	if (broker->spare)
 		keeper_free(broker->spare);
-	broker_timer(broker, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);
+	loop_timer(broker->event, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);
 	broker_settle(broker);
 }

@@ -95,11 +95,4 @@ void broker_idle(struct broker *broker);
 /* To be told when a keeper or a group is done, so that a stopping broker sees its end. */
 void broker_settle(struct broker *broker);
 
-/* Monotonic time in microseconds, as the event loop last saw it. */
-uint64_t broker_now(const struct broker *broker);
-
-/* (Re)arms a one-shot timer in *SOURCE, making it at first use. A failure is -ENOMEM. */
-int broker_timer(struct broker *broker, sd_event_source **source, uint64_t delay_us, sd_event_time_handler_t handler,
-	void *userdata);
-
 #endif

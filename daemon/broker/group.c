@@ -8,6 +8,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "peer.h"
 #include "quarantine.h"
 #include "revocation.h"
@@ -74,7 +75,7 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
 /* on_timer() comes back after that time. */
 static void look_again(struct group *group, uint64_t delay_us)
 {
-	if (broker_timer(group->broker, &group->timer, delay_us, on_timer, group) < 0)
+	if (loop_timer(group->broker->event, &group->timer, delay_us, on_timer, group) < 0)
 		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
 }
 
@@ -110,7 +111,7 @@ static bool is_reached_by_others(const struct group *group)
 
 static void quarantine_if_late(struct group *group)
 {
-	uint64_t waited = broker_now(group->broker) - group->release_began_us;
+	uint64_t waited = loop_now(group->broker->event) - group->release_began_us;
 	struct audit_event event;
 	char who[128];
 
@@ -161,7 +162,7 @@ static void record_quarantine_end(const struct group *group)
 	struct audit_event event = audit_of_group(CHANGE_QUARANTINE_END, group);
 	char who[128];
 
-	event.duration_us = broker_now(group->broker) - group->release_began_us;
+	event.duration_us = loop_now(group->broker->event) - group->release_began_us;
 	audit_record(group->broker, &event, "group %u: no longer quarantined, %s; last holder: %s", group->number,
 		"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
 }
@@ -232,7 +233,7 @@ static uint64_t first_due(const struct group *group)
 
 void group_watch(struct group *group)
 {
-	uint64_t now = broker_now(group->broker), due = first_due(group);
+	uint64_t now = loop_now(group->broker->event), due = first_due(group);
 
 	if (group->state == GROUP_HELD && due < UINT64_MAX - GROUP_QUARANTINE_US)
 		look_again(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
@@ -241,7 +242,7 @@ void group_watch(struct group *group)
 /* A keeper that has not taken a device back when it should have will not: whatever it still has is told to end, too. */
 static void give_up_if_late(struct group *group)
 {
-	uint64_t now = broker_now(group->broker), due = first_due(group);
+	uint64_t now = loop_now(group->broker->event), due = first_due(group);
 
 	if (due > now || now - due < GROUP_QUARANTINE_US) {
 		group_watch(group);
@@ -272,7 +273,7 @@ void group_release(struct group *group)
 	if (group->state != GROUP_HELD && group->state != GROUP_RECALLED)
 		return;
 	group->state = GROUP_RELEASING;
-	group->release_began_us = broker_now(group->broker);
+	group->release_began_us = loop_now(group->broker->event);
 	group->session = NULL;
 	if (group->keeper) {
 		look_again(group, GROUP_QUARANTINE_US);
@@ -314,7 +315,7 @@ void group_keeper_gone(struct group *group)
 {
 	if (group->state == GROUP_HELD || group->state == GROUP_RECALLED) {
 		group->state = GROUP_RELEASING;
-		group->release_began_us = broker_now(group->broker);
+		group->release_began_us = loop_now(group->broker->event);
 	}
 	group->keeper = NULL;
 	group->session = NULL;
@@ -371,7 +372,7 @@ void group_recall(struct group *group, struct broker *broker)
 		return;
 	group->broker = broker;
 	group->state = GROUP_RESTORING;
-	group->release_began_us = broker_now(broker);
+	group->release_began_us = loop_now(broker->event);
 	group->probe_us = GROUP_PROBE_FIRST_US;
 	look_again(group, 0);
 }

@@ -9,6 +9,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "packet.h"
 #include "quarantine.h"
 #include "recall.h"
@@ -61,9 +62,9 @@ static void prepare_later(struct broker *broker, uint64_t delay_us)
 	uint64_t due;
 
 	if (broker->spare_timer && sd_event_source_get_enabled(broker->spare_timer, NULL) > 0 &&
-		sd_event_source_get_time(broker->spare_timer, &due) >= 0 && due <= broker_now(broker) + delay_us)
+		sd_event_source_get_time(broker->spare_timer, &due) >= 0 && due <= loop_now(broker->event) + delay_us)
 		return;
-	if (broker_timer(broker, &broker->spare_timer, delay_us, on_spare_time, broker) < 0)
+	if (loop_timer(broker->event, &broker->spare_timer, delay_us, on_spare_time, broker) < 0)
 		log_line(LOG_ERR, "out of memory: the next lease will have to start its keeper");
 }
 
@@ -435,7 +436,7 @@ void keeper_query(struct keeper *keeper)
 	packet_append(packet, sizeof(struct query_request));
 	r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
 	if (r == 0)
-		r = broker_timer(keeper->broker, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
+		r = loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
 	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
 	if (r < 0)
 		group_release(keeper->group);
@@ -484,7 +485,7 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 		r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
 	}
 	if (r == 0)
-		r = broker_timer(keeper->broker, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
+		r = loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
 	if (r < 0) {
 		packet_clear(packet);
 		return r;

@@ -8,6 +8,7 @@
 #include "group.h"
 #include "keeper.h"
 #include "log.h"
+#include "loop.h"
 #include "policy.h"
 #include "quarantine.h"
 #include "quota.h"
@@ -40,7 +41,7 @@ static struct lease *lease_new(struct broker *broker, struct session *session, s
 		.user = session->user,
 		.state = LEASE_OFFERED,
 		.channel = fd_take(&owned),
-		.since_us = broker_now(broker),
+		.since_us = loop_now(broker->event),
 	};
 	LIST_INSERT_HEAD(&session->leases, lease, in_session);
 	session->leases_count++;
@@ -193,7 +194,7 @@ void lease_accepted(struct lease *lease)
 	lease->device->group->direct |= lease->direct;
 	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
-	event.duration_us = broker_now(lease->broker) - session->wait_began_us;
+	event.duration_us = loop_now(lease->broker->event) - session->wait_began_us;
 	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
 		peer_text(&session->peer, who, sizeof who), lease->direct ? ", with access = direct" : "");
 	session_opened(session, lease);
@@ -221,7 +222,7 @@ void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline
 {
 	struct broker *broker = lease->broker;
 	struct group *group = lease->device->group;
-	uint64_t now = broker_now(broker);
+	uint64_t now = loop_now(broker->event);
 	uint64_t due = deadline_us < UINT64_MAX - now ? now + deadline_us : UINT64_MAX;
 	struct audit_event event = audit_of_lease(deadline_us > 0 ? CHANGE_REVOKE_PENDING : CHANGE_REVOKE, lease);
 	char who[128];
@@ -249,7 +250,7 @@ void lease_leaving(struct lease *lease, const struct release_report *report)
 
 	lease->report = *report;
 	lease->state = LEASE_RELEASING;
-	lease->due_us = broker_now(lease->broker);
+	lease->due_us = loop_now(lease->broker->event);
 	LIST_FOREACH(device, &group->devices, in_group) {
 		if (device->lease && device->lease->state != LEASE_RELEASING) {
 			group_watch(group);

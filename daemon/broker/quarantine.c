@@ -7,6 +7,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "peer.h"
 #include "record.h"
 
@@ -138,7 +139,7 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 {
 	struct quarantine q = {
 		.reason = reason,
-		.since_us = broker_now(lease->broker),
+		.since_us = loop_now(lease->broker->event),
 		.holder = lease->device->group->holder,
 		.reset = lease->reset,
 		.direct = lease->direct,
@@ -217,7 +218,7 @@ static void keep_stricter(struct quarantine *q, const struct quarantine *before)
 static void judge(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
-	q.since_us = broker_now(broker);
+	q.since_us = loop_now(broker->event);
 	if (!device->present || (report && report->reset == RESET_DONE)) {
 		forget(broker, device);
 		return;
@@ -331,7 +332,7 @@ void quarantine_group_free(struct group *group)
 		if (is_lent(device))
 			judge(group->broker, device, *device->quarantine, NULL);
 		/* While it leaves, it may read all ones. */
-		if (is_leaving(device) && rest_of(device->quarantine, broker_now(group->broker)) > 0)
+		if (is_leaving(device) && rest_of(device->quarantine, loop_now(group->broker->event)) > 0)
 			continue;
 		if (is_leaving(device))
 			judge_staying(group->broker, device);
@@ -354,7 +355,7 @@ void quarantine_look(struct broker *broker, struct device *device)
 	if (device->quarantine)
 		q = *device->quarantine;
 	q.reason = QUARANTINE_SILENT;
-	q.since_us = broker_now(broker);
+	q.since_us = loop_now(broker->event);
 	put(broker, device, &q);
 }
 
@@ -364,7 +365,7 @@ void quarantine_left(struct broker *broker, struct device *device)
 
 	if (quarantine_holds(device) && !is_leaving(device)) {
 		event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
-		event.duration_us = broker_now(broker) - device->quarantine->since_us;
+		event.duration_us = loop_now(broker->event) - device->quarantine->since_us;
 		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
 	}
 	/* Also a record that only the disk has, of a lease that goes on. */
@@ -390,7 +391,7 @@ static int on_record(void *context, const char *name, const char *text)
 {
 	struct broker *broker = context;
 	struct device *device = inventory_find(&broker->inventory, name);
-	uint64_t now = broker_now(broker);
+	uint64_t now = loop_now(broker->event);
 	struct quarantine q = {0}, before = {0};
 	const char *more = parse(text, now, &q);
 	char words[DETAIL_SIZE];
@@ -459,7 +460,7 @@ uint64_t quarantine_rest_us(const struct group *group)
 	uint64_t longest = 0;
 
 	LIST_FOREACH(device, &group->devices, in_group) {
-		uint64_t this = device->quarantine ? rest_of(device->quarantine, broker_now(group->broker)) : 0;
+		uint64_t this = device->quarantine ? rest_of(device->quarantine, loop_now(group->broker->event)) : 0;
 
 		if (this > longest)
 			longest = this;
@@ -471,7 +472,7 @@ uint64_t quarantine_rest_us(const struct group *group)
 
 const char *quarantine_since(const struct broker *broker, uint64_t since_us, char *buffer, size_t size)
 {
-	uint64_t age = (broker_now(broker) - since_us) / 1000000;
+	uint64_t age = (loop_now(broker->event) - since_us) / 1000000;
 	time_t since = time(NULL) - (time_t)age;
 	struct tm local;
 	char when[32];
@@ -568,7 +569,7 @@ int quarantine_refuses(const struct broker *broker, const struct device *device,
 	settle = policy_settle(&q->reset);
 	if (rule && policy_settle(&rule->reset) > settle)
 		settle = policy_settle(&rule->reset);
-	left = rest(q, settle, broker_now(broker));
+	left = rest(q, settle, loop_now(broker->event));
 	if (left > 0)
 		return refuse(detail, REFUSAL_DEVICE_BUSY,
 			"%s; it rests for another %" PRIu64 ".%" PRIu64 " s (settle)", text, left / 1000000,

@@ -52,7 +52,7 @@ enum quarantine_reason {
 struct quarantine {
 	enum quarantine_reason reason;
 	int error;
-	uint64_t since_us; /* as broker_now() */
+	uint64_t since_us; /* as loop_now() */
 	struct holder_record holder;
 	struct reset_policy reset; /* of the rule that it was leased by */
 	char rule[RULE_TEXT_SIZE];

@@ -4,6 +4,7 @@
 #include "broker.h"
 #include "group.h"
 #include "lease.h"
+#include "loop.h"
 #include "session.h"
 
 #include <errno.h>
@@ -49,7 +50,7 @@ struct quota_limit quota_devices(const struct broker *broker, const struct polic
 static int check_connections(
 	const struct broker *broker, struct user *user, const struct policy_rule *limits, struct detail *detail)
 {
-	uint64_t now = broker_now(broker), wait;
+	uint64_t now = loop_now(broker->event), wait;
 
 	if (!limits || limits->connections_per_minute == POLICY_UNSET)
 		return 0;
@@ -70,7 +71,7 @@ int quota_session(struct broker *broker, uid_t uid, struct user **ret_user, stru
 	struct user *user;
 	int r;
 
-	users_sweep(&broker->users, broker_now(broker));
+	users_sweep(&broker->users, loop_now(broker->event));
 	r = user_charge_session(&broker->users, uid, limit.value, &user);
 	if (r == -EDQUOT)
 		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u sessions, the limit (%s)", uid,
@@ -139,7 +140,7 @@ static int check_rate(
 
 	if (!limits || limits->opens_per_minute == POLICY_UNSET)
 		return 0;
-	wait = rate_wait(&user->opens, limits->opens_per_minute, broker_now(broker));
+	wait = rate_wait(&user->opens, limits->opens_per_minute, loop_now(broker->event));
 	if (wait == 0)
 		return 0;
 	return refuse(detail, REFUSAL_QUOTA,
@@ -168,6 +169,6 @@ void quota_charge(struct broker *broker, struct session *session)
 	const struct policy_rule *limits = limits_of(broker, session->peer.uid);
 
 	if (limits && limits->opens_per_minute != POLICY_UNSET)
-		rate_take(&session->user->opens, limits->opens_per_minute, broker_now(broker));
+		rate_take(&session->user->opens, limits->opens_per_minute, loop_now(broker->event));
 	user_charge_lease(session->user);
 }

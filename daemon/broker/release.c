@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "group.h"
 #include "keeper.h"
+#include "loop.h"
 #include "quarantine.h"
 #include "session.h"
 
@@ -101,7 +102,7 @@ static void record(const struct session *session, const struct device *device, b
 	event.device = device->name;
 	event.group = device->group;
 	event.rule = device->quarantine->rule;
-	event.duration_us = broker_now(session->broker) - device->quarantine->since_us;
+	event.duration_us = loop_now(session->broker->event) - device->quarantine->since_us;
 	audit_record(session->broker, &event, "%s: quarantine ended by %s%s; it was: %s", device->name,
 		peer_text(&session->peer, who, sizeof who), forced ? ", without a reset" : ", after a reset",
 		quarantine_text(session->broker, device, text, sizeof text));

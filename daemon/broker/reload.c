@@ -5,6 +5,7 @@
 #include "broker.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "policy_files.h"
 #include "review.h"
 
@@ -116,7 +117,7 @@ static void adopt(struct broker *broker, struct policy *policy)
 
 	broker->policy = policy;
 	broker->policy_error = (struct policy_error){0};
-	broker->policy_since_us = broker_now(broker);
+	broker->policy_since_us = loop_now(broker->event);
 	review_leases(broker);
 	policy_free(old);
 }
@@ -135,7 +136,7 @@ void reload_now(struct reload *reload, const char *why)
 		sd_event_source_set_enabled(reload->timer, SD_EVENT_OFF);
 	/* Directories may have come or gone. They are watched before they are read, so that no change is missed. */
 	watch_all(reload);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)broker_now(broker));
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now(broker->event));
 	if (policy_load(reload->directories, &policy, &error) < 0) {
 		broker->policy_error = error;
 		event.level = LOG_ERR;
@@ -165,14 +166,14 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 static void change(struct reload *reload)
 {
 	struct broker *broker = reload->broker;
-	uint64_t now = broker_now(broker), delay = RELOAD_QUIET_US;
+	uint64_t now = loop_now(broker->event), delay = RELOAD_QUIET_US;
 
 	if (!reload->changed)
 		reload->change_us = now;
 	reload->changed = true;
 	if (now + delay > reload->change_us + RELOAD_PATIENCE_US)
 		delay = now > reload->change_us + RELOAD_PATIENCE_US ? 0 : reload->change_us + RELOAD_PATIENCE_US - now;
-	if (broker_timer(broker, &reload->timer, delay, on_timer, reload) < 0)
+	if (loop_timer(broker->event, &reload->timer, delay, on_timer, reload) < 0)
 		log_line(LOG_ERR,
 			"policy files have changed, but there is no memory to read them; 'systemctl reload "
 			"vfio-broker' tries again");

@@ -5,6 +5,7 @@
 #include "group.h"
 #include "keeper.h"
 #include "lease.h"
+#include "loop.h"
 #include "page.h"
 #include "quarantine.h"
 #include "session.h"
@@ -104,7 +105,7 @@ static uint32_t spares_ready(const struct broker *broker)
 static struct policy_status policy_status(const struct broker *broker)
 {
 	struct policy_status status = {
-		.age_us = broker_now(broker) - broker->policy_since_us,
+		.age_us = loop_now(broker->event) - broker->policy_since_us,
 		.rules = broker->policy ? (uint32_t)broker->policy->count : 0,
 		.flags = (broker->policy ? POLICY_IN_FORCE : 0) |
 			(broker->policy_error.text[0] ? POLICY_FILES_WRONG : 0),
@@ -122,7 +123,7 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 	(void)request;
 	(void)detail;
 	*status = (struct status_reply){
-		.uptime_us = broker_now(broker) - broker->started_us,
+		.uptime_us = loop_now(broker->event) - broker->started_us,
 		.sessions = broker->sessions_count,
 		.leases = broker->leases_count,
 		.keepers = broker->keepers_count,
@@ -160,7 +161,7 @@ int report_sessions(void *context, struct packet *request, struct packet *reply,
 		record->id = session->id;
 		peer_record(&session->peer, &record->peer);
 		record->requests = session->channel.requests;
-		record->age_us = broker_now(broker) - session->since_us;
+		record->age_us = loop_now(broker->event) - session->since_us;
 		record->leases = session->leases_count;
 	}
 	return 0;
@@ -182,7 +183,7 @@ int report_leases(void *context, struct packet *request, struct packet *reply, s
 			continue;
 		memcpy(record->name, device->name, sizeof record->name);
 		record->session = lease->session ? lease->session->id : 0;
-		record->age_us = broker_now(broker) - lease->since_us;
+		record->age_us = loop_now(broker->event) - lease->since_us;
 		record->group = device->group->number;
 		record->keeper_pid = keeper ? keeper->pid : 0;
 		record->keeper_uid = keeper ? keeper->uid : 0;

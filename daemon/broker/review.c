@@ -6,6 +6,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "quarantine.h"
 #include "session.h"
 
@@ -20,14 +21,14 @@ static void set_term(struct lease *lease)
 {
 	struct broker *broker = lease->broker;
 	uint64_t term = lease->allowed_by ? lease->allowed_by->lease_time_us : 0,
-		 age = broker_now(broker) - lease->since_us;
+		 age = loop_now(broker->event) - lease->since_us;
 
 	if (term == 0) {
 		if (lease->term)
 			sd_event_source_set_enabled(lease->term, SD_EVENT_OFF);
 		return;
 	}
-	if (broker_timer(broker, &lease->term, term > age ? term - age : 0, on_term, lease) < 0)
+	if (loop_timer(broker->event, &lease->term, term > age ? term - age : 0, on_term, lease) < 0)
 		log_line(LOG_ERR, "%s: no memory for a timer: its lease will not end when its time is up",
 			lease->device->name);
 }
@@ -89,7 +90,7 @@ static bool lost(const struct device *device)
 
 	return lease && lease->session && !lease->allowed_by && lease->state != LEASE_RELEASING &&
 		device->group->state == GROUP_HELD &&
-		(lease->due_us == 0 || lease->due_us > broker_now(lease->broker) + REVIEW_DEADLINE_US);
+		(lease->due_us == 0 || lease->due_us > loop_now(lease->broker->event) + REVIEW_DEADLINE_US);
 }
 
 void review_recalled(struct lease *lease)

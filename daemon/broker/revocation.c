@@ -6,6 +6,7 @@
 #include "host.h"
 #include "keeper.h"
 #include "lease.h"
+#include "loop.h"
 #include "recall.h"
 #include "session.h"
 
@@ -46,7 +47,7 @@ static struct revoker *revoker_new(struct session *session, const struct device 
 		return NULL;
 	revoker->session = session;
 	revoker->group = device->group;
-	revoker->since_us = broker_now(session->broker);
+	revoker->since_us = loop_now(session->broker->event);
 	memcpy(revoker->name, device->name, sizeof revoker->name);
 	note_holder(revoker);
 	session->revoker = revoker;
@@ -70,7 +71,7 @@ static void answer(struct revoker *revoker, enum revoke_result result)
 	struct packet *reply = &session->broker->buffers.reply;
 
 	revoker->answer.result = result;
-	revoker->answer.time_us = broker_now(session->broker) - revoker->since_us;
+	revoker->answer.time_us = loop_now(session->broker->event) - revoker->since_us;
 	packet_reply(reply, &session->channel.awaiting);
 	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
 	revocation_forget(session);

@@ -9,6 +9,7 @@
 #include "lease.h"
 #include "limits.h"
 #include "log.h"
+#include "loop.h"
 #include "policy_report.h"
 #include "quarantine.h"
 #include "quota.h"
@@ -68,7 +69,7 @@ static int open_device(struct session *session, struct detail *detail)
 		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
 	quarantine_if_silent(broker, device, &admission);
-	if (admission.passing && broker_now(broker) - session->wait_began_us < OPEN_WAIT_US)
+	if (admission.passing && loop_now(broker->event) - session->wait_began_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (admission.count > 0) {
 		*detail = admission.obstacles[0].detail;
@@ -100,7 +101,7 @@ static int on_open(void *context, struct packet *request, struct packet *reply, 
 	session->broker->counters.opens++;
 	memcpy(session->opening, open->name, sizeof session->opening);
 	session->opening_cookie = request->header.cookie;
-	session->wait_began_us = broker_now(session->broker);
+	session->wait_began_us = loop_now(session->broker->event);
 	r = open_device(session, detail);
 	if (r != CHANNEL_LATER && r != CHANNEL_ANSWERED)
 		record_denial(session, r, detail);
@@ -218,12 +219,12 @@ static void session_store(struct session *session)
 		user->sessions > SESSIONS_STORED_PER_USER)
 		return;
 	/* One with a device is worth more than one that may be gone in a moment, and leases take longer than this. */
-	if (LIST_EMPTY(&session->leases) && rate_wait(&user->stores, STORES_PER_MINUTE, broker_now(broker)) > 0)
+	if (LIST_EMPTY(&session->leases) && rate_wait(&user->stores, STORES_PER_MINUTE, loop_now(broker->event)) > 0)
 		return;
 	session->stored = store_session(session->channel.fd, session->id, session->born);
 	if (!session->stored)
 		return;
-	rate_take(&user->stores, STORES_PER_MINUTE, broker_now(broker));
+	rate_take(&user->stores, STORES_PER_MINUTE, loop_now(broker->event));
 	broker->sessions_stored++;
 }
 
@@ -315,7 +316,7 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 	session->peer = *peer;
 	session->user = user;
 	session->id = ++broker->last_session;
-	session->since_us = broker_now(broker);
+	session->since_us = loop_now(broker->event);
 	session->born = clock_us_of(CLOCK_BOOTTIME);
 	session->events = POLLIN;
 	LIST_INIT(&session->leases);
