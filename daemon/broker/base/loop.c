@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "loop.h"
+#include "base/loop.h"
 
 uint64_t loop_now(sd_event *event)
 {

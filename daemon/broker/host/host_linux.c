@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "fdset.h"
+#include "host/host.h"
+#include "host/uevent.h"
+#include "vfio_window.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <systemd/sd-device.h>
+#include <unistd.h>
+
+/*
+ * Device names reach this file only after device_name_valid() or from the kernel itself: hexadecimal digits, colons
+ * and a dot. Driver names are checked by path_name(). So no path below can leave its directory.
+ */
+
+static void device_unrefp(sd_device **device)
+{
+	sd_device_unref(*device);
+}
+#define OWNED_DEVICE __attribute__((cleanup(device_unrefp))) sd_device
+
+static int attribute_hex(sd_device *device, const char *attribute, uint32_t *ret_value)
+{
+	const char *text;
+	int r = sd_device_get_sysattr_value(device, attribute, &text);
+
+	if (r < 0)
+		return r;
+	*ret_value = (uint32_t)strtoul(text, NULL, 16);
+	return 0;
+}
+
+/* The number at the end of the link "iommu_group", or GROUP_NONE without an IOMMU. */
+static uint32_t group_of(const char *syspath)
+{
+	char path[512], target[512];
+	const char *number;
+	ssize_t length;
+
+	snprintf(path, sizeof path, "%s/iommu_group", syspath);
+	length = readlink(path, target, sizeof target - 1);
+	if (length < 0)
+		return GROUP_NONE;
+	target[length] = '\0';
+	number = strrchr(target, '/');
+	return number ? (uint32_t)strtoul(number + 1, NULL, 10) : GROUP_NONE;
+}
+
+static int describe(sd_device *device, struct host_device *ret_device)
+{
+	struct host_device d = {0};
+	const char *name, *syspath, *driver;
+	uint32_t vendor, id;
+	int r;
+
+	r = sd_device_get_sysname(device, &name);
+	if (r >= 0)
+		r = sd_device_get_syspath(device, &syspath);
+	if (r >= 0)
+		r = attribute_hex(device, "vendor", &vendor);
+	if (r >= 0)
+		r = attribute_hex(device, "device", &id);
+	if (r >= 0)
+		r = attribute_hex(device, "class", &d.class);
+	if (r < 0)
+		return r;
+	if (strlen(name) >= sizeof d.name)
+		return -ENAMETOOLONG;
+	memcpy(d.name, name, strlen(name));
+	d.vendor = (uint16_t)vendor;
+	d.device = (uint16_t)id;
+	d.group = group_of(syspath);
+	if (sd_device_get_driver(device, &driver) >= 0)
+		snprintf(d.driver, sizeof d.driver, "%s", driver);
+	*ret_device = d;
+	return 0;
+}
+
+static void enumerator_unrefp(sd_device_enumerator **enumerator)
+{
+	sd_device_enumerator_unref(*enumerator);
+}
+
+static int linux_enumerate(host_found found, void *context)
+{
+	__attribute__((cleanup(enumerator_unrefp))) sd_device_enumerator *enumerator = NULL;
+	int r = sd_device_enumerator_new(&enumerator);
+
+	if (r >= 0)
+		r = sd_device_enumerator_allow_uninitialized(enumerator);
+	if (r >= 0)
+		r = sd_device_enumerator_add_match_subsystem(enumerator, "pci", 1);
+	if (r < 0)
+		return r;
+	for (sd_device *d = sd_device_enumerator_get_device_first(enumerator); d;
+		d = sd_device_enumerator_get_device_next(enumerator)) {
+		struct host_device described;
+
+		/* A device may leave while we look: it is not there then. */
+		if (describe(d, &described) == 0)
+			found(context, &described);
+	}
+	return 0;
+}
+
+struct watch {
+	host_changed changed;
+	void *context;
+};
+
+static int on_uevent(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	const struct watch *watch = userdata;
+	enum host_change change;
+	char name[DEVICE_NAME_SIZE];
+
+	(void)source;
+	(void)events;
+	if (uevent_read(fd, &change, name) > 0)
+		watch->changed(watch->context, change, name);
+	return 0;
+}
+
+static int linux_watch(sd_event *event, host_changed changed, void *context)
+{
+	/* It lives as long as the process, as the event loop and the socket do. */
+	static struct watch watch;
+	int r, fd = uevent_open();
+
+	if (fd < 0)
+		return fd;
+	watch = (struct watch){changed, context};
+	r = sd_event_add_io(event, NULL, fd, EPOLLIN, on_uevent, &watch);
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : 0;
+}
+
+static int linux_look(const char *name, struct host_device *ret_device)
+{
+	OWNED_DEVICE *device = NULL;
+	/* A new object each time: sd-device remembers what it has read. */
+	int r = sd_device_new_from_subsystem_sysname(&device, "pci", name);
+
+	return r < 0 ? r : describe(device, ret_device);
+}
+
+/* Reads a small file below /sys/bus/pci/devices/NAME. Returns its length, BUFFER ends with a NUL. */
+static ssize_t attribute_read(const char *name, const char *attribute, char *buffer, size_t size)
+{
+	char path[256];
+	OWNED_FD fd = -1;
+	ssize_t length;
+
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/%s", name, attribute);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (fd < 0)
+		return errno == ENOENT ? -ENODEV : -errno;
+	length = read(fd, buffer, size - 1);
+	if (length < 0)
+		return -errno;
+	buffer[length] = '\0';
+	return length;
+}
+
+static int file_write(const char *path, const char *text)
+{
+	OWNED_FD fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return -errno;
+	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
+}
+
+static int linux_probe(const char *name, uint32_t *ret_ids)
+{
+	char bytes[5];
+	ssize_t length = attribute_read(name, "config", bytes, sizeof bytes);
+
+	if (length < 0)
+		return (int)length;
+	if (length < 4)
+		return -EIO;
+	memcpy(ret_ids, bytes, sizeof *ret_ids);
+	return 0;
+}
+
+/* The methods that pci_reset_function() would try. The file is missing if there was none at boot, and empty if root has taken them
+ * away since. Linux before 5.15 has no such file; it is not served (README). */
+static int linux_resettable(const char *name)
+{
+	char methods[64];
+	ssize_t length = attribute_read(name, "reset_method", methods, sizeof methods);
+
+	if (length == -ENODEV)
+		return 0;
+	if (length < 0)
+		return (int)length;
+	return methods[strspn(methods, " \n")] != '\0';
+}
+
+static int linux_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
+{
+	char text[DRIVER_NAME_SIZE];
+	ssize_t length = attribute_read(name, "driver_override", text, sizeof text);
+
+	if (length < 0)
+		return (int)length;
+	text[strcspn(text, "\n")] = '\0';
+	/* drivers/pci/pci-sysfs.c prints an unset one as "(null)". */
+	snprintf(ret_driver, DRIVER_NAME_SIZE, "%s", strcmp(text, "(null)") == 0 ? "" : text);
+	return 0;
+}
+
+static int linux_override_set(const char *name, const char *driver)
+{
+	char path[256], text[DRIVER_NAME_SIZE + 1];
+
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/driver_override", name);
+	/* An empty line clears it. */
+	snprintf(text, sizeof text, "%s\n", driver);
+	return file_write(path, text);
+}
+
+/* A driver's name as a path component: sysfs itself allows no slash, but the claim record is a file. */
+static int path_name(const char *driver)
+{
+	return *driver != '\0' && *driver != '.' && !strchr(driver, '/') ? 0 : -EINVAL;
+}
+
+static int driver_file_write(const char *name, const char *driver, const char *file)
+{
+	char path[256];
+	int r = path_name(driver);
+
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof path, "/sys/bus/pci/drivers/%s/%s", driver, file);
+	return file_write(path, name);
+}
+
+static int linux_driver_unbind(const char *name, const char *driver)
+{
+	return driver_file_write(name, driver, "unbind");
+}
+
+static int linux_driver_bind(const char *name, const char *driver)
+{
+	return driver_file_write(name, driver, "bind");
+}
+
+static int linux_window_open(void)
+{
+	int fd = open(VFIO_WINDOW_NODE, O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int linux_group_open(uint32_t group)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof path, "/dev/vfio/%u", group);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+const struct host host_linux = {
+	.enumerate = linux_enumerate,
+	.watch = linux_watch,
+	.look = linux_look,
+	.probe = linux_probe,
+	.resettable = linux_resettable,
+	.override_get = linux_override_get,
+	.override_set = linux_override_set,
+	.driver_unbind = linux_driver_unbind,
+	.driver_bind = linux_driver_bind,
+	.group_open = linux_group_open,
+	.window_open = linux_window_open,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "host/uevent.h"
+
+#include "fdset.h"
+#include "table.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Multicast group 1 is the kernel's; 2 is udev's. */
+#define KERNEL_GROUP 1
+
+int uevent_open(void)
+{
+	const struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = KERNEL_GROUP};
+	OWNED_FD fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+
+	if (fd < 0 || bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+		return -errno;
+	return fd_take(&fd);
+}
+
+/* The value of KEY in a list of strings "KEY=VALUE", each with its NUL, or NULL. */
+static const char *value_of(const char *message, size_t length, const char *key)
+{
+	const size_t size = strlen(key);
+
+	for (size_t i = 0; i < length; i += strlen(message + i) + 1) {
+		if (strncmp(message + i, key, size) == 0 && message[i + size] == '=')
+			return message + i + size + 1;
+	}
+	return NULL;
+}
+
+bool uevent_parse(const char *message, size_t length, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE])
+{
+	char name[DEVICE_NAME_SIZE] = {0};
+	const char *action, *subsystem, *slot;
+	bool added;
+
+	/* "ACTION@/devices/…" comes first; as a string of the list it is no KEY=VALUE. */
+	if (length == 0 || message[length - 1] != '\0')
+		return false;
+	action = value_of(message, length, "ACTION");
+	subsystem = value_of(message, length, "SUBSYSTEM");
+	slot = value_of(message, length, "PCI_SLOT_NAME");
+	if (!action || !subsystem || !slot || strcmp(subsystem, "pci") != 0 || strlen(slot) >= sizeof name)
+		return false;
+	added = strcmp(action, "add") == 0;
+	if (!added && strcmp(action, "remove") != 0)
+		return false;
+	memcpy(name, slot, strlen(slot));
+	if (!device_name_valid(name))
+		return false;
+	*ret_change = added ? HOST_ADDED : HOST_REMOVED;
+	memcpy(ret_name, name, sizeof name);
+	return true;
+}
+
+int uevent_read(int socket, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE])
+{
+	char message[UEVENT_SIZE];
+	/* Who sent it need not be looked at: only the kernel, or who may administrate this network namespace, can. */
+	ssize_t length = read(socket, message, sizeof message);
+
+	if (length < 0 && errno == ENOBUFS) {
+		/* Until the socket is empty the kernel drops messages without saying so again (netlink_overrun()): what is still in
+		 * it need not be read, what comes afterwards is there. */
+		while (read(socket, message, sizeof message) >= 0 || errno == ENOBUFS)
+			continue;
+		*ret_change = HOST_MISSED;
+		memset(ret_name, 0, DEVICE_NAME_SIZE);
+		return 1;
+	}
+	if (length < 0)
+		return -errno;
+	return uevent_parse(message, (size_t)length, ret_change, ret_name) ? 1 : 0;
+}

@@ -1,7 +1,0 @@
-/* SPDX-License-Identifier: MIT */
-#include "host_choice.h"
-
-const struct host *host_choice(void)
-{
-	return &host_linux;
-}

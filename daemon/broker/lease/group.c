@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/group.h"
+
+#include "audit/audit.h"
+#include "base/limits.h"
+#include "base/loop.h"
+#include "base/peer.h"
+#include "host/claim.h"
+#include "lease/keeper.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "log.h"
+#include "request/revocation.h"
+#include "request/session.h"
+#include "state/broker.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct group *group_get(struct inventory *inventory, uint32_t number)
+{
+	struct group *group;
+
+	LIST_FOREACH(group, &inventory->groups, in_inventory) {
+		if (group->number == number)
+			return group;
+	}
+	group = calloc(1, sizeof *group);
+	if (!group)
+		return NULL;
+	group->number = number;
+	LIST_INIT(&group->devices);
+	TAILQ_INIT(&group->waiters);
+	LIST_INSERT_HEAD(&inventory->groups, group, in_inventory);
+	return group;
+}
+
+void group_settle(struct group *group)
+{
+	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE)
+		return;
+	assert(!group->keeper && TAILQ_EMPTY(&group->waiters));
+	sd_event_source_disable_unref(group->timer);
+	LIST_REMOVE(group, in_inventory);
+	free(group);
+}
+
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE])
+{
+	/* The VFIO device is an anonymous inode, and keeps the group open without its node: fuser finds neither. */
+	if (group->direct && group->holder.pid)
+		snprintf(buffer, GROUP_BLOCKER_SIZE,
+			"by access = direct its holder may have it still, or reach it by other devices that he has: kill %u",
+			group->holder.pid);
+	else
+		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);
+	return buffer;
+}
+
+void group_hold(struct group *group, struct broker *broker, struct session *session)
+{
+	assert(group->state == GROUP_FREE);
+	group->state = GROUP_HELD;
+	group->broker = broker;
+	group->session = session;
+	peer_record(&session->peer, &group->holder);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
+
+/* on_timer() comes back after that time. */
+static void look_again(struct group *group, uint64_t delay_us)
+{
+	if (loop_timer(group->broker->event, &group->timer, delay_us, on_timer, group) < 0)
+		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
+}
+
+/* Has every OPEN that waits looked at anew. GROUP may be gone afterwards. */
+static void wake_waiters(struct group *group)
+{
+	struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
+	struct session *session;
+
+	TAILQ_CONCAT(&waiters, &group->waiters, waiting);
+	group_settle(group);
+	while ((session = TAILQ_FIRST(&waiters))) {
+		TAILQ_REMOVE(&waiters, session, waiting);
+		session_open_again(session);
+	}
+}
+
+/* A BAR that a holder has mapped by the VFIO device, and into the domain of another device of his, is reached by that one also when he
+ * has closed the first: the kernel keeps such mappings (DESIGN.md, hazard 3). */
+static bool is_reached_by_others(const struct group *group)
+{
+	const struct group *other;
+
+	if (!group->direct)
+		return false;
+	/* Whose leases these are, an earlier broker's keepers have still to say. */
+	LIST_FOREACH(other, &group->broker->inventory.groups, in_inventory) {
+		if (other->state == GROUP_RECALLED)
+			return true;
+	}
+	return user_leases(&group->broker->users, group->holder.uid) > 0;
+}
+
+static void quarantine_if_late(struct group *group)
+{
+	uint64_t waited = loop_now(group->broker->event) - group->release_began_us;
+	struct audit_event event;
+	char who[128];
+
+	if (group->state == GROUP_QUARANTINED || waited < GROUP_QUARANTINE_US)
+		return;
+	group->state = GROUP_QUARANTINED;
+	event = audit_of_group(CHANGE_QUARANTINE, group);
+	event.duration_us = waited;
+	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
+		group->keeper			      ? "its keeper has not let go"
+			: is_reached_by_others(group) ? "its holder's other devices may reach it still"
+						      : "the kernel has not let go",
+		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
+	revocation_stuck(group);
+	wake_waiters(group);
+}
+
+static void restore_devices(struct group *group)
+{
+	struct broker *broker = group->broker;
+	struct device *device, *next;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		struct claim *claim = device->claim;
+		int r;
+
+		if (!claim)
+			continue;
+		if (quarantine_holds(device)) {
+			log_line(LOG_NOTICE, "%s: stays with vfio-pci until its quarantine is ended", device->name);
+			continue;
+		}
+		device->claim = NULL;
+		log_line(LOG_INFO, "%s: back to host driver %s", device->name,
+			claim->driver[0] ? claim->driver : "(none)");
+		r = claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
+		if (r < 0)
+			log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
+	}
+	for (device = LIST_FIRST(&group->devices); device; device = next) {
+		next = LIST_NEXT(device, in_group);
+		inventory_settle(&broker->inventory, device);
+	}
+}
+
+static void record_quarantine_end(const struct group *group)
+{
+	struct audit_event event = audit_of_group(CHANGE_QUARANTINE_END, group);
+	char who[128];
+
+	event.duration_us = loop_now(group->broker->event) - group->release_began_us;
+	audit_record(group->broker, &event, "group %u: no longer quarantined, %s; last holder: %s", group->number,
+		"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
+}
+
+static void become_free(struct group *group)
+{
+	struct broker *broker = group->broker;
+
+	/* Still not free while the devices go, so that the group is not freed under this function. */
+	restore_devices(group);
+	if (group->timer)
+		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
+	group->state = GROUP_FREE;
+	group->session = NULL;
+	group->direct = false;
+	group->holder = (struct holder_record){0};
+	wake_waiters(group);
+	broker_settle(broker);
+}
+
+/* The kernel has let go. Devices that were not reset rest first, if they may be had again or go back then. */
+static void settle(struct group *group)
+{
+	uint64_t rest;
+
+	if (group->state == GROUP_QUARANTINED)
+		record_quarantine_end(group);
+	group->state = GROUP_RESTORING;
+	quarantine_group_free(group);
+	revocation_done(group);
+	rest = quarantine_rest_us(group);
+	group->rests = rest > 0;
+	if (rest == 0)
+		become_free(group);
+	else
+		look_again(group, rest);
+}
+
+/* Opening the node is the kernel's own answer to whether anybody still has the group. */
+static void probe(struct group *group)
+{
+	int fd = group->broker->host->group_open(group->number);
+
+	if (fd >= 0)
+		close(fd);
+	if (fd != -EBUSY && !is_reached_by_others(group)) {
+		settle(group);
+		return;
+	}
+	quarantine_if_late(group);
+	look_again(group, group->probe_us);
+	if (group->probe_us < GROUP_PROBE_LAST_US)
+		group->probe_us *= 2;
+}
+
+/* When the first device should have been taken back, or UINT64_MAX. */
+static uint64_t first_due(const struct group *group)
+{
+	const struct device *device;
+	uint64_t due = UINT64_MAX;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease && device->lease->due_us && device->lease->due_us < due)
+			due = device->lease->due_us;
+	}
+	return due;
+}
+
+void group_watch(struct group *group)
+{
+	uint64_t now = loop_now(group->broker->event), due = first_due(group);
+
+	if (group->state == GROUP_HELD && due < UINT64_MAX - GROUP_QUARANTINE_US)
+		look_again(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
+}
+
+/* A keeper that has not taken a device back when it should have will not: whatever it still has is told to end, too. */
+static void give_up_if_late(struct group *group)
+{
+	uint64_t now = loop_now(group->broker->event), due = first_due(group);
+
+	if (due > now || now - due < GROUP_QUARANTINE_US) {
+		group_watch(group);
+		return;
+	}
+	group_release(group);
+	group->release_began_us = due;
+	quarantine_if_late(group);
+}
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct group *group = userdata;
+
+	(void)source;
+	(void)now;
+	if (group->state == GROUP_HELD)
+		give_up_if_late(group);
+	else if (group->keeper)
+		quarantine_if_late(group);
+	else
+		probe(group);
+	return 0;
+}
+
+void group_release(struct group *group)
+{
+	if (group->state != GROUP_HELD && group->state != GROUP_RECALLED)
+		return;
+	group->state = GROUP_RELEASING;
+	group->release_began_us = loop_now(group->broker->event);
+	group->session = NULL;
+	if (group->keeper) {
+		look_again(group, GROUP_QUARANTINE_US);
+		keeper_let_go(group->keeper);
+	} else {
+		group_keeper_gone(group);
+	}
+}
+
+/* Nobody holds the devices any more, whatever their clients were told. */
+static void end_leases(struct group *group)
+{
+	struct device *device, *next;
+	struct audit_event event;
+	struct detail detail;
+	char who[128];
+
+	for (device = LIST_FIRST(&group->devices); device; device = next) {
+		next = LIST_NEXT(device, in_group);
+		if (!device->lease)
+			continue;
+		if (device->lease->state == LEASE_OFFERED) {
+			refuse(&detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device",
+				device->name);
+			lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
+			continue;
+		}
+		event = audit_of_lease(CHANGE_RELEASE, device->lease);
+		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
+			peer_record_text(&event.who, who, sizeof who));
+		group->broker->counters.releases++;
+		/* The device may have been closed, and said to be, before the group hung. */
+		quarantine_lease_ended(device->lease, device->lease->report.taken ? &device->lease->report : NULL);
+		lease_end(device->lease);
+	}
+}
+
+void group_keeper_gone(struct group *group)
+{
+	if (group->state == GROUP_HELD || group->state == GROUP_RECALLED) {
+		group->state = GROUP_RELEASING;
+		group->release_began_us = loop_now(group->broker->event);
+	}
+	group->keeper = NULL;
+	group->session = NULL;
+	end_leases(group);
+	if (group->state != GROUP_QUARANTINED)
+		group->state = GROUP_RESTORING;
+	group->probe_us = GROUP_PROBE_FIRST_US;
+	probe(group);
+}
+
+void group_give_back(struct group *group, struct broker *broker)
+{
+	group->broker = broker;
+	if (group->state == GROUP_FREE)
+		restore_devices(group);
+	else if (group->state == GROUP_RESTORING)
+		look_again(group, 0);
+}
+
+void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper)
+{
+	assert(group->state == GROUP_FREE && !group->keeper);
+	group->state = GROUP_RECALLED;
+	group->broker = broker;
+	group->keeper = keeper;
+	keeper->group = group;
+}
+
+void group_recall_holder(struct group *group, struct session *session)
+{
+	assert(group->state == GROUP_RECALLED);
+	group->state = GROUP_HELD;
+	group->session = session;
+}
+
+void group_recall_done(struct group *group)
+{
+	if (group->state == GROUP_HELD)
+		wake_waiters(group);
+}
+
+void group_recall_failed(struct group *group)
+{
+	group_release(group);
+	if (group->state != GROUP_RELEASING)
+		return;
+	group->release_began_us -= GROUP_QUARANTINE_US;
+	quarantine_if_late(group);
+}
+
+void group_recall(struct group *group, struct broker *broker)
+{
+	if (group->state != GROUP_FREE)
+		return;
+	group->broker = broker;
+	group->state = GROUP_RESTORING;
+	group->release_began_us = loop_now(broker->event);
+	group->probe_us = GROUP_PROBE_FIRST_US;
+	look_again(group, 0);
+}

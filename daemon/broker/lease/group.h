@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_GROUP_H
+#define BROKER_GROUP_H
+
+#include "message.h"
+#include "state/inventory.h"
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+struct broker;
+struct keeper;
+struct session;
+
+/*
+ * The life of an IOMMU group:
+ *
+ *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
+ *	                    \------------\-> QUARANTINED -> FREE
+ *	FREE -> RECALLED -> HELD, or RELEASING
+ *
+ * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
+ * the kernel lets go of the group too, and devices that were not reset have rested, they go back to their host
+ * drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile.
+ * RECALLED: a keeper has it from an earlier broker, and was asked for whom.
+ *
+ * In a group that is FREE, devices may be quarantined (quarantine.h).
+ */
+enum group_state {
+	GROUP_FREE,
+	GROUP_HELD,
+	GROUP_RELEASING,
+	GROUP_RESTORING,
+	GROUP_QUARANTINED,
+	GROUP_RECALLED,
+};
+
+struct group {
+	LIST_ENTRY(group) in_inventory;
+	uint32_t number;
+	struct device_list devices;
+	enum group_state state;
+	struct broker *broker;	     /* set by group_hold() */
+	struct keeper *keeper;	     /* the one that has it; NULL: none */
+	struct session *session;     /* whose leases these are; NULL once that has ended */
+	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
+	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
+	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
+	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
+	sd_event_source *timer;
+	uint64_t release_began_us;
+	uint64_t probe_us;
+};
+
+/* What to say of a group that is EBUSY and not ours; its number goes in twice. */
+#define GROUP_FOREIGN_FORMAT                                                                                           \
+	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
+
+/* What to say of a device whose group is RECALLED, with its name and the group's number. */
+#define GROUP_RECALLED_FORMAT                                                                                          \
+	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
+
+/* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
+#define GROUP_BLOCKER_SIZE 192
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
+
+/* Finds the group or makes it. NULL: no memory. */
+struct group *group_get(struct inventory *inventory, uint32_t number);
+
+/* Frees GROUP if it has no devices and no state any more. */
+void group_settle(struct group *group);
+
+/* FREE -> HELD, by SESSION. The keeper is set by its caller. */
+void group_hold(struct group *group, struct broker *broker, struct session *session);
+
+/* HELD -> RELEASING: tells the keeper to let go of everything. Also for groups that are on their way already. */
+void group_release(struct group *group);
+
+/* Of a held group: devices are to be taken back one by one, at their leases' due_us. If that does not happen, -> QUARANTINED. */
+void group_watch(struct group *group);
+
+/* The keeper's socket is closed: -> RESTORING, or FREE at once if no keeper ever had the group. */
+void group_keeper_gone(struct group *group);
+
+/* FREE -> RECALLED, by KEEPER. */
+void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper);
+
+/* RECALLED -> HELD, by SESSION; its leases and the holder in words are there already. */
+void group_recall_holder(struct group *group, struct session *session);
+
+/* Whatever was to be done about those leases is done: who waits for the group may have more of it. */
+void group_recall_done(struct group *group);
+
+/* RECALLED -> QUARANTINED: the keeper was told to let go, having said nothing. */
+void group_recall_failed(struct group *group);
+
+/* What kept its devices from their host drivers may have ended: looks again. Nothing in groups that somebody has. */
+void group_give_back(struct group *group, struct broker *broker);
+
+/* A group that an earlier broker left behind, with claims to undo or in use: -> RESTORING. */
+void group_recall(struct group *group, struct broker *broker);
+
+#endif

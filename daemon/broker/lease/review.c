@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/review.h"
+
+#include "base/limits.h"
+#include "base/loop.h"
+#include "lease/group.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "log.h"
+#include "request/session.h"
+#include "state/broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int on_term(sd_event_source *source, uint64_t now, void *userdata);
+
+/* (Re)arms the timer of the lease's end by its rule. */
+static void set_term(struct lease *lease)
+{
+	struct broker *broker = lease->broker;
+	uint64_t term = lease->allowed_by ? lease->allowed_by->lease_time_us : 0,
+		 age = loop_now(broker->event) - lease->since_us;
+
+	if (term == 0) {
+		if (lease->term)
+			sd_event_source_set_enabled(lease->term, SD_EVENT_OFF);
+		return;
+	}
+	if (loop_timer(broker->event, &lease->term, term > age ? term - age : 0, on_term, lease) < 0)
+		log_line(LOG_ERR, "%s: no memory for a timer: its lease will not end when its time is up",
+			lease->device->name);
+}
+
+static int on_term(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct lease *lease = userdata;
+	char words[REVOKE_WORDS_SIZE];
+
+	(void)source;
+	(void)now;
+	snprintf(words, sizeof words, "its lease-time is over, by rule %s", lease->rule);
+	lease_revoke(lease, ENDED_TIME, REVIEW_DEADLINE_US, words);
+	return 0;
+}
+
+void review_grant(struct lease *lease, const struct policy_rule *rule)
+{
+	lease->allowed_by = rule;
+	lease->reset = rule->reset;
+	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+	/* The record is of the rule in force. */
+	if (lease->state != LEASE_OFFERED)
+		quarantine_lend(lease);
+	set_term(lease);
+}
+
+/* The rule that allows the lease's holder the device now, or NULL. */
+static const struct policy_rule *rule_of(const struct lease *lease)
+{
+	const struct broker *broker = lease->broker;
+	const struct policy_rule *rule;
+	struct host_device now;
+	int r;
+
+	/* Its session has ended: it is on its way back. */
+	if (!lease->session)
+		return NULL;
+	r = broker->host->look(lease->device->name, &now);
+	/* The device is leaving the machine: so does the lease, by itself. */
+	if (r == -ENODEV)
+		return NULL;
+	if (r < 0) {
+		log_line(LOG_ERR, "%s: cannot be looked at, so no rule is found for it: %s", lease->device->name,
+			strerror(-r));
+		return NULL;
+	}
+	rule = policy_decide(broker->policy, &now, &lease->session->peer);
+	/* What may have been handed out is not what this rule allows. */
+	if (rule && lease->direct && !rule->direct)
+		return NULL;
+	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
+}
+
+/* No rule allows it, and nobody has said so yet. */
+static bool lost(const struct device *device)
+{
+	const struct lease *lease = device->lease;
+
+	return lease && lease->session && !lease->allowed_by && lease->state != LEASE_RELEASING &&
+		device->group->state == GROUP_HELD &&
+		(lease->due_us == 0 || lease->due_us > loop_now(lease->broker->event) + REVIEW_DEADLINE_US);
+}
+
+void review_recalled(struct lease *lease)
+{
+	const struct policy_rule *rule = lease->broker->policy ? rule_of(lease) : NULL;
+
+	if (rule)
+		review_grant(lease, rule);
+	else if (lease->broker->policy && lost(lease->device))
+		lease_revoke(lease, ENDED_POLICY, REVIEW_DEADLINE_US, "the policy does not allow it any more");
+}
+
+void review_leases(struct broker *broker)
+{
+	struct device *device;
+
+	if (!broker->policy)
+		return;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		const struct policy_rule *rule = device->lease ? rule_of(device->lease) : NULL;
+
+		if (rule) {
+			review_grant(device->lease, rule);
+		} else if (device->lease) {
+			device->lease->allowed_by = NULL;
+			set_term(device->lease);
+		}
+	}
+	/* One at a time: what ends may take other leases and devices with it. */
+	do {
+		LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+			if (lost(device))
+				break;
+		}
+		if (device)
+			lease_revoke(device->lease, ENDED_POLICY, REVIEW_DEADLINE_US,
+				"the policy does not allow it any more");
+	} while (device);
+}

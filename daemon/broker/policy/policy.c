@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/policy.h"
+
+#include "base/limits.h"
+#include "refusal.h"
+
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+void policy_free(struct policy *policy)
+{
+	if (!policy)
+		return;
+	for (size_t i = 0; i < policy->count; i++) {
+		struct policy_rule *rule = &policy->rules[i];
+
+		free(rule->name);
+		free(rule->file);
+		words_clear(&rule->addresses);
+		words_clear(&rule->device_ids);
+		words_clear(&rule->classes);
+		words_clear(&rule->units);
+		ids_clear(&rule->users);
+		ids_clear(&rule->groups);
+	}
+	free(policy->rules);
+	free(policy);
+}
+
+uint64_t policy_settle(const struct reset_policy *reset)
+{
+	if (reset->settle_us != SETTLE_UNSET)
+		return reset->settle_us;
+	return reset->need == RESET_OPTIONAL ? SETTLE_US : 0;
+}
+
+static bool device_id_fits(const char *pattern, const struct host_device *device)
+{
+	const char *colon = strchr(pattern, ':');
+
+	return (*pattern == '*' || strtoul(pattern, NULL, 16) == device->vendor) &&
+		(colon[1] == '*' || strtoul(colon + 1, NULL, 16) == device->device);
+}
+
+static bool device_fits(const struct policy_rule *rule, const struct host_device *device)
+{
+	char class[16];
+
+	for (size_t i = 0; i < rule->addresses.count; i++) {
+		if (strcmp(rule->addresses.words[i], "*") == 0 || strcmp(rule->addresses.words[i], device->name) == 0)
+			return true;
+	}
+	for (size_t i = 0; i < rule->device_ids.count; i++) {
+		if (device_id_fits(rule->device_ids.words[i], device))
+			return true;
+	}
+	snprintf(class, sizeof class, "%06x", device->class);
+	for (size_t i = 0; i < rule->classes.count; i++) {
+		const char *word = rule->classes.words[i];
+
+		if (*word == '*' || strncasecmp(class, word, strlen(word)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool group_fits(const struct policy_rule *rule, const struct peer *peer)
+{
+	for (size_t i = 0; i < peer->groups_count; i++) {
+		if (ids_fit(&rule->groups, peer->groups[i]))
+			return true;
+	}
+	return ids_fit(&rule->groups, peer->gid);
+}
+
+/* An unknown unit (peer.c) may be any: it cannot be what allows something, nor a way around what denies it. */
+static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
+{
+	if (!peer->unit)
+		return rule->verdict == POLICY_DENY;
+	for (size_t i = 0; i < rule->units.count; i++) {
+		if (fnmatch(rule->units.words[i], peer->unit, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool policy_concerns(const struct policy_rule *rule, const struct peer *user)
+{
+	if (rule->users.given && !ids_fit(&rule->users, user->uid))
+		return false;
+	return !rule->groups.given || group_fits(rule, user);
+}
+
+static bool peer_fits(const struct policy_rule *rule, const struct peer *peer)
+{
+	return policy_concerns(rule, peer) && (rule->units.count == 0 || unit_fits(rule, peer));
+}
+
+const struct policy_rule *policy_decide(
+	const struct policy *policy, const struct host_device *device, const struct peer *peer)
+{
+	for (size_t i = 0; i < policy->count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+
+		if (rule->verdict != POLICY_LIMITS && device_fits(rule, device) && peer_fits(rule, peer))
+			return rule;
+	}
+	return NULL;
+}
+
+const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid)
+{
+	for (size_t i = 0; i < policy->count; i++) {
+		if (policy->rules[i].verdict == POLICY_LIMITS && ids_fit(&policy->rules[i].users, uid))
+			return &policy->rules[i];
+	}
+	return NULL;
+}
+
+const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
+	char *buffer, size_t size)
+{
+	char unit[128];
+
+	if (device && !device_fits(rule, device))
+		snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices", device->name,
+			device->vendor, device->device, device->class);
+	else if (rule->users.given && !ids_fit(&rule->users, peer->uid))
+		snprintf(buffer, size, "uid %u is none of its users", peer->uid);
+	else if (rule->groups.given && !group_fits(rule, peer))
+		snprintf(buffer, size, "uid %u is in none of its groups", peer->uid);
+	else if (rule->units.count == 0 || unit_fits(rule, peer))
+		return NULL;
+	else if (peer->unit)
+		snprintf(buffer, size, "%s is none of its units",
+			refusal_quote(unit, sizeof unit, peer->unit, strlen(peer->unit)));
+	else
+		snprintf(buffer, size, "it is for units, and the caller's is not known");
+	return buffer;
+}

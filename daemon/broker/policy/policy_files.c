@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/policy_files.h"
+
+#include "policy/policy.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The whole of a file as a string, for the caller to free. NULL and errno if that fails. */
+static char *file_text(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = NULL;
+	size_t size = 0;
+	ssize_t length;
+
+	if (!file)
+		return NULL;
+	length = getdelim(&text, &size, '\0', file);
+	if (length < 0 && !ferror(file)) {
+		free(text);
+		text = strdup("");
+	} else if (length < 0 || strlen(text) != (size_t)length) {
+		/* What follows a NUL could be the rule that denies. */
+		int error = length < 0 ? errno : EBADMSG;
+
+		free(text);
+		text = NULL;
+		errno = error;
+	}
+	fclose(file);
+	return text;
+}
+
+bool policy_file_name(const char *name)
+{
+	return fnmatch("*.conf", name, FNM_PERIOD) == 0;
+}
+
+/* One policy file: its name, and the directory that it is taken from. */
+struct found_file {
+	char *name;
+	const char *directory;
+};
+
+struct found_files {
+	struct found_file *files;
+	size_t count;
+};
+
+static bool found_already(const struct found_files *found, const char *name)
+{
+	for (size_t i = 0; i < found->count; i++) {
+		if (strcmp(found->files[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int found_add(struct found_files *found, const char *directory, const char *name)
+{
+	struct found_file *grown = reallocarray(found->files, found->count + 1, sizeof *grown);
+
+	if (!grown)
+		return -ENOMEM;
+	found->files = grown;
+	found->files[found->count] = (struct found_file){strdup(name), directory};
+	return found->files[found->count].name ? (found->count++, 0) : -ENOMEM;
+}
+
+static int find_files(const char *directory, struct found_files *found)
+{
+	DIR *dir = opendir(directory);
+	int r = 0;
+
+	if (!dir)
+		return errno == ENOENT ? 0 : -errno;
+	for (const struct dirent *entry; r == 0 && (entry = readdir(dir));) {
+		if (policy_file_name(entry->d_name) && !found_already(found, entry->d_name))
+			r = found_add(found, directory, entry->d_name);
+	}
+	closedir(dir);
+	return r;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct found_file *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error)
+{
+	char *text = file_text(path);
+	int r;
+
+	if (!text) {
+		r = -errno;
+		*ret_error = (struct policy_error){0};
+		snprintf(ret_error->text, sizeof ret_error->text, "%s: %s", path,
+			r == -EBADMSG ? "not a text: it holds a NUL" : strerror(-r));
+		return r;
+	}
+	r = policy_read(policy, path, text, ret_error);
+	free(text);
+	return r;
+}
+
+int policy_each(const char *const *directories, policy_visitor visit, void *context, struct policy_error *ret_error)
+{
+	struct found_files found = {0};
+	char path[400];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && directories[i]; i++) {
+		r = find_files(directories[i], &found);
+		if (r < 0)
+			snprintf(ret_error->text, sizeof ret_error->text, "%s: %s", directories[i], strerror(-r));
+	}
+	if (found.count > 0)
+		qsort(found.files, found.count, sizeof *found.files, by_name);
+	for (size_t i = 0; r == 0 && i < found.count; i++) {
+		snprintf(path, sizeof path, "%s/%s", found.files[i].directory, found.files[i].name);
+		r = visit(context, path, ret_error);
+	}
+	for (size_t i = 0; i < found.count; i++)
+		free(found.files[i].name);
+	free(found.files);
+	return r;
+}
+
+static int on_file(void *context, const char *path, struct policy_error *error)
+{
+	return policy_read_file(context, path, error);
+}
+
+int policy_load(const char *const *directories, struct policy **ret_policy, struct policy_error *ret_error)
+{
+	struct policy *policy = calloc(1, sizeof *policy);
+	int r;
+
+	if (!policy) {
+		snprintf(ret_error->text, sizeof ret_error->text, "out of memory");
+		return -ENOMEM;
+	}
+	r = policy_each(directories, on_file, policy, ret_error);
+	if (r < 0) {
+		policy_free(policy);
+		return r;
+	}
+	*ret_policy = policy;
+	return 0;
+}

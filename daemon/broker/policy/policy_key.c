@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/policy_key.h"
+
+#include "base/limits.h"
+#include "policy/policy.h"
+#include "policy/policy_value.h"
+#include "table.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define UNIT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
+
+static int wrong(const char **ret_cause, const char *cause)
+{
+	*ret_cause = cause;
+	return -EINVAL;
+}
+
+static bool digits_and_stars(const char *text, size_t length)
+{
+	if (length == 1 && *text == '*')
+		return true;
+	for (size_t i = 0; i < length; i++) {
+		if (!isxdigit((unsigned char)text[i]))
+			return false;
+	}
+	return length > 0;
+}
+
+static int add_address(struct policy_rule *rule, const char *word, const char **cause)
+{
+	char name[DEVICE_NAME_SIZE] = "";
+
+	snprintf(name, sizeof name, "%s", word);
+	if (strcmp(word, "*") != 0 && !device_name_valid(name))
+		return wrong(cause, "not a PCI address like 0000:01:00.0:");
+	return words_add(&rule->addresses, word);
+}
+
+static int add_device_id(struct policy_rule *rule, const char *word, const char **cause)
+{
+	const char *colon = strchr(word, ':');
+
+	if (!colon || colon - word > 4 || strlen(colon + 1) > 4 || !digits_and_stars(word, (size_t)(colon - word)) ||
+		!digits_and_stars(colon + 1, strlen(colon + 1)))
+		return wrong(cause, "not a vendor:device like 1b36:0010 or 8086:*:");
+	return words_add(&rule->device_ids, word);
+}
+
+static int add_class(struct policy_rule *rule, const char *word, const char **cause)
+{
+	if (strlen(word) > 6 || !digits_and_stars(word, strlen(word)))
+		return wrong(cause, "not leading digits of a PCI class like 0108:");
+	return words_add(&rule->classes, word);
+}
+
+void policy_key_prepare(void)
+{
+	/* No database has it, so all of them are asked. */
+	(void)getpwnam("no:such:user");
+	(void)getgrnam("no:such:group");
+}
+
+static int add_user(struct policy_rule *rule, const char *word, const char **cause)
+{
+	const struct passwd *entry;
+	unsigned int id;
+
+	rule->users.given = true;
+	if (strcmp(word, "*") == 0) {
+		rule->users.any = true;
+		return 0;
+	}
+	if (value_number(word, &id))
+		return ids_add(&rule->users, id, NULL);
+	entry = getpwnam(word);
+	return entry ? ids_add(&rule->users, entry->pw_uid, word) : wrong(cause, "there is no user");
+}
+
+static int add_group(struct policy_rule *rule, const char *word, const char **cause)
+{
+	const struct group *entry;
+	unsigned int id;
+
+	rule->groups.given = true;
+	if (strcmp(word, "*") == 0) {
+		rule->groups.any = true;
+		return 0;
+	}
+	if (value_number(word, &id))
+		return ids_add(&rule->groups, id, NULL);
+	entry = getgrnam(word);
+	return entry ? ids_add(&rule->groups, entry->gr_gid, word) : wrong(cause, "there is no group");
+}
+
+static int add_unit(struct policy_rule *rule, const char *word, const char **cause)
+{
+	/* The characters of unit names (systemd.unit(5)) and of fnmatch(); an open bracket would match nothing, silently. */
+	const char *open = strrchr(word, '[');
+
+	if (word[strspn(word, UNIT_CHARACTERS "*?[]!")] != '\0' || (open && !strchr(open, ']')))
+		return wrong(cause, "not a unit name or pattern:");
+	return words_add(&rule->units, word);
+}
+
+static int set_rebind(struct policy_rule *rule, const char *word, const char **cause)
+{
+	if (strcmp(word, "yes") != 0 && strcmp(word, "no") != 0)
+		return wrong(cause, "rebind is yes or no, not");
+	rule->rebind = strcmp(word, "yes") == 0;
+	return 0;
+}
+
+static const char *const reset_words[] = {
+	[RESET_REQUIRED] = "required", [RESET_SAME_USER] = "same-user", [RESET_OPTIONAL] = "optional"};
+
+static int set_reset(struct policy_rule *rule, const char *word, const char **cause)
+{
+	for (size_t i = 0; i < sizeof reset_words / sizeof *reset_words; i++) {
+		if (strcmp(word, reset_words[i]) == 0) {
+			rule->reset.need = (enum reset_need)i;
+			return 0;
+		}
+	}
+	return wrong(cause, "reset is required, same-user or optional, not");
+}
+
+static int set_settle(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return value_time(word, &rule->reset.settle_us) ? 0
+							: wrong(cause, "settle is a time like 500ms, 2s or 5min, not");
+}
+
+static int set_windows(struct policy_rule *rule, const char *word, const char **cause)
+{
+	unsigned int count;
+
+	if (!value_number(word, &count))
+		return wrong(cause, "windows is a number, 0 for none, not");
+	rule->windows.count = count;
+	return 0;
+}
+
+static int set_window_size(struct policy_rule *rule, const char *word, const char **cause)
+{
+	const char *end;
+	uint64_t size;
+
+	if (!value_bytes(word, "KMG", &end, &size) || *end != '\0')
+		return wrong(cause, "window-size is a number of bytes like 64K, not");
+	rule->windows.size = size;
+	return 0;
+}
+
+/* "2": all of BAR 2; "0:0x1000-0x1fff": first and last byte of a part of BAR 0. */
+static int add_window_range(struct policy_rule *rule, const char *word, const char **cause)
+{
+	struct window_limits *limits = &rule->windows;
+	struct window_range range = {.last = UINT64_MAX};
+	const char *rest = word + 1;
+
+	if (*word < '0' || *word > '5')
+		return wrong(cause, "window-range begins with a BAR, 0 to 5, unlike");
+	range.region = (uint32_t)(*word - '0');
+	if (*rest != '\0' &&
+		(*rest != ':' || !value_bytes(rest + 1, "", &rest, &range.first) || *rest != '-' ||
+			!value_bytes(rest + 1, "", &rest, &range.last) || *rest != '\0' || range.first > range.last))
+		return wrong(cause, "not a window-range like 0:0x1000-0x1fff or 2:");
+	/* A window is made of pages; the smallest there are have this size. */
+	if (range.first % 4096 != 0 || (range.last + 1) % 4096 != 0)
+		return wrong(cause, "a window-range begins and ends with a page (0x1000 bytes), unlike");
+	if (limits->range_count == WINDOW_RANGES_MAX)
+		return wrong(cause, "eight window-ranges at most, too many with");
+	limits->ranges[limits->range_count++] = range;
+	return 0;
+}
+
+static int set_lease_time(struct policy_rule *rule, const char *word, const char **cause)
+{
+	uint64_t time;
+
+	if (!value_time(word, &time) || time < LEASE_TIME_SHORTEST_US)
+		return wrong(cause, "lease-time is one second or more, like 90s, 30min, 8h or 7d, not");
+	rule->lease_time_us = time;
+	return 0;
+}
+
+static int set_access(struct policy_rule *rule, const char *word, const char **cause)
+{
+	rule->direct = strcmp(word, "direct") == 0;
+	return rule->direct || strcmp(word, "split") == 0 ? 0 : wrong(cause, "access is split or direct, not");
+}
+
+static int set_number(uint32_t *ret_number, const char *word, const char **cause, const char *what)
+{
+	unsigned int number;
+
+	if (!value_number(word, &number))
+		return wrong(cause, what);
+	*ret_number = number;
+	return 0;
+}
+
+static int set_devices(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->devices, word, cause, "devices is a number, not");
+}
+
+static int set_devices_per_unit(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->devices_per_unit, word, cause, "devices-per-unit is a number, not");
+}
+
+static int set_mappings(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->mappings, word, cause, "mappings is a number, not");
+}
+
+static int set_sessions(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_number(&rule->sessions, word, cause, "sessions is a number, not");
+}
+
+/* A rate of nothing would be a riddle for its user; "deny" and "sessions = 0" say it better. */
+static int set_rate(uint32_t *ret_rate, const char *word, const char **cause, const char *what)
+{
+	uint32_t rate = 0;
+	int r = set_number(&rate, word, cause, what);
+
+	if (r == 0 && (rate == 0 || rate > RATE_HIGHEST))
+		return wrong(cause, what);
+	if (r == 0)
+		*ret_rate = rate;
+	return r;
+}
+
+static int set_opens(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_rate(&rule->opens_per_minute, word, cause, "opens-per-minute is a number, 1 to 1000000, not");
+}
+
+static int set_connections(struct policy_rule *rule, const char *word, const char **cause)
+{
+	return set_rate(
+		&rule->connections_per_minute, word, cause, "connections-per-minute is a number, 1 to 1000000, not");
+}
+
+/* ---- the other way round ---- */
+
+static void emit(struct policy_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void emit(struct policy_sink *sink, const char *format, ...)
+{
+	char line[256];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(line, sizeof line, format, arguments);
+	va_end(arguments);
+	sink->line(sink, line);
+}
+
+/* A line for each word: no list is too long, then. */
+static void print_words(const struct words *list, const char *key, struct policy_sink *sink)
+{
+	for (size_t i = 0; i < list->count; i++)
+		emit(sink, "%s = %s", key, list->words[i]);
+}
+
+static void print_ids(const struct ids *list, const char *key, struct policy_sink *sink)
+{
+	if (list->any)
+		emit(sink, "%s = *", key);
+	for (size_t i = 0; i < list->count; i++) {
+		/* What is in force is the number; the name may be another's by now. */
+		if (list->ids[i].name)
+			emit(sink, "%s = %u ; %s", key, list->ids[i].id, list->ids[i].name);
+		else
+			emit(sink, "%s = %u", key, list->ids[i].id);
+	}
+}
+
+static void print_number(uint32_t number, const char *key, struct policy_sink *sink)
+{
+	if (number != POLICY_UNSET)
+		emit(sink, "%s = %u", key, number);
+}
+
+static void print_addresses(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->addresses, key, sink);
+}
+
+static void print_device_ids(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->device_ids, key, sink);
+}
+
+static void print_classes(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->classes, key, sink);
+}
+
+static void print_users(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_ids(&rule->users, key, sink);
+}
+
+static void print_groups(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_ids(&rule->groups, key, sink);
+}
+
+static void print_units(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_words(&rule->units, key, sink);
+}
+
+static void print_rebind(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->rebind)
+		emit(sink, "%s = yes", key);
+}
+
+static void print_reset(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->reset.need != RESET_REQUIRED)
+		emit(sink, "%s = %s", key, reset_words[rule->reset.need]);
+}
+
+static void print_settle(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char time[VALUE_TEXT_SIZE];
+
+	/* Without a unit a time is none, so 0 needs one. */
+	if (rule->reset.settle_us == 0)
+		emit(sink, "%s = 0s", key);
+	else if (rule->reset.settle_us != SETTLE_UNSET)
+		emit(sink, "%s = %s", key, value_time_text(rule->reset.settle_us, time));
+}
+
+static void print_windows(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->windows.count != WINDOWS_PER_LEASE)
+		emit(sink, "%s = %u", key, rule->windows.count);
+}
+
+static void print_window_size(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char size[VALUE_TEXT_SIZE];
+
+	if (rule->windows.size != UINT64_MAX)
+		emit(sink, "%s = %s", key, value_bytes_text(rule->windows.size, size));
+}
+
+static void print_window_ranges(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	for (uint32_t i = 0; i < rule->windows.range_count; i++) {
+		const struct window_range *range = &rule->windows.ranges[i];
+
+		if (range->first == 0 && range->last == UINT64_MAX)
+			emit(sink, "%s = %u", key, range->region);
+		else
+			emit(sink, "%s = %u:%#llx-%#llx", key, range->region, (unsigned long long)range->first,
+				(unsigned long long)range->last);
+	}
+}
+
+static void print_lease_time(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	char time[VALUE_TEXT_SIZE];
+
+	if (rule->lease_time_us != 0)
+		emit(sink, "%s = %s", key, value_time_text(rule->lease_time_us, time));
+}
+
+static void print_access(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->direct)
+		emit(sink, "%s = direct", key);
+}
+
+static void print_devices(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->devices, key, sink);
+}
+
+static void print_devices_per_unit(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->devices_per_unit, key, sink);
+}
+
+static void print_mappings(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->mappings, key, sink);
+}
+
+static void print_sessions(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->sessions, key, sink);
+}
+
+static void print_opens(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->opens_per_minute, key, sink);
+}
+
+static void print_connections(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	print_number(rule->connections_per_minute, key, sink);
+}
+
+/* ---- the table ---- */
+
+static const struct policy_key keys[] = {
+	{"address", add_address, print_addresses, .in_rules = true},
+	{"id", add_device_id, print_device_ids, .in_rules = true},
+	{"class", add_class, print_classes, .in_rules = true},
+	{"user", add_user, print_users, .in_rules = true, .in_limits = true},
+	{"group", add_group, print_groups, .in_rules = true},
+	{"unit", add_unit, print_units, .in_rules = true},
+	{"rebind", set_rebind, print_rebind, .single = true, .in_rules = true},
+	{"access", set_access, print_access, .single = true, .in_rules = true},
+	{"devices", set_devices, print_devices, .single = true, .in_rules = true, .in_limits = true},
+	{"devices-per-unit", set_devices_per_unit, print_devices_per_unit, .single = true, .in_rules = true},
+	{"lease-time", set_lease_time, print_lease_time, .single = true, .in_rules = true},
+	{"reset", set_reset, print_reset, .single = true, .in_rules = true},
+	{"settle", set_settle, print_settle, .single = true, .in_rules = true},
+	{"windows", set_windows, print_windows, .single = true, .in_rules = true},
+	{"window-size", set_window_size, print_window_size, .single = true, .in_rules = true},
+	{"window-range", add_window_range, print_window_ranges, .in_rules = true},
+	{"mappings", set_mappings, print_mappings, .single = true, .in_rules = true},
+	{"sessions", set_sessions, print_sessions, .single = true, .in_limits = true},
+	{"opens-per-minute", set_opens, print_opens, .single = true, .in_limits = true},
+	{"connections-per-minute", set_connections, print_connections, .single = true, .in_limits = true},
+};
+
+const struct policy_key *policy_key_find(const char *name)
+{
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		if (strcmp(name, keys[i].name) == 0)
+			return &keys[i];
+	}
+	return NULL;
+}
+
+void policy_key_print(const struct policy_rule *rule, struct policy_sink *sink)
+{
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		keys[i].print(rule, keys[i].name, sink);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "policy/policy_text.h"
+
+#include "base/limits.h"
+#include "policy/policy.h"
+#include "policy/policy_key.h"
+#include "refusal.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What the handler of inih works with; one for each file. */
+struct reader {
+	struct policy *policy;
+	const char *file;
+	const char *text;	/* what is still to be read */
+	const char *line_start; /* of the line that inih has */
+	unsigned int line;
+	bool in_section;
+	struct policy_error *error;
+	int result;
+};
+
+/* ---- mistakes ---- */
+
+/* AT: where in the text it is wrong, to count the column from. In bytes, as compilers do; a tab is one. */
+static int complain(struct reader *reader, const char *at, const char *what, const char *value)
+{
+	struct policy_error *error = reader->error;
+	char quoted[96];
+
+	error->line = reader->line;
+	error->column = (unsigned int)(at - reader->line_start) + 1;
+	snprintf(error->text, sizeof error->text, "%s:%u:%u: %s \"%s\"", reader->file, error->line, error->column, what,
+		refusal_quote(quoted, sizeof quoted, value, strlen(value)));
+	return -EINVAL;
+}
+
+/* Where the line's first word is: its section or its key. */
+static const char *first_word(const struct reader *reader)
+{
+	return reader->line_start + strspn(reader->line_start, " \t");
+}
+
+/* Where the value of a line "key = value" begins, as inih finds it. */
+static const char *value_start(const struct reader *reader)
+{
+	const char *value = first_word(reader);
+
+	value += strcspn(value, "=:\n");
+	value += *value == '=' || *value == ':';
+	return value + strspn(value, " \t");
+}
+
+/* ---- sections ---- */
+
+#define SECTIONS "a section is [allow NAME], [deny NAME] or [limits NAME], not"
+
+/* "allow storage": the verdict and the name. Returns NULL if it is neither. */
+static const char *section_name(const char *section, enum policy_verdict *ret_verdict)
+{
+	static const struct {
+		const char *word;
+		enum policy_verdict verdict;
+	} words[] = {{"allow ", POLICY_ALLOW}, {"deny ", POLICY_DENY}, {"limits ", POLICY_LIMITS}};
+
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+		const char *name = section + strlen(words[i].word);
+
+		if (strncmp(section, words[i].word, strlen(words[i].word)) != 0)
+			continue;
+		*ret_verdict = words[i].verdict;
+		return name[strspn(name, " \t")] != '\0' ? name : NULL;
+	}
+	return NULL;
+}
+
+/* Begins a rule that says nothing yet. */
+static int begin_rule(struct reader *reader, const char *section)
+{
+	struct policy *policy = reader->policy;
+	struct policy_rule *rule, *grown;
+	enum policy_verdict verdict;
+	const char *name = section_name(section, &verdict);
+
+	if (!name)
+		return complain(reader, first_word(reader), SECTIONS, section);
+	grown = reallocarray(policy->rules, policy->count + 1, sizeof *grown);
+	if (!grown)
+		return -ENOMEM;
+	policy->rules = grown;
+	rule = &policy->rules[policy->count++];
+	*rule = (struct policy_rule){
+		.verdict = verdict,
+		.line = reader->line,
+		.reset = {.settle_us = SETTLE_UNSET},
+		.windows = {.count = WINDOWS_PER_LEASE, .size = UINT64_MAX},
+		.devices = POLICY_UNSET,
+		.devices_per_unit = POLICY_UNSET,
+		.mappings = POLICY_UNSET,
+		.sessions = POLICY_UNSET,
+		.opens_per_minute = POLICY_UNSET,
+		.connections_per_minute = POLICY_UNSET,
+	};
+	rule->name = strdup(name);
+	rule->file = strdup(reader->file);
+	return rule->name && rule->file ? 0 : -ENOMEM;
+}
+
+/* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two of one name apart. */
+static int begin_section(struct reader *reader, char *text)
+{
+	char *end = strchr(text, ']'), *rest;
+
+	text[strcspn(text, "\r\n")] = '\0';
+	if (!end)
+		return complain(reader, first_word(reader), "a section without its ]", text);
+	rest = end + 1 + strspn(end + 1, " \t");
+	if (*rest != '\0' && *rest != ';' && *rest != '#')
+		return complain(
+			reader, first_word(reader) + (rest - text), "nothing may follow a section, but here is", rest);
+	*end = '\0';
+	reader->in_section = true;
+	return begin_rule(reader, text + 1);
+}
+
+/*
+ * Gives inih the next line and counts it: its handler is not told the number. Without its indentation, which would make
+ * it part of the line before.
+ */
+static char *read_line(char *buffer, int size, void *stream)
+{
+	struct reader *reader = stream;
+	size_t length;
+
+	if (*reader->text == '\0' || reader->result != 0)
+		return NULL;
+	reader->line++;
+	reader->line_start = reader->text;
+	reader->text += strspn(reader->text, " \t");
+	length = strcspn(reader->text, "\n");
+	length += reader->text[length] == '\n';
+	snprintf(buffer, (size_t)size, "%.*s", (int)length, reader->text);
+	if (length > (size_t)size - 1) {
+		reader->result = complain(reader, reader->text, "line too long, it begins with", buffer);
+		return NULL;
+	}
+	reader->text += length;
+	if (*buffer == '[') {
+		reader->result = begin_section(reader, buffer);
+		/* Nothing of it is left for inih, whose sections are not used. */
+		strcpy(buffer, "\n");
+	}
+	return buffer;
+}
+
+/* ---- keys ---- */
+
+static int add_values(struct reader *reader, const struct policy_key *key, const char *value)
+{
+	struct policy_rule *rule = &reader->policy->rules[reader->policy->count - 1];
+	char *copy = strdup(value), *rest = copy;
+	const char *cause = "not good:", *start = value_start(reader);
+	size_t added = 0;
+	int r = copy ? 0 : -ENOMEM;
+
+	if (r == 0 && value[strspn(value, " \t")] == '\0')
+		r = complain(reader, start, "no value for", key->name);
+	for (char *word; r == 0 && (word = strsep(&rest, " \t"));) {
+		if (*word == '\0')
+			continue;
+		if (key->single && added++ > 0) {
+			r = complain(reader, start + (word - copy), "one value is enough, here is another:", word);
+			continue;
+		}
+		r = key->read(rule, word, &cause);
+		if (r == -EINVAL)
+			r = complain(reader, start + (word - copy), cause, word);
+	}
+	free(copy);
+	return r;
+}
+
+/* inih calls this for each "name = value". Returns 1, or 0 to report an error. */
+static int on_key(void *userdata, const char *section, const char *name, const char *value)
+{
+	struct reader *reader = userdata;
+	const struct policy_key *key = policy_key_find(name);
+	const struct policy_rule *rule;
+
+	(void)section;
+	if (reader->result != 0)
+		return 0;
+	rule = reader->in_section ? &reader->policy->rules[reader->policy->count - 1] : NULL;
+	if (!rule)
+		reader->result = complain(reader, first_word(reader), "a key outside of any section:", name);
+	else if (!key)
+		reader->result = complain(reader, first_word(reader), "unknown key", name);
+	else if (rule->verdict == POLICY_LIMITS && !key->in_limits)
+		reader->result = complain(reader, first_word(reader), "a key of rules, not of limits:", name);
+	else if (rule->verdict != POLICY_LIMITS && !key->in_rules)
+		reader->result = complain(reader, first_word(reader), "a key of [limits NAME], not of rules:", name);
+	else
+		reader->result = add_values(reader, key, value);
+	return reader->result == 0;
+}
+
+/* ---- files ---- */
+
+/* What is wrong with the rule as a whole, or NULL. */
+static const char *rule_mistake(const struct policy_rule *rule)
+{
+	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. Limits are about people. */
+	if (rule->verdict == POLICY_LIMITS)
+		return rule->users.given ? NULL : "lacks user";
+	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
+		return "lacks address, id or class";
+	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)
+		return "lacks user, group or unit";
+	/* Whoever wrote it believes that the device may be had again after that time. */
+	if (rule->reset.need == RESET_REQUIRED && rule->reset.settle_us != SETTLE_UNSET)
+		return "has settle, which means nothing without reset = same-user or optional";
+	return NULL;
+}
+
+static int rules_complete(const struct policy *policy, size_t first, struct policy_error *error)
+{
+	for (size_t i = first; i < policy->count; i++) {
+		const struct policy_rule *rule = &policy->rules[i];
+		const char *mistake = rule_mistake(rule);
+
+		if (!mistake)
+			continue;
+		error->line = rule->line;
+		error->column = 1;
+		snprintf(error->text, sizeof error->text, "%s:%u:1: %s \"%.60s\" %s", rule->file, rule->line,
+			rule->verdict == POLICY_LIMITS ? "limits" : "rule", rule->name, mistake);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int policy_read(struct policy *policy, const char *name, const char *text, struct policy_error *ret_error)
+{
+	struct reader reader = {.policy = policy, .file = name, .text = text, .line_start = text, .error = ret_error};
+	size_t first = policy->count;
+	int line;
+
+	*ret_error = (struct policy_error){0};
+	line = ini_parse_stream(read_line, &reader, on_key, &reader);
+	if (reader.result == -ENOMEM || line == -2) {
+		snprintf(ret_error->text, sizeof ret_error->text, "%s: out of memory", name);
+		return -ENOMEM;
+	}
+	if (reader.result != 0)
+		return reader.result;
+	if (line != 0) {
+		ret_error->line = (unsigned int)line;
+		ret_error->column = 1;
+		snprintf(ret_error->text, sizeof ret_error->text, "%s:%d:1: neither [section] nor key = value", name,
+			line);
+		return -EINVAL;
+	}
+	return rules_complete(policy, first, ret_error);
+}

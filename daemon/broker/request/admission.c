@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "request/admission.h"
+
+#include "base/limits.h"
+#include "lease/group.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "lease/quota.h"
+#include "request/session.h"
+#include "state/broker.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OBSTACLE(refusal, ...) add(admission, (refusal), __VA_ARGS__)
+
+static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
+{
+	struct obstacle *obstacle;
+	va_list arguments;
+
+	if (admission->count == OBSTACLES_MAX)
+		return;
+	obstacle = &admission->obstacles[admission->count++];
+	obstacle->refusal = (int)refusal;
+	va_start(arguments, format);
+	vsnprintf(obstacle->detail.text, sizeof obstacle->detail.text, format, arguments);
+	va_end(arguments);
+}
+
+/* Policy first: who may not have the device learns no more about it than anybody can see in sysfs. */
+static const struct policy_rule *check_policy(const struct broker *broker, const struct session *session,
+	const struct host_device *device, struct admission *admission)
+{
+	const struct policy_rule *rule;
+	char who[128];
+
+	peer_text(&session->peer, who, sizeof who);
+	if (!broker->policy) {
+		OBSTACLE(REFUSAL_DENIED, "nobody gets anything, the policy cannot be read: %s",
+			broker->policy_error.text);
+		return NULL;
+	}
+	rule = policy_decide(broker->policy, device, &session->peer);
+	if (!rule)
+		OBSTACLE(REFUSAL_DENIED, "no policy rule fits %s (%04x:%04x, class %06x) and %s", device->name,
+			device->vendor, device->device, device->class, who);
+	else if (rule->verdict == POLICY_DENY)
+		OBSTACLE(REFUSAL_DENIED, "%s is denied to %s by rule \"%.40s\" (%.80s:%u)", device->name, who,
+			rule->name, rule->file, rule->line);
+	return rule;
+}
+
+static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
+{
+	admission->claim = strcmp(device->driver, "vfio-pci") != 0;
+	if (!admission->claim || device->driver[0] == '\0')
+		return;
+	if (rule && rule->verdict == POLICY_ALLOW && !rule->rebind)
+		OBSTACLE(REFUSAL_DENIED,
+			"%s is driven by %s, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to take it from there",
+			device->name, device->driver, rule->name, rule->file, rule->line);
+}
+
+/* drivers/pci and drivers/vfio: these do no DMA on their own account (driver_managed_dma). */
+static bool harmless(const struct host_device *device)
+{
+	return device->driver[0] == '\0' || strcmp(device->driver, "vfio-pci") == 0 ||
+		strcmp(device->driver, "pci-stub") == 0 || strcmp(device->driver, "pcieport") == 0;
+}
+
+static void check_siblings(
+	const struct broker *broker, const struct group *group, const char *name, struct admission *admission)
+{
+	const struct device *sibling;
+
+	LIST_FOREACH(sibling, &group->devices, in_group) {
+		struct host_device now;
+
+		if (strcmp(sibling->name, name) == 0 || broker->host->look(sibling->name, &now) < 0 || harmless(&now))
+			continue;
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE,
+			"%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name, group->number,
+			now.name, now.vendor, now.device, now.driver);
+	}
+}
+
+/* Of each device of the group: what one of them does by DMA reaches the domain of all. */
+static void check_quarantine(const struct broker *broker, const struct session *session, const struct group *group,
+	struct admission *admission)
+{
+	const struct device *device;
+	struct detail detail;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		int refusal = quarantine_refuses(broker, device, admission->rule, session->peer.uid, &detail);
+
+		/* That it rests is said once. */
+		if (refusal != 0 && !(refusal == REFUSAL_DEVICE_BUSY && group->state == GROUP_RESTORING))
+			OBSTACLE((enum refusal)refusal, "%s", detail.text);
+	}
+}
+
+static void check_passing(
+	const struct group *group, const struct device *device, const char *who, struct admission *admission)
+{
+	uint64_t rest = group->state == GROUP_RESTORING ? quarantine_rest_us(group) : 0;
+
+	admission->passing = rest < OPEN_WAIT_US;
+	if (rest > 0)
+		OBSTACLE(REFUSAL_DEVICE_BUSY,
+			"%s was released by %s without a reset, and rests for another %" PRIu64 ".%" PRIu64
+			" s (settle)",
+			device->name, who, rest / 1000000, rest / 100000 % 10);
+	else
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being released by %s; try again in a moment", device->name,
+			who);
+}
+
+static void check_group(const struct broker *broker, const struct session *session, const struct group *group,
+	const struct device *device, struct admission *admission)
+{
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
+
+	peer_record_text(&group->holder, who, sizeof who);
+	switch (group->state) {
+	case GROUP_FREE:
+		check_quarantine(broker, session, group, admission);
+		return;
+	case GROUP_HELD:
+		if (device->lease && device->lease->session == session)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s: this session has it already", device->name);
+		else if (group->session != session)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s%s is held by %s", device->name,
+				device->lease ? "" : " belongs to an IOMMU group that", who);
+		else
+			check_quarantine(broker, session, group, admission);
+		return;
+	case GROUP_RECALLED:
+		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_RECALLED_FORMAT, device->name, group->number);
+		return;
+	case GROUP_RELEASING:
+	case GROUP_RESTORING:
+		check_quarantine(broker, session, group, admission);
+		check_passing(group, device, who, admission);
+		return;
+	case GROUP_QUARANTINED:
+		quarantine_since(broker, group->release_began_us, since, sizeof since);
+		if (group->keeper)
+			OBSTACLE(REFUSAL_QUARANTINED,
+				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may block it ('dmesg' shows hung tasks)",
+				group->number, since, who);
+		else
+			OBSTACLE(REFUSAL_QUARANTINED,
+				"IOMMU group %u is not free although its keeper is gone, %s; %s; last holder %s",
+				group->number, since, group_blocker(group, blocker), who);
+		return;
+	}
+}
+
+/*
+ * A program that does not go through this service may have the group. Asked of the kernel before anything is claimed: in
+ * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it.
+ */
+static void check_strangers(const struct broker *broker, const struct group *group, struct admission *admission)
+{
+	int fd;
+
+	if (group->state != GROUP_FREE)
+		return;
+	fd = broker->host->group_open(group->number);
+	if (fd >= 0)
+		close(fd);
+	else if (fd == -EBUSY)
+		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
+}
+
+/* Not of a device that somebody has, the asking session included, or that is being closed: while it is reset, the kernel would let
+ * the broker wait. */
+static void check_answers(const struct broker *broker, const struct group *group, const struct host_device *device,
+	struct admission *admission)
+{
+	uint32_t ids = 0;
+	int r;
+
+	if (group && group->state != GROUP_FREE)
+		return;
+	r = broker->host->probe(device->name, &ids);
+	admission->silent = r == 0 && ids == UINT32_MAX;
+	if (r < 0)
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", device->name,
+			strerror(-r));
+	else if (admission->silent)
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s does not answer: its configuration space reads all ones",
+			device->name);
+}
+
+static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)
+{
+	struct detail detail;
+
+	if (quota_check(broker, session, admission->rule, &detail) != 0)
+		OBSTACLE(REFUSAL_QUOTA, "%s", detail.text);
+}
+
+void admission_check(
+	struct broker *broker, const struct session *session, const char *name, struct admission *admission)
+{
+	const struct device *device = inventory_find(&broker->inventory, name);
+	struct host_device now;
+	bool only_passing;
+
+	admission->count = 0;
+	admission->rule = NULL;
+	admission->claim = admission->passing = admission->silent = false;
+	if (!device || !device->present || broker->host->look(name, &now) < 0) {
+		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
+		return;
+	}
+	admission->rule = check_policy(broker, session, &now, admission);
+	if (device->group)
+		check_group(broker, session, device->group, device, admission);
+	else
+		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", name);
+	only_passing = admission->passing && admission->count == 1;
+	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
+	if (!admission->passing && !device->claim)
+		check_driver(&now, admission->rule, admission);
+	if (device->group && !only_passing)
+		check_siblings(broker, device->group, name, admission);
+	if (device->group)
+		check_strangers(broker, device->group, admission);
+	check_answers(broker, device->group, &now, admission);
+	check_quota(broker, session, admission);
+	admission->passing = only_passing && admission->count == 1;
+}

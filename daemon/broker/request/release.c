@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "request/release.h"
+
+#include "audit/audit.h"
+#include "base/loop.h"
+#include "lease/group.h"
+#include "lease/keeper.h"
+#include "lease/quarantine.h"
+#include "request/session.h"
+#include "state/broker.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Not enough to know which uid it was that did it: root is who answers for the machine. */
+static int check_administrator(const struct session *session, const char *name, struct detail *detail)
+{
+	char who[128];
+
+	if (session->peer.uid == 0)
+		return 0;
+	return refuse(detail, REFUSAL_DENIED, "only root may end the quarantine of %s; this is %s", name,
+		peer_text(&session->peer, who, sizeof who));
+}
+
+/* The kernel cannot be made to let go, nor may a device be taken out of a keeper's hands here. */
+static int check_group(const struct broker *broker, const struct group *group, const char *name, struct detail *detail)
+{
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
+
+	peer_record_text(&group->holder, who, sizeof who);
+	switch (group->state) {
+	case GROUP_FREE:
+	case GROUP_RESTORING:
+		return 0;
+	case GROUP_RECALLED:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED, GROUP_RECALLED_FORMAT, name, group->number);
+	case GROUP_HELD:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s: its IOMMU group is in use by %s", name, who);
+	case GROUP_RELEASING:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED,
+			"%s: its IOMMU group is just being released by %s; try again in a moment", name, who);
+	case GROUP_QUARANTINED:
+		quarantine_since(broker, group->release_began_us, since, sizeof since);
+		if (group->keeper)
+			return refuse(detail, REFUSAL_QUARANTINED,
+				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force the kernel; end what blocks it (last holder %s)",
+				name, group->keeper->pid, group->number, since, who);
+		return refuse(detail, REFUSAL_QUARANTINED,
+			"%s: IOMMU group %u is not free, %s: nothing can force the kernel; %s (last holder %s)", name,
+			group->number, since, group_blocker(group, blocker), who);
+	}
+	return 0;
+}
+
+static int check_quarantined(const struct device *device, struct detail *detail)
+{
+	const struct device *other = device->group ? quarantine_of_group(device->group) : NULL;
+
+	if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT)
+		return 0;
+	return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s%s%s", device->name,
+		other ? " shares its IOMMU group with one that is: " : "", other ? other->name : "");
+}
+
+/* What can be known without the requester: whether the device answers. */
+static int check_answers(const struct broker *broker, const struct device *device, struct detail *detail)
+{
+	uint32_t ids;
+	int r = broker->host->probe(device->name, &ids);
+
+	if (r < 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s",
+			device->name, strerror(-r));
+	if (ids == UINT32_MAX)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE,
+			"%s does not answer, its configuration space reads all ones", device->name);
+	return 0;
+}
+
+static void describe(const struct broker *broker, const struct device *device, bool forced, struct packet *reply)
+{
+	struct broker_release_reply *answer = packet_append(reply, sizeof *answer);
+
+	quarantine_text(broker, device, answer->ended, sizeof answer->ended);
+	if (forced)
+		snprintf(answer->unverified, sizeof answer->unverified,
+			"whether %s is idle and knows nothing of its last holder: nobody has reset it since, and DMA of the last holder "
+			"may reach the memory of the next",
+			device->name);
+	else
+		snprintf(answer->unverified, sizeof answer->unverified,
+			"that %s was reset: that is the administrator's word; the broker sees that it answers",
+			device->name);
+}
+
+static void record(const struct session *session, const struct device *device, bool forced)
+{
+	struct audit_event event = audit_of_session(forced ? CHANGE_QUARANTINE_FORCE : CHANGE_QUARANTINE_END, session);
+	char who[128], text[DETAIL_SIZE];
+
+	event.device = device->name;
+	event.group = device->group;
+	event.rule = device->quarantine->rule;
+	event.duration_us = loop_now(session->broker->event) - device->quarantine->since_us;
+	audit_record(session->broker, &event, "%s: quarantine ended by %s%s; it was: %s", device->name,
+		peer_text(&session->peer, who, sizeof who), forced ? ", without a reset" : ", after a reset",
+		quarantine_text(session->broker, device, text, sizeof text));
+}
+
+int release_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker_release_request *release = (const void *)request->payload;
+	struct session *session = context;
+	struct broker *broker = session->broker;
+	struct device *device = inventory_find(&broker->inventory, release->name);
+	bool forced = release->flags & BROKER_RELEASE_FORCE;
+	int r = check_administrator(session, release->name, detail);
+
+	if (r != 0)
+		return r;
+	if (!device || !device->present)
+		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", release->name);
+	r = device->group ? check_group(broker, device->group, device->name, detail) : 0;
+	if (r == 0)
+		r = check_quarantined(device, detail);
+	if (r == 0 && !(release->flags & (BROKER_RELEASE_FORCE | BROKER_RELEASE_ASK)))
+		r = check_answers(broker, device, detail);
+	if (r != 0)
+		return r;
+	describe(broker, device, forced, reply);
+	if (release->flags & BROKER_RELEASE_ASK)
+		return 0;
+	record(session, device, forced);
+	/* Safe for a hostile caller: there is none, it is root. The group is nobody's, so its device can go back to its host driver. */
+	quarantine_end(broker, device);
+	return 0;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include "request/report.h"
+
+#include "base/loop.h"
+#include "base/page.h"
+#include "lease/group.h"
+#include "lease/keeper.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "request/session.h"
+#include "state/broker.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum device_state state_of(const struct device *device)
+{
+	if (!device->group)
+		return DEVICE_STATE_FREE;
+	switch (device->group->state) {
+	case GROUP_FREE:
+		return quarantine_of_group(device->group) ? DEVICE_STATE_QUARANTINED : DEVICE_STATE_FREE;
+	case GROUP_QUARANTINED:
+		return DEVICE_STATE_QUARANTINED;
+	case GROUP_RELEASING:
+		return DEVICE_STATE_RELEASING;
+	case GROUP_RESTORING:
+		return DEVICE_STATE_RESTORING;
+	case GROUP_RECALLED:
+		return DEVICE_STATE_LEASED;
+	case GROUP_HELD:
+		break;
+	}
+	if (!device->lease)
+		return device->claim ? DEVICE_STATE_RESTORING : DEVICE_STATE_FREE;
+	return device->lease->state == LEASE_OFFERED ? DEVICE_STATE_CLAIMING : DEVICE_STATE_LEASED;
+}
+
+static void device_fill(const struct device *device, const struct host_device *now, struct device_record *record)
+{
+	memcpy(record->name, device->name, sizeof record->name);
+	memcpy(record->driver, now->driver, sizeof record->driver);
+	record->group = now->group;
+	record->vendor = now->vendor;
+	record->device = now->device;
+	record->class = now->class;
+	record->state = state_of(device);
+	if (device->group && (device->lease || device->group->state == GROUP_QUARANTINED))
+		record->holder = device->group->holder;
+	else if (record->state == DEVICE_STATE_QUARANTINED)
+		record->holder = quarantine_of_group(device->group)->quarantine->holder;
+}
+
+int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_of(request, reply);
+	const struct device *device;
+
+	(void)detail;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		struct host_device now = {.group = GROUP_NONE};
+		struct device_record *record;
+
+		if (!device->present)
+			continue;
+		record = page_next(&page, sizeof *record);
+		if (!record)
+			continue;
+		/* It may be leaving: its name and state are still true. */
+		broker->host->look(device->name, &now);
+		device_fill(device, &now, record);
+	}
+	return 0;
+}
+
+static uint32_t quarantined(const struct broker *broker)
+{
+	const struct group *group;
+	uint32_t n = 0;
+
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
+		n += group->state == GROUP_QUARANTINED || (group->state == GROUP_FREE && quarantine_of_group(group));
+	return n;
+}
+
+static uint32_t watchers(const struct broker *broker)
+{
+	const struct session *session;
+	uint32_t n = 0;
+
+	LIST_FOREACH(session, &broker->watchers, in_watchers)
+		n++;
+	return n;
+}
+
+static_assert(REFUSAL_MAX <= STATUS_DENIALS, "wire");
+
+static uint32_t spares_ready(const struct broker *broker)
+{
+	return broker->spare && broker->spare->state == KEEPER_READY;
+}
+
+static struct policy_status policy_status(const struct broker *broker)
+{
+	struct policy_status status = {
+		.age_us = loop_now(broker->event) - broker->policy_since_us,
+		.rules = broker->policy ? (uint32_t)broker->policy->count : 0,
+		.flags = (broker->policy ? POLICY_IN_FORCE : 0) |
+			(broker->policy_error.text[0] ? POLICY_FILES_WRONG : 0),
+	};
+
+	snprintf(status.error, sizeof status.error, "%.*s", (int)sizeof status.error - 1, broker->policy_error.text);
+	return status;
+}
+
+int report_status(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct status_reply *status = packet_append(reply, sizeof *status);
+
+	(void)request;
+	(void)detail;
+	*status = (struct status_reply){
+		.uptime_us = loop_now(broker->event) - broker->started_us,
+		.sessions = broker->sessions_count,
+		.leases = broker->leases_count,
+		.keepers = broker->keepers_count,
+		.keepers_spare = spares_ready(broker),
+		.devices = broker->inventory.count,
+		.quarantined = quarantined(broker),
+		.requests = broker->counters.requests,
+		.opens = broker->counters.opens,
+		.refusals = broker->counters.refusals,
+		.releases = broker->counters.releases,
+		.malformed = broker->counters.malformed,
+		.policy = policy_status(broker),
+		.watchers = watchers(broker),
+		.suppressed = broker->audit.suppressed,
+		.lost = broker->audit.lost,
+		.missed = broker->changes_missed,
+	};
+	memcpy(status->changes, broker->audit.counts, sizeof broker->audit.counts);
+	memcpy(status->denials, broker->audit.denials, sizeof broker->audit.denials);
+	return 0;
+}
+
+int report_sessions(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_of(request, reply);
+	const struct session *session;
+
+	(void)detail;
+	LIST_FOREACH(session, &broker->sessions, in_broker) {
+		struct session_record *record = page_next(&page, sizeof *record);
+
+		if (!record)
+			continue;
+		record->id = session->id;
+		peer_record(&session->peer, &record->peer);
+		record->requests = session->channel.requests;
+		record->age_us = loop_now(broker->event) - session->since_us;
+		record->leases = session->leases_count;
+	}
+	return 0;
+}
+
+int report_leases(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = ((struct session *)context)->broker;
+	struct page page = page_of(request, reply);
+	const struct device *device;
+
+	(void)detail;
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		const struct lease *lease = device->lease;
+		const struct keeper *keeper = device->group ? device->group->keeper : NULL;
+		struct lease_record *record = lease ? page_next(&page, sizeof *record) : NULL;
+
+		if (!record)
+			continue;
+		memcpy(record->name, device->name, sizeof record->name);
+		record->session = lease->session ? lease->session->id : 0;
+		record->age_us = loop_now(broker->event) - lease->since_us;
+		record->group = device->group->number;
+		record->keeper_pid = keeper ? keeper->pid : 0;
+		record->keeper_uid = keeper ? keeper->uid : 0;
+		record->state = state_of(device);
+	}
+	return 0;
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/broker.h"
+
+#include "base/limits.h"
+#include "base/loop.h"
+#include "footprint.h"
+#include "host/claim.h"
+#include "lease/group.h"
+#include "lease/keeper.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "log.h"
+#include "request/session.h"
+#include "service/recall.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct broker *broker = userdata;
+
+	(void)source;
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
+		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (connection >= 0) {
+			session_accept(broker, connection);
+			continue;
+		}
+		/* sessions_max keeps fds free for this; a peer that has left again is no error either. */
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			log_line(LOG_ERR, "cannot accept a connection: %s", strerror(errno));
+		break;
+	}
+	return 0;
+}
+
+static void record_added(struct broker *broker, const char *name)
+{
+	const struct device *device = inventory_find(&broker->inventory, name);
+	struct audit_event event = {.kind = CHANGE_ADD, .device = name};
+
+	if (!device || !device->present)
+		return;
+	event.group = device->group;
+	audit_record(broker, &event, "%s: a new device", name);
+}
+
+static void on_host_change(void *context, enum host_change change, const char *name)
+{
+	struct broker *broker = context;
+	struct device *device = inventory_find(&broker->inventory, name);
+	struct audit_event event = {.kind = CHANGE_REMOVE, .device = name};
+	bool was_there = device && device->present;
+	struct group *kept = NULL; /* its group, which may have nothing left to do but to wait for this device */
+	char who[128];
+
+	if (change == HOST_MISSED) {
+		inventory_compare(&broker->inventory, on_host_change, broker);
+		return;
+	}
+	/* Before it leaves the inventory; drivers that come and go are no change here. */
+	if (change == HOST_REMOVED && was_there) {
+		if (device->lease) {
+			event = audit_of_lease(CHANGE_REMOVE, device->lease);
+			event.level = LOG_WARNING;
+			event.duration_us = 0;
+		}
+		audit_record(broker, &event, "%s: gone from the machine%s%s", name,
+			device->lease ? ", while leased to " : "",
+			device->lease ? peer_record_text(&event.who, who, sizeof who) : "");
+		quarantine_left(broker, device);
+		if (device->group &&
+			(device->group->state == GROUP_RESTORING ||
+				(device->claim && device->group->state == GROUP_FREE)))
+			kept = device->group;
+	}
+	inventory_changed(&broker->inventory, change, name);
+	if (kept)
+		group_give_back(kept, broker);
+	if (change == HOST_ADDED && !was_there)
+		record_added(broker, name);
+}
+
+static int on_old_claim(void *context, const char *name, struct claim *claim)
+{
+	struct broker *broker = context;
+	struct device *device = inventory_recall(&broker->inventory, name);
+
+	if (!device) {
+		free(claim);
+		return -ENOMEM;
+	}
+	if (device->group && device->group->state == GROUP_RECALLED) {
+		device->claim = claim;
+		return 0;
+	}
+	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", name,
+		claim->driver[0] ? claim->driver : "no driver");
+	if (device->group) {
+		device->claim = claim;
+		group_recall(device->group, broker);
+		return 0;
+	}
+	claim_restore(broker->host, broker->options.claims_directory, name, claim);
+	inventory_settle(&broker->inventory, device);
+	return 0;
+}
+
+static unsigned int sessions_that_fit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= 2 * FDS_RESERVED)
+		return FDS_RESERVED;
+	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
+}
+
+/* What is in force. Why there is no policy, or none with a rule, was told when it was read. */
+static void record_policy(struct broker *broker)
+{
+	const struct audit_event event = {.kind = CHANGE_POLICY};
+
+	if (broker->policy && broker->policy->count > 0)
+		audit_record(broker, &event, "policy: %zu rules are in force", broker->policy->count);
+}
+
+int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+	struct policy *policy, const struct policy_error *policy_error, int listener)
+{
+	int r;
+
+	/* The packets are 200 KiB, of which only what requests touch shall ever be in memory. */
+	memset(broker, 0, offsetof(struct broker, buffers));
+	broker->options = *options;
+	broker->event = event;
+	broker->host = host;
+	broker->policy = policy;
+	broker->policy_error = *policy_error;
+	broker->sessions_max = sessions_that_fit();
+	broker->started_us = loop_now(broker->event);
+	broker->policy_since_us = broker->started_us;
+	packet_init(&broker->buffers.request);
+	packet_init(&broker->buffers.reply);
+	packet_init(&broker->outgoing);
+	packet_init(&broker->change);
+	LIST_INIT(&broker->sessions);
+	LIST_INIT(&broker->keepers);
+	LIST_INIT(&broker->revokers);
+	LIST_INIT(&broker->watchers);
+	users_init(&broker->users);
+	audit_init(&broker->audit, options->journal);
+	record_policy(broker);
+	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);
+	if (r < 0) {
+		close(listener);
+		return r;
+	}
+	sd_event_source_set_io_fd_own(broker->listener, 1);
+	/* Watching begins before looking, so that no device falls between the two. */
+	r = host->watch(event, on_host_change, broker);
+	if (r == 0)
+		r = inventory_init(&broker->inventory, host);
+	if (r == 0)
+		recall_begin(broker, options->stored, options->stored_count);
+	if (r == 0)
+		r = quarantine_recall(broker);
+	if (r == 0)
+		r = claim_recall(options->claims_directory, on_old_claim, broker);
+	if (r < 0)
+		return r;
+	/* Not each broker of a crash loop has systemd start a process that dies with it. */
+	if (options->stored_count > 0)
+		keeper_prepare_later(broker);
+	else
+		keeper_prepare(broker);
+	return 0;
+}
+
+void broker_clear(struct broker *broker)
+{
+	struct session *session;
+	struct keeper *keeper;
+	struct group *group;
+
+	if (broker->leaving) {
+		audit_clear(broker);
+		return;
+	}
+	broker->stopping = true;
+	while ((session = LIST_FIRST(&broker->sessions)))
+		session_close(session);
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
+		group->keeper = NULL;
+	while ((keeper = LIST_FIRST(&broker->keepers)))
+		keeper_free(keeper);
+	inventory_clear(&broker->inventory);
+	users_clear(&broker->users);
+	sd_event_source_disable_unref(broker->listener);
+	sd_event_source_disable_unref(broker->spare_timer);
+	sd_event_source_disable_unref(broker->stop_deadline);
+	sd_event_source_disable_unref(broker->idle);
+	audit_clear(broker);
+	policy_free(broker->policy);
+}
+
+static int on_idle(sd_event_source *source, uint64_t now, void *userdata)
+{
+	const struct broker *broker = userdata;
+
+	(void)source;
+	(void)now;
+	if (broker->sessions_count == 0)
+		footprint_trim();
+	return 0;
+}
+
+void broker_idle(struct broker *broker)
+{
+	/* Nothing is lost if there is no memory for a timer. */
+	if (!broker->stopping)
+		(void)loop_timer(broker->event, &broker->idle, IDLE_TRIM_US, on_idle, broker);
+}
+
+/* ---- stopping ---- */
+
+static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct broker *broker = userdata;
+	const struct group *group;
+
+	(void)source;
+	(void)now;
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
+		if (group->state != GROUP_FREE)
+			log_line(LOG_ERR, "group %u has not let go; the next start of the service tries again",
+				group->number);
+	}
+	sd_event_exit(broker->event, 0);
+	return 0;
+}
+
+void broker_settle(struct broker *broker)
+{
+	const struct group *group;
+
+	if (!broker->stopping)
+		return;
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
+		if (group->state != GROUP_FREE)
+			return;
+	}
+	log_line(LOG_INFO, "all devices are released");
+	sd_event_exit(broker->event, 0);
+}
+
+void broker_leave(struct broker *broker)
+{
+	if (broker->stopping)
+		return;
+	broker->leaving = true;
+	log_line(LOG_INFO, "restarting: %u sessions and %u leases go on", broker->sessions_count, broker->leases_count);
+	sd_event_exit(broker->event, 0);
+}
+
+void broker_stop(struct broker *broker)
+{
+	struct session *session;
+
+	if (broker->stopping)
+		return;
+	broker->stopping = true;
+	log_line(LOG_INFO, "stopping: %u sessions, %u leases", broker->sessions_count, broker->leases_count);
+	sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
+	while ((session = LIST_FIRST(&broker->sessions)))
+		session_close(session);
+	if (broker->spare)
+		keeper_free(broker->spare);
+	loop_timer(broker->event, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);
+	broker_settle(broker);
+}

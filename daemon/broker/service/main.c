@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/capabilities.h"
+#include "base/limits.h"
+#include "base/sandbox_rules.h"
+#include "base/store.h"
+#include "host/host_choice.h"
+#include "log.h"
+#include "policy/policy_check.h"
+#include "policy/policy_files.h"
+#include "policy/policy_key.h"
+#include "service/reload.h"
+#include "state/broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
+
+struct arguments {
+	struct broker_options options;
+	const char *listen;
+	const char *policy[RELOAD_DIRECTORIES_MAX + 1];
+	size_t policy_count;
+	bool check_policy;
+	const char *const *files; /* what is checked; ended by NULL */
+};
+
+static const char help[] =
+	"usage: vfio-brokerd [OPTION ...]\n"
+	"Leases PCI devices to unprivileged processes. Started by systemd (vfio-broker.socket); by hand for tests.\n"
+	"\n"
+	"  --listen PATH            make this socket instead of taking systemd's\n"
+	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
+	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
+	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
+	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
+	"  --quarantine DIRECTORY   where records of devices that are or were in use are kept (" RUNDIR "/quarantine)\n"
+	"  --sessions-per-user N    limit of connections\n"
+	"  --leases-per-user N      limit of devices\n"
+	"  --verbose                log more\n"
+	"  --version, --help\n";
+
+enum option_id {
+	OPTION_LISTEN = 256,
+	OPTION_KEEPER,
+	OPTION_POLICY,
+	OPTION_CHECK_POLICY,
+	OPTION_CLAIMS,
+	OPTION_QUARANTINE,
+	OPTION_SESSIONS,
+	OPTION_LEASES,
+	OPTION_VERBOSE,
+	OPTION_VERSION,
+	OPTION_HELP,
+};
+
+static const struct option long_options[] = {
+	{"listen", required_argument, NULL, OPTION_LISTEN},
+	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
+	{"policy", required_argument, NULL, OPTION_POLICY},
+	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
+	{"claims", required_argument, NULL, OPTION_CLAIMS},
+	{"quarantine", required_argument, NULL, OPTION_QUARANTINE},
+	{"sessions-per-user", required_argument, NULL, OPTION_SESSIONS},
+	{"leases-per-user", required_argument, NULL, OPTION_LEASES},
+	{"verbose", no_argument, NULL, OPTION_VERBOSE},
+	{"version", no_argument, NULL, OPTION_VERSION},
+	{"help", no_argument, NULL, OPTION_HELP},
+	{0},
+};
+
+static void fail(const char *what, int error) __attribute__((noreturn));
+static void fail(const char *what, int error)
+{
+	log_line(LOG_ERR, "%s: %s", what, strerror(error < 0 ? -error : error));
+	exit(EXIT_FAILURE);
+}
+
+static unsigned int parse_limit(const char *text)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno != 0 || *end != '\0' || end == text || value == 0 || value > 1000000)
+		fail(text, EINVAL);
+	return (unsigned int)value;
+}
+
+static void add_policy(struct arguments *arguments, const char *directory)
+{
+	if (arguments->policy_count == RELOAD_DIRECTORIES_MAX)
+		fail("--policy", E2BIG);
+	arguments->policy[arguments->policy_count++] = directory;
+}
+
+static void parse_option(struct arguments *arguments, int option)
+{
+	switch (option) {
+	case OPTION_LISTEN:
+		arguments->listen = optarg;
+		return;
+	case OPTION_KEEPER:
+		arguments->options.keeper_socket = optarg;
+		return;
+	case OPTION_POLICY:
+		add_policy(arguments, optarg);
+		return;
+	case OPTION_CHECK_POLICY:
+		arguments->check_policy = true;
+		return;
+	case OPTION_CLAIMS:
+		arguments->options.claims_directory = optarg;
+		return;
+	case OPTION_QUARANTINE:
+		arguments->options.quarantine_directory = optarg;
+		return;
+	case OPTION_SESSIONS:
+		arguments->options.sessions_per_user = parse_limit(optarg);
+		return;
+	case OPTION_LEASES:
+		arguments->options.leases_per_user = parse_limit(optarg);
+		return;
+	case OPTION_VERBOSE:
+		log_set_level(LOG_DEBUG);
+		return;
+	case OPTION_VERSION:
+		puts("vfio-brokerd " VERSION);
+		exit(EXIT_SUCCESS);
+	case OPTION_HELP:
+		fputs(help, stdout);
+		exit(EXIT_SUCCESS);
+	default:
+		fputs(help, stderr);
+		exit(2);
+	}
+}
+
+/* Of the WORDS to be checked, takes the directories; the others, moved together, are files. */
+static const char *const *take_directories(struct arguments *arguments, char **words)
+{
+	struct stat st;
+	size_t files = 0;
+
+	for (size_t i = 0; words[i]; i++) {
+		if (stat(words[i], &st) == 0 && S_ISDIR(st.st_mode))
+			add_policy(arguments, words[i]);
+		else
+			words[files++] = words[i];
+	}
+	words[files] = NULL;
+	return (const char *const *)words;
+}
+
+static void parse_arguments(struct arguments *arguments, int argc, char **argv)
+{
+	int option;
+
+	*arguments = (struct arguments){
+		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
+			LEASES_PER_USER, NULL, 0, NULL},
+	};
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
+		parse_option(arguments, option);
+	if (optind < argc && !arguments->check_policy)
+		parse_option(arguments, '?');
+	arguments->files = take_directories(arguments, argv + optind);
+	if (arguments->policy_count > 0 || arguments->files[0])
+		return;
+	add_policy(arguments, SYSCONFDIR "/vfio-broker/policy.d");
+	add_policy(arguments, RUNDIR "/policy.d");
+	add_policy(arguments, DATADIR "/vfio-broker/policy.d");
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (strlen(path) >= sizeof address.sun_path)
+		fail(path, ENAMETOOLONG);
+	strcpy(address.sun_path, path);
+	unlink(path);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0666) < 0 ||
+		listen(fd, SOMAXCONN) < 0)
+		fail(path, errno);
+	return fd;
+}
+
+/* What systemd has passed: its listening socket (else -1), and the sockets of an earlier broker. */
+static int take_passed(struct broker_options *options)
+{
+	char **names = NULL;
+	int n = sd_listen_fds_with_names(1, &names), listener = -1;
+	struct stored *stored = n > 0 ? calloc((size_t)n, sizeof *stored) : NULL;
+
+	if (n < 0 || (n > 0 && !stored))
+		fail("sockets from systemd", n < 0 ? n : ENOMEM);
+	for (int i = 0; i < n; i++) {
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (store_parse(names[i], &stored[options->stored_count]))
+			stored[options->stored_count++].fd = fd;
+		else if (listener < 0 && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
+			listener = fd;
+		else
+			log_line(LOG_WARNING, "what is this? systemd has passed \"%s\"", names[i]);
+		free(names[i]);
+	}
+	free(names);
+	options->stored = stored;
+	return listener;
+}
+
+/* The listening socket: systemd's, or one of our own for tests. */
+static int get_listener(const char *path, int passed)
+{
+	if (path)
+		return listen_at(path);
+	if (passed < 0) {
+		log_line(LOG_ERR,
+			"no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
+		exit(EXIT_FAILURE);
+	}
+	/* systemd passes it blocking unless told otherwise, and the loop accepts until there is nothing left. */
+	if (fcntl(passed, F_SETFL, O_NONBLOCK) < 0)
+		fail("listening socket", errno);
+	return passed;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	(void)info;
+	broker_stop(userdata);
+	return 0;
+}
+
+/* RestartKillSignal= of the unit. */
+static int on_restart(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	(void)info;
+	broker_leave(userdata);
+	return 0;
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+	(void)source;
+	(void)info;
+	reload_now(userdata, "of SIGHUP");
+	return 0;
+}
+
+static void catch_signals(sd_event *event, struct broker *broker, struct reload *reload)
+{
+	sd_event_source *hangup = NULL;
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	/* Before clients: who asks something after `systemctl reload` has returned is answered by the new policy. */
+	if (sd_event_add_signal(event, NULL, SIGUSR1, on_restart, broker) < 0 ||
+		sd_event_add_signal(event, NULL, SIGTERM, on_signal, broker) < 0 ||
+		sd_event_add_signal(event, NULL, SIGINT, on_signal, broker) < 0 ||
+		sd_event_add_signal(event, &hangup, SIGHUP, on_hangup, reload) < 0 ||
+		sd_event_source_set_priority(hangup, SD_EVENT_PRIORITY_IMPORTANT) < 0 ||
+		sd_event_source_set_floating(hangup, 1) < 0)
+		fail("signals", ENOMEM);
+	sd_event_source_unref(hangup);
+}
+
+/* A policy with a mistake grants nothing: the service is up, and every refusal names file and line. */
+static struct policy *read_policy(const struct arguments *arguments, struct policy_error *error)
+{
+	struct policy *policy = NULL;
+
+	if (policy_load(arguments->policy, &policy, error) < 0)
+		log_line(LOG_ERR, "no device will be leased: %s", error->text);
+	else if (policy->count == 0)
+		log_line(LOG_NOTICE,
+			"there is no policy rule yet, so no device will be leased; write one into "
+			"%s, see vfio-broker.policy(5)",
+			arguments->policy[0]);
+	return policy;
+}
+
+static void make_directory(const char *path)
+{
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		fail(path, errno);
+}
+
+int main(int argc, char **argv)
+{
+	static struct broker broker;
+	static struct reload reload;
+	struct policy_error policy_error = {0};
+	struct arguments arguments;
+	struct policy *policy;
+	sd_event *event;
+	int listener, r;
+
+	parse_arguments(&arguments, argc, argv);
+	if (arguments.check_policy)
+		return policy_check(arguments.policy, arguments.files) ? EXIT_SUCCESS : EXIT_FAILURE;
+	umask(0077);
+	log_never_wait();
+	if (journal_has_stderr())
+		arguments.options.journal = JOURNAL_SOCKET;
+	make_directory(arguments.options.claims_directory);
+	make_directory(arguments.options.quarantine_directory);
+	tzset(); /* people are told local times; the zone is read before the sandbox is entered */
+	listener = get_listener(arguments.listen, take_passed(&arguments.options));
+	r = sd_event_new(&event);
+	if (r < 0)
+		fail("event loop", r);
+	catch_signals(event, &broker, &reload);
+	/* Tells systemd that the loop turns, if it wants to know (WatchdogSec=). */
+	sd_event_set_watchdog(event, 1);
+	/* Watched before it is read: a change in between is seen. */
+	reload_init(&reload, event, arguments.policy, &broker);
+	policy_key_prepare();
+	policy = read_policy(&arguments, &policy_error);
+	r = capabilities_drop();
+	if (r < 0)
+		fail("capabilities", r);
+	r = broker_init(&broker, event, host_choice(), &arguments.options, policy, &policy_error, listener);
+	if (r < 0)
+		fail("start", r);
+	/* Before the first client byte: connections are accepted by the loop alone. */
+	r = sandbox_enter(broker_sandbox_rules, broker_sandbox_rules_count);
+	if (r < 0)
+		fail("seccomp", r);
+	log_line(LOG_INFO, "ready: %u PCI devices", broker.inventory.count);
+	reload_tell(&broker);
+	broker_idle(&broker);
+	r = sd_event_loop(event);
+	reload_clear(&reload);
+	broker_clear(&broker);
+	sd_event_unref(event);
+	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_RECALL_H
+#define BROKER_RECALL_H
+
+#include "base/store.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct broker;
+struct device;
+struct keeper;
+struct packet;
+struct released_event;
+struct session;
+
+/*
+ * How a broker takes over from one that was killed or restarted. It has that one's sockets (store.h), and the keepers
+ * know for whom they hold what:
+ *
+ *	sockets of sessions  -> sessions, with their numbers, ready to go on
+ *	sockets of keepers   -> groups that are RECALLED, and are asked (QUERY)
+ *	the answers          -> leases, of the session that is meant; a group of no session any more is released
+ *
+ * The requests that were being worked on are still on the sessions' sockets (channel_keep()). Working on them again is
+ * right for all that look only. An OPEN waits until the keeper of its group has answered; if that holds a lease which was made for
+ * this very request, the client has had its reply: nobody but the client has the other end of a device channel, so
+ * without a client's copy the keeper would not hold the lease any more. The same is true if the device was released
+ * meanwhile by a client that had used the channel; the keeper's last words, which say that, wait on its socket.
+ *
+ * A REVOKE waits for the keeper, too: it is not known before whom it is about. If it was answered already, the device may have a
+ * new holder, whose OPEN waited while there was no broker; so it is about leases of earlier brokers only (which
+ * includes one that the earlier broker has made after it was done, if its reply did not fit the socket).
+ *
+ * Clients of other groups do not wait. Until a keeper has answered, its leases do not count against the limit of their
+ * user.
+ */
+
+/* Before claims are recalled: a claim of a group that a keeper holds is none to be undone. Takes the sockets of STORED. */
+void recall_begin(struct broker *broker, const struct stored *stored, size_t count);
+
+/* REPLY to QUERY. Returns 0 or -EPROTO. The keeper's group may have been told to let go afterwards. */
+int recall_answered(struct keeper *keeper, const struct packet *reply);
+
+/* KEEPER has released a device that is not leased, as far as this broker knows. */
+void recall_released(struct keeper *keeper, const struct released_event *event);
+
+/* Whether the request that SESSION works on was sent to an earlier broker, which may have answered it. */
+bool recall_may_repeat(const struct session *session);
+
+/* Whether the OPEN that SESSION works on was answered, with DEVICE, by an earlier broker. */
+bool recall_was_opened(const struct session *session, const struct device *device);
+
+#endif

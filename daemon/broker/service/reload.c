@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/reload.h"
+
+#include "audit/audit.h"
+#include "base/limits.h"
+#include "base/loop.h"
+#include "lease/review.h"
+#include "log.h"
+#include "policy/policy_files.h"
+#include "state/broker.h"
+
+#include <errno.h>
+/* Its basename() is a macro for POSIX's. */
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+/* ---- watching ---- */
+
+#define FILE_EVENTS                                                                                                    \
+	(IN_CLOSE_WRITE | IN_CREATE | IN_MODIFY | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB |                \
+		IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define PARENT_EVENTS (IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
+#define WATCH_ENDS    (IN_IGNORED | IN_Q_OVERFLOW | IN_UNMOUNT | IN_DELETE_SELF | IN_MOVE_SELF)
+
+static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata);
+
+/* From "/a/b" to "/a", which awaits "b". */
+static void go_up(struct reload_watch *watch)
+{
+	char copy[PATH_MAX];
+
+	/* Both may write into what they are given, and return a part of it. */
+	strcpy(copy, watch->path);
+	snprintf(watch->awaited, sizeof watch->awaited, "%s", basename(copy));
+	strcpy(copy, watch->path);
+	snprintf(watch->path, sizeof watch->path, "%s", dirname(copy));
+}
+
+/*
+ * Watches the watch's directory, or the nearest parent that is there, with what it waits for to appear in it.
+ * Returns 0 or a negative errno.
+ */
+static int watch_once(struct reload_watch *watch)
+{
+	uint32_t events = FILE_EVENTS;
+	int r;
+
+	snprintf(watch->path, sizeof watch->path, "%s", watch->directory);
+	watch->awaited[0] = '\0';
+	for (;;) {
+		r = sd_event_add_inotify(watch->reload->event, &watch->source, watch->path, events, on_inotify, watch);
+		if ((r != -ENOENT && r != -ENOTDIR) || strcmp(watch->path, "/") == 0 || strcmp(watch->path, ".") == 0)
+			return r < 0 ? r : 0;
+		go_up(watch);
+		events = PARENT_EVENTS;
+	}
+}
+
+/* Whether what was not there, when the watch of its parent was made, is there by now. */
+static bool missed(const struct reload_watch *watch)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+
+	snprintf(path, sizeof path, "%s/%s", watch->path, watch->awaited);
+	return watch->awaited[0] && access(path, F_OK) == 0;
+}
+
+static void watch_directory(struct reload *reload, struct reload_watch *watch, const char *directory)
+{
+	/* The old one goes last, so that both are on one inotify descriptor. */
+	sd_event_source *old = watch->source;
+	int r, tries = 3;
+
+	watch->reload = reload;
+	watch->directory = directory;
+	watch->source = NULL;
+	do {
+		sd_event_source_disable_unref(watch->source);
+		watch->source = NULL;
+		r = watch_once(watch);
+	} while (r == 0 && missed(watch) && --tries > 0);
+	sd_event_source_disable_unref(old);
+	if (r < 0)
+		log_line(LOG_WARNING,
+			"%s: changes will not be noticed (%s); tell the service by 'systemctl reload vfio-broker'",
+			directory, strerror(-r));
+}
+
+static void watch_all(struct reload *reload)
+{
+	for (size_t i = 0; reload->directories[i]; i++)
+		watch_directory(reload, &reload->watches[i], reload->directories[i]);
+}
+
+/* ---- reading ---- */
+
+/* For `systemctl status`, which shows it at once; READY also ends what RELOADING began. */
+void reload_tell(const struct broker *broker)
+{
+	if (broker->policy_error.text[0])
+		sd_notifyf(0, "READY=1\nSTATUS=The policy files have a mistake, %s: %s",
+			broker->policy ? "the policy of before is in force" : "nobody gets a device",
+			broker->policy_error.text);
+	else
+		sd_notifyf(0, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
+}
+
+/* Swaps the policies. No rule of the old one is referred to when it is freed: leases are the only ones that do. */
+static void adopt(struct broker *broker, struct policy *policy)
+{
+	struct policy *old = broker->policy;
+
+	broker->policy = policy;
+	broker->policy_error = (struct policy_error){0};
+	broker->policy_since_us = loop_now(broker->event);
+	review_leases(broker);
+	policy_free(old);
+}
+
+void reload_now(struct reload *reload, const char *why)
+{
+	struct broker *broker = reload->broker;
+	struct audit_event event = {.kind = CHANGE_POLICY};
+	struct policy_error error = {0};
+	struct policy *policy;
+
+	if (broker->stopping)
+		return;
+	reload->changed = false;
+	if (reload->timer)
+		sd_event_source_set_enabled(reload->timer, SD_EVENT_OFF);
+	/* Directories may have come or gone. They are watched before they are read, so that no change is missed. */
+	watch_all(reload);
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now(broker->event));
+	if (policy_load(reload->directories, &policy, &error) < 0) {
+		broker->policy_error = error;
+		event.level = LOG_ERR;
+		audit_record(broker, &event, "the policy files have a mistake (read because %s), %s: %s", why,
+			broker->policy ? "the policy of before stays in force" : "nobody gets a device", error.text);
+	} else {
+		audit_record(
+			broker, &event, "policy: %zu rules are in force now (read because %s)", policy->count, why);
+		adopt(broker, policy);
+	}
+	reload_tell(broker);
+}
+
+/* ---- changes ---- */
+
+static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct reload *reload = userdata;
+
+	(void)source;
+	(void)now;
+	reload_now(reload, "a file has changed");
+	return 0;
+}
+
+/* Waits until there is quiet, because changes come in several steps and files in several pieces; not for ever. */
+static void change(struct reload *reload)
+{
+	struct broker *broker = reload->broker;
+	uint64_t now = loop_now(broker->event), delay = RELOAD_QUIET_US;
+
+	if (!reload->changed)
+		reload->change_us = now;
+	reload->changed = true;
+	if (now + delay > reload->change_us + RELOAD_PATIENCE_US)
+		delay = now > reload->change_us + RELOAD_PATIENCE_US ? 0 : reload->change_us + RELOAD_PATIENCE_US - now;
+	if (loop_timer(broker->event, &reload->timer, delay, on_timer, reload) < 0)
+		log_line(LOG_ERR,
+			"policy files have changed, but there is no memory to read them; 'systemctl reload "
+			"vfio-broker' tries again");
+}
+
+/* A file that somebody has just made and is still to write: it is read when it is closed. Links are whole at once. */
+static bool unwritten(const struct reload_watch *watch, const struct inotify_event *event)
+{
+	char path[PATH_MAX + NAME_MAX + 2];
+	struct stat st;
+
+	if (!(event->mask & IN_CREATE))
+		return false;
+	snprintf(path, sizeof path, "%s/%s", watch->path, event->name);
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
+}
+
+static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata)
+{
+	struct reload_watch *watch = userdata;
+	const char *name = event->len > 0 ? event->name : "";
+
+	(void)source;
+	if (event->mask & WATCH_ENDS)
+		change(watch->reload);
+	else if (watch->awaited[0]) {
+		if (strcmp(name, watch->awaited) == 0)
+			change(watch->reload);
+	} else if (policy_file_name(name) && !unwritten(watch, event)) {
+		/* Being written to: wait for the end of that, but do not begin to wait. */
+		if (!(event->mask & IN_MODIFY) || watch->reload->changed)
+			change(watch->reload);
+	}
+	return 0;
+}
+
+void reload_init(struct reload *reload, sd_event *event, const char *const *directories, struct broker *broker)
+{
+	*reload = (struct reload){.broker = broker, .event = event, .directories = directories};
+	watch_all(reload);
+}
+
+void reload_clear(struct reload *reload)
+{
+	for (size_t i = 0; i < RELOAD_DIRECTORIES_MAX; i++)
+		sd_event_source_disable_unref(reload->watches[i].source);
+	sd_event_source_disable_unref(reload->timer);
+}

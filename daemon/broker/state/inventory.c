@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/inventory.h"
+
+#include "lease/group.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct device *inventory_find(const struct inventory *inventory, const char *name)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (strcmp(device->name, name) == 0)
+			return device;
+	}
+	return NULL;
+}
+
+static void insert_sorted(struct inventory *inventory, struct device *new)
+{
+	struct device *device, *last = NULL;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (strcmp(device->name, new->name) > 0) {
+			LIST_INSERT_BEFORE(device, new, in_inventory);
+			return;
+		}
+		last = device;
+	}
+	if (last)
+		LIST_INSERT_AFTER(last, new, in_inventory);
+	else
+		LIST_INSERT_HEAD(&inventory->devices, new, in_inventory);
+}
+
+static struct device *device_new(struct inventory *inventory, const char *name)
+{
+	struct device *device = calloc(1, sizeof *device);
+
+	if (!device)
+		return NULL;
+	strncpy(device->name, name, sizeof device->name - 1);
+	insert_sorted(inventory, device);
+	return device;
+}
+
+static void device_leave_group(struct device *device)
+{
+	struct group *group = device->group;
+
+	if (!group)
+		return;
+	LIST_REMOVE(device, in_group);
+	device->group = NULL;
+	group_settle(group);
+}
+
+static void device_join_group(struct inventory *inventory, struct device *device, uint32_t number)
+{
+	/* A lease and a claim are the group's as well: it keeps the device until they have ended. */
+	device->moved = (!device->group || device->group->number != number) && (device->lease || device->claim);
+	if (device->moved || (device->group && device->group->number == number))
+		return;
+	device_leave_group(device);
+	if (number == GROUP_NONE)
+		return;
+	device->group = group_get(inventory, number);
+	if (device->group)
+		LIST_INSERT_HEAD(&device->group->devices, device, in_group);
+}
+
+struct device *inventory_recall(struct inventory *inventory, const char *name)
+{
+	struct device *device = inventory_find(inventory, name);
+
+	return device ? device : device_new(inventory, name);
+}
+
+void inventory_settle(struct inventory *inventory, struct device *device)
+{
+	struct host_device now;
+
+	if (device->lease || device->claim)
+		return;
+	if (device->present) {
+		if (device->moved && inventory->host->look(device->name, &now) == 0)
+			device_join_group(inventory, device, now.group);
+		return;
+	}
+	LIST_REMOVE(device, in_inventory);
+	device_leave_group(device);
+	free(device->quarantine);
+	free(device->before);
+	free(device);
+}
+
+static void on_found(void *context, const struct host_device *found)
+{
+	struct inventory *inventory = context;
+	struct device *device = inventory_recall(inventory, found->name);
+
+	if (!device)
+		return;
+	if (!device->present)
+		inventory->count++;
+	device->present = true;
+	device_join_group(inventory, device, found->group);
+}
+
+void inventory_changed(struct inventory *inventory, enum host_change change, const char *name)
+{
+	struct device *device = inventory_find(inventory, name);
+	struct host_device found;
+
+	if (change == HOST_ADDED && inventory->host->look(name, &found) == 0) {
+		on_found(inventory, &found);
+	} else if (change == HOST_REMOVED && device && device->present) {
+		device->present = false;
+		inventory->count--;
+		inventory_settle(inventory, device);
+	}
+}
+
+struct comparison {
+	const struct inventory *inventory;
+	host_changed changed;
+	void *context;
+};
+
+static void on_compared(void *context, const struct host_device *found)
+{
+	const struct comparison *comparison = context;
+	const struct device *device = inventory_find(comparison->inventory, found->name);
+
+	if (!device || !device->present)
+		comparison->changed(comparison->context, HOST_ADDED, found->name);
+}
+
+void inventory_compare(struct inventory *inventory, host_changed changed, void *context)
+{
+	struct comparison comparison = {inventory, changed, context};
+	struct device *device = LIST_FIRST(&inventory->devices);
+	char name[DEVICE_NAME_SIZE];
+	struct host_device now;
+
+	while (device) {
+		/* It may be freed. */
+		struct device *next = LIST_NEXT(device, in_inventory);
+
+		memcpy(name, device->name, sizeof name);
+		if (device->present && inventory->host->look(name, &now) == -ENODEV)
+			changed(context, HOST_REMOVED, name);
+		device = next;
+	}
+	inventory->host->enumerate(on_compared, &comparison);
+}
+
+int inventory_init(struct inventory *inventory, const struct host *host)
+{
+	*inventory = (struct inventory){.host = host};
+	LIST_INIT(&inventory->devices);
+	LIST_INIT(&inventory->groups);
+	return host->enumerate(on_found, inventory);
+}
+
+void inventory_clear(struct inventory *inventory)
+{
+	struct device *device;
+
+	while ((device = LIST_FIRST(&inventory->devices))) {
+		LIST_REMOVE(device, in_inventory);
+		device_leave_group(device);
+		free(device->claim);
+		free(device->quarantine);
+		free(device->before);
+		free(device);
+	}
+}
