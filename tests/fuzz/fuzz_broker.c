@@ -4,6 +4,7 @@
 #include "input.h"
 #include "log.h"
 #include "memory_host.h"
+#include "service.h"
 #include "session.h"
 
 #include <errno.h>

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "memory_host.h"
 #include "quarantine.h"
+#include "service.h"
 #include "service_keepers.h"
 #include "session.h"
 #include "virtual_clock.h"

@@ -3,11 +3,13 @@
 
 #include "claim.h"
 #include "group.h"
+#include "inventory.h"
 #include "keeper.h"
 #include "lease.h"
 #include "limits.h"
 #include "loop.h"
 #include "quarantine.h"
+#include "service.h"
 #include "session.h"
 #include "unit.h"
 

@@ -6,11 +6,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "change.h"
-#include "lease/group.h"
-#include "lease/lease.h"
 #include "log.h"
-#include "request/session.h"
-#include "state/broker.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

@@ -2,18 +2,13 @@
 #ifndef BROKER_AUDIT_H
 #define BROKER_AUDIT_H
 
-#include "base/journal.h"
 #include "message.h"
 #include "refusal.h"
+#include "state/broker.h"
 
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-
-struct broker;
-struct group;
-struct lease;
-struct session;
 
 /*
  * What the broker decides and what becomes of it, told once and in one place. An event of these is
@@ -56,21 +51,6 @@ struct audit_event audit_of_group(enum change_kind kind, const struct group *gro
  */
 void audit_record(struct broker *broker, const struct audit_event *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* The state, part of the broker. */
-struct audit_limit;
-struct audit {
-	struct journal journal;
-	TAILQ_HEAD(audit_limits, audit_limit) limits; /* the one that ends first is first */
-	unsigned int limits_count;
-	uint64_t interval_us; /* AUDIT_INTERVAL_US; tests have less time */
-	sd_event_source *timer;
-	uint64_t counts[CHANGE_MAX]; /* events by kind, suppressed ones included */
-	uint64_t denials[REFUSAL_MAX];
-	uint64_t suppressed; /* that were summed up instead of being recorded one by one */
-	uint64_t lost;	     /* entries that the journal did not take */
-	uint64_t lost_untold;
-};
 
 /* JOURNAL: its socket, a constant; NULL: events go to stderr. */
 void audit_init(struct audit *audit, const char *journal);

@@ -4,9 +4,6 @@
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "clock.h"
-#include "lease/group.h"
-#include "request/session.h"
-#include "state/broker.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,13 +3,12 @@
 #define BROKER_WATCH_H
 
 #include "packet.h"
+#include "state/broker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct audit_event;
-struct broker;
-struct session;
 
 /*
  * Sessions that asked for CHANGE events (WATCH). What they get is what audit.h records, at the same moment.
@@ -17,10 +16,6 @@ struct session;
  * Nobody waits for a watcher: an event that does not fit its socket is counted, and the number is in the next one that does;
  * that comes by itself as soon as the watcher has read. The socket's buffer is all the memory that a slow one costs.
  */
-struct watch {
-	bool on;
-	uint64_t missed; /* since the last event that it got */
-};
 
 /*
  * WATCH, as a channel handler. Safe for a hostile caller: anybody may ask LIST, SESSIONS and LEASES all day, which say the same,

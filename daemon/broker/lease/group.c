@@ -4,7 +4,6 @@
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "base/loop.h"
-#include "base/peer.h"
 #include "host/claim.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
@@ -12,7 +11,8 @@
 #include "log.h"
 #include "request/revocation.h"
 #include "request/session.h"
-#include "state/broker.h"
+#include "service/service.h"
+#include "state/inventory.h"
 
 #include <assert.h>
 #include <errno.h>

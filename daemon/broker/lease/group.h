@@ -3,55 +3,11 @@
 #define BROKER_GROUP_H
 
 #include "message.h"
-#include "state/inventory.h"
+#include "state/broker.h"
 
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-
-struct broker;
-struct keeper;
-struct session;
-
-/*
- * The life of an IOMMU group:
- *
- *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
- *	                    \------------\-> QUARANTINED -> FREE
- *	FREE -> RECALLED -> HELD, or RELEASING
- *
- * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
- * the kernel lets go of the group too, and devices that were not reset have rested, they go back to their host
- * drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile.
- * RECALLED: a keeper has it from an earlier broker, and was asked for whom.
- *
- * In a group that is FREE, devices may be quarantined (quarantine.h).
- */
-enum group_state {
-	GROUP_FREE,
-	GROUP_HELD,
-	GROUP_RELEASING,
-	GROUP_RESTORING,
-	GROUP_QUARANTINED,
-	GROUP_RECALLED,
-};
-
-struct group {
-	LIST_ENTRY(group) in_inventory;
-	uint32_t number;
-	struct device_list devices;
-	enum group_state state;
-	struct broker *broker;	     /* set by group_hold() */
-	struct keeper *keeper;	     /* the one that has it; NULL: none */
-	struct session *session;     /* whose leases these are; NULL once that has ended */
-	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
-	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
-	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
-	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
-	sd_event_source *timer;
-	uint64_t release_began_us;
-	uint64_t probe_us;
-};
 
 /* What to say of a group that is EBUSY and not ours; its number goes in twice. */
 #define GROUP_FOREIGN_FORMAT                                                                                           \

@@ -13,9 +13,9 @@
 #include "log.h"
 #include "packet.h"
 #include "request/revocation.h"
-#include "request/session.h"
 #include "service/recall.h"
-#include "state/broker.h"
+#include "service/service.h"
+#include "state/inventory.h"
 
 #include <assert.h>
 #include <errno.h>

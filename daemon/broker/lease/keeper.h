@@ -4,39 +4,12 @@
 
 #include "message.h"
 #include "refusal.h"
+#include "state/broker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-
-struct broker;
-struct group;
-struct lease;
-
-/*
- * The broker's end of the channel to one vfio-keeper process. systemd starts the process when the broker
- * connects; HELLO is sent right away and answered when it runs. One spare keeper is kept so far, so that a lease does
- * not wait for a process start. When the channel closes, the keeper is freed.
- */
-enum keeper_state {
-	KEEPER_STARTING, /* HELLO sent, not answered */
-	KEEPER_READY,
-	KEEPER_RECALLED,   /* of an earlier broker, and asked what it holds (recall.h) */
-	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
-};
-
-struct keeper {
-	LIST_ENTRY(keeper) in_broker;
-	struct broker *broker;
-	int fd;
-	enum keeper_state state;
-	struct group *group;   /* NULL: spare */
-	struct lease *offered; /* whose LEASE is not answered yet */
-	sd_event_source *io;
-	sd_event_source *timeout;
-	uint32_t pid, uid; /* as it says itself with its first lease; for people to read */
-};
 
 /* Connects the spare keeper, if there is none; if that fails, tries again later. */
 void keeper_prepare(struct broker *broker);

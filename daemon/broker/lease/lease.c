@@ -11,11 +11,9 @@
 #include "lease/quota.h"
 #include "lease/review.h"
 #include "log.h"
-#include "policy/policy.h"
 #include "request/revocation.h"
 #include "request/session.h"
-#include "state/broker.h"
-#include "state/user.h"
+#include "state/inventory.h"
 #include "vfio_window.h"
 
 #include <errno.h>

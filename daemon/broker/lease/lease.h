@@ -2,46 +2,12 @@
 #ifndef BROKER_LEASE_H
 #define BROKER_LEASE_H
 
-#include "policy/policy.h"
 #include "refusal.h"
-#include "state/inventory.h"
+#include "state/broker.h"
 
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-
-struct broker;
-struct session;
-struct user;
-
-/* The life of a lease. */
-enum lease_state {
-	LEASE_OFFERED,	 /* the keeper has been sent the device and has not answered */
-	LEASE_HELD,	 /* the client has the device channel */
-	LEASE_RELEASING, /* the keeper is letting go; the client may be gone */
-};
-
-struct lease {
-	LIST_ENTRY(lease) in_session;
-	struct broker *broker;
-	struct device *device;
-	struct session *session; /* NULL once that has ended */
-	struct user *user;
-	enum lease_state state;
-	int channel; /* owned: the client's end of the device channel, until it is handed over; then -1 */
-	uint64_t since_us;
-	const struct policy_rule *allowed_by; /* set by review.c alone; NULL: no rule of the policy in force */
-	sd_event_source *term;		      /* ends it when its lease-time is over; NULL: there never was one */
-	bool direct;			      /* its holder may have the VFIO device itself */
-	uint64_t due_us;		      /* when its keeper takes it back, or began to; 0: not ordered */
-	struct release_report report;	      /* what its keeper has said of letting go so far; taken 0: nothing */
-	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with it; 0: it is this one's own */
-	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
-	struct reset_policy reset;
-	struct window_limits windows;
-	uint32_t mappings; /* by one domain channel; or POLICY_UNSET */
-	char rule[RULE_TEXT_SIZE];
-};
 
 /*
  * Leases DEVICE, which admission.h has nothing against, to SESSION by RULE: claims it, opens its group if that is not open

@@ -4,12 +4,10 @@
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "base/loop.h"
-#include "base/peer.h"
 #include "base/record.h"
 #include "lease/group.h"
-#include "lease/lease.h"
 #include "log.h"
-#include "state/broker.h"
+#include "state/inventory.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,10 +2,6 @@
 #include "lease/quota.h"
 
 #include "base/loop.h"
-#include "lease/group.h"
-#include "lease/lease.h"
-#include "request/session.h"
-#include "state/broker.h"
 
 #include <errno.h>
 #include <stdio.h>

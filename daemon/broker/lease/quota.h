@@ -2,12 +2,8 @@
 #ifndef BROKER_QUOTA_H
 #define BROKER_QUOTA_H
 
-#include "policy/policy.h"
 #include "refusal.h"
-#include "state/user.h"
-
-struct broker;
-struct session;
+#include "state/broker.h"
 
 /*
  * What users may have at a time: by the [limits] of the policy, and where it has none for them, by the options of the

@@ -3,12 +3,9 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
-#include "lease/group.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "log.h"
-#include "request/session.h"
-#include "state/broker.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,9 +2,7 @@
 #ifndef BROKER_REVIEW_H
 #define BROKER_REVIEW_H
 
-struct broker;
-struct lease;
-struct policy_rule;
+#include "state/broker.h"
 
 /*
  * What the policy means for leases that exist already. Each lease refers to the rule that allows it (lease->allowed_by),

@@ -3,11 +3,9 @@
 
 #include "base/limits.h"
 #include "lease/group.h"
-#include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "lease/quota.h"
-#include "request/session.h"
-#include "state/broker.h"
+#include "state/inventory.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -4,13 +4,10 @@
 
 #include "message.h"
 #include "refusal.h"
+#include "state/broker.h"
 
 #include <stdbool.h>
 #include <stddef.h>
-
-struct broker;
-struct policy_rule;
-struct session;
 
 struct obstacle {
 	int refusal;

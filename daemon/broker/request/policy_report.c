@@ -3,9 +3,9 @@
 
 #include "base/page.h"
 #include "lease/quota.h"
+#include "policy/policy.h"
 #include "policy/policy_key.h"
-#include "request/session.h"
-#include "state/broker.h"
+#include "state/user.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,11 +3,11 @@
 
 #include "audit/audit.h"
 #include "base/loop.h"
+#include "base/peer.h"
 #include "lease/group.h"
-#include "lease/keeper.h"
 #include "lease/quarantine.h"
-#include "request/session.h"
 #include "state/broker.h"
+#include "state/inventory.h"
 
 #include <stdio.h>
 #include <string.h>

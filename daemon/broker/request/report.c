@@ -3,12 +3,7 @@
 
 #include "base/loop.h"
 #include "base/page.h"
-#include "lease/group.h"
-#include "lease/keeper.h"
-#include "lease/lease.h"
 #include "lease/quarantine.h"
-#include "request/session.h"
-#include "state/broker.h"
 
 #include <assert.h>
 #include <stdio.h>

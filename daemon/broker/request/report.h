@@ -3,6 +3,7 @@
 #define BROKER_REPORT_H
 
 #include "packet.h"
+#include "state/broker.h"
 
 /* The handlers of requests that only look: LIST, STATUS, SESSIONS, LEASES. Their context is a struct session. */
 int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail);

@@ -2,13 +2,11 @@
 #include "request/revocation.h"
 
 #include "base/loop.h"
-#include "host/host.h"
 #include "lease/group.h"
-#include "lease/keeper.h"
 #include "lease/lease.h"
 #include "request/session.h"
 #include "service/recall.h"
-#include "state/broker.h"
+#include "state/inventory.h"
 
 #include <errno.h>
 #include <stdio.h>

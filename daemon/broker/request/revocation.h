@@ -4,9 +4,7 @@
 
 #include "message.h"
 #include "packet.h"
-
-struct group;
-struct session;
+#include "state/broker.h"
 
 /*
  * REVOKE: an administrator takes a device back, and is told when that is done: when its keeper has reported all steps and the

@@ -2,6 +2,7 @@
 #include "request/session.h"
 
 #include "audit/audit.h"
+#include "audit/watch.h"
 #include "base/limits.h"
 #include "base/loop.h"
 #include "base/store.h"
@@ -17,7 +18,8 @@
 #include "request/report.h"
 #include "request/revocation.h"
 #include "service/recall.h"
-#include "state/broker.h"
+#include "state/idle.h"
+#include "state/inventory.h"
 
 #include <assert.h>
 #include <errno.h>

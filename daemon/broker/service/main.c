@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/capabilities.h"
+#include "base/journal.h"
 #include "base/limits.h"
 #include "base/sandbox_rules.h"
 #include "base/store.h"
@@ -9,7 +10,8 @@
 #include "policy/policy_files.h"
 #include "policy/policy_key.h"
 #include "service/reload.h"
-#include "state/broker.h"
+#include "service/service.h"
+#include "state/idle.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -10,7 +10,7 @@
 #include "packet.h"
 #include "request/revocation.h"
 #include "request/session.h"
-#include "state/broker.h"
+#include "state/inventory.h"
 #include "table.h"
 
 #include <errno.h>

@@ -3,16 +3,13 @@
 #define BROKER_RECALL_H
 
 #include "base/store.h"
+#include "state/broker.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
-struct broker;
-struct device;
-struct keeper;
 struct packet;
 struct released_event;
-struct session;
 
 /*
  * How a broker takes over from one that was killed or restarted. It has that one's sockets (store.h), and the keepers

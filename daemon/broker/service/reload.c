@@ -7,7 +7,6 @@
 #include "lease/review.h"
 #include "log.h"
 #include "policy/policy_files.h"
-#include "state/broker.h"
 
 #include <errno.h>
 /* Its basename() is a macro for POSIX's. */

@@ -2,13 +2,13 @@
 #ifndef BROKER_RELOAD_H
 #define BROKER_RELOAD_H
 
+#include "state/broker.h"
+
 #include <linux/limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
-
-struct broker;
 
 #define RELOAD_DIRECTORIES_MAX 8
 

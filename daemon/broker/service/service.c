@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "state/broker.h"
+#include "service/service.h"
 
+#include "audit/audit.h"
 #include "base/limits.h"
 #include "base/loop.h"
-#include "footprint.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
-#include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "log.h"
 #include "request/session.h"
 #include "service/recall.h"
+#include "state/inventory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -209,24 +209,6 @@ void broker_clear(struct broker *broker)
 	sd_event_source_disable_unref(broker->idle);
 	audit_clear(broker);
 	policy_free(broker->policy);
-}
-
-static int on_idle(sd_event_source *source, uint64_t now, void *userdata)
-{
-	const struct broker *broker = userdata;
-
-	(void)source;
-	(void)now;
-	if (broker->sessions_count == 0)
-		footprint_trim();
-	return 0;
-}
-
-void broker_idle(struct broker *broker)
-{
-	/* Nothing is lost if there is no memory for a timer. */
-	if (!broker->stopping)
-		(void)loop_timer(broker->event, &broker->idle, IDLE_TRIM_US, on_idle, broker);
 }
 
 /* ---- stopping ---- */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_SERVICE_H
+#define BROKER_SERVICE_H
+
+#include "state/broker.h"
+
+/*
+ * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. POLICY is
+ * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by broker_clear(), also on failure.
+ */
+int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+	struct policy *policy, const struct policy_error *policy_error, int listener);
+void broker_clear(struct broker *broker);
+
+/*
+ * Ends the event loop and leaves everything as it is, for the next broker: the sockets are in systemd's fd store, the
+ * keepers have the devices.
+ */
+void broker_leave(struct broker *broker);
+
+/* Has every device let go and given back, then ends the event loop. */
+void broker_stop(struct broker *broker);
+
+/* To be told when a keeper or a group is done, so that a stopping broker sees its end. */
+void broker_settle(struct broker *broker);
+
+#endif
