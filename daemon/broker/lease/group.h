@@ -9,24 +9,6 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
-/* What to say of a group that is EBUSY and not ours; its number goes in twice. */
-#define GROUP_FOREIGN_FORMAT                                                                                           \
-	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
-
-/* What to say of a device whose group is RECALLED, with its name and the group's number. */
-#define GROUP_RECALLED_FORMAT                                                                                          \
-	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
-
-/* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
-#define GROUP_BLOCKER_SIZE 192
-const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
-
-/* Finds the group or makes it. NULL: no memory. */
-struct group *group_get(struct inventory *inventory, uint32_t number);
-
-/* Frees GROUP if it has no devices and no state any more. */
-void group_settle(struct group *group);
-
 /* FREE -> HELD, by SESSION. The keeper is set by its caller. */
 void group_hold(struct group *group, struct broker *broker, struct session *session);
 

@@ -17,7 +17,6 @@
 #include "vfio_window.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -256,18 +255,6 @@ void lease_leaving(struct lease *lease, const struct release_report *report)
 		}
 	}
 	group_release(group);
-}
-
-/* Whether the group still has a lease. */
-static bool group_leased(const struct group *group)
-{
-	const struct device *device;
-
-	LIST_FOREACH(device, &group->devices, in_group) {
-		if (device->lease)
-			return true;
-	}
-	return false;
 }
 
 void lease_end(struct lease *lease)

@@ -2,7 +2,6 @@
 #include "request/admission.h"
 
 #include "base/limits.h"
-#include "lease/group.h"
 #include "lease/quarantine.h"
 #include "lease/quota.h"
 #include "state/inventory.h"

@@ -7,8 +7,8 @@
 #include "policy/policy_key.h"
 #include "state/user.h"
 
+#include <assert.h>
 #include <stdio.h>
-#include <string.h>
 
 static int no_policy(const struct broker *broker, struct detail *detail)
 {

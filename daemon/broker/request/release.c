@@ -4,7 +4,6 @@
 #include "audit/audit.h"
 #include "base/loop.h"
 #include "base/peer.h"
-#include "lease/group.h"
 #include "lease/quarantine.h"
 #include "state/broker.h"
 #include "state/inventory.h"

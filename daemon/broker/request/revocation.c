@@ -2,7 +2,6 @@
 #include "request/revocation.h"
 
 #include "base/loop.h"
-#include "lease/group.h"
 #include "lease/lease.h"
 #include "request/session.h"
 #include "service/recall.h"

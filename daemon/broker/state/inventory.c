@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "state/inventory.h"
 
-#include "lease/group.h"
-
+#include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +44,57 @@ static struct device *device_new(struct inventory *inventory, const char *name)
 	strncpy(device->name, name, sizeof device->name - 1);
 	insert_sorted(inventory, device);
 	return device;
+}
+
+struct group *group_get(struct inventory *inventory, uint32_t number)
+{
+	struct group *group;
+
+	LIST_FOREACH(group, &inventory->groups, in_inventory) {
+		if (group->number == number)
+			return group;
+	}
+	group = calloc(1, sizeof *group);
+	if (!group)
+		return NULL;
+	group->number = number;
+	LIST_INIT(&group->devices);
+	TAILQ_INIT(&group->waiters);
+	LIST_INSERT_HEAD(&inventory->groups, group, in_inventory);
+	return group;
+}
+
+void group_settle(struct group *group)
+{
+	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE)
+		return;
+	assert(!group->keeper && TAILQ_EMPTY(&group->waiters));
+	sd_event_source_disable_unref(group->timer);
+	LIST_REMOVE(group, in_inventory);
+	free(group);
+}
+
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE])
+{
+	/* The VFIO device is an anonymous inode, and keeps the group open without its node: fuser finds neither. */
+	if (group->direct && group->holder.pid)
+		snprintf(buffer, GROUP_BLOCKER_SIZE,
+			"by access = direct its holder may have it still, or reach it by other devices that he has: kill %u",
+			group->holder.pid);
+	else
+		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);
+	return buffer;
+}
+
+bool group_leased(const struct group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease)
+			return true;
+	}
+	return false;
 }
 
 static void device_leave_group(struct device *device)

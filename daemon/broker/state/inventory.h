@@ -27,4 +27,27 @@ struct device *inventory_recall(struct inventory *inventory, const char *name);
 /* Frees DEVICE if nothing refers to it any more, or lets it change its group at last. */
 void inventory_settle(struct inventory *inventory, struct device *device);
 
+/* ---- groups ---- */
+
+/* Finds the group or makes it. NULL: no memory. */
+struct group *group_get(struct inventory *inventory, uint32_t number);
+
+/* Frees GROUP if it has no devices and no state any more. */
+void group_settle(struct group *group);
+
+/* Whether the group still has a lease. */
+bool group_leased(const struct group *group);
+
+/* What to say of a group that is EBUSY and not ours; its number goes in twice. */
+#define GROUP_FOREIGN_FORMAT                                                                                           \
+	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
+
+/* What to say of a device whose group is RECALLED, with its name and the group's number. */
+#define GROUP_RECALLED_FORMAT                                                                                          \
+	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
+
+/* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
+#define GROUP_BLOCKER_SIZE 192
+const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
+
 #endif
