@@ -13,6 +13,7 @@
 #include "request/session.h"
 #include "service/service.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -14,6 +14,7 @@
 #include "request/revocation.h"
 #include "request/session.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 #include "vfio_window.h"
 
 #include <errno.h>

@@ -43,26 +43,11 @@ int quarantine_recall(struct broker *broker);
 
 /* ---- what it means ---- */
 
-/* Stands against everybody, or everybody but one: shown as quarantined, and kept from its host driver. */
-bool quarantine_holds(const struct device *device);
-
-/* A device of the group that is held, and not leased; NULL: none. */
-const struct device *quarantine_of_group(const struct group *group);
-
-/* How long the group's devices still rest before anything may be done with them. */
-uint64_t quarantine_rest_us(const struct group *group);
-
 /*
  * What stands in the way of UID, who asks for a device of the same group by RULE (NULL: none fits). Returns 0, or QUARANTINED
  * with DETAIL: why, since when, the last holder, and which rule says so; or DEVICE_BUSY: it has to rest a while.
  */
 int quarantine_refuses(const struct broker *broker, const struct device *device, const struct policy_rule *rule,
 	uint32_t uid, struct detail *detail);
-
-/* Why, since when, the last holder. Returns BUFFER. */
-const char *quarantine_text(const struct broker *broker, const struct device *device, char *buffer, size_t size);
-
-/* "since 2026-11-24 23:50:01 (3 min)", in local time. Returns BUFFER. */
-const char *quarantine_since(const struct broker *broker, uint64_t since_us, char *buffer, size_t size);
 
 #endif

@@ -3,8 +3,10 @@
 
 #include "base/limits.h"
 #include "lease/quarantine.h"
+#include "lease/quarantine_text.h"
 #include "lease/quota.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 
 #include <errno.h>
 #include <inttypes.h>

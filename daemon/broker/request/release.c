@@ -5,8 +5,10 @@
 #include "base/loop.h"
 #include "base/peer.h"
 #include "lease/quarantine.h"
+#include "lease/quarantine_text.h"
 #include "state/broker.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 
 #include "base/loop.h"
 #include "base/page.h"
-#include "lease/quarantine.h"
+#include "state/quarantine_state.h"
 
 #include <assert.h>
 #include <stdio.h>

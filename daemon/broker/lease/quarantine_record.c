@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/quarantine_record.h"
+
+#include "base/loop.h"
+#include "base/record.h"
+#include "log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if it was lent, three more may
+ * follow, of what stood against it before ---- */
+
+#define NUMBERS_SIZE 160
+
+static int print(char *text, size_t size, const struct quarantine *q)
+{
+	return snprintf(text, size, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d\n%.*s\n%.*s\n",
+		(int)q->reason, q->error, q->since_us, q->holder.uid, q->holder.pid, (int)q->reset.need,
+		q->reset.settle_us, q->direct, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1,
+		q->rule);
+}
+
+void quarantine_record_write(const struct broker *broker, const struct device *device, const struct quarantine *q,
+	const struct quarantine *before)
+{
+	char text[RECORD_SIZE_MAX];
+	int r = print(text, sizeof text, q);
+
+	static_assert(sizeof text > 2 * (sizeof q->holder.unit + sizeof q->rule + NUMBERS_SIZE), "two do not fit");
+	if (before)
+		print(text + r, sizeof text - (size_t)r, before);
+	r = record_write(broker->options.quarantine_directory, device->name, text);
+	if (r < 0)
+		log_line(LOG_ERR, "%s: cannot record it in %s, so a restart would forget what it was used for: %s",
+			device->name, broker->options.quarantine_directory, strerror(-r));
+}
+
+/* A line that must fit TO, without its end. Returns what is behind it, or NULL. */
+static const char *take_line(const char *text, char *to, size_t size)
+{
+	size_t length = strcspn(text, "\n");
+
+	if (text[length] != '\n' || length > size)
+		return NULL;
+	memset(to, 0, size);
+	memcpy(to, text, length);
+	return text + length + 1;
+}
+
+/* Returns what is behind it, or NULL. */
+static const char *parse(const char *text, uint64_t now, struct quarantine *q)
+{
+	int reason, need, direct, end = 0;
+	char numbers[NUMBERS_SIZE];
+
+	text = take_line(text, numbers, sizeof numbers - 1);
+	if (!text)
+		return NULL;
+	numbers[sizeof numbers - 1] = '\0';
+	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q->error,
+		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &direct, &end) != 8 ||
+		numbers[end] != '\0')
+		return NULL;
+	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
+		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q->error < 0 || q->since_us > now)
+		return NULL;
+	q->direct = direct;
+	q->reason = (enum quarantine_reason)reason;
+	q->reset.need = (enum reset_need)need;
+	text = take_line(text, q->holder.unit, sizeof q->holder.unit);
+	if (text)
+		text = take_line(text, q->rule, sizeof q->rule - 1);
+	return text;
+}
+
+static bool is_before(const char *text, uint64_t now, struct quarantine *before)
+{
+	text = parse(text, now, before);
+	return text && *text == '\0' && before->reason != QUARANTINE_LENT;
+}
+
+struct reading {
+	struct broker *broker;
+	quarantine_record_found found;
+};
+
+static int on_record(void *context, const char *name, const char *text)
+{
+	const struct reading *reading = context;
+	struct broker *broker = reading->broker;
+	uint64_t now = loop_now(broker->event);
+	struct quarantine q = {0}, before = {0};
+	const char *more = parse(text, now, &q);
+
+	if (!more || (*more && (q.reason != QUARANTINE_LENT || !is_before(more, now, &before))))
+		return -EINVAL;
+	return reading->found(broker, name, &q, *more ? &before : NULL);
+}
+
+int quarantine_record_each(struct broker *broker, quarantine_record_found found)
+{
+	struct reading reading = {broker, found};
+
+	return record_each(broker->options.quarantine_directory, on_record, &reading);
+}
