@@ -17,6 +17,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -240,6 +241,54 @@ void group_release(struct group *group)
 	} else {
 		group_keeper_gone(group);
 	}
+}
+
+void lease_leaving(struct lease *lease, const struct release_report *report)
+{
+	struct group *group = lease->device->group;
+	const struct device *device;
+
+	lease->report = *report;
+	lease->state = LEASE_RELEASING;
+	lease->due_us = loop_now(lease->broker->event);
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease && device->lease->state != LEASE_RELEASING) {
+			group_watch(group);
+			return;
+		}
+	}
+	group_release(group);
+}
+
+void lease_end(struct lease *lease)
+{
+	struct broker *broker = lease->broker;
+	struct device *device = lease->device;
+	struct group *group = device->group;
+
+	if (lease->channel >= 0)
+		close(lease->channel);
+	if (lease->session)
+		lease_orphan(lease);
+	sd_event_source_disable_unref(lease->term);
+	device->lease = NULL;
+	broker->leases_count--;
+	user_refund_lease(&broker->users, lease->user);
+	free(lease);
+	if (group && !group_leased(group))
+		group_release(group);
+	if (group)
+		revocation_lease_ended(group, device->name);
+	inventory_settle(&broker->inventory, device);
+}
+
+void lease_refused(struct lease *lease, int result, const struct detail *detail)
+{
+	struct session *session = lease->session;
+
+	lease_end(lease);
+	if (session)
+		session_refused(session, result, detail);
 }
 
 /* Nobody holds the devices any more, whatever their clients were told. */

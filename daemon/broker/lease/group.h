@@ -39,4 +39,14 @@ void group_give_back(struct group *group, struct broker *broker);
 /* A group that an earlier broker left behind, with claims to undo or in use: -> RESTORING. */
 void group_recall(struct group *group, struct broker *broker);
 
+/* ---- the ends of leases, which move their group ---- */
+
+/* The keeper has closed the device and takes its group out of the domain, where it may hang. LEASE may be gone afterwards. */
+void lease_leaving(struct lease *lease, const struct release_report *report);
+
+/* The device channel is gone: the lease ends and is freed. */
+void lease_end(struct lease *lease);
+
+void lease_refused(struct lease *lease, int result, const struct detail *detail);
+
 #endif

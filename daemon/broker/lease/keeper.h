@@ -13,7 +13,10 @@
 
 /* Connects the spare keeper, if there is none; if that fails, tries again later. */
 void keeper_prepare(struct broker *broker);
-void keeper_prepare_later(struct broker *broker);
+
+/* Connects it so much later. What is due earlier stays due: a keeper that ends right after its lease does not put off the one that
+ * replaces it. */
+void keeper_prepare_in(struct broker *broker, uint64_t delay_us);
 
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);

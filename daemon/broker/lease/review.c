@@ -3,8 +3,8 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
-#include "lease/lease.h"
 #include "lease/quarantine.h"
+#include "lease/revoke.h"
 #include "log.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "request/revocation.h"
 
 #include "base/loop.h"
-#include "lease/lease.h"
+#include "lease/revoke.h"
 #include "request/session.h"
 #include "service/recall.h"
 #include "state/inventory.h"

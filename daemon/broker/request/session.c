@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/store.h"
 #include "clock.h"
+#include "lease/grant.h"
 #include "lease/group.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"

@@ -7,6 +7,7 @@
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
+#include "lease/keeper_inbox.h"
 #include "lease/quarantine.h"
 #include "log.h"
 #include "request/session.h"
@@ -142,6 +143,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	broker->options = *options;
 	broker->event = event;
 	broker->host = host;
+	broker->keeper_events = &keeper_inbox;
 	broker->policy = policy;
 	broker->policy_error = *policy_error;
 	broker->sessions_max = sessions_that_fit();
@@ -178,7 +180,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 		return r;
 	/* Not each broker of a crash loop has systemd start a process that dies with it. */
 	if (options->stored_count > 0)
-		keeper_prepare_later(broker);
+		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	else
 		keeper_prepare(broker);
 	return 0;

@@ -203,6 +203,12 @@ struct keeper {
 	uint32_t pid, uid; /* as it says itself with its first lease; for people to read */
 };
 
+/* What lease/keeper.c calls upwards: the keeper has said something or ended; it has not answered in time. It may be gone afterwards. */
+struct keeper_events {
+	void (*readable)(struct keeper *keeper);
+	void (*silent)(struct keeper *keeper);
+};
+
 /* ---- clients ---- */
 
 /* Of a session that asked for CHANGE events (audit/watch.h). */
@@ -274,6 +280,7 @@ struct broker {
 	struct broker_options options;
 	sd_event *event; /* borrowed */
 	const struct host *host;
+	const struct keeper_events *keeper_events; /* lease/keeper_inbox.c */
 	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
 	struct policy_error policy_error; /* why what the files say is not in force; empty: it is */
 	uint64_t policy_since_us;	  /* when the policy in force was read */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_GRANT_H
+#define BROKER_GRANT_H
+
+#include "state/broker.h"
+
+/*
+ * Leases DEVICE, which admission.h has nothing against, to SESSION by RULE: claims it, opens its group if that is not open
+ * yet, and offers both to a keeper. Returns CHANNEL_LATER (session_opened() or session_refused() follows), a refusal,
+ * or a negative errno; then everything is as before.
+ */
+int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+	struct detail *detail);
+
+#endif

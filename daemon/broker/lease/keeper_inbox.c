@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/keeper_inbox.h"
+
+#include "audit/audit.h"
+#include "base/limits.h"
+#include "base/loop.h"
+#include "lease/group.h"
+#include "lease/keeper.h"
+#include "lease/quarantine.h"
+#include "log.h"
+#include "request/revocation.h"
+#include "request/session.h"
+#include "service/recall.h"
+#include "service/service.h"
+#include "state/inventory.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* The channel has closed, by the keeper's end or its death, or we gave it up. */
+static void keeper_gone(struct keeper *keeper)
+{
+	struct broker *broker = keeper->broker;
+	struct group *group = keeper->group;
+
+	if (keeper->state != KEEPER_LETTING_GO)
+		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
+	/* It was the spare one, or ended before its LEASE was answered and another was prepared. */
+	if (broker->spare == keeper || !broker->spare)
+		keeper_prepare_in(broker, KEEPER_RETRY_US);
+	keeper_free(keeper);
+	if (group)
+		group_keeper_gone(group);
+	broker_settle(broker);
+}
+
+static void lease_accepted(struct lease *lease)
+{
+	struct session *session = lease->session;
+	struct audit_event event;
+	char who[128];
+
+	if (!session)
+		return;
+	lease->state = LEASE_HELD;
+	lease->device->group->direct |= lease->direct;
+	quarantine_lend(lease);
+	event = audit_of_lease(CHANGE_GRANT, lease);
+	event.duration_us = loop_now(lease->broker->event) - session->wait_began_us;
+	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
+		peer_text(&session->peer, who, sizeof who), lease->direct ? ", with access = direct" : "");
+	session_opened(session, lease);
+}
+
+static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
+{
+	struct broker *broker = keeper->broker;
+	struct lease *lease = keeper->offered;
+	const struct lease_reply *reply = packet_body(packet, sizeof *reply);
+	struct detail detail;
+
+	/* It may have answered before it read that it shall let go. */
+	if (keeper->state == KEEPER_LETTING_GO)
+		return 0;
+	if (!lease)
+		return -EPROTO;
+	keeper->offered = NULL;
+	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	if (packet->header.flags & MESSAGE_REFUSED) {
+		lease_refused(lease, packet_refusal(packet, &detail), &detail);
+	} else if (reply) {
+		keeper->pid = reply->pid;
+		keeper->uid = reply->uid;
+		lease_accepted(lease);
+	} else {
+		return -EPROTO;
+	}
+	keeper_prepare_in(broker, KEEPER_SPARE_US);
+	return 0;
+}
+
+static int on_released(struct keeper *keeper, const struct packet *packet)
+{
+	const struct released_event *event = packet_body(packet, sizeof *event);
+	struct audit_event record;
+	struct device *device;
+	struct detail detail;
+	char who[128];
+
+	if (!event || !keeper->group || !device_name_valid(event->name))
+		return -EPROTO;
+	device = inventory_find(&keeper->broker->inventory, event->name);
+	if (device && device->group == keeper->group)
+		revocation_reported(keeper->group, event);
+	/* Told to let go, or its lease was refused: the end of the lease is known already. */
+	if (!device || !device->lease || device->group != keeper->group) {
+		recall_released(keeper, event);
+		return 0;
+	}
+	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
+	if (device->lease == keeper->offered)
+		return -EPROTO;
+	/* The group was taken back while its answer to LEASE was on the way: the client never had the device. */
+	if (device->lease->state == LEASE_OFFERED) {
+		refuse(&detail, REFUSAL_REVOKED, "%s: taken back before it was handed over", device->name);
+		lease_refused(device->lease, REFUSAL_REVOKED, &detail);
+		return 0;
+	}
+	record = audit_of_lease(CHANGE_RELEASE, device->lease);
+	peer_record_text(&record.who, who, sizeof who);
+	if (event->error != 0) {
+		record.level = LOG_WARNING;
+		record.refusal = -(int)event->error;
+		audit_record(keeper->broker, &record, "%s: released by %s, but not cleanly: %s", device->name, who,
+			strerror((int)event->error));
+	} else {
+		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
+	}
+	keeper->broker->counters.releases++;
+	quarantine_lease_ended(device->lease, &event->report);
+	/* Nobody knows when its holder closes it but the kernel, by its group: that goes as one. */
+	if (event->report.reset == RESET_UNSURE)
+		group_release(keeper->group);
+	lease_end(device->lease);
+	return 0;
+}
+
+/* The lease that an event of the keeper is about, if it has that. */
+static struct lease *lease_of(const struct keeper *keeper, const char name[DEVICE_NAME_SIZE])
+{
+	const struct device *device;
+
+	if (!keeper->group || !device_name_valid(name))
+		return NULL;
+	device = inventory_find(&keeper->broker->inventory, name);
+	if (!device || device->group != keeper->group || device->lease == keeper->offered)
+		return NULL;
+	return device->lease;
+}
+
+static int on_leaving(struct keeper *keeper, const struct packet *packet)
+{
+	const struct released_event *event = packet_body(packet, sizeof *event);
+	struct lease *lease = event ? lease_of(keeper, event->name) : NULL;
+
+	if (lease)
+		lease_leaving(lease, &event->report);
+	return event ? 0 : -EPROTO;
+}
+
+/* The end of the lease follows by itself. */
+static int on_fault(struct keeper *keeper, const struct packet *packet)
+{
+	const struct fault_event *event = packet_body(packet, sizeof *event);
+	const struct lease *lease = event ? lease_of(keeper, event->name) : NULL;
+	struct audit_event record;
+	char who[128];
+
+	if (lease) {
+		record = audit_of_lease(CHANGE_FAULT, lease);
+		audit_record(keeper->broker, &record,
+			"%s: has reported an uncorrectable error, and is taken back from %s", lease->device->name,
+			peer_record_text(&record.who, who, sizeof who));
+	}
+	return event ? 0 : -EPROTO;
+}
+
+static int on_bound(struct keeper *keeper, const struct packet *packet)
+{
+	const struct bound_event *event = packet_body(packet, sizeof *event);
+	struct audit_event record;
+	struct device *device;
+	char who[128];
+
+	if (!event || !device_name_valid(event->name))
+		return -EPROTO;
+	device = inventory_find(&keeper->broker->inventory, event->name);
+	if (!device || !device->lease || device->group != keeper->group)
+		return 0;
+	record = audit_of_lease(event->bound ? CHANGE_BIND : CHANGE_UNBIND, device->lease);
+	record.duration_us = event->duration_us;
+	audit_record(keeper->broker, &record, "%s: %s an IOMMU domain of %s", device->name,
+		event->bound ? "bound to" : "unbound from", peer_record_text(&record.who, who, sizeof who));
+	return 0;
+}
+
+static int on_event(struct keeper *keeper, const struct packet *packet)
+{
+	switch (packet->header.type) {
+	case KEEPER_EVENT_RELEASED:
+		return on_released(keeper, packet);
+	case KEEPER_EVENT_LEAVING:
+		return on_leaving(keeper, packet);
+	case KEEPER_EVENT_FAULT:
+		return on_fault(keeper, packet);
+	case KEEPER_EVENT_BOUND:
+		return on_bound(keeper, packet);
+	default:
+		return 0;
+	}
+}
+
+static int on_query_reply(struct keeper *keeper, const struct packet *packet)
+{
+	/* Several brokers may have asked, each killed before it was answered. */
+	if (keeper->state == KEEPER_LETTING_GO || packet->header.cookie != keeper->broker->started_us)
+		return 0;
+	if (keeper->state != KEEPER_RECALLED || (packet->header.flags & MESSAGE_REFUSED))
+		return -EPROTO;
+	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	keeper->state = KEEPER_READY;
+	return recall_answered(keeper, packet);
+}
+
+static int on_packet(struct keeper *keeper, const struct packet *packet)
+{
+	const struct message_header *header = &packet->header;
+
+	if (header->flags & MESSAGE_EVENT)
+		return on_event(keeper, packet);
+	if (!(header->flags & MESSAGE_REPLY))
+		return -EPROTO;
+	switch (header->type) {
+	case KEEPER_HELLO:
+		if (header->flags & MESSAGE_REFUSED)
+			return -EPROTO;
+		if (keeper->state == KEEPER_STARTING)
+			keeper->state = KEEPER_READY;
+		return 0;
+	case KEEPER_LEASE:
+		/* To an earlier broker: the lease has ended with that one's end of the device channel. */
+		return keeper->state == KEEPER_RECALLED ? 0 : on_lease_reply(keeper, packet);
+	case KEEPER_REVOKE:
+		/* Noted; or refused, because RELEASED is on its way. */
+		return 0;
+	case KEEPER_QUERY:
+		return on_query_reply(keeper, packet);
+	default:
+		return -EPROTO;
+	}
+}
+
+static void readable(struct keeper *keeper)
+{
+	struct packet *packet = &keeper->broker->buffers.request;
+	int r = packet_receive(keeper->fd, MSG_DONTWAIT, 0, packet);
+
+	if (r == -EAGAIN)
+		return;
+	if (r == PACKET_RECEIVED)
+		r = on_packet(keeper, packet);
+	else if (r == PACKET_END)
+		r = -EPIPE;
+	if (r == -EPROTO)
+		log_line(LOG_ERR, "keeper (pid %u) broke the protocol: is it of the same version?", keeper->pid);
+	if (r < 0)
+		keeper_gone(keeper);
+}
+
+static void silent(struct keeper *keeper)
+{
+	if (keeper->state == KEEPER_RECALLED) {
+		log_line(LOG_ERR, "group %u: its keeper has not said in %llu s what it holds: it shall let go",
+			keeper->group->number, KEEPER_ANSWER_US / 1000000);
+		group_recall_failed(keeper->group);
+		return;
+	}
+	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",
+		keeper->pid, KEEPER_ANSWER_US / 1000000);
+	keeper_gone(keeper);
+}
+
+const struct keeper_events keeper_inbox = {.readable = readable, .silent = silent};

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/revoke.h"
+
+#include "audit/audit.h"
+#include "base/loop.h"
+#include "lease/group.h"
+#include "lease/keeper.h"
+
+void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
+{
+	struct broker *broker = lease->broker;
+	struct group *group = lease->device->group;
+	uint64_t now = loop_now(broker->event);
+	uint64_t due = deadline_us < UINT64_MAX - now ? now + deadline_us : UINT64_MAX;
+	struct audit_event event = audit_of_lease(deadline_us > 0 ? CHANGE_REVOKE_PENDING : CHANGE_REVOKE, lease);
+	char who[128];
+
+	if (group->state != GROUP_HELD || lease->state == LEASE_RELEASING || (lease->due_us && due >= lease->due_us))
+		return;
+	lease->due_us = due;
+	peer_record_text(&event.who, who, sizeof who);
+	if (deadline_us > 0)
+		audit_record(broker, &event, "%s: to be taken back from %s in %llu ms: %s", lease->device->name, who,
+			(unsigned long long)(deadline_us / 1000), words);
+	else
+		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
+	/* A keeper that takes no orders any more is told by the end of its channel. */
+	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
+		group_release(group);
+	else
+		group_watch(group);
+}
