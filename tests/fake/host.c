@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fdset.h"
-#include "host_choice.h"
+#include "host/host.h"
+#include "host/host_choice.h"
 #include "table.h"
 
 #include <dirent.h>

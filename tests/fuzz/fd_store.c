@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fd_store.h"
 
+#include "base/store.h"
 #include "input.h"
 
 #include <fcntl.h>

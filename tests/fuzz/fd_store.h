@@ -2,7 +2,7 @@
 #ifndef FUZZ_FD_STORE_H
 #define FUZZ_FD_STORE_H
 
-#include "store.h"
+#include "base/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>

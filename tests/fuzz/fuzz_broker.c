@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "broker.h"
 #include "broker_world.h"
 #include "input.h"
 #include "log.h"
 #include "memory_host.h"
-#include "service.h"
-#include "session.h"
+#include "policy/policy_text.h"
+#include "request/session.h"
+#include "service/service.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "input.h"
-#include "policy.h"
-#include "policy_text.h"
+#include "policy/policy.h"
+#include "policy/policy_text.h"
 
 #include <stdlib.h>
 #include <string.h>

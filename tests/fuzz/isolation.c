@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "isolation.h"
 
-#include "broker.h"
 #include "input.h"
-#include "lease.h"
 #include "memory_host.h"
-#include "quarantine.h"
 #include "service_keepers.h"
+#include "state/broker.h"
 
 #include <string.h>
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory_host.h"
 
+#include "host/host.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef FUZZ_MEMORY_HOST_H
 #define FUZZ_MEMORY_HOST_H
 
-#include "host.h"
+#include "host/host.h"
 
 #include <stdbool.h>
 #include <stddef.h>

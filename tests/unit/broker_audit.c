@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "audit.h"
-
-#include "audit_ids.h"
-#include "broker.h"
-#include "group.h"
-#include "limits.h"
+#include "audit/audit.h"
+#include "audit/audit_ids.h"
+#include "base/journal.h"
+#include "base/limits.h"
 #include "log.h"
-#include "session.h"
 #include "unit.h"
 
 #include <errno.h>

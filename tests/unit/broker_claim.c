@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "claim.h"
-
+#include "host/claim.h"
+#include "host/host.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/lane.h"
+#include "base/limits.h"
 #include "unit.h"
-
-#include "lane.h"
-#include "limits.h"
 
 #include <stdbool.h>
 #include <string.h>

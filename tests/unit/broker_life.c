@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "broker.h"
-
-#include "claim.h"
-#include "group.h"
-#include "inventory.h"
-#include "keeper.h"
-#include "lease.h"
-#include "limits.h"
-#include "loop.h"
-#include "quarantine.h"
-#include "service.h"
-#include "session.h"
+#include "base/limits.h"
+#include "base/loop.h"
+#include "host/host.h"
+#include "lease/group.h"
+#include "policy/policy_text.h"
+#include "service/service.h"
+#include "state/broker.h"
+#include "state/inventory.h"
+#include "state/quarantine_state.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "peer.h"
-
+#include "base/peer.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "policy.h"
-#include "policy_files.h"
-#include "policy_key.h"
-
-#include "limits.h"
+#include "base/limits.h"
+#include "policy/policy.h"
+#include "policy/policy_files.h"
+#include "policy/policy_key.h"
+#include "policy/policy_text.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "capabilities.h"
-#include "sandbox_rules.h"
-
+#include "base/capabilities.h"
+#include "base/sandbox_rules.h"
 #include "unit.h"
 
 #include <errno.h>

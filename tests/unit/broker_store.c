@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "store.h"
-
+#include "base/store.h"
 #include "log.h"
 #include "unit.h"
 

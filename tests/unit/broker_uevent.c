@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "uevent.h"
-
+#include "host/host.h"
+#include "host/uevent.h"
 #include "unit.h"
 
 #include <errno.h>

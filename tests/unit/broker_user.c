@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "user.h"
-
+#include "base/rate.h"
+#include "state/user.h"
 #include "unit.h"
 
 #include <errno.h>

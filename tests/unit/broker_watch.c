@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
-
-#include "audit.h"
-#include "broker.h"
-#include "group.h"
-#include "limits.h"
+#include "audit/audit.h"
+#include "audit/watch.h"
+#include "base/limits.h"
 #include "log.h"
-#include "session.h"
 #include "unit.h"
 
 #include <errno.h>

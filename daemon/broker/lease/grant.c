@@ -7,9 +7,9 @@
 #include "lease/lease.h"
 #include "lease/review.h"
 #include "log.h"
-#include "vfio_window.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
+#include "vfio_window.h"
 
 #include <errno.h>
 #include <string.h>

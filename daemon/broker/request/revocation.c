@@ -4,7 +4,6 @@
 #include "base/loop.h"
 #include "lease/revoke.h"
 #include "request/session.h"
-#include "service/recall.h"
 #include "state/inventory.h"
 
 #include <errno.h>
@@ -122,7 +121,7 @@ void revocation_lease_ended(const struct group *group, const char *name)
 static void describe_nobody(const struct session *session, const char *words, char detail[DETAIL_SIZE])
 {
 	snprintf(detail, DETAIL_SIZE, "%s%s", words,
-		recall_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
+		session_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
 }
 
 void revocation_done(const struct group *group)
@@ -344,7 +343,7 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);
 	/* It was meant for whoever had the device then, and who had it then has not got it any more. */
-	if (device->lease && device->lease->since_us >= session->broker->started_us && recall_may_repeat(session))
+	if (device->lease && device->lease->since_us >= session->broker->started_us && session_may_repeat(session))
 		return nobody(session, device, reply,
 			"who had it when this was asked has it no more; it has been leased since");
 	return take_back(session, device, body);

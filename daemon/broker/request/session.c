@@ -7,20 +7,13 @@
 #include "base/loop.h"
 #include "base/store.h"
 #include "clock.h"
-#include "lease/grant.h"
 #include "lease/group.h"
 #include "lease/lease.h"
-#include "lease/quarantine.h"
 #include "lease/quota.h"
 #include "log.h"
-#include "request/admission.h"
-#include "request/policy_report.h"
-#include "request/release.h"
-#include "request/report.h"
+#include "request/open.h"
 #include "request/revocation.h"
-#include "service/recall.h"
 #include "state/idle.h"
-#include "state/inventory.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -30,125 +23,6 @@
 #include <unistd.h>
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
-
-/* ---- OPEN ---- */
-
-static void stop_waiting(struct session *session)
-{
-	if (!session->waiting_for)
-		return;
-	TAILQ_REMOVE(&session->waiting_for->waiters, session, waiting);
-	session->waiting_for = NULL;
-}
-
-/* Waits for the group of a device that is just being released; the first look sets the time limit. */
-static int wait_for_group(struct session *session, struct group *group)
-{
-	session->waiting_for = group;
-	TAILQ_INSERT_TAIL(&group->waiters, session, waiting);
-	return CHANNEL_LATER;
-}
-
-/* Whoever may have the device may also find out that it does not answer. */
-static void quarantine_if_silent(struct broker *broker, struct device *device, const struct admission *admission)
-{
-	if (admission->silent && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
-		quarantine_look(broker, device);
-}
-
-/* Returns as a channel handler does. */
-static int open_device(struct session *session, struct detail *detail)
-{
-	struct broker *broker = session->broker;
-	struct device *device = inventory_find(&broker->inventory, session->opening);
-	struct admission admission;
-
-	if (broker->stopping)
-		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
-	if (device && device->group && device->group->state == GROUP_RECALLED)
-		return wait_for_group(session, device->group);
-	if (recall_was_opened(session, device))
-		return CHANNEL_ANSWERED;
-	admission_check(broker, session, session->opening, &admission);
-	quarantine_if_silent(broker, device, &admission);
-	if (admission.passing && loop_now(broker->event) - session->wait_began_us < OPEN_WAIT_US)
-		return wait_for_group(session, device->group);
-	if (admission.count > 0) {
-		*detail = admission.obstacles[0].detail;
-		return admission.obstacles[0].refusal;
-	}
-	return lease_open(broker, session, device, admission.rule, detail);
-}
-
-/* RESULT as a handler returns it; the detail has said it to the client. */
-static void record_denial(struct session *session, int result, const struct detail *detail)
-{
-	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
-	char who[128];
-
-	event.device = session->opening;
-	event.refusal = result;
-	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening,
-		peer_text(&session->peer, who, sizeof who), refusal_name(result < 0 ? REFUSAL_FAILED : result),
-		detail->text[0] ? ": " : "", detail->text);
-}
-
-static int on_open(void *context, struct packet *request, struct packet *reply, struct detail *detail)
-{
-	const struct open_request *open = (const void *)request->payload;
-	struct session *session = context;
-	int r;
-
-	(void)reply;
-	session->broker->counters.opens++;
-	memcpy(session->opening, open->name, sizeof session->opening);
-	session->opening_cookie = request->header.cookie;
-	session->wait_began_us = loop_now(session->broker->event);
-	r = open_device(session, detail);
-	if (r != CHANNEL_LATER && r != CHANNEL_ANSWERED)
-		record_denial(session, r, detail);
-	return r;
-}
-
-static int on_check(void *context, struct packet *request, struct packet *reply, struct detail *detail)
-{
-	const struct check_request *check = (const void *)request->payload;
-	struct session *session = context;
-	struct admission admission;
-	struct check_reply *answer;
-
-	(void)detail;
-	admission_check(session->broker, session, check->name, &admission);
-	quarantine_if_silent(session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
-	answer = packet_append(reply, sizeof *answer);
-	answer->count = (uint32_t)admission.count;
-	answer->claim = admission.claim;
-	for (size_t i = 0; i < admission.count; i++) {
-		struct check_obstacle *obstacle = packet_append(reply, sizeof *obstacle);
-
-		obstacle->refusal = (uint32_t)admission.obstacles[i].refusal;
-		memcpy(obstacle->detail, admission.obstacles[i].detail.text, sizeof obstacle->detail);
-	}
-	return 0;
-}
-
-static const channel_handler handlers[BROKER_TYPE_MAX] = {
-	[BROKER_LIST] = report_devices,
-	[BROKER_CHECK] = on_check,
-	[BROKER_OPEN] = on_open,
-	[BROKER_STATUS] = report_status,
-	[BROKER_SESSIONS] = report_sessions,
-	[BROKER_LEASES] = report_leases,
-	[BROKER_REVOKE] = revocation_serve,
-	[BROKER_RELEASE] = release_serve,
-	[BROKER_WATCH] = watch_begin,
-	[BROKER_POLICY] = policy_report_rules,
-	[BROKER_EXPLAIN] = policy_report_explain,
-};
-
-static const struct channel_service service = {.table = &broker_table, .handlers = handlers};
-
-/* ---- the channel ---- */
 
 /* Tells the event loop what the channel waits for now. */
 static void rearm(struct session *session)
@@ -163,7 +37,7 @@ static void rearm(struct session *session)
 }
 
 /* After an answer: a channel that cannot be written to is at its end. */
-static void answered(struct session *session, int r)
+void session_answered(struct session *session, int r)
 {
 	if (r < 0)
 		session_close(session);
@@ -196,7 +70,7 @@ static void serve(void *owner, uint32_t events)
 			rearm(session);
 		return;
 	}
-	r = channel_serve(&session->channel, &service, session, &broker->buffers);
+	r = channel_serve(&session->channel, broker->requests, session, &broker->buffers);
 	count(broker, session, requests, refusals);
 	if (r == CHANNEL_OPEN) {
 		rearm(session);
@@ -212,7 +86,7 @@ static void serve(void *owner, uint32_t events)
 	session_close(session);
 }
 
-static void session_store(struct session *session)
+void session_store(struct session *session)
 {
 	struct broker *broker = session->broker;
 	struct user *user = session->user;
@@ -230,43 +104,9 @@ static void session_store(struct session *session)
 	broker->sessions_stored++;
 }
 
-void session_opened(struct session *session, struct lease *lease)
-{
-	struct packet *reply = &session->broker->buffers.reply;
-	struct open_reply *answer;
-
-	session_store(session);
-	packet_reply(reply, &session->channel.awaiting);
-	answer = packet_append(reply, sizeof *answer);
-	answer->group = lease->device->group->number;
-	fdset_add(&reply->fds, lease->channel);
-	lease->channel = -1;
-	answered(session, channel_answer(&session->channel, 0, reply, NULL));
-}
-
 void session_answer(struct session *session, struct packet *reply)
 {
-	answered(session, channel_answer(&session->channel, 0, reply, NULL));
-}
-
-void session_refused(struct session *session, int result, const struct detail *detail)
-{
-	session->broker->counters.refusals++;
-	record_denial(session, result, detail);
-	answered(session, channel_answer(&session->channel, result, &session->broker->buffers.reply, detail));
-}
-
-void session_open_again(struct session *session)
-{
-	struct detail detail = {0};
-	int r;
-
-	session->waiting_for = NULL;
-	r = open_device(session, &detail);
-	if (r == CHANNEL_ANSWERED)
-		answered(session, channel_answer(&session->channel, r, &session->broker->buffers.reply, NULL));
-	else if (r != CHANNEL_LATER)
-		session_refused(session, r, &detail);
+	session_answered(session, channel_answer(&session->channel, 0, reply, NULL));
 }
 
 /* ---- beginning and end ---- */
@@ -401,12 +241,18 @@ void session_recall(struct broker *broker, const struct stored *stored)
 	begin(session);
 }
 
+bool session_may_repeat(const struct session *session)
+{
+	/* Requests are taken off in order, so only the first one can have been answered and still be there. */
+	return session->found_asking && session->channel.requests == 1;
+}
+
 void session_close(struct session *session)
 {
 	struct broker *broker = session->broker;
 	struct lease *lease;
 
-	stop_waiting(session);
+	open_forget(session);
 	revocation_forget(session);
 	watch_end(session);
 	lane_leave(&session->place);

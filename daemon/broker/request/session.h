@@ -21,14 +21,17 @@ void session_recall(struct broker *broker, const struct stored *stored);
 /* Ends the session: its leases are released, the object is freed. */
 void session_close(struct session *session);
 
-/* The answers to OPEN. The session may be gone afterwards. */
-void session_opened(struct session *session, struct lease *lease);
-void session_refused(struct session *session, int result, const struct detail *detail);
-
 /* Answers a request that was not answered at once. REPLY is complete. The session may be gone afterwards. */
 void session_answer(struct session *session, struct packet *reply);
 
-/* The group that its OPEN waited for is free. The session may be gone afterwards. */
-void session_open_again(struct session *session);
+/* After an answer, with the result of channel_answer(): a channel that cannot be written to is at its end. The session may be gone
+ * afterwards. */
+void session_answered(struct session *session, int r);
+
+/* Has systemd keep its socket for the next broker, within the limits of its user. */
+void session_store(struct session *session);
+
+/* Whether the request that SESSION works on was sent to an earlier broker, which may have answered it. */
+bool session_may_repeat(const struct session *session);
 
 #endif

@@ -221,17 +221,3 @@ void recall_released(struct keeper *keeper, const struct released_event *event)
 	if (session)
 		session->answered = event->origin.cookie;
 }
-
-bool recall_may_repeat(const struct session *session)
-{
-	/* Requests are taken off in order, so only the first one can have been answered and still be there. */
-	return session->found_asking && session->channel.requests == 1;
-}
-
-bool recall_was_opened(const struct session *session, const struct device *device)
-{
-	const struct lease *lease = device ? device->lease : NULL;
-	uint64_t cookie = lease && lease->session == session ? lease->answered : session->answered;
-
-	return recall_may_repeat(session) && cookie != 0 && cookie == session->opening_cookie;
-}

@@ -42,10 +42,4 @@ int recall_answered(struct keeper *keeper, const struct packet *reply);
 /* KEEPER has released a device that is not leased, as far as this broker knows. */
 void recall_released(struct keeper *keeper, const struct released_event *event);
 
-/* Whether the request that SESSION works on was sent to an earlier broker, which may have answered it. */
-bool recall_may_repeat(const struct session *session);
-
-/* Whether the OPEN that SESSION works on was answered, with DEVICE, by an earlier broker. */
-bool recall_was_opened(const struct session *session, const struct device *device);
-
 #endif

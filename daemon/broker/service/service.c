@@ -10,6 +10,7 @@
 #include "lease/keeper_inbox.h"
 #include "lease/quarantine.h"
 #include "log.h"
+#include "request/requests.h"
 #include "request/session.h"
 #include "service/recall.h"
 #include "state/inventory.h"
@@ -143,6 +144,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	broker->options = *options;
 	broker->event = event;
 	broker->host = host;
+	broker->requests = &requests_served;
 	broker->keeper_events = &keeper_inbox;
 	broker->policy = policy;
 	broker->policy_error = *policy_error;

@@ -280,6 +280,7 @@ struct broker {
 	struct broker_options options;
 	sd_event *event; /* borrowed */
 	const struct host *host;
+	const struct channel_service *requests;	   /* request/requests.c */
 	const struct keeper_events *keeper_events; /* lease/keeper_inbox.c */
 	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
 	struct policy_error policy_error; /* why what the files say is not in force; empty: it is */
