@@ -130,14 +130,14 @@ void session_opened(struct session *session, struct lease *lease)
 	answer->group = lease->device->group->number;
 	fdset_add(&reply->fds, lease->channel);
 	lease->channel = -1;
-	session_answered(session, channel_answer(&session->channel, 0, reply, NULL));
+	session_answer(session, 0, reply, NULL);
 }
 
 void session_refused(struct session *session, int result, const struct detail *detail)
 {
 	session->broker->counters.refusals++;
 	record_denial(session, result, detail);
-	session_answered(session, channel_answer(&session->channel, result, &session->broker->buffers.reply, detail));
+	session_answer(session, result, &session->broker->buffers.reply, detail);
 }
 
 void session_open_again(struct session *session)
@@ -148,7 +148,7 @@ void session_open_again(struct session *session)
 	session->waiting_for = NULL;
 	r = open_device(session, &detail);
 	if (r == CHANNEL_ANSWERED)
-		session_answered(session, channel_answer(&session->channel, r, &session->broker->buffers.reply, NULL));
+		session_answer(session, r, &session->broker->buffers.reply, NULL);
 	else if (r != CHANNEL_LATER)
 		session_refused(session, r, &detail);
 }

@@ -11,12 +11,12 @@ int open_check(void *context, struct packet *request, struct packet *reply, stru
 /* SESSION, which ends, waits no longer. */
 void open_forget(struct session *session);
 
-/* The answers to OPEN. The session may be gone afterwards. */
+/* The answers to OPEN. */
 void session_opened(struct session *session, struct lease *lease);
 
 void session_refused(struct session *session, int result, const struct detail *detail);
 
-/* The group that its OPEN waited for is free. The session may be gone afterwards. */
+/* The group that its OPEN waited for is free. */
 void session_open_again(struct session *session);
 
 #endif

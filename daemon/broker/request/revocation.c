@@ -60,7 +60,6 @@ void revocation_forget(struct session *session)
 	session->revoker = NULL;
 }
 
-/* The session may be gone afterwards. */
 static void answer(struct revoker *revoker, enum revoke_result result)
 {
 	struct session *session = revoker->session;
@@ -71,7 +70,7 @@ static void answer(struct revoker *revoker, enum revoke_result result)
 	packet_reply(reply, &session->channel.awaiting);
 	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
 	revocation_forget(session);
-	session_answer(session, reply);
+	session_answer(session, 0, reply, NULL);
 }
 
 /* One that waits for the device NAME (NULL: any) of GROUP. */

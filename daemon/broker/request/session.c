@@ -24,6 +24,14 @@
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
 
+/* The socket is broken. serve() ends the session when the loop reports that it is shut down, so whoever works on a request of any
+ * session now can go on with it. */
+static void fail(struct session *session)
+{
+	session->failed = true;
+	shutdown(session->channel.fd, SHUT_RDWR);
+}
+
 /* Tells the event loop what the channel waits for now. */
 static void rearm(struct session *session)
 {
@@ -33,14 +41,14 @@ static void rearm(struct session *session)
 		return;
 	session->events = events;
 	if (lane_wait(&session->place, (uint32_t)events) < 0)
-		session_close(session);
+		fail(session);
 }
 
-/* After an answer: a channel that cannot be written to is at its end. */
-void session_answered(struct session *session, int r)
+void session_answer(struct session *session, int result, struct packet *reply, const struct detail *detail)
 {
-	if (r < 0)
-		session_close(session);
+	/* A channel that cannot be written to is at its end. */
+	if (channel_answer(&session->channel, result, reply, detail) < 0)
+		fail(session);
 	else
 		rearm(session);
 }
@@ -51,16 +59,29 @@ static void count(struct broker *broker, struct session *session, uint64_t reque
 	broker->counters.refusals += session->channel.refusals - refusals;
 }
 
-/* Serves one request, or goes on with an answer. */
+static void record_broken(struct session *session)
+{
+	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
+	char who[128];
+
+	session->broker->counters.malformed++;
+	event.refusal = REFUSAL_MALFORMED;
+	audit_record(session->broker, &event, "%s broke the protocol and is disconnected",
+		peer_text(&session->peer, who, sizeof who));
+}
+
+/* Serves one request, or goes on with an answer. Nobody else ends a session while the service runs. */
 static void serve(void *owner, uint32_t events)
 {
 	struct session *session = owner;
 	struct broker *broker = session->broker;
 	uint64_t requests = session->channel.requests, refusals = session->channel.refusals;
-	struct audit_event event;
-	char who[128];
 	int r;
 
+	if (session->failed) {
+		session_close(session);
+		return;
+	}
 	watch_catch_up(session);
 	/* While an answer is owed nothing is read; a hang-up then ends the session with what may be queued. */
 	if (session->channel.deferred) {
@@ -76,13 +97,8 @@ static void serve(void *owner, uint32_t events)
 		rearm(session);
 		return;
 	}
-	if (r == CHANNEL_BROKEN) {
-		broker->counters.malformed++;
-		event = audit_of_session(CHANGE_DENIAL, session);
-		event.refusal = REFUSAL_MALFORMED;
-		audit_record(broker, &event, "%s broke the protocol and is disconnected",
-			peer_text(&session->peer, who, sizeof who));
-	}
+	if (r == CHANNEL_BROKEN)
+		record_broken(session);
 	session_close(session);
 }
 
@@ -102,11 +118,6 @@ void session_store(struct session *session)
 		return;
 	rate_take(&user->stores, STORES_PER_MINUTE, loop_now(broker->event));
 	broker->sessions_stored++;
-}
-
-void session_answer(struct session *session, struct packet *reply)
-{
-	session_answered(session, channel_answer(&session->channel, 0, reply, NULL));
 }
 
 /* ---- beginning and end ---- */

@@ -18,15 +18,14 @@ void session_accept(struct broker *broker, int fd);
 /* Goes on with a session of an earlier broker, whose socket is taken. */
 void session_recall(struct broker *broker, const struct stored *stored);
 
-/* Ends the session: its leases are released, the object is freed. */
+/* Ends the session: its leases are released, the object is freed. Of a service that runs, only serve() ends sessions. */
 void session_close(struct session *session);
 
-/* Answers a request that was not answered at once. REPLY is complete. The session may be gone afterwards. */
-void session_answer(struct session *session, struct packet *reply);
-
-/* After an answer, with the result of channel_answer(): a channel that cannot be written to is at its end. The session may be gone
- * afterwards. */
-void session_answered(struct session *session, int r);
+/*
+ * Answers a request that was not answered at once. RESULT and DETAIL as a channel handler gives them; with 0, REPLY is complete. The
+ * session lasts at least until the event loop goes on.
+ */
+void session_answer(struct session *session, int result, struct packet *reply, const struct detail *detail);
 
 /* Has systemd keep its socket for the next broker, within the limits of its user. */
 void session_store(struct session *session);

@@ -232,6 +232,7 @@ struct session {
 	uint64_t id;
 	uint64_t since_us;
 	uint64_t born; /* the same by CLOCK_BOOTTIME: with the number, what tells it from sessions of other brokers */
+	bool failed;   /* its socket is broken, and serve() ends it (request/session.c) */
 	bool stored;   /* systemd has been asked to keep its socket */
 	bool found_asking; /* it is of an earlier broker, and a request was on its socket when this one took over */
 	LIST_HEAD(session_leases, lease) leases;
