@@ -84,9 +84,10 @@ static int open_windows(const struct broker *broker, const struct device *device
 	return fd;
 }
 
-static int offer(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+static int offer(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
 	struct detail *detail)
 {
+	struct broker *broker = session->broker;
 	struct group *group = device->group;
 	OWNED_FD group_fd = -1;
 	struct keeper *keeper;
@@ -108,6 +109,7 @@ static int offer(struct broker *broker, struct session *session, struct device *
 		group_hold(group, broker, session);
 		keeper_assign(keeper, group);
 	}
+	lease->answer = answer;
 	lease->windows = rule->windows;
 	lease->mappings = rule->mappings;
 	lease->direct = rule->direct;
@@ -120,13 +122,14 @@ static int offer(struct broker *broker, struct session *session, struct device *
 	return CHANNEL_LATER;
 }
 
-int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+int lease_open(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
 	struct detail *detail)
 {
+	struct broker *broker = session->broker;
 	int r = claim_device(broker, device, detail);
 
 	if (r == 0)
-		r = offer(broker, session, device, rule, detail);
+		r = offer(session, device, rule, answer, detail);
 	if (r != CHANNEL_LATER)
 		unclaim_device(broker, device);
 	return r;

@@ -6,10 +6,10 @@
 
 /*
  * Leases DEVICE, which admission.h has nothing against, to SESSION by RULE: claims it, opens its group if that is not open
- * yet, and offers both to a keeper. Returns CHANNEL_LATER (session_opened() or session_refused() follows), a refusal,
+ * yet, and offers both to a keeper. Returns CHANNEL_LATER (ANSWER follows, unless the session ends before), a refusal,
  * or a negative errno; then everything is as before.
  */
-int lease_open(struct broker *broker, struct session *session, struct device *device, const struct policy_rule *rule,
+int lease_open(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
 	struct detail *detail);
 
 #endif

@@ -9,11 +9,10 @@
 #include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "log.h"
-#include "request/open.h"
-#include "request/revocation.h"
 #include "service/service.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
+#include "state/waiter.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -37,20 +36,6 @@ static void look_again(struct group *group, uint64_t delay_us)
 {
 	if (loop_timer(group->broker->event, &group->timer, delay_us, on_timer, group) < 0)
 		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
-}
-
-/* Has every OPEN that waits looked at anew. GROUP may be gone afterwards. */
-static void wake_waiters(struct group *group)
-{
-	struct waiter_list waiters = TAILQ_HEAD_INITIALIZER(waiters);
-	struct session *session;
-
-	TAILQ_CONCAT(&waiters, &group->waiters, waiting);
-	group_settle(group);
-	while ((session = TAILQ_FIRST(&waiters))) {
-		TAILQ_REMOVE(&waiters, session, waiting);
-		session_open_again(session);
-	}
 }
 
 /* A BAR that a holder has mapped by the VFIO device, and into the domain of another device of his, is reached by that one also when he
@@ -85,8 +70,8 @@ static void quarantine_if_late(struct group *group)
 			: is_reached_by_others(group) ? "its holder's other devices may reach it still"
 						      : "the kernel has not let go",
 		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
-	revocation_stuck(group);
-	wake_waiters(group);
+	waiter_tell(group, &(struct waiter_news){.event = WAITER_STUCK});
+	waiter_wake(group);
 }
 
 static void restore_devices(struct group *group)
@@ -139,7 +124,7 @@ static void become_free(struct group *group)
 	group->session = NULL;
 	group->direct = false;
 	group->holder = (struct holder_record){0};
-	wake_waiters(group);
+	waiter_wake(group);
 	broker_settle(broker);
 }
 
@@ -152,7 +137,7 @@ static void settle(struct group *group)
 		record_quarantine_end(group);
 	group->state = GROUP_RESTORING;
 	quarantine_group_free(group);
-	revocation_done(group);
+	waiter_tell(group, &(struct waiter_news){.event = WAITER_CLOSED});
 	rest = quarantine_rest_us(group);
 	group->rests = rest > 0;
 	if (rest == 0)
@@ -278,17 +263,18 @@ void lease_end(struct lease *lease)
 	if (group && !group_leased(group))
 		group_release(group);
 	if (group)
-		revocation_lease_ended(group, device->name);
+		waiter_tell(group, &(struct waiter_news){.event = WAITER_LEASE_ENDED, .device = device->name});
 	inventory_settle(&broker->inventory, device);
 }
 
 void lease_refused(struct lease *lease, int result, const struct detail *detail)
 {
 	struct session *session = lease->session;
+	lease_answer answer = lease->answer;
 
 	lease_end(lease);
 	if (session)
-		session_refused(session, result, detail);
+		answer(session, NULL, result, detail);
 }
 
 /* Nobody holds the devices any more, whatever their clients were told. */
@@ -362,7 +348,7 @@ void group_recall_holder(struct group *group, struct session *session)
 void group_recall_done(struct group *group)
 {
 	if (group->state == GROUP_HELD)
-		wake_waiters(group);
+		waiter_wake(group);
 }
 
 void group_recall_failed(struct group *group)

@@ -8,11 +8,10 @@
 #include "lease/keeper.h"
 #include "lease/quarantine.h"
 #include "log.h"
-#include "request/open.h"
-#include "request/revocation.h"
 #include "service/recall.h"
 #include "service/service.h"
 #include "state/inventory.h"
+#include "state/waiter.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,10 +46,10 @@ static void lease_accepted(struct lease *lease)
 	lease->device->group->direct |= lease->direct;
 	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
-	event.duration_us = loop_now(lease->broker->event) - session->wait_began_us;
+	event.duration_us = loop_now(lease->broker->event) - session->opening_since_us;
 	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
 		peer_text(&session->peer, who, sizeof who), lease->direct ? ", with access = direct" : "");
-	session_opened(session, lease);
+	lease->answer(session, lease, 0, NULL);
 }
 
 static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
@@ -92,7 +91,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		return -EPROTO;
 	device = inventory_find(&keeper->broker->inventory, event->name);
 	if (device && device->group == keeper->group)
-		revocation_reported(keeper->group, event);
+		waiter_tell(keeper->group, &(struct waiter_news){.event = WAITER_RELEASED, .released = event});
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group) {
 		recall_released(keeper, event);

@@ -9,23 +9,29 @@
 #include "request/admission.h"
 #include "request/session.h"
 #include "state/inventory.h"
+#include "state/waiter.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-void open_forget(struct session *session)
-{
-	if (!session->waiting_for)
-		return;
-	TAILQ_REMOVE(&session->waiting_for->waiters, session, waiting);
-	session->waiting_for = NULL;
-}
+static const struct waiter_kind waiting;
 
 /* Waits for the group of a device that is just being released; the first look sets the time limit. */
 static int wait_for_group(struct session *session, struct group *group)
 {
-	session->waiting_for = group;
-	TAILQ_INSERT_TAIL(&group->waiters, session, waiting);
+	struct waiter *waiter = calloc(1, sizeof *waiter);
+
+	if (!waiter)
+		return -ENOMEM;
+	waiter_join(waiter, &waiting, session, group);
 	return CHANNEL_LATER;
+}
+
+static void cancel(struct waiter *waiter)
+{
+	waiter_leave(waiter);
+	free(waiter);
 }
 
 /* Whoever may have the device may also find out that it does not answer. */
@@ -43,6 +49,48 @@ static bool was_opened(const struct session *session, const struct device *devic
 	return session_may_repeat(session) && cookie != 0 && cookie == session->opening_cookie;
 }
 
+/* RESULT as a handler returns it; the detail has said it to the client. */
+static void record_denial(struct session *session, int result, const struct detail *detail)
+{
+	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
+	char who[128];
+
+	event.device = session->opening;
+	event.refusal = result;
+	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening,
+		peer_text(&session->peer, who, sizeof who), refusal_name(result < 0 ? REFUSAL_FAILED : result),
+		detail->text[0] ? ": " : "", detail->text);
+}
+
+static void answer_opened(struct session *session, struct lease *lease)
+{
+	struct packet *reply = &session->broker->buffers.reply;
+	struct open_reply *answer;
+
+	session_store(session);
+	packet_reply(reply, &session->channel.awaiting);
+	answer = packet_append(reply, sizeof *answer);
+	answer->group = lease->device->group->number;
+	fdset_add(&reply->fds, lease->channel);
+	lease->channel = -1;
+	session_answer(session, 0, reply, NULL);
+}
+
+static void answer_refused(struct session *session, int result, const struct detail *detail)
+{
+	session->broker->counters.refusals++;
+	record_denial(session, result, detail);
+	session_answer(session, result, &session->broker->buffers.reply, detail);
+}
+
+static void answer(struct session *session, struct lease *lease, int result, const struct detail *detail)
+{
+	if (lease)
+		answer_opened(session, lease);
+	else
+		answer_refused(session, result, detail);
+}
+
 /* Returns as a channel handler does. */
 static int open_device(struct session *session, struct detail *detail)
 {
@@ -58,27 +106,30 @@ static int open_device(struct session *session, struct detail *detail)
 		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
 	quarantine_if_silent(broker, device, &admission);
-	if (admission.passing && loop_now(broker->event) - session->wait_began_us < OPEN_WAIT_US)
+	if (admission.passing && loop_now(broker->event) - session->opening_since_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (admission.count > 0) {
 		*detail = admission.obstacles[0].detail;
 		return admission.obstacles[0].refusal;
 	}
-	return lease_open(broker, session, device, admission.rule, detail);
+	return lease_open(session, device, admission.rule, answer, detail);
 }
 
-/* RESULT as a handler returns it; the detail has said it to the client. */
-static void record_denial(struct session *session, int result, const struct detail *detail)
+static void again(struct waiter *waiter)
 {
-	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
-	char who[128];
+	struct session *session = waiter->session;
+	struct detail detail = {0};
+	int r;
 
-	event.device = session->opening;
-	event.refusal = result;
-	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening,
-		peer_text(&session->peer, who, sizeof who), refusal_name(result < 0 ? REFUSAL_FAILED : result),
-		detail->text[0] ? ": " : "", detail->text);
+	free(waiter);
+	r = open_device(session, &detail);
+	if (r == CHANNEL_ANSWERED)
+		session_answer(session, r, &session->broker->buffers.reply, NULL);
+	else if (r != CHANNEL_LATER)
+		answer_refused(session, r, &detail);
 }
+
+static const struct waiter_kind waiting = {.again = again, .cancel = cancel};
 
 int open_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
@@ -90,7 +141,7 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 	session->broker->counters.opens++;
 	memcpy(session->opening, open->name, sizeof session->opening);
 	session->opening_cookie = request->header.cookie;
-	session->wait_began_us = loop_now(session->broker->event);
+	session->opening_since_us = loop_now(session->broker->event);
 	r = open_device(session, detail);
 	if (r != CHANNEL_LATER && r != CHANNEL_ANSWERED)
 		record_denial(session, r, detail);
@@ -117,38 +168,4 @@ int open_check(void *context, struct packet *request, struct packet *reply, stru
 		memcpy(obstacle->detail, admission.obstacles[i].detail.text, sizeof obstacle->detail);
 	}
 	return 0;
-}
-
-void session_opened(struct session *session, struct lease *lease)
-{
-	struct packet *reply = &session->broker->buffers.reply;
-	struct open_reply *answer;
-
-	session_store(session);
-	packet_reply(reply, &session->channel.awaiting);
-	answer = packet_append(reply, sizeof *answer);
-	answer->group = lease->device->group->number;
-	fdset_add(&reply->fds, lease->channel);
-	lease->channel = -1;
-	session_answer(session, 0, reply, NULL);
-}
-
-void session_refused(struct session *session, int result, const struct detail *detail)
-{
-	session->broker->counters.refusals++;
-	record_denial(session, result, detail);
-	session_answer(session, result, &session->broker->buffers.reply, detail);
-}
-
-void session_open_again(struct session *session)
-{
-	struct detail detail = {0};
-	int r;
-
-	session->waiting_for = NULL;
-	r = open_device(session, &detail);
-	if (r == CHANNEL_ANSWERED)
-		session_answer(session, r, &session->broker->buffers.reply, NULL);
-	else if (r != CHANNEL_LATER)
-		session_refused(session, r, &detail);
 }

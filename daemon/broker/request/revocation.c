@@ -5,7 +5,9 @@
 #include "lease/revoke.h"
 #include "request/session.h"
 #include "state/inventory.h"
+#include "state/waiter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,9 +16,7 @@
 
 /* Somebody who waits for the answer to REVOKE. */
 struct revoker {
-	LIST_ENTRY(revoker) in_broker;
-	struct session *session;
-	const struct group *group;
+	struct waiter waiter;
 	uint64_t since_us;
 	uint64_t deadline_us;
 	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device */
@@ -26,94 +26,57 @@ struct revoker {
 	struct revoke_reply answer;
 };
 
-static void note_holder(struct revoker *revoker)
+static void note_holder(struct revoke_reply *reply, const struct group *group)
 {
-	const struct group *group = revoker->group;
-
-	revoker->answer.group = group->number;
-	revoker->answer.holder = group->holder;
-	revoker->answer.keeper_pid = group->keeper ? group->keeper->pid : 0;
+	reply->group = group->number;
+	reply->holder = group->holder;
+	reply->keeper_pid = group->keeper ? group->keeper->pid : 0;
 }
 
-static struct revoker *revoker_new(struct session *session, const struct device *device)
+static void forget(struct revoker *revoker)
 {
-	struct revoker *revoker = calloc(1, sizeof *revoker);
-
-	if (!revoker)
-		return NULL;
-	revoker->session = session;
-	revoker->group = device->group;
-	revoker->since_us = loop_now(session->broker->event);
-	memcpy(revoker->name, device->name, sizeof revoker->name);
-	note_holder(revoker);
-	session->revoker = revoker;
-	LIST_INSERT_HEAD(&session->broker->revokers, revoker, in_broker);
-	return revoker;
-}
-
-void revocation_forget(struct session *session)
-{
-	if (!session->revoker)
-		return;
-	LIST_REMOVE(session->revoker, in_broker);
-	free(session->revoker);
-	session->revoker = NULL;
+	waiter_leave(&revoker->waiter);
+	free(revoker);
 }
 
 static void answer(struct revoker *revoker, enum revoke_result result)
 {
-	struct session *session = revoker->session;
+	struct session *session = revoker->waiter.session;
 	struct packet *reply = &session->broker->buffers.reply;
 
 	revoker->answer.result = result;
 	revoker->answer.time_us = loop_now(session->broker->event) - revoker->since_us;
 	packet_reply(reply, &session->channel.awaiting);
 	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
-	revocation_forget(session);
+	forget(revoker);
 	session_answer(session, 0, reply, NULL);
-}
-
-/* One that waits for the device NAME (NULL: any) of GROUP. */
-static struct revoker *find(const struct group *group, const char *name)
-{
-	struct revoker *revoker;
-
-	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
-		if (revoker->group == group && (!name || strcmp(revoker->name, name) == 0))
-			return revoker;
-	}
-	return NULL;
 }
 
 /* ---- what happens ---- */
 
-void revocation_reported(const struct group *group, const struct released_event *event)
+static void hear_released(struct revoker *revoker, const struct released_event *event)
 {
-	struct revoker *revoker;
-
-	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
-		if (revoker->group != group || strcmp(revoker->name, event->name) != 0)
-			continue;
-		/* Not known to this broker yet. */
-		if (revoker->held_back)
-			revoker->answer.holder = event->origin.holder;
-		revoker->answer.reported = 1;
-		revoker->answer.report = event->report;
-	}
+	if (strcmp(revoker->name, event->name) != 0)
+		return;
+	/* Not known to this broker yet. */
+	if (revoker->held_back)
+		revoker->answer.holder = event->origin.holder;
+	revoker->answer.reported = 1;
+	revoker->answer.report = event->report;
 }
 
 #define NO_MORE	     "nobody has it any more"
 #define STILL_LEASED "other devices of IOMMU group %u are still leased"
 
 /* The group stays with whoever has its other devices, so there is nothing more to wait for. */
-void revocation_lease_ended(const struct group *group, const char *name)
+static void hear_lease_ended(struct revoker *revoker, const char *name)
 {
-	struct revoker *revoker;
+	const struct group *group = revoker->waiter.group;
 
-	while (group->state == GROUP_HELD && (revoker = find(group, name))) {
-		snprintf(revoker->answer.detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
-		answer(revoker, REVOKE_COMPLETE);
-	}
+	if (group->state != GROUP_HELD || strcmp(revoker->name, name) != 0)
+		return;
+	snprintf(revoker->answer.detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
+	answer(revoker, REVOKE_COMPLETE);
 }
 
 /* Of a device that nobody had, or has any more. */
@@ -123,78 +86,163 @@ static void describe_nobody(const struct session *session, const char *words, ch
 		session_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
 }
 
-void revocation_done(const struct group *group)
+static void hear_closed(struct revoker *revoker)
 {
-	struct revoker *revoker;
-
-	while ((revoker = find(group, NULL))) {
-		if (!revoker->had && !revoker->answer.reported) {
-			/* Who is on record had it before that. */
-			revoker->answer.holder = (struct holder_record){0};
-			describe_nobody(revoker->session, NO_MORE, revoker->answer.detail);
-			answer(revoker, REVOKE_NOBODY);
-		} else {
-			answer(revoker, REVOKE_COMPLETE);
-		}
+	if (revoker->had || revoker->answer.reported) {
+		answer(revoker, REVOKE_COMPLETE);
+		return;
 	}
+	/* Who is on record had it before that. */
+	revoker->answer.holder = (struct holder_record){0};
+	describe_nobody(revoker->waiter.session, NO_MORE, revoker->answer.detail);
+	answer(revoker, REVOKE_NOBODY);
 }
 
-static struct lease *lease_of(const struct revoker *revoker)
+static struct lease *lease_of(const struct group *group, const char *name)
 {
 	const struct device *device;
 
-	LIST_FOREACH(device, &revoker->group->devices, in_group) {
-		if (strcmp(device->name, revoker->name) == 0)
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (strcmp(device->name, name) == 0)
 			return device->lease;
 	}
 	return NULL;
 }
 
-static void describe_stuck(struct revoker *revoker)
+/* LEASE: of the device, NULL: none; it has what the keeper has said before it fell silent. */
+static void describe_stuck(const struct group *group, const struct lease *lease, struct revoke_reply *reply)
 {
-	const struct group *group = revoker->group;
-	const struct lease *lease = lease_of(revoker); /* what the keeper has said of it before it fell silent */
-	char *detail = revoker->answer.detail, blocker[GROUP_BLOCKER_SIZE];
+	char blocker[GROUP_BLOCKER_SIZE];
 
 	if (lease && lease->report.taken) {
-		revoker->answer.reported = 1;
-		revoker->answer.report = lease->report;
-		snprintf(detail, sizeof revoker->answer.detail,
+		reply->reported = 1;
+		reply->report = lease->report;
+		snprintf(reply->detail, sizeof reply->detail,
 			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever serves a file "
 			"that the domain's owner has mapped (FUSE) holds it up; end that process",
 			group->number);
 	} else if (group->keeper && group->keeper->pid) {
-		snprintf(detail, sizeof revoker->answer.detail,
+		snprintf(reply->detail, sizeof reply->detail,
 			"its keeper has said nothing since it was told to let go; end it: kill -9 %u",
 			group->keeper->pid);
 	} else if (group->keeper) {
-		snprintf(detail, sizeof revoker->answer.detail,
+		snprintf(reply->detail, sizeof reply->detail,
 			"its keeper has said nothing since the service was restarted; end it: the instance of vfio-keeper@.service that "
 			"'fuser -v /dev/vfio/%u' names",
 			group->number);
 	} else {
-		snprintf(detail, sizeof revoker->answer.detail,
+		snprintf(reply->detail, sizeof reply->detail,
 			"its keeper is gone, and IOMMU group %u is not free: %s; if nobody, "
 			"the kernel still closes it ('dmesg' shows hung tasks)",
 			group->number, group_blocker(group, blocker));
 	}
 }
 
-void revocation_stuck(const struct group *group)
+static void hear_stuck(struct revoker *revoker)
 {
-	struct revoker *revoker;
+	const struct group *group = revoker->waiter.group;
 
-	while ((revoker = find(group, NULL))) {
-		if (!revoker->had)
-			revoker->answer.holder = (struct holder_record){0};
-		describe_stuck(revoker);
-		answer(revoker, REVOKE_INCOMPLETE);
+	if (!revoker->had)
+		revoker->answer.holder = (struct holder_record){0};
+	describe_stuck(group, lease_of(group, revoker->name), &revoker->answer);
+	answer(revoker, REVOKE_INCOMPLETE);
+}
+
+static void order(const struct revoker *revoker, struct lease *lease)
+{
+	char words[REVOKE_WORDS_SIZE], who[128];
+
+	snprintf(words, sizeof words, "revoked by %s", peer_text(&revoker->waiter.session->peer, who, sizeof who));
+	lease_revoke(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);
+}
+
+#define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
+
+/* A device that is none of those that the keeper has. */
+static void answer_without(struct revoker *revoker)
+{
+	const struct group *group = revoker->waiter.group;
+	char *detail = revoker->answer.detail;
+
+	if (!revoker->answer.reported) {
+		snprintf(detail, sizeof revoker->answer.detail, "%s", OTHERS_LEASED);
+		answer(revoker, REVOKE_NOBODY);
+		return;
+	}
+	/* Its last words about it have come: the earlier broker had given the order. With its last device, the group's end is waited for. */
+	revoker->answer.keeper_pid = group->keeper->pid;
+	if (group->state == GROUP_HELD) {
+		snprintf(detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
+		answer(revoker, REVOKE_COMPLETE);
 	}
 }
 
-/* ---- the request ---- */
+static bool is_in(const char *name, const struct query_record *records, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (strcmp(records[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
 
-#define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
+/* The keeper of an earlier broker has said which devices it has: what was asked before that is done. */
+static void hear_told(struct revoker *revoker, const struct query_record *records, uint32_t count)
+{
+	const struct group *group = revoker->waiter.group;
+	struct lease *lease;
+
+	revoker->had = is_in(revoker->name, records, count);
+	if (!revoker->held_back)
+		return;
+	revoker->held_back = false;
+	if (!revoker->had) {
+		answer_without(revoker);
+		return;
+	}
+	note_holder(&revoker->answer, group);
+	lease = lease_of(group, revoker->name);
+	if (lease)
+		order(revoker, lease);
+}
+
+static struct revoker *revoker_of(struct waiter *waiter)
+{
+	static_assert(offsetof(struct revoker, waiter) == 0, "a revoker begins with its waiter");
+	return (struct revoker *)(void *)waiter;
+}
+
+static void hear(struct waiter *waiter, const struct waiter_news *news)
+{
+	struct revoker *revoker = revoker_of(waiter);
+
+	switch (news->event) {
+	case WAITER_RELEASED:
+		hear_released(revoker, news->released);
+		return;
+	case WAITER_LEASE_ENDED:
+		hear_lease_ended(revoker, news->device);
+		return;
+	case WAITER_TOLD:
+		hear_told(revoker, news->records, news->count);
+		return;
+	case WAITER_CLOSED:
+		hear_closed(revoker);
+		return;
+	case WAITER_STUCK:
+		hear_stuck(revoker);
+		return;
+	}
+}
+
+static void cancel(struct waiter *waiter)
+{
+	forget(revoker_of(waiter));
+}
+
+static const struct waiter_kind waiting = {.hear = hear, .cancel = cancel};
+
+/* ---- the request ---- */
 
 static int nobody(const struct session *session, const struct device *device, struct packet *reply, const char *words)
 {
@@ -216,106 +264,37 @@ static bool is_open(const struct group *group)
 }
 
 /* Nothing more will happen by itself, or not soon. */
-static int quarantined(struct session *session, const struct device *device, struct packet *reply)
+static int quarantined(const struct session *session, const struct device *device, struct packet *reply)
 {
-	struct revoker *revoker;
+	struct revoke_reply *stuck;
 
 	if (!device->group->keeper && !is_open(device->group))
 		return nobody(session, device, reply,
 			"nobody has it, and it is quarantined; 'vfio-brokerctl check' says why");
-	revoker = revoker_new(session, device);
-	if (!revoker)
-		return -ENOMEM;
-	describe_stuck(revoker);
-	revoker->answer.result = REVOKE_INCOMPLETE;
-	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
-	revocation_forget(session);
+	stuck = packet_append(reply, sizeof *stuck);
+	note_holder(stuck, device->group);
+	describe_stuck(device->group, device->lease, stuck);
+	stuck->result = REVOKE_INCOMPLETE;
 	return 0;
-}
-
-static void order(const struct revoker *revoker, struct lease *lease)
-{
-	char words[REVOKE_WORDS_SIZE], who[128];
-
-	snprintf(words, sizeof words, "revoked by %s", peer_text(&revoker->session->peer, who, sizeof who));
-	lease_revoke(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);
 }
 
 static int take_back(struct session *session, const struct device *device, const struct revoke_request *request)
 {
-	struct revoker *revoker = revoker_new(session, device);
+	struct revoker *revoker = calloc(1, sizeof *revoker);
 
 	if (!revoker)
 		return -ENOMEM;
+	revoker->since_us = loop_now(session->broker->event);
+	memcpy(revoker->name, device->name, sizeof revoker->name);
+	note_holder(&revoker->answer, device->group);
 	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
 	revoker->held_back = device->group->state == GROUP_RECALLED;
 	revoker->had = device->lease || device->used;
+	waiter_join(&revoker->waiter, &waiting, session, device->group);
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
 		order(revoker, device->lease);
 	return CHANNEL_LATER;
-}
-
-static struct revoker *held_back(const struct group *group)
-{
-	struct revoker *revoker;
-
-	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
-		if (revoker->group == group && revoker->held_back)
-			return revoker;
-	}
-	return NULL;
-}
-
-static bool had(const struct revoker *revoker, const struct query_record *records, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (strcmp(records[i].name, revoker->name) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* A device that is none of those that the keeper has. */
-static void answer_without(struct revoker *revoker)
-{
-	const struct group *group = revoker->group;
-	char *detail = revoker->answer.detail;
-
-	if (!revoker->answer.reported) {
-		snprintf(detail, sizeof revoker->answer.detail, "%s", OTHERS_LEASED);
-		answer(revoker, REVOKE_NOBODY);
-		return;
-	}
-	/* Its last words about it have come: the earlier broker had given the order. With its last device, the group's end is waited for. */
-	revoker->answer.keeper_pid = group->keeper->pid;
-	if (group->state == GROUP_HELD) {
-		snprintf(detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
-		answer(revoker, REVOKE_COMPLETE);
-	}
-}
-
-void revocation_recalled(const struct group *group, const struct query_record *records, uint32_t count)
-{
-	struct revoker *revoker;
-	struct lease *lease;
-
-	/* First, because an answer may end a session, and that overwrites the packet that they are in. */
-	LIST_FOREACH(revoker, &group->broker->revokers, in_broker) {
-		if (revoker->group == group)
-			revoker->had = had(revoker, records, count);
-	}
-	while ((revoker = held_back(group))) {
-		revoker->held_back = false;
-		if (!revoker->had) {
-			answer_without(revoker);
-			continue;
-		}
-		note_holder(revoker);
-		lease = lease_of(revoker);
-		if (lease)
-			order(revoker, lease);
-	}
 }
 
 int revocation_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)

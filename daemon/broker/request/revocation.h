@@ -15,18 +15,4 @@
 /* The handler of REVOKE. */
 int revocation_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
-/* SESSION, which ends, waits no longer. */
-void revocation_forget(struct session *session);
-
-/* The keeper of GROUP, which is RECALLED or by its word HELD, has said which devices it has (RECORDS): what was asked before that is
- * done. */
-void revocation_recalled(const struct group *group, const struct query_record *records, uint32_t count);
-
-/* What happens to GROUP meanwhile: a keeper has let go of one of its devices; a lease has ended, of the device NAME; the
- * kernel has let go of it; that takes too long. */
-void revocation_reported(const struct group *group, const struct released_event *event);
-void revocation_lease_ended(const struct group *group, const char *name);
-void revocation_done(const struct group *group);
-void revocation_stuck(const struct group *group);
-
 #endif

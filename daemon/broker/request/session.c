@@ -11,9 +11,8 @@
 #include "lease/lease.h"
 #include "lease/quota.h"
 #include "log.h"
-#include "request/open.h"
-#include "request/revocation.h"
 #include "state/idle.h"
+#include "state/waiter.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -263,8 +262,7 @@ void session_close(struct session *session)
 	struct broker *broker = session->broker;
 	struct lease *lease;
 
-	open_forget(session);
-	revocation_forget(session);
+	waiter_cancel(session);
 	watch_end(session);
 	lane_leave(&session->place);
 	/* systemd drops its copy when it sees that the socket is shut down. */

@@ -8,9 +8,9 @@
 #include "lease/review.h"
 #include "log.h"
 #include "packet.h"
-#include "request/revocation.h"
 #include "request/session.h"
 #include "state/inventory.h"
+#include "state/waiter.h"
 #include "table.h"
 
 #include <errno.h>
@@ -181,7 +181,8 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	if (session)
 		taken = take_leases(group, session, records, reply->count);
 	if (taken == 0) {
-		revocation_recalled(group, records, reply->count);
+		waiter_tell(
+			group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
 		group_release(group);
 		return 0;
 	}
@@ -190,7 +191,7 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	/* Those that could not be taken over have not ended. */
 	known = taken < reply->count || judge_ended(group);
 	/* Before anybody can have more of the group. */
-	revocation_recalled(group, records, reply->count);
+	waiter_tell(group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
 	if (!known)
 		group_release(group);
 	review_group(group);

@@ -157,7 +157,6 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	packet_init(&broker->change);
 	LIST_INIT(&broker->sessions);
 	LIST_INIT(&broker->keepers);
-	LIST_INIT(&broker->revokers);
 	LIST_INIT(&broker->watchers);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);

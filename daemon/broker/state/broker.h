@@ -24,9 +24,9 @@ struct claim;
 struct group;
 struct keeper;
 struct lease;
-struct revoker;
 struct session;
 struct stored;
+struct waiter;
 
 /*
  * Everything vfio-brokerd knows, in one place and one thread:
@@ -128,13 +128,13 @@ struct group {
 	uint32_t number;
 	struct device_list devices;
 	enum group_state state;
-	struct broker *broker;	     /* set by group_hold() */
-	struct keeper *keeper;	     /* the one that has it; NULL: none */
-	struct session *session;     /* whose leases these are; NULL once that has ended */
-	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
-	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
-	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
-	TAILQ_HEAD(waiter_list, session) waiters; /* sessions whose OPEN waits until the group is free */
+	struct broker *broker;			 /* set by group_hold() */
+	struct keeper *keeper;			 /* the one that has it; NULL: none */
+	struct session *session;		 /* whose leases these are; NULL once that has ended */
+	bool direct;				 /* until it is free: a holder may have a VFIO device of it */
+	bool rests;				 /* RESTORING: the kernel has let go, and its devices rest */
+	struct holder_record holder;		 /* whose they are or were last, for as long as the group is not free */
+	TAILQ_HEAD(waiter_list, waiter) waiters; /* who wait for what becomes of it (state/waiter.h) */
 	sd_event_source *timer;
 	uint64_t release_began_us;
 	uint64_t probe_us;
@@ -157,6 +157,9 @@ enum lease_state {
 	LEASE_RELEASING, /* the keeper is letting go; the client may be gone */
 };
 
+/* Answers the OPEN of SESSION: with LEASE, or, if that is NULL, with RESULT and DETAIL as in a reply. */
+typedef void (*lease_answer)(struct session *session, struct lease *lease, int result, const struct detail *detail);
+
 struct lease {
 	LIST_ENTRY(lease) in_session;
 	struct broker *broker;
@@ -171,6 +174,7 @@ struct lease {
 	bool direct;			      /* its holder may have the VFIO device itself */
 	uint64_t due_us;		      /* when its keeper takes it back, or began to; 0: not ordered */
 	struct release_report report;	      /* what its keeper has said of letting go so far; taken 0: nothing */
+	lease_answer answer;		      /* tells the client; NULL: the lease is of an earlier broker */
 	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with it; 0: it is this one's own */
 	/* What the policy says of its end, and lets its holder map, and the rule that says so. */
 	struct reset_policy reset;
@@ -220,9 +224,7 @@ struct watch {
 /* A client's broker channel. Its end is the end of its leases. */
 struct session {
 	LIST_ENTRY(session) in_broker;
-	TAILQ_ENTRY(session) waiting; /* in waiting_for->waiters */
-	struct group *waiting_for;    /* NULL: its OPEN does not wait for a group */
-	uint64_t wait_began_us;
+	struct waiter *waits; /* its OPEN or REVOKE that waits for a group; NULL: none */
 	struct broker *broker;
 	struct channel channel;
 	struct lane_place place; /* in the lane of its user */
@@ -240,8 +242,8 @@ struct session {
 	LIST_ENTRY(session) in_watchers;
 	struct watch watch;
 	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
-	struct revoker *revoker;	/* owned: its REVOKE that is not answered; NULL: none */
 	uint64_t opening_cookie;
+	uint64_t opening_since_us;
 	uint64_t answered; /* cookie of the last OPEN whose device was released while there was no broker */
 };
 
@@ -291,7 +293,6 @@ struct broker {
 	LIST_HEAD(session_list, session) sessions;
 	LIST_HEAD(watcher_list, session) watchers;
 	LIST_HEAD(keeper_list, keeper) keepers;
-	LIST_HEAD(revoker_list, revoker) revokers;
 	struct keeper *spare; /* one of keepers, or NULL */
 	sd_event_source *spare_timer;
 	sd_event_source *listener;

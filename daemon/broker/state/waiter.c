@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "state/waiter.h"
+
+#include "state/inventory.h"
+
+#include <assert.h>
+
+void waiter_join(struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct group *group)
+{
+	assert(!session->waits);
+	waiter->kind = kind;
+	waiter->session = session;
+	waiter->group = group;
+	session->waits = waiter;
+	TAILQ_INSERT_TAIL(&group->waiters, waiter, in_group);
+}
+
+void waiter_leave(struct waiter *waiter)
+{
+	TAILQ_REMOVE(&waiter->group->waiters, waiter, in_group);
+	waiter->group = NULL;
+	waiter->session->waits = NULL;
+}
+
+void waiter_cancel(struct session *session)
+{
+	if (session->waits)
+		session->waits->kind->cancel(session->waits);
+}
+
+void waiter_tell(struct group *group, const struct waiter_news *news)
+{
+	struct waiter *waiter, *next;
+
+	for (waiter = TAILQ_FIRST(&group->waiters); waiter; waiter = next) {
+		next = TAILQ_NEXT(waiter, in_group);
+		if (waiter->kind->hear)
+			waiter->kind->hear(waiter, news);
+	}
+}
+
+void waiter_wake(struct group *group)
+{
+	struct waiter_list woken = TAILQ_HEAD_INITIALIZER(woken);
+	struct waiter *waiter, *next;
+
+	/* All leave before the first looks: it may wait for the same group again, or the group be gone with it. */
+	for (waiter = TAILQ_FIRST(&group->waiters); waiter; waiter = next) {
+		next = TAILQ_NEXT(waiter, in_group);
+		if (!waiter->kind->again)
+			continue;
+		waiter_leave(waiter);
+		TAILQ_INSERT_TAIL(&woken, waiter, in_group);
+	}
+	group_settle(group);
+	while ((waiter = TAILQ_FIRST(&woken))) {
+		TAILQ_REMOVE(&woken, waiter, in_group);
+		waiter->kind->again(waiter);
+	}
+}
