@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "audit/audit.h"
 
-#include "audit/audit_ids.h"
 #include "audit/watch.h"
 #include "base/limits.h"
 #include "base/loop.h"
@@ -13,62 +12,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* What is known of each kind without looking at the event. */
-static const struct kind {
-	const char *id;
-	int level;
-	bool limited; /* a client can cause any number of them */
-} kinds[CHANGE_MAX] = {
-	[CHANGE_GRANT] = {AUDIT_ID_GRANT, LOG_INFO, false},
-	[CHANGE_BIND] = {AUDIT_ID_BIND, LOG_INFO, true},
-	[CHANGE_UNBIND] = {AUDIT_ID_UNBIND, LOG_INFO, true},
-	[CHANGE_DENIAL] = {AUDIT_ID_DENIAL, LOG_NOTICE, true},
-	[CHANGE_RELEASE] = {AUDIT_ID_RELEASE, LOG_INFO, false},
-	[CHANGE_REVOKE_PENDING] = {AUDIT_ID_REVOKE_PENDING, LOG_NOTICE, false},
-	[CHANGE_REVOKE] = {AUDIT_ID_REVOKE, LOG_NOTICE, false},
-	[CHANGE_QUARANTINE] = {AUDIT_ID_QUARANTINE, LOG_ERR, false},
-	[CHANGE_QUARANTINE_END] = {AUDIT_ID_QUARANTINE_END, LOG_NOTICE, false},
-	[CHANGE_QUARANTINE_FORCE] = {AUDIT_ID_QUARANTINE_FORCE, LOG_WARNING, false},
-	[CHANGE_POLICY] = {AUDIT_ID_POLICY, LOG_NOTICE, false},
-	[CHANGE_ADD] = {AUDIT_ID_ADD, LOG_INFO, false},
-	[CHANGE_REMOVE] = {AUDIT_ID_REMOVE, LOG_INFO, false},
-	[CHANGE_FAULT] = {AUDIT_ID_FAULT, LOG_WARNING, false},
-	[CHANGE_LOST] = {AUDIT_ID_LOST, LOG_WARNING, false},
-};
-
-int audit_level(const struct audit_event *event)
-{
-	return event->level ? event->level : kinds[event->kind].level;
-}
-
-/* ---- beginnings of events ---- */
-
-struct audit_event audit_of_session(enum change_kind kind, const struct session *session)
-{
-	struct audit_event event = {.kind = kind, .session = session->id};
-
-	peer_record(&session->peer, &event.who);
-	return event;
-}
-
-struct audit_event audit_of_group(enum change_kind kind, const struct group *group)
-{
-	return (struct audit_event){.kind = kind, .group = group, .who = group->holder};
-}
-
-struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lease)
-{
-	struct audit_event event = {.kind = kind};
-
-	if (lease->device->group)
-		event = audit_of_group(kind, lease->device->group);
-	event.device = lease->device->name;
-	event.session = lease->session ? lease->session->id : 0;
-	event.rule = lease->rule;
-	event.duration_us = loop_now(lease->broker->event) - lease->since_us;
-	return event;
-}
 
 /* ---- where they go ---- */
 
@@ -89,7 +32,7 @@ static void add_devices(struct journal_entry *entry, const struct audit_event *e
 
 static void add_fields(struct journal_entry *entry, const struct audit_event *event, const char *message)
 {
-	const struct kind *kind = &kinds[event->kind];
+	const struct audit_kind *kind = &audit_kinds[event->kind];
 
 	journal_add(entry, "MESSAGE", "%s", message);
 	journal_add(entry, "MESSAGE_ID", "%s", kind->id);
@@ -273,7 +216,7 @@ static bool admitted(struct broker *broker, const struct audit_event *event)
 {
 	struct audit_limit *limit;
 
-	if (!kinds[event->kind].limited)
+	if (!audit_kinds[event->kind].limited)
 		return true;
 	limit = limit_get(broker, event->kind, event->who.uid);
 	if (!limit || limit->recorded < AUDIT_BURST) {

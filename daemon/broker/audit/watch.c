@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "audit/watch.h"
 
-#include "audit/audit.h"
 #include "base/limits.h"
-#include "clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -87,26 +85,6 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 
 /* ---- sending ---- */
 
-static void fill(struct change_event *change, const struct audit_event *event, const char *message)
-{
-	*change = (struct change_event){
-		.time_us = clock_us_of(CLOCK_REALTIME),
-		.kind = (uint32_t)event->kind,
-		.level = (uint32_t)audit_level(event),
-		.refusal = (uint32_t)(event->refusal < 0 ? REFUSAL_FAILED : event->refusal),
-		.group = event->group ? event->group->number : GROUP_NONE,
-		.session = event->session,
-		.duration_us = event->duration_us,
-		.count = event->count ? event->count : 1,
-		.who = event->who,
-	};
-	if (event->device)
-		snprintf(change->device, sizeof change->device, "%s", event->device);
-	if (event->rule)
-		snprintf(change->rule, sizeof change->rule, "%s", event->rule);
-	snprintf(change->message, sizeof change->message, "%s", message);
-}
-
 /* Its socket is polled for POLLOUT as long as there is something to tell. */
 static void arm(struct session *session)
 {
@@ -139,7 +117,7 @@ void watch_publish(struct broker *broker, const struct audit_event *event, const
 
 	if (LIST_EMPTY(&broker->watchers))
 		return;
-	fill(&all, event, message);
+	audit_event_change(event, message, &all);
 	others = all;
 	memset(others.rule, 0, sizeof others.rule);
 	LIST_FOREACH(session, &broker->watchers, in_watchers) {
@@ -166,7 +144,7 @@ void watch_catch_up(struct session *session)
 		return;
 	snprintf(message, sizeof message, "%llu events were lost before this one: they were not read in time",
 		(unsigned long long)session->watch.missed);
-	fill(&change, &event, message);
+	audit_event_change(&event, message, &change);
 	send_to(session, &change);
 }
 
@@ -178,7 +156,7 @@ void watch_recall(struct session *session)
 	if (!marked(session))
 		return;
 	enlist(session);
-	fill(&change, &event, "the service was restarted: what happened meanwhile was not told");
+	audit_event_change(&event, "the service was restarted: what happened meanwhile was not told", &change);
 	if (!send_to(session, &change))
 		session->watch.missed++;
 }

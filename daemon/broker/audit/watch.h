@@ -2,13 +2,11 @@
 #ifndef BROKER_WATCH_H
 #define BROKER_WATCH_H
 
+#include "audit/event.h"
 #include "packet.h"
-#include "state/broker.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-struct audit_event;
 
 /*
  * Sessions that asked for CHANGE events (WATCH). What they get is what audit.h records, at the same moment.

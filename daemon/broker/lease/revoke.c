@@ -2,6 +2,7 @@
 #include "lease/revoke.h"
 
 #include "audit/audit.h"
+#include "audit/event.h"
 #include "base/loop.h"
 #include "lease/group.h"
 #include "lease/keeper.h"

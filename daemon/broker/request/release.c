@@ -2,6 +2,7 @@
 #include "request/release.h"
 
 #include "audit/audit.h"
+#include "audit/event.h"
 #include "base/loop.h"
 #include "base/peer.h"
 #include "lease/quarantine.h"

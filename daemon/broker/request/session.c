@@ -2,6 +2,7 @@
 #include "request/session.h"
 
 #include "audit/audit.h"
+#include "audit/event.h"
 #include "audit/watch.h"
 #include "base/limits.h"
 #include "base/loop.h"

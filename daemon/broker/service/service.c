@@ -2,6 +2,7 @@
 #include "service/service.h"
 
 #include "audit/audit.h"
+#include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
 #include "host/claim.h"
