@@ -36,10 +36,4 @@ struct released_event;
 /* Before claims are recalled: a claim of a group that a keeper holds is none to be undone. Takes the sockets of STORED. */
 void recall_begin(struct broker *broker, const struct stored *stored, size_t count);
 
-/* REPLY to QUERY. Returns 0 or -EPROTO. The keeper's group may have been told to let go afterwards. */
-int recall_answered(struct keeper *keeper, const struct packet *reply);
-
-/* KEEPER has released a device that is not leased, as far as this broker knows. */
-void recall_released(struct keeper *keeper, const struct released_event *event);
-
 #endif

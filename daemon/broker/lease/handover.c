@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/handover.h"
+
+#include "lease/group.h"
+#include "lease/lease.h"
+#include "lease/quarantine.h"
+#include "lease/review.h"
+#include "log.h"
+#include "state/inventory.h"
+#include "state/waiter.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool has_end(const char *text, size_t size)
+{
+	return memchr(text, '\0', size) != NULL;
+}
+
+/* Not that a keeper would lie; but it is less trusted than the broker, and its words are printed. */
+static const struct query_record *records_of(const struct group *group, const struct packet *packet)
+{
+	const struct query_reply *reply = packet_body(packet, sizeof *reply);
+	const struct query_record *records = (const void *)(packet->payload + sizeof *reply);
+
+	if (!reply || packet->header.length - sizeof *reply != (uint64_t)reply->count * sizeof *records)
+		return NULL;
+	if (reply->count > 0 && reply->group != group->number)
+		return NULL;
+	for (uint32_t i = 0; i < reply->count; i++) {
+		if (!device_name_valid(records[i].name) || !has_end(records[i].rule, sizeof records[i].rule) ||
+			!has_end(records[i].origin.holder.unit, sizeof records[i].origin.holder.unit))
+			return NULL;
+	}
+	return records;
+}
+
+static struct session *session_of(const struct broker *broker, const struct lease_origin *origin)
+{
+	struct session *session;
+
+	LIST_FOREACH(session, &broker->sessions, in_broker) {
+		if (session->id == origin->session && session->born == origin->session_born &&
+			session->peer.uid == origin->holder.uid)
+			return session;
+	}
+	return NULL;
+}
+
+/* Returns how many could be taken. */
+static uint32_t take_leases(
+	struct group *group, struct session *session, const struct query_record *records, uint32_t count)
+{
+	struct inventory *inventory = &session->broker->inventory;
+	uint32_t taken = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct device *device = inventory_find(inventory, records[i].name);
+		struct lease *lease = NULL;
+
+		if (device && device->group == group && !device->lease)
+			lease = lease_recall(session, device, &records[i]);
+		/* The rule may have gone; what it said of the end of the lease is on record. */
+		if (lease && device->quarantine)
+			lease->reset = device->quarantine->reset;
+		if (lease)
+			taken++;
+		else
+			log_line(LOG_ERR,
+				"%s: leased, but cannot be taken over: it is released with the last of group %u",
+				records[i].name, group->number);
+	}
+	return taken;
+}
+
+/* The unit as it was when the session began; the process that was in it may have ended, and its socket been passed on. */
+static void remember_unit(struct session *session, const struct holder_record *holder)
+{
+	/* A longer one was cut. */
+	if (!session->peer.unit && holder->unit[0] && strlen(holder->unit) < sizeof holder->unit - 1)
+		session->peer.unit = strdup(holder->unit);
+}
+
+static void review_group(const struct group *group)
+{
+	const struct device *device;
+
+	/* The first that is taken back takes all with it. */
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease && group->state == GROUP_HELD)
+			review_recalled(device->lease);
+	}
+}
+
+/* What is on record as lent and is none of the leases has ended meanwhile. Returns false if the group has to go as one. */
+static bool judge_ended(const struct group *group)
+{
+	struct device *device;
+	bool known = true;
+
+	LIST_FOREACH(device, &group->devices, in_group)
+		known = (device->lease || quarantine_unheard(group->broker, device)) && known;
+	return known;
+}
+
+int recall_answered(struct keeper *keeper, const struct packet *packet)
+{
+	const struct query_reply *reply = packet_body(packet, sizeof *reply);
+	struct group *group = keeper->group;
+	const struct query_record *records = records_of(group, packet);
+	struct session *session = NULL;
+	uint32_t taken = 0;
+	char who[128];
+	bool known;
+
+	if (!records)
+		return -EPROTO;
+	keeper->pid = reply->pid;
+	keeper->uid = reply->uid;
+	if (reply->count > 0) {
+		group->holder = records[0].origin.holder;
+		session = session_of(keeper->broker, &records[0].origin);
+		log_line(LOG_INFO, "group %u: %u leases of %s%s", group->number, reply->count,
+			peer_record_text(&group->holder, who, sizeof who),
+			session ? "" : ", who has left meanwhile: released");
+	}
+	for (uint32_t i = 0; i < reply->count; i++)
+		group->direct |= !!(records[i].flags & QUERY_DIRECT);
+	if (session)
+		taken = take_leases(group, session, records, reply->count);
+	if (taken == 0) {
+		waiter_tell(
+			group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
+		group_release(group);
+		return 0;
+	}
+	remember_unit(session, &group->holder);
+	group_recall_holder(group, session);
+	/* Those that could not be taken over have not ended. */
+	known = taken < reply->count || judge_ended(group);
+	/* Before anybody can have more of the group. */
+	waiter_tell(group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
+	if (!known)
+		group_release(group);
+	review_group(group);
+	group_recall_done(group);
+	return 0;
+}
+
+void recall_released(struct keeper *keeper, const struct released_event *event)
+{
+	struct broker *broker = keeper->broker;
+	struct device *device = inventory_find(&broker->inventory, event->name);
+	struct session *session;
+
+	if (event->origin.since >= broker->started_us)
+		return;
+	/* It speaks of what it has had, and of nothing else. */
+	if (device && device->group != keeper->group)
+		return;
+	if (device)
+		quarantine_recalled_ended(broker, device, &event->report);
+	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
+	if (device && device->group->state == GROUP_RECALLED)
+		device->group->holder = event->origin.holder;
+	if (!event->used)
+		return;
+	log_line(LOG_INFO, "%s: was released while there was no broker", event->name);
+	session = session_of(broker, &event->origin);
+	if (session)
+		session->answered = event->origin.cookie;
+}
