@@ -638,7 +638,7 @@ static void end_quarantines(void)
 	for (device = LIST_FIRST(&broker.inventory.devices); device; device = next) {
 		next = LIST_NEXT(device, in_inventory);
 		if (device->quarantine)
-			quarantine_end(&broker, device);
+			group_end_quarantine(&broker, device);
 	}
 	pass(1000000);
 }

@@ -10,7 +10,6 @@
 #include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "log.h"
-#include "service/service.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
 #include "state/waiter.h"
@@ -115,8 +114,6 @@ static void record_quarantine_end(const struct group *group)
 
 static void become_free(struct group *group)
 {
-	struct broker *broker = group->broker;
-
 	/* Still not free while the devices go, so that the group is not freed under this function. */
 	restore_devices(group);
 	if (group->timer)
@@ -126,7 +123,6 @@ static void become_free(struct group *group)
 	group->direct = false;
 	group->holder = (struct holder_record){0};
 	waiter_wake(group);
-	broker_settle(broker);
 }
 
 /* The kernel has let go. Devices that were not reset rest first, if they may be had again or go back then. */
@@ -328,6 +324,13 @@ void group_give_back(struct group *group, struct broker *broker)
 		restore_devices(group);
 	else if (group->state == GROUP_RESTORING)
 		look_again(group, 0);
+}
+
+void group_end_quarantine(struct broker *broker, struct device *device)
+{
+	quarantine_end(broker, device);
+	if (device->group)
+		group_give_back(device->group, broker);
 }
 
 void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper)

@@ -36,6 +36,9 @@ void group_recall_failed(struct group *group);
 /* What kept its devices from their host drivers may have ended: looks again. Nothing in groups that somebody has. */
 void group_give_back(struct group *group, struct broker *broker);
 
+/* An administrator has ended the quarantine of DEVICE, which then may go back to its host driver. */
+void group_end_quarantine(struct broker *broker, struct device *device);
+
 /* A group that an earlier broker left behind, with claims to undo or in use: -> RESTORING. */
 void group_recall(struct group *group, struct broker *broker);
 

@@ -6,7 +6,6 @@
 #include "base/store.h"
 #include "connection.h"
 #include "fdset.h"
-#include "lease/group.h"
 #include "log.h"
 #include "packet.h"
 
@@ -189,7 +188,7 @@ struct keeper *keeper_recall(struct broker *broker, int fd)
 	return keeper_make(broker, fd, KEEPER_RECALLED, &keeper) < 0 ? NULL : keeper;
 }
 
-void keeper_query(struct keeper *keeper)
+int keeper_query(struct keeper *keeper)
 {
 	struct packet *packet = &keeper->broker->outgoing;
 	int r;
@@ -199,9 +198,7 @@ void keeper_query(struct keeper *keeper)
 	r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
 	if (r == 0)
 		r = loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
-	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
-	if (r < 0)
-		group_release(keeper->group);
+	return r;
 }
 
 /* ---- what it is told ---- */

@@ -24,8 +24,8 @@ struct keeper *keeper_take(struct broker *broker, struct detail *detail);
 /* The keeper at the other end of FD, which is taken on success; group_recall_keeper() and keeper_query() follow. NULL: no memory. */
 struct keeper *keeper_recall(struct broker *broker, int fd);
 
-/* Asks what it holds. The answer goes to recall_answered(); without one its group is quarantined. */
-void keeper_query(struct keeper *keeper);
+/* Asks what it holds. The answer goes to the broker's keeper_events, and so does its silence. Returns 0 or a negative errno. */
+int keeper_query(struct keeper *keeper);
 
 /* The keeper is for GROUP from now on. Another spare is prepared once its LEASE is answered. */
 void keeper_assign(struct keeper *keeper, struct group *group);

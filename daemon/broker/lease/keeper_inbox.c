@@ -10,7 +10,6 @@
 #include "lease/keeper.h"
 #include "lease/quarantine.h"
 #include "log.h"
-#include "service/service.h"
 #include "state/inventory.h"
 #include "state/waiter.h"
 
@@ -32,7 +31,6 @@ static void keeper_gone(struct keeper *keeper)
 	keeper_free(keeper);
 	if (group)
 		group_keeper_gone(group);
-	broker_settle(broker);
 }
 
 static void lease_accepted(struct lease *lease)

@@ -4,7 +4,6 @@
 #include "audit/audit.h"
 #include "base/loop.h"
 #include "base/record.h"
-#include "lease/group.h"
 #include "lease/quarantine_record.h"
 #include "lease/quarantine_text.h"
 #include "log.h"
@@ -279,11 +278,7 @@ void quarantine_left(struct broker *broker, struct device *device)
 
 void quarantine_end(struct broker *broker, struct device *device)
 {
-	struct group *group = device->group;
-
 	forget(broker, device);
-	if (group)
-		group_give_back(group, broker);
 }
 
 static int on_record(
@@ -310,13 +305,12 @@ static int on_record(
 	if (quarantine_holds(device) && !quarantine_is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_LEAVING;
-	/* Whoever had it may still be there, and it may have to rest: the group finds out. Of a device that is not lent, this holder may not
+	/* Of a device that is not lent, this holder may not
 	 * be the last: a keeper that has the group knows better, and so does the record of a sibling that is lent. */
 	if (device->used || (device->group->holder.pid == 0 && !device->group->keeper))
 		device->group->holder = q->holder;
 	if (device->used)
 		device->group->direct |= q->direct;
-	group_recall(device->group, broker);
 	return 0;
 }
 

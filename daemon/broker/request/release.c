@@ -5,7 +5,7 @@
 #include "audit/event.h"
 #include "base/loop.h"
 #include "base/peer.h"
-#include "lease/quarantine.h"
+#include "lease/group.h"
 #include "lease/quarantine_text.h"
 #include "state/broker.h"
 #include "state/inventory.h"
@@ -135,6 +135,6 @@ int release_serve(void *context, struct packet *request, struct packet *reply, s
 		return 0;
 	record(session, device, forced);
 	/* Safe for a hostile caller: there is none, it is root. The group is nobody's, so its device can go back to its host driver. */
-	quarantine_end(broker, device);
+	group_end_quarantine(broker, device);
 	return 0;
 }

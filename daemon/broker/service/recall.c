@@ -38,7 +38,9 @@ static void recall_keeper(struct broker *broker, const struct stored *stored)
 		return;
 	}
 	group_recall_keeper(group, broker, keeper);
-	keeper_query(keeper);
+	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
+	if (keeper_query(keeper) < 0)
+		group_release(group);
 }
 
 void recall_begin(struct broker *broker, const struct stored *stored, size_t count)

@@ -92,6 +92,17 @@ static void on_host_change(void *context, enum host_change change, const char *n
 		record_added(broker, name);
 }
 
+/* Whoever had a device that is on record may still be there, and it may have to rest: its group finds out. */
+static void recall_groups(struct broker *broker)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
+		if (device->quarantine)
+			group_recall(device->group, broker);
+	}
+}
+
 static int on_old_claim(void *context, const char *name, struct claim *claim)
 {
 	struct broker *broker = context;
@@ -177,6 +188,8 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	if (r == 0)
 		r = quarantine_recall(broker);
 	if (r == 0)
+		recall_groups(broker);
+	if (r == 0)
 		r = claim_recall(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
@@ -210,6 +223,7 @@ void broker_clear(struct broker *broker)
 	sd_event_source_disable_unref(broker->listener);
 	sd_event_source_disable_unref(broker->spare_timer);
 	sd_event_source_disable_unref(broker->stop_deadline);
+	sd_event_source_disable_unref(broker->turns);
 	sd_event_source_disable_unref(broker->idle);
 	audit_clear(broker);
 	policy_free(broker->policy);
@@ -233,18 +247,25 @@ static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdat
 	return 0;
 }
 
-void broker_settle(struct broker *broker)
+/* A stopping broker ends when the last group is free. */
+static void stop_if_done(struct broker *broker)
 {
 	const struct group *group;
 
-	if (!broker->stopping)
-		return;
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
 		if (group->state != GROUP_FREE)
 			return;
 	}
 	log_line(LOG_INFO, "all devices are released");
 	sd_event_exit(broker->event, 0);
+}
+
+/* After each turn of the loop. */
+static int on_turn(sd_event_source *source, void *userdata)
+{
+	(void)source;
+	stop_if_done(userdata);
+	return 0;
 }
 
 void broker_leave(struct broker *broker)
@@ -259,6 +280,7 @@ void broker_leave(struct broker *broker)
 void broker_stop(struct broker *broker)
 {
 	struct session *session;
+	int r;
 
 	if (broker->stopping)
 		return;
@@ -270,5 +292,8 @@ void broker_stop(struct broker *broker)
 	if (broker->spare)
 		keeper_free(broker->spare);
 	loop_timer(broker->event, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);
-	broker_settle(broker);
+	r = sd_event_add_post(broker->event, &broker->turns, on_turn, broker);
+	if (r < 0)
+		log_line(LOG_ERR, "out of memory: the service ends in %llu s", STOP_WAIT_US / 1000000);
+	stop_if_done(broker);
 }

@@ -21,7 +21,4 @@ void broker_leave(struct broker *broker);
 /* Has every device let go and given back, then ends the event loop. */
 void broker_stop(struct broker *broker);
 
-/* To be told when a keeper or a group is done, so that a stopping broker sees its end. */
-void broker_settle(struct broker *broker);
-
 #endif

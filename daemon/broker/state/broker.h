@@ -297,6 +297,7 @@ struct broker {
 	sd_event_source *spare_timer;
 	sd_event_source *listener;
 	sd_event_source *stop_deadline;
+	sd_event_source *turns; /* of a broker that stops */
 	sd_event_source *idle;
 	unsigned int sessions_count, sessions_max, sessions_stored;
 	unsigned int keepers_count;
