@@ -6,7 +6,6 @@
 #include "input.h"
 #include "isolation.h"
 #include "lease/group.h"
-#include "lease/quarantine.h"
 #include "log.h"
 #include "memory_host.h"
 #include "policy/policy_text.h"

@@ -88,11 +88,8 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 /* Its socket is polled for POLLOUT as long as there is something to tell. */
 static void arm(struct session *session)
 {
-	short events = (short)(session->events | watch_events(session));
-
 	/* Without memory for it, the next event brings the number. */
-	if (events != session->events && lane_wait(&session->place, (uint32_t)events) >= 0)
-		session->events = events;
+	(void)lane_wait(&session->place, session->place.events | (uint32_t)watch_events(session));
 }
 
 static bool send_to(struct session *session, const struct change_event *change)

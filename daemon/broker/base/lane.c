@@ -91,7 +91,7 @@ int lane_enter(struct lane *lane, sd_event *event, struct lane_place *place, int
 {
 	int r;
 
-	*place = (struct lane_place){.lane = lane, .fd = fd, .serve = serve, .owner = owner};
+	*place = (struct lane_place){.lane = lane, .fd = fd, .events = EPOLLIN, .serve = serve, .owner = owner};
 	r = lane->own < LANE_OWN_TURNS ? enter_own(event, place) : enter_shared(event, place);
 	if (r < 0)
 		place->lane = NULL;
@@ -100,10 +100,17 @@ int lane_enter(struct lane *lane, sd_event *event, struct lane_place *place, int
 
 int lane_wait(struct lane_place *place, uint32_t events)
 {
+	int r;
+
 	if (!place->lane)
 		return -ENOTCONN;
-	return place->source ? sd_event_source_set_io_events(place->source, events)
-			     : control(place, EPOLL_CTL_MOD, events);
+	if (events == place->events)
+		return 0;
+	r = place->source ? sd_event_source_set_io_events(place->source, events)
+			  : control(place, EPOLL_CTL_MOD, events);
+	if (r >= 0)
+		place->events = events;
+	return r;
 }
 
 void lane_leave(struct lane_place *place)

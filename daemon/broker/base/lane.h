@@ -25,6 +25,7 @@ struct lane_place {
 	struct lane *lane; /* NULL: it is in none */
 	int fd;
 	sd_event_source *source; /* NULL: it shares the lane's */
+	uint32_t events;	 /* what is waited for */
 	lane_serve serve;
 	void *owner;
 };
@@ -33,7 +34,7 @@ struct lane_place {
  * negative errno. */
 int lane_enter(struct lane *lane, sd_event *event, struct lane_place *place, int fd, lane_serve serve, void *owner);
 
-/* Changes what is waited for. Returns 0 or a negative errno (-ENOTCONN: it is in no lane). */
+/* Changes what is waited for, with a system call only if that is something else. Returns 0 or a negative errno (-ENOTCONN: it is in no lane). */
 int lane_wait(struct lane_place *place, uint32_t events);
 
 /* Twice is fine. LANE is done with when the last one has left. */

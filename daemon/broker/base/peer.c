@@ -97,6 +97,12 @@ int peer_identify(int socket, struct peer *ret_peer)
 	return r;
 }
 
+void peer_learn_unit(struct peer *peer, const struct holder_record *record)
+{
+	if (!peer->unit && record->unit[0] && strlen(record->unit) < sizeof record->unit - 1)
+		peer->unit = strdup(record->unit);
+}
+
 bool peer_process_start(pid_t pid, uint64_t *ret_us)
 {
 	char path[64], text[1024];

@@ -32,6 +32,9 @@ void peer_clear(struct peer *peer);
  */
 int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer);
 
+/* The unit as RECORD has it, from when it was identified first, if it is not known. A longer one was cut, and stays unknown. */
+void peer_learn_unit(struct peer *peer, const struct holder_record *record);
+
 /* When the process was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks of 10 ms. False: there is none. */
 bool peer_process_start(pid_t pid, uint64_t *ret_us);
 

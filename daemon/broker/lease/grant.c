@@ -1,51 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/grant.h"
 
-#include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
+#include "lease/rebind.h"
 #include "lease/review.h"
 #include "log.h"
 #include "state/inventory.h"
-#include "state/quarantine_state.h"
 #include "vfio_window.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static int claim_device(struct broker *broker, struct device *device, struct detail *detail)
-{
-	const struct claim *old = device->claim;
-	int r;
-
-	/* Claimed before, and not given back because its group was never free in between; or by a broker that was killed
-	 * in the middle of it. */
-	if (device->claim)
-		r = claim_finish(broker->host, device->name);
-	else
-		r = claim_make(broker->host, broker->options.claims_directory, device->name, &device->claim);
-	if (r < 0)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to vfio-pci: %s", device->name,
-			strerror(-r));
-	if (device->claim && !old)
-		log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
-			device->claim->driver[0] ? device->claim->driver : "(none)");
-	return 0;
-}
-
-/* Undoes claim_device() where no keeper has the group; otherwise the group does it when it is free. */
-static void unclaim_device(struct broker *broker, struct device *device)
-{
-	struct claim *claim = device->claim;
-
-	if (!claim || device->group->state != GROUP_FREE || quarantine_holds(device))
-		return;
-	device->claim = NULL;
-	claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
-}
 
 /* The first lease of a group needs the group's node and a keeper for it. */
 static int open_group(
@@ -100,23 +68,18 @@ static int offer(struct session *session, struct device *device, const struct po
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
-	lease = lease_new(broker, session, device, ends[0]);
+	lease = lease_new(session, device, ends[0]);
 	if (!lease) {
 		close(ends[1]);
 		return -ENOMEM;
 	}
-	if (!group->keeper) {
-		group_hold(group, broker, session);
-		keeper_assign(keeper, group);
-	}
-	lease->answer = answer;
-	lease->windows = rule->windows;
-	lease->mappings = rule->mappings;
-	lease->direct = rule->direct;
+	if (!group->keeper)
+		group_hold(group, session, keeper);
+	lease_terms(lease, rule, answer);
 	review_grant(lease, rule);
 	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
-		lease_end(lease);
+		group_lease_end(lease);
 		return refuse(detail, REFUSAL_NO_KEEPER, "sending it the device failed: %s", strerror(-r));
 	}
 	return CHANNEL_LATER;
@@ -126,11 +89,11 @@ int lease_open(struct session *session, struct device *device, const struct poli
 	struct detail *detail)
 {
 	struct broker *broker = session->broker;
-	int r = claim_device(broker, device, detail);
+	int r = rebind_to_vfio(broker, device, detail);
 
 	if (r == 0)
 		r = offer(session, device, rule, answer, detail);
 	if (r != CHANNEL_LATER)
-		unclaim_device(broker, device);
+		rebind_undo(broker, device);
 	return r;
 }

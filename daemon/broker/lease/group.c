@@ -5,10 +5,10 @@
 #include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
-#include "host/claim.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
+#include "lease/rebind.h"
 #include "log.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
@@ -16,17 +16,32 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-void group_hold(struct group *group, struct broker *broker, struct session *session)
+void group_hold(struct group *group, struct session *session, struct keeper *keeper)
 {
 	assert(group->state == GROUP_FREE);
 	group->state = GROUP_HELD;
-	group->broker = broker;
+	group->broker = session->broker;
 	group->session = session;
+	group->keeper = keeper;
 	peer_record(&session->peer, &group->holder);
+	keeper_assign(keeper, group);
+}
+
+void group_handed_out(struct group *group)
+{
+	group->direct = true;
+}
+
+void group_held_by(struct group *group, const struct holder_record *holder)
+{
+	group->holder = *holder;
+}
+
+void group_forget_keeper(struct group *group)
+{
+	group->keeper = NULL;
 }
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
@@ -76,29 +91,13 @@ static void quarantine_if_late(struct group *group)
 
 static void restore_devices(struct group *group)
 {
-	struct broker *broker = group->broker;
 	struct device *device, *next;
 
-	LIST_FOREACH(device, &group->devices, in_group) {
-		struct claim *claim = device->claim;
-		int r;
-
-		if (!claim)
-			continue;
-		if (quarantine_holds(device)) {
-			log_line(LOG_NOTICE, "%s: stays with vfio-pci until its quarantine is ended", device->name);
-			continue;
-		}
-		device->claim = NULL;
-		log_line(LOG_INFO, "%s: back to host driver %s", device->name,
-			claim->driver[0] ? claim->driver : "(none)");
-		r = claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
-		if (r < 0)
-			log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
-	}
+	LIST_FOREACH(device, &group->devices, in_group)
+		rebind_back(group->broker, device);
 	for (device = LIST_FIRST(&group->devices); device; device = next) {
 		next = LIST_NEXT(device, in_group);
-		inventory_settle(&broker->inventory, device);
+		inventory_settle(&group->broker->inventory, device);
 	}
 }
 
@@ -225,14 +224,12 @@ void group_release(struct group *group)
 	}
 }
 
-void lease_leaving(struct lease *lease, const struct release_report *report)
+void group_lease_leaving(struct lease *lease, const struct release_report *report)
 {
 	struct group *group = lease->device->group;
 	const struct device *device;
 
-	lease->report = *report;
-	lease->state = LEASE_RELEASING;
-	lease->due_us = loop_now(lease->broker->event);
+	lease_leaving(lease, report);
 	LIST_FOREACH(device, &group->devices, in_group) {
 		if (device->lease && device->lease->state != LEASE_RELEASING) {
 			group_watch(group);
@@ -242,34 +239,26 @@ void lease_leaving(struct lease *lease, const struct release_report *report)
 	group_release(group);
 }
 
-void lease_end(struct lease *lease)
+void group_lease_end(struct lease *lease)
 {
-	struct broker *broker = lease->broker;
+	struct inventory *inventory = &lease->broker->inventory;
 	struct device *device = lease->device;
 	struct group *group = device->group;
 
-	if (lease->channel >= 0)
-		close(lease->channel);
-	if (lease->session)
-		lease_orphan(lease);
-	sd_event_source_disable_unref(lease->term);
-	device->lease = NULL;
-	broker->leases_count--;
-	user_refund_lease(&broker->users, lease->user);
-	free(lease);
+	lease_free(lease);
 	if (group && !group_leased(group))
 		group_release(group);
 	if (group)
 		waiter_tell(group, &(struct waiter_news){.event = WAITER_LEASE_ENDED, .device = device->name});
-	inventory_settle(&broker->inventory, device);
+	inventory_settle(inventory, device);
 }
 
-void lease_refused(struct lease *lease, int result, const struct detail *detail)
+void group_lease_refused(struct lease *lease, int result, const struct detail *detail)
 {
 	struct session *session = lease->session;
 	lease_answer answer = lease->answer;
 
-	lease_end(lease);
+	group_lease_end(lease);
 	if (session)
 		answer(session, NULL, result, detail);
 }
@@ -289,16 +278,15 @@ static void end_leases(struct group *group)
 		if (device->lease->state == LEASE_OFFERED) {
 			refuse(&detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device",
 				device->name);
-			lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
+			group_lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
 			continue;
 		}
 		event = audit_of_lease(CHANGE_RELEASE, device->lease);
 		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
 			peer_record_text(&event.who, who, sizeof who));
-		group->broker->counters.releases++;
 		/* The device may have been closed, and said to be, before the group hung. */
 		quarantine_lease_ended(device->lease, device->lease->report.taken ? &device->lease->report : NULL);
-		lease_end(device->lease);
+		group_lease_end(device->lease);
 	}
 }
 
@@ -339,7 +327,6 @@ void group_recall_keeper(struct group *group, struct broker *broker, struct keep
 	group->state = GROUP_RECALLED;
 	group->broker = broker;
 	group->keeper = keeper;
-	keeper->group = group;
 }
 
 void group_recall_holder(struct group *group, struct session *session)
@@ -373,4 +360,18 @@ void group_recall(struct group *group, struct broker *broker)
 	group->release_began_us = loop_now(broker->event);
 	group->probe_us = GROUP_PROBE_FIRST_US;
 	look_again(group, 0);
+}
+
+void group_recall_device(struct device *device, struct broker *broker)
+{
+	const struct quarantine *q = device->quarantine;
+	struct group *group = device->group;
+
+	/* Of a device that is not lent, this holder may not be the last: a keeper that has the group knows better, and so does the record
+	 * of a sibling that is lent. */
+	if (device->used || (group->holder.pid == 0 && !group->keeper))
+		group->holder = q->holder;
+	if (device->used)
+		group->direct |= q->direct;
+	group_recall(group, broker);
 }

@@ -9,8 +9,17 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
-/* FREE -> HELD, by SESSION. The keeper is set by its caller. */
-void group_hold(struct group *group, struct broker *broker, struct session *session);
+/* FREE -> HELD, by SESSION; KEEPER is for it. */
+void group_hold(struct group *group, struct session *session, struct keeper *keeper);
+
+/* A holder may have a VFIO device of it from now on. */
+void group_handed_out(struct group *group);
+
+/* Whose it is or was last, as its keeper says. */
+void group_held_by(struct group *group, const struct holder_record *holder);
+
+/* For the end of the broker: its keeper goes before it. */
+void group_forget_keeper(struct group *group);
 
 /* HELD -> RELEASING: tells the keeper to let go of everything. Also for groups that are on their way already. */
 void group_release(struct group *group);
@@ -42,14 +51,17 @@ void group_end_quarantine(struct broker *broker, struct device *device);
 /* A group that an earlier broker left behind, with claims to undo or in use: -> RESTORING. */
 void group_recall(struct group *group, struct broker *broker);
 
+/* The same by DEVICE, which is on record: whoever had it may still be there, or it has to rest. The group finds out. */
+void group_recall_device(struct device *device, struct broker *broker);
+
 /* ---- the ends of leases, which move their group ---- */
 
 /* The keeper has closed the device and takes its group out of the domain, where it may hang. LEASE may be gone afterwards. */
-void lease_leaving(struct lease *lease, const struct release_report *report);
+void group_lease_leaving(struct lease *lease, const struct release_report *report);
 
 /* The device channel is gone: the lease ends and is freed. */
-void lease_end(struct lease *lease);
+void group_lease_end(struct lease *lease);
 
-void lease_refused(struct lease *lease, int result, const struct detail *detail);
+void group_lease_refused(struct lease *lease, int result, const struct detail *detail);
 
 #endif

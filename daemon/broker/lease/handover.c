@@ -2,11 +2,13 @@
 #include "lease/handover.h"
 
 #include "lease/group.h"
+#include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "lease/review.h"
 #include "log.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 #include "state/waiter.h"
 
 #include <errno.h>
@@ -60,25 +62,15 @@ static uint32_t take_leases(
 
 		if (device && device->group == group && !device->lease)
 			lease = lease_recall(session, device, &records[i]);
-		/* The rule may have gone; what it said of the end of the lease is on record. */
-		if (lease && device->quarantine)
-			lease->reset = device->quarantine->reset;
-		if (lease)
+		if (lease) {
+			quarantine_use(device);
 			taken++;
-		else
-			log_line(LOG_ERR,
-				"%s: leased, but cannot be taken over: it is released with the last of group %u",
-				records[i].name, group->number);
+			continue;
+		}
+		log_line(LOG_ERR, "%s: leased, but cannot be taken over: it is released with the last of group %u",
+			records[i].name, group->number);
 	}
 	return taken;
-}
-
-/* The unit as it was when the session began; the process that was in it may have ended, and its socket been passed on. */
-static void remember_unit(struct session *session, const struct holder_record *holder)
-{
-	/* A longer one was cut. */
-	if (!session->peer.unit && holder->unit[0] && strlen(holder->unit) < sizeof holder->unit - 1)
-		session->peer.unit = strdup(holder->unit);
 }
 
 static void review_group(const struct group *group)
@@ -115,17 +107,18 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 
 	if (!records)
 		return -EPROTO;
-	keeper->pid = reply->pid;
-	keeper->uid = reply->uid;
+	keeper_introduce(keeper, reply->pid, reply->uid);
 	if (reply->count > 0) {
-		group->holder = records[0].origin.holder;
+		group_held_by(group, &records[0].origin.holder);
 		session = session_of(keeper->broker, &records[0].origin);
 		log_line(LOG_INFO, "group %u: %u leases of %s%s", group->number, reply->count,
 			peer_record_text(&group->holder, who, sizeof who),
 			session ? "" : ", who has left meanwhile: released");
 	}
-	for (uint32_t i = 0; i < reply->count; i++)
-		group->direct |= !!(records[i].flags & QUERY_DIRECT);
+	for (uint32_t i = 0; i < reply->count; i++) {
+		if (records[i].flags & QUERY_DIRECT)
+			group_handed_out(group);
+	}
 	if (session)
 		taken = take_leases(group, session, records, reply->count);
 	if (taken == 0) {
@@ -134,7 +127,8 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 		group_release(group);
 		return 0;
 	}
-	remember_unit(session, &group->holder);
+	/* The process that was in it may have ended, and its socket been passed on. */
+	peer_learn_unit(&session->peer, &group->holder);
 	group_recall_holder(group, session);
 	/* Those that could not be taken over have not ended. */
 	known = taken < reply->count || judge_ended(group);
@@ -158,11 +152,14 @@ void recall_released(struct keeper *keeper, const struct released_event *event)
 	/* It speaks of what it has had, and of nothing else. */
 	if (device && device->group != keeper->group)
 		return;
-	if (device)
+	if (device && quarantine_is_lent(device)) {
+		if (event->report.reset == RESET_UNSURE)
+			group_handed_out(device->group);
 		quarantine_recalled_ended(broker, device, &event->report);
+	}
 	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
 	if (device && device->group->state == GROUP_RECALLED)
-		device->group->holder = event->origin.holder;
+		group_held_by(device->group, &event->origin.holder);
 	if (!event->used)
 		return;
 	log_line(LOG_INFO, "%s: was released while there was no broker", event->name);

@@ -174,18 +174,20 @@ void keeper_assign(struct keeper *keeper, struct group *group)
 	assert(broker->spare == keeper && !keeper->group);
 	broker->spare = NULL;
 	keeper->group = group;
-	group->keeper = keeper;
 	/* Before it gets anything that the next broker would have to know of. The spare one just ends with its broker. */
 	store_keeper(keeper->fd, group->number);
 }
 
 /* ---- one of an earlier broker ---- */
 
-struct keeper *keeper_recall(struct broker *broker, int fd)
+struct keeper *keeper_recall(struct broker *broker, int fd, struct group *group)
 {
 	struct keeper *keeper;
 
-	return keeper_make(broker, fd, KEEPER_RECALLED, &keeper) < 0 ? NULL : keeper;
+	if (keeper_make(broker, fd, KEEPER_RECALLED, &keeper) < 0)
+		return NULL;
+	keeper->group = group;
+	return keeper;
 }
 
 int keeper_query(struct keeper *keeper)
@@ -271,9 +273,27 @@ int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_rea
 void keeper_let_go(struct keeper *keeper)
 {
 	keeper->state = KEEPER_LETTING_GO;
+	keeper_answered(keeper);
+	/* It reads the end of its channel, lets go of everything, reports and ends; then we read the end of ours. */
+	shutdown(keeper->fd, SHUT_WR);
+}
+
+/* ---- what it has said ---- */
+
+void keeper_ready(struct keeper *keeper)
+{
+	keeper->state = KEEPER_READY;
+}
+
+void keeper_introduce(struct keeper *keeper, uint32_t pid, uint32_t uid)
+{
+	keeper->pid = pid;
+	keeper->uid = uid;
+}
+
+void keeper_answered(struct keeper *keeper)
+{
 	keeper->offered = NULL;
 	if (keeper->timeout)
 		sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
-	/* It reads the end of its channel, lets go of everything, reports and ends; then we read the end of ours. */
-	shutdown(keeper->fd, SHUT_WR);
 }

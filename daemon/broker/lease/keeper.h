@@ -21,8 +21,9 @@ void keeper_prepare_in(struct broker *broker, uint64_t delay_us);
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);
 
-/* The keeper at the other end of FD, which is taken on success; group_recall_keeper() and keeper_query() follow. NULL: no memory. */
-struct keeper *keeper_recall(struct broker *broker, int fd);
+/* The keeper of GROUP at the other end of FD, which is taken on success; group_recall_keeper() and keeper_query() follow. NULL: no
+ * memory. */
+struct keeper *keeper_recall(struct broker *broker, int fd, struct group *group);
 
 /* Asks what it holds. The answer goes to the broker's keeper_events, and so does its silence. Returns 0 or a negative errno. */
 int keeper_query(struct keeper *keeper);
@@ -42,6 +43,15 @@ int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_rea
 
 /* Tells it to release everything and end. */
 void keeper_let_go(struct keeper *keeper);
+
+/* It has greeted, or said what it holds. */
+void keeper_ready(struct keeper *keeper);
+
+/* Who it says it is. */
+void keeper_introduce(struct keeper *keeper, uint32_t pid, uint32_t uid);
+
+/* LEASE, or QUERY, is answered. */
+void keeper_answered(struct keeper *keeper);
 
 /* Closes the channel and frees the object; nothing else is told. For the end of the broker. */
 void keeper_free(struct keeper *keeper);

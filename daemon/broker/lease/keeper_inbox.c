@@ -8,6 +8,7 @@
 #include "lease/group.h"
 #include "lease/handover.h"
 #include "lease/keeper.h"
+#include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "log.h"
 #include "state/inventory.h"
@@ -33,7 +34,7 @@ static void keeper_gone(struct keeper *keeper)
 		group_keeper_gone(group);
 }
 
-static void lease_accepted(struct lease *lease)
+static void hand_over(struct lease *lease)
 {
 	struct session *session = lease->session;
 	struct audit_event event;
@@ -41,8 +42,9 @@ static void lease_accepted(struct lease *lease)
 
 	if (!session)
 		return;
-	lease->state = LEASE_HELD;
-	lease->device->group->direct |= lease->direct;
+	lease_accepted(lease);
+	if (lease->direct)
+		group_handed_out(lease->device->group);
 	quarantine_lend(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
 	event.duration_us = loop_now(lease->broker->event) - session->opening_since_us;
@@ -63,14 +65,12 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 		return 0;
 	if (!lease)
 		return -EPROTO;
-	keeper->offered = NULL;
-	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
+	keeper_answered(keeper);
 	if (packet->header.flags & MESSAGE_REFUSED) {
-		lease_refused(lease, packet_refusal(packet, &detail), &detail);
+		group_lease_refused(lease, packet_refusal(packet, &detail), &detail);
 	} else if (reply) {
-		keeper->pid = reply->pid;
-		keeper->uid = reply->uid;
-		lease_accepted(lease);
+		keeper_introduce(keeper, reply->pid, reply->uid);
+		hand_over(lease);
 	} else {
 		return -EPROTO;
 	}
@@ -102,7 +102,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	/* The group was taken back while its answer to LEASE was on the way: the client never had the device. */
 	if (device->lease->state == LEASE_OFFERED) {
 		refuse(&detail, REFUSAL_REVOKED, "%s: taken back before it was handed over", device->name);
-		lease_refused(device->lease, REFUSAL_REVOKED, &detail);
+		group_lease_refused(device->lease, REFUSAL_REVOKED, &detail);
 		return 0;
 	}
 	record = audit_of_lease(CHANGE_RELEASE, device->lease);
@@ -115,12 +115,11 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	} else {
 		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
 	}
-	keeper->broker->counters.releases++;
 	quarantine_lease_ended(device->lease, &event->report);
 	/* Nobody knows when its holder closes it but the kernel, by its group: that goes as one. */
 	if (event->report.reset == RESET_UNSURE)
 		group_release(keeper->group);
-	lease_end(device->lease);
+	group_lease_end(device->lease);
 	return 0;
 }
 
@@ -143,7 +142,7 @@ static int on_leaving(struct keeper *keeper, const struct packet *packet)
 	struct lease *lease = event ? lease_of(keeper, event->name) : NULL;
 
 	if (lease)
-		lease_leaving(lease, &event->report);
+		group_lease_leaving(lease, &event->report);
 	return event ? 0 : -EPROTO;
 }
 
@@ -206,8 +205,8 @@ static int on_query_reply(struct keeper *keeper, const struct packet *packet)
 		return 0;
 	if (keeper->state != KEEPER_RECALLED || (packet->header.flags & MESSAGE_REFUSED))
 		return -EPROTO;
-	sd_event_source_set_enabled(keeper->timeout, SD_EVENT_OFF);
-	keeper->state = KEEPER_READY;
+	keeper_answered(keeper);
+	keeper_ready(keeper);
 	return recall_answered(keeper, packet);
 }
 
@@ -224,7 +223,7 @@ static int on_packet(struct keeper *keeper, const struct packet *packet)
 		if (header->flags & MESSAGE_REFUSED)
 			return -EPROTO;
 		if (keeper->state == KEEPER_STARTING)
-			keeper->state = KEEPER_READY;
+			keeper_ready(keeper);
 		return 0;
 	case KEEPER_LEASE:
 		/* To an earlier broker: the lease has ended with that one's end of the device channel. */

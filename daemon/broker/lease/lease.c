@@ -6,11 +6,14 @@
 #include "lease/quota.h"
 #include "vfio_window.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-struct lease *lease_new(struct broker *broker, struct session *session, struct device *device, int channel)
+struct lease *lease_new(struct session *session, struct device *device, int channel)
 {
+	struct broker *broker = session->broker;
 	OWNED_FD owned = channel;
 	struct lease *lease = calloc(1, sizeof *lease);
 
@@ -33,9 +36,63 @@ struct lease *lease_new(struct broker *broker, struct session *session, struct d
 	return lease;
 }
 
+void lease_terms(struct lease *lease, const struct policy_rule *rule, lease_answer answer)
+{
+	lease->answer = answer;
+	lease->windows = rule->windows;
+	lease->mappings = rule->mappings;
+	lease->direct = rule->direct;
+}
+
+void lease_set_rule(struct lease *lease, const struct policy_rule *rule)
+{
+	lease->allowed_by = rule;
+	if (!rule)
+		return;
+	lease->reset = rule->reset;
+	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+}
+
+void lease_accepted(struct lease *lease)
+{
+	lease->state = LEASE_HELD;
+}
+
+int lease_take_channel(struct lease *lease)
+{
+	return fd_take(&lease->channel);
+}
+
+void lease_due(struct lease *lease, uint64_t due_us)
+{
+	lease->due_us = due_us;
+}
+
+void lease_leaving(struct lease *lease, const struct release_report *report)
+{
+	lease->report = *report;
+	lease->state = LEASE_RELEASING;
+	lease->due_us = loop_now(lease->broker->event);
+}
+
+void lease_free(struct lease *lease)
+{
+	struct broker *broker = lease->broker;
+
+	if (lease->channel >= 0)
+		close(lease->channel);
+	if (lease->session)
+		lease_orphan(lease);
+	sd_event_source_disable_unref(lease->term);
+	lease->device->lease = NULL;
+	broker->leases_count--;
+	user_refund_lease(&broker->users, lease->user);
+	free(lease);
+}
+
 struct lease *lease_recall(struct session *session, struct device *device, const struct query_record *record)
 {
-	struct lease *lease = lease_new(session->broker, session, device, -1);
+	struct lease *lease = lease_new(session, device, -1);
 
 	if (!lease)
 		return NULL;
@@ -44,8 +101,9 @@ struct lease *lease_recall(struct session *session, struct device *device, const
 	lease->answered = record->origin.cookie;
 	lease->direct = record->flags & QUERY_DIRECT;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
-	/* The record that says so may be missing. */
-	device->used = true;
+	/* The rule may have gone; what it said of the end of the lease is on record. */
+	if (device->quarantine)
+		lease->reset = device->quarantine->reset;
 	return lease;
 }
 

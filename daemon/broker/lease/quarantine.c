@@ -86,6 +86,11 @@ static const struct quarantine *before_lease(const struct device *device)
 	return quarantine_is_lent(device) ? device->before : device->quarantine;
 }
 
+void quarantine_use(struct device *device)
+{
+	device->used = true;
+}
+
 void quarantine_lend(struct lease *lease)
 {
 	struct quarantine q = of_lease(lease, QUARANTINE_LENT);
@@ -197,10 +202,8 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 
 void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report)
 {
-	if (!quarantine_is_lent(device))
-		return;
 	if (report->reset == RESET_UNSURE)
-		device->group->direct = device->quarantine->direct = true;
+		device->quarantine->direct = true;
 	else if (report->reset == RESET_NOT_OPEN)
 		as_before(broker, device);
 	else
@@ -305,12 +308,6 @@ static int on_record(
 	if (quarantine_holds(device) && !quarantine_is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
 	device->used = q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_LEAVING;
-	/* Of a device that is not lent, this holder may not
-	 * be the last: a keeper that has the group knows better, and so does the record of a sibling that is lent. */
-	if (device->used || (device->group->holder.pid == 0 && !device->group->keeper))
-		device->group->holder = q->holder;
-	if (device->used)
-		device->group->direct |= q->direct;
 	return 0;
 }
 

@@ -14,10 +14,13 @@
 /* The client is about to get the device; or has it, and the rule of its lease has changed. */
 void quarantine_lend(struct lease *lease);
 
+/* A keeper of an earlier broker has DEVICE for a client, whether or not that is on record. */
+void quarantine_use(struct device *device);
+
 /* REPORT: what its keeper says; NULL: it died. */
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report);
 
-/* The same for a lease of an earlier broker, that nobody but its keeper and the record know of. */
+/* The same for a DEVICE that is on record as lent by an earlier broker, which nobody else but its keeper knows of. */
 void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report);
 
 /*

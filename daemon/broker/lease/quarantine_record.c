@@ -51,36 +51,32 @@ static const char *take_line(const char *text, char *to, size_t size)
 	return text + length + 1;
 }
 
-/* Returns what is behind it, or NULL. */
-static const char *parse(const char *text, uint64_t now, struct quarantine *q)
+/* Reads what *TEXT begins with, and moves it behind that. Reason 0: it makes no sense. */
+static struct quarantine parse(const char **text, uint64_t now)
 {
+	const struct quarantine nonsense = {0};
+	struct quarantine q = {0};
 	int reason, need, direct, end = 0;
 	char numbers[NUMBERS_SIZE];
 
-	text = take_line(text, numbers, sizeof numbers - 1);
-	if (!text)
-		return NULL;
+	*text = take_line(*text, numbers, sizeof numbers - 1);
+	if (!*text)
+		return nonsense;
 	numbers[sizeof numbers - 1] = '\0';
-	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q->error,
-		    &q->since_us, &q->holder.uid, &q->holder.pid, &need, &q->reset.settle_us, &direct, &end) != 8 ||
+	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q.error,
+		    &q.since_us, &q.holder.uid, &q.holder.pid, &need, &q.reset.settle_us, &direct, &end) != 8 ||
 		numbers[end] != '\0')
-		return NULL;
+		return nonsense;
 	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
-		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q->error < 0 || q->since_us > now)
-		return NULL;
-	q->direct = direct;
-	q->reason = (enum quarantine_reason)reason;
-	q->reset.need = (enum reset_need)need;
-	text = take_line(text, q->holder.unit, sizeof q->holder.unit);
-	if (text)
-		text = take_line(text, q->rule, sizeof q->rule - 1);
-	return text;
-}
-
-static bool is_before(const char *text, uint64_t now, struct quarantine *before)
-{
-	text = parse(text, now, before);
-	return text && *text == '\0' && before->reason != QUARANTINE_LENT;
+		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q.error < 0 || q.since_us > now)
+		return nonsense;
+	q.direct = direct;
+	q.reason = (enum quarantine_reason)reason;
+	q.reset.need = (enum reset_need)need;
+	*text = take_line(*text, q.holder.unit, sizeof q.holder.unit);
+	if (*text)
+		*text = take_line(*text, q.rule, sizeof q.rule - 1);
+	return *text ? q : nonsense;
 }
 
 struct reading {
@@ -91,14 +87,17 @@ struct reading {
 static int on_record(void *context, const char *name, const char *text)
 {
 	const struct reading *reading = context;
-	struct broker *broker = reading->broker;
-	uint64_t now = loop_now(broker->event);
-	struct quarantine q = {0}, before = {0};
-	const char *more = parse(text, now, &q);
+	uint64_t now = loop_now(reading->broker->event);
+	struct quarantine q = parse(&text, now), before;
 
-	if (!more || (*more && (q.reason != QUARANTINE_LENT || !is_before(more, now, &before))))
+	if (q.reason == 0)
 		return -EINVAL;
-	return reading->found(broker, name, &q, *more ? &before : NULL);
+	if (*text == '\0')
+		return reading->found(reading->broker, name, &q, NULL);
+	before = parse(&text, now);
+	if (q.reason != QUARANTINE_LENT || before.reason == 0 || before.reason == QUARANTINE_LENT || *text != '\0')
+		return -EINVAL;
+	return reading->found(reading->broker, name, &q, &before);
 }
 
 int quarantine_record_each(struct broker *broker, quarantine_record_found found)

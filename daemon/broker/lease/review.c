@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
+#include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "lease/revoke.h"
 #include "log.h"
@@ -44,9 +45,7 @@ static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 
 void review_grant(struct lease *lease, const struct policy_rule *rule)
 {
-	lease->allowed_by = rule;
-	lease->reset = rule->reset;
-	snprintf(lease->rule, sizeof lease->rule, "\"%.40s\" (%.60s:%u)", rule->name, rule->file, rule->line);
+	lease_set_rule(lease, rule);
 	/* The record is of the rule in force. */
 	if (lease->state != LEASE_OFFERED)
 		quarantine_lend(lease);
@@ -112,7 +111,7 @@ void review_leases(struct broker *broker)
 		if (rule) {
 			review_grant(device->lease, rule);
 		} else if (device->lease) {
-			device->lease->allowed_by = NULL;
+			lease_set_rule(device->lease, NULL);
 			set_term(device->lease);
 		}
 	}

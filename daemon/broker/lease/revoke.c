@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
+#include "lease/lease.h"
 
 void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
 {
@@ -18,7 +19,7 @@ void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline
 
 	if (group->state != GROUP_HELD || lease->state == LEASE_RELEASING || (lease->due_us && due >= lease->due_us))
 		return;
-	lease->due_us = due;
+	lease_due(lease, due);
 	peer_record_text(&event.who, who, sizeof who);
 	if (deadline_us > 0)
 		audit_record(broker, &event, "%s: to be taken back from %s in %llu ms: %s", lease->device->name, who,

@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "lease/grant.h"
+#include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "request/admission.h"
 #include "request/session.h"
@@ -72,14 +73,12 @@ static void answer_opened(struct session *session, struct lease *lease)
 	packet_reply(reply, &session->channel.awaiting);
 	answer = packet_append(reply, sizeof *answer);
 	answer->group = lease->device->group->number;
-	fdset_add(&reply->fds, lease->channel);
-	lease->channel = -1;
+	fdset_add(&reply->fds, lease_take_channel(lease));
 	session_answer(session, 0, reply, NULL);
 }
 
 static void answer_refused(struct session *session, int result, const struct detail *detail)
 {
-	session->broker->counters.refusals++;
 	record_denial(session, result, detail);
 	session_answer(session, result, &session->broker->buffers.reply, detail);
 }

@@ -128,7 +128,7 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 		.requests = broker->counters.requests,
 		.opens = broker->counters.opens,
 		.refusals = broker->counters.refusals,
-		.releases = broker->counters.releases,
+		.releases = broker->audit.counts[CHANGE_RELEASE],
 		.malformed = broker->counters.malformed,
 		.policy = policy_status(broker),
 		.watchers = watchers(broker),

@@ -37,17 +37,18 @@ static void rearm(struct session *session)
 {
 	short events = channel_events(&session->channel) | watch_events(session);
 
-	if (events == session->events)
-		return;
-	session->events = events;
 	if (lane_wait(&session->place, (uint32_t)events) < 0)
 		fail(session);
 }
 
 void session_answer(struct session *session, int result, struct packet *reply, const struct detail *detail)
 {
+	uint64_t refusals = session->channel.refusals;
 	/* A channel that cannot be written to is at its end. */
-	if (channel_answer(&session->channel, result, reply, detail) < 0)
+	int r = channel_answer(&session->channel, result, reply, detail);
+
+	session->broker->counters.refusals += session->channel.refusals - refusals;
+	if (r < 0)
 		fail(session);
 	else
 		rearm(session);
@@ -171,7 +172,6 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 	session->id = ++broker->last_session;
 	session->since_us = loop_now(broker->event);
 	session->born = clock_us_of(CLOCK_BOOTTIME);
-	session->events = POLLIN;
 	LIST_INIT(&session->leases);
 	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);
 	broker->sessions_count++;

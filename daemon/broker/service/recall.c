@@ -32,7 +32,7 @@ static void recall_keeper(struct broker *broker, const struct stored *stored)
 		give_up(stored->fd, stored->group, group ? "there are two" : strerror(ENOMEM));
 		return;
 	}
-	keeper = keeper_recall(broker, stored->fd);
+	keeper = keeper_recall(broker, stored->fd, group);
 	if (!keeper) {
 		give_up(stored->fd, stored->group, strerror(ENOMEM));
 		return;

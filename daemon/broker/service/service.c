@@ -10,6 +10,7 @@
 #include "lease/keeper.h"
 #include "lease/keeper_inbox.h"
 #include "lease/quarantine.h"
+#include "lease/rebind.h"
 #include "log.h"
 #include "request/requests.h"
 #include "request/session.h"
@@ -92,14 +93,13 @@ static void on_host_change(void *context, enum host_change change, const char *n
 		record_added(broker, name);
 }
 
-/* Whoever had a device that is on record may still be there, and it may have to rest: its group finds out. */
 static void recall_groups(struct broker *broker)
 {
-	const struct device *device;
+	struct device *device;
 
 	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
 		if (device->quarantine)
-			group_recall(device->group, broker);
+			group_recall_device(device, broker);
 	}
 }
 
@@ -112,19 +112,11 @@ static int on_old_claim(void *context, const char *name, struct claim *claim)
 		free(claim);
 		return -ENOMEM;
 	}
-	if (device->group && device->group->state == GROUP_RECALLED) {
-		device->claim = claim;
-		return 0;
-	}
-	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", name,
-		claim->driver[0] ? claim->driver : "no driver");
-	if (device->group) {
-		device->claim = claim;
+	rebind_recall(broker, device, claim);
+	if (device->group)
 		group_recall(device->group, broker);
-		return 0;
-	}
-	claim_restore(broker->host, broker->options.claims_directory, name, claim);
-	inventory_settle(&broker->inventory, device);
+	else
+		inventory_settle(&broker->inventory, device);
 	return 0;
 }
 
@@ -215,7 +207,7 @@ void broker_clear(struct broker *broker)
 	while ((session = LIST_FIRST(&broker->sessions)))
 		session_close(session);
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
-		group->keeper = NULL;
+		group_forget_keeper(group);
 	while ((keeper = LIST_FIRST(&broker->keepers)))
 		keeper_free(keeper);
 	inventory_clear(&broker->inventory);

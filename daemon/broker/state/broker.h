@@ -228,7 +228,6 @@ struct session {
 	struct broker *broker;
 	struct channel channel;
 	struct lane_place place; /* in the lane of its user */
-	short events;		 /* that it waits for now */
 	struct peer peer;
 	struct user *user;
 	uint64_t id;
@@ -276,7 +275,7 @@ struct broker_options {
 };
 
 struct broker_counters {
-	uint64_t requests, opens, refusals, releases, malformed;
+	uint64_t requests, opens, refusals, malformed;
 };
 
 struct broker {
