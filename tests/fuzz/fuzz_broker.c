@@ -114,15 +114,16 @@ static void greet(void)
 static void start(void)
 {
 	static const char rules[] = "[allow all]\naddress = *\nuser = *\nrebind = yes\n";
-	const struct broker_options options = {.keeper_socket = world.keeper_socket,
-		.claims_directory = world.claims,
-		.quarantine_directory = world.quarantine,
-		.sessions_per_user = 3,
-		.leases_per_user = 2};
+	static struct broker_options options;
 	const struct policy_error no_error = {.text = ""};
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error;
 
+	options = (struct broker_options){.keeper_socket = world.keeper_socket,
+		.claims_directory = world.claims,
+		.quarantine_directory = world.quarantine,
+		.sessions_per_user = 3,
+		.leases_per_user = 2};
 	memset(clients, -1, sizeof clients);
 	memset(keepers, -1, sizeof keepers);
 	memory_host_reset(devices_at_start, DEVICES);

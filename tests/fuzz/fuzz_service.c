@@ -284,9 +284,9 @@ static void check_session(const struct session *session)
 		leases += device->lease && device->lease->user == session->user;
 	INPUT_ASSERT(session->leases_count == own);
 	INPUT_ASSERT(session->user->sessions == sessions && session->user->leases == leases);
-	INPUT_ASSERT(sessions <= broker.options.sessions_per_user);
+	INPUT_ASSERT(sessions <= broker.options->sessions_per_user);
 	/* Leases of earlier brokers come to those that the user has begun since (recall.h). */
-	INPUT_ASSERT(leases <= broker.options.leases_per_user || taken_over);
+	INPUT_ASSERT(leases <= broker.options->leases_per_user || taken_over);
 }
 
 static void check_group(const struct group *group)
@@ -414,17 +414,18 @@ static void start_broker(void)
 				    "[allow all]\naddress = *\nuser = *\nrebind = yes\nwindows = 3\n"
 				    "reset = same-user\nsettle = 1s\n";
 	static struct stored stored[FD_STORE_MAX];
-	const struct broker_options options = {.keeper_socket = world.keeper_socket,
+	static struct broker_options options;
+	const struct policy_error no_error = {.text = ""};
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error;
+
+	options = (struct broker_options){.keeper_socket = world.keeper_socket,
 		.claims_directory = world.claims,
 		.quarantine_directory = world.quarantine,
 		.sessions_per_user = 2,
 		.leases_per_user = 3,
 		.stored = stored,
 		.stored_count = fd_store_pass(stored)};
-	const struct policy_error no_error = {.text = ""};
-	struct policy *policy = calloc(1, sizeof *policy);
-	struct policy_error error;
-
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
 	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,

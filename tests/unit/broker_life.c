@@ -198,14 +198,15 @@ static int begin(void **state)
 	const char *rules = *state ? *state : "[allow all]\nclass = *\nuser = *\nrebind = yes\n";
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error = {0};
-	struct broker_options options = {
+	static struct broker_options options;
+
+	options = (struct broker_options){
 		.keeper_socket = keeper_address.sun_path,
 		.claims_directory = claims,
 		.quarantine_directory = quarantine,
 		.sessions_per_user = 8,
 		.leases_per_user = 8,
 	};
-
 	make_machine();
 	fds_before = unit_fds();
 	packet_init(&packet);

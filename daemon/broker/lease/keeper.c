@@ -122,7 +122,7 @@ static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
 {
 	struct keeper *keeper;
 	/* systemd listens. */
-	OWNED_FD fd = connection_open(broker->options.keeper_socket, SOCK_SEQPACKET);
+	OWNED_FD fd = connection_open(broker->options->keeper_socket, SOCK_SEQPACKET);
 	int r;
 
 	if (fd < 0)
@@ -148,7 +148,7 @@ void keeper_prepare(struct broker *broker)
 		return;
 	r = keeper_new(broker, &broker->spare);
 	if (r < 0) {
-		log_line(LOG_WARNING, "%s: no spare keeper: %s", broker->options.keeper_socket, strerror(-r));
+		log_line(LOG_WARNING, "%s: no spare keeper: %s", broker->options->keeper_socket, strerror(-r));
 		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	}
 }
@@ -161,7 +161,7 @@ struct keeper *keeper_take(struct broker *broker, struct detail *detail)
 		return broker->spare;
 	r = keeper_new(broker, &broker->spare);
 	if (r < 0) {
-		refuse(detail, REFUSAL_NO_KEEPER, "%s: %s", broker->options.keeper_socket, strerror(-r));
+		refuse(detail, REFUSAL_NO_KEEPER, "%s: %s", broker->options->keeper_socket, strerror(-r));
 		return NULL;
 	}
 	return broker->spare;

@@ -30,7 +30,7 @@ static void forget(const struct broker *broker, struct device *device)
 	forget_before(device);
 	free(device->quarantine);
 	device->quarantine = NULL;
-	record_remove(broker->options.quarantine_directory, device->name);
+	record_remove(broker->options->quarantine_directory, device->name);
 }
 
 /* Of the device: which lease it is about. */
@@ -292,7 +292,7 @@ static int on_record(
 
 	if (!device || !device->group) {
 		log_line(LOG_NOTICE, "%s: it has left the machine, and what stood against it is forgotten", name);
-		record_remove(broker->options.quarantine_directory, name);
+		record_remove(broker->options->quarantine_directory, name);
 		return 0;
 	}
 	device->quarantine = malloc(sizeof *q);

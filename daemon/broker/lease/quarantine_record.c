@@ -33,10 +33,10 @@ void quarantine_record_write(const struct broker *broker, const struct device *d
 	static_assert(sizeof text > 2 * (sizeof q->holder.unit + sizeof q->rule + NUMBERS_SIZE), "two do not fit");
 	if (before)
 		print(text + r, sizeof text - (size_t)r, before);
-	r = record_write(broker->options.quarantine_directory, device->name, text);
+	r = record_write(broker->options->quarantine_directory, device->name, text);
 	if (r < 0)
 		log_line(LOG_ERR, "%s: cannot record it in %s, so a restart would forget what it was used for: %s",
-			device->name, broker->options.quarantine_directory, strerror(-r));
+			device->name, broker->options->quarantine_directory, strerror(-r));
 }
 
 /* A line that must fit TO, without its end. Returns what is behind it, or NULL. */
@@ -104,5 +104,5 @@ int quarantine_record_each(struct broker *broker, quarantine_record_found found)
 {
 	struct reading reading = {broker, found};
 
-	return record_each(broker->options.quarantine_directory, on_record, &reading);
+	return record_each(broker->options->quarantine_directory, on_record, &reading);
 }

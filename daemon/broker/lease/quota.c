@@ -31,14 +31,14 @@ static struct quota_limit limit_of(
 
 struct quota_limit quota_sessions(const struct broker *broker, const struct policy_rule *limits)
 {
-	return limit_of(limits, limits ? limits->sessions : POLICY_UNSET, broker->options.sessions_per_user,
+	return limit_of(limits, limits ? limits->sessions : POLICY_UNSET, broker->options->sessions_per_user,
 		"--sessions-per-user");
 }
 
 struct quota_limit quota_devices(const struct broker *broker, const struct policy_rule *limits)
 {
 	return limit_of(
-		limits, limits ? limits->devices : POLICY_UNSET, broker->options.leases_per_user, "--leases-per-user");
+		limits, limits ? limits->devices : POLICY_UNSET, broker->options->leases_per_user, "--leases-per-user");
 }
 
 /* ---- sessions ---- */

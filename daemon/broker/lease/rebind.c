@@ -17,7 +17,7 @@ int rebind_to_vfio(struct broker *broker, struct device *device, struct detail *
 	if (device->claim)
 		r = claim_finish(broker->host, device->name);
 	else
-		r = claim_make(broker->host, broker->options.claims_directory, device->name, &device->claim);
+		r = claim_make(broker->host, broker->options->claims_directory, device->name, &device->claim);
 	if (r < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to vfio-pci: %s", device->name,
 			strerror(-r));
@@ -32,7 +32,7 @@ static int restore(struct broker *broker, struct device *device)
 	struct claim *claim = device->claim;
 
 	device->claim = NULL;
-	return claim_restore(broker->host, broker->options.claims_directory, device->name, claim);
+	return claim_restore(broker->host, broker->options->claims_directory, device->name, claim);
 }
 
 void rebind_undo(struct broker *broker, struct device *device)

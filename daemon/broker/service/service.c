@@ -145,7 +145,7 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 
 	/* The packets are 200 KiB, of which only what requests touch shall ever be in memory. */
 	memset(broker, 0, offsetof(struct broker, buffers));
-	broker->options = *options;
+	broker->options = options;
 	broker->event = event;
 	broker->host = host;
 	broker->requests = &requests_served;

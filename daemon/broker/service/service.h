@@ -5,7 +5,8 @@
 #include "state/broker.h"
 
 /*
- * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. POLICY is
+ * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. HOST and
+ * OPTIONS are borrowed until broker_clear(). POLICY is
  * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by broker_clear(), also on failure.
  */
 int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,

@@ -74,6 +74,7 @@ enum quarantine_reason {
 	QUARANTINE_REASONS,
 };
 
+/* Written by lease/quarantine.c. */
 struct quarantine {
 	enum quarantine_reason reason;
 	int error;
@@ -84,19 +85,21 @@ struct quarantine {
 	bool direct; /* its holder may have had the VFIO device itself */
 };
 
-/* A PCI device. It exists while the host has it, or a lease or a claim refers to it. */
+/* A PCI device. It exists while the host has it, or a lease or a claim refers to it. Written by state/inventory.c. */
 struct device {
 	LIST_ENTRY(device) in_inventory; /* sorted by name */
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	bool present;
-	bool moved;		       /* it came back in another group while a lease or a claim held it in this one */
-	struct group *group;	       /* NULL: no IOMMU */
-	struct lease *lease;	       /* NULL: not leased */
-	struct claim *claim;	       /* owned; NULL: nothing to undo */
-	bool used;		       /* a client had it since its group was free last */
-	struct quarantine *quarantine; /* owned: what stands against it since its last lease; NULL: nothing */
-	struct quarantine *before;     /* owned: what did before that lease, if it is QUARANTINE_LENT */
+	bool moved;	     /* it came back in another group while a lease or a claim held it in this one */
+	struct group *group; /* NULL: no IOMMU */
+	struct lease *lease; /* NULL: not leased (written by lease/lease.c) */
+	struct claim *claim; /* owned; NULL: nothing to undo (written by lease/rebind.c) */
+	bool used;	     /* a client had it since its group was free last (written by lease/quarantine.c) */
+	struct quarantine *
+		quarantine; /* owned: what stands against it since its last lease; NULL: nothing (written by lease/quarantine.c) */
+	struct quarantine *
+		before; /* owned: what did before that lease, if it is QUARANTINE_LENT (written by lease/quarantine.c) */
 };
 LIST_HEAD(device_list, device);
 
@@ -123,24 +126,26 @@ enum group_state {
 	GROUP_RECALLED,
 };
 
+/* Written by lease/group.c. */
 struct group {
 	LIST_ENTRY(group) in_inventory;
-	uint32_t number;
-	struct device_list devices;
+	uint32_t number;	    /* state/inventory.c */
+	struct device_list devices; /* state/inventory.c */
 	enum group_state state;
-	struct broker *broker;			 /* set by group_hold() */
-	struct keeper *keeper;			 /* the one that has it; NULL: none */
-	struct session *session;		 /* whose leases these are; NULL once that has ended */
-	bool direct;				 /* until it is free: a holder may have a VFIO device of it */
-	bool rests;				 /* RESTORING: the kernel has let go, and its devices rest */
-	struct holder_record holder;		 /* whose they are or were last, for as long as the group is not free */
-	TAILQ_HEAD(waiter_list, waiter) waiters; /* who wait for what becomes of it (state/waiter.h) */
+	struct broker *broker;	     /* set by group_hold() */
+	struct keeper *keeper;	     /* the one that has it; NULL: none */
+	struct session *session;     /* whose leases these are; NULL once that has ended */
+	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
+	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
+	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
+	TAILQ_HEAD(waiter_list, waiter)
+	waiters; /* who wait for what becomes of it (state/waiter.h) (written by state/waiter.c) */
 	sd_event_source *timer;
 	uint64_t release_began_us;
 	uint64_t probe_us;
 };
 
-/* The inventory of PCI devices; groups belong to it as well (group.h). */
+/* The inventory of PCI devices; groups belong to it as well (group.h). Written by state/inventory.c. */
 struct inventory {
 	const struct host *host;
 	struct device_list devices;
@@ -160,6 +165,7 @@ enum lease_state {
 /* Answers the OPEN of SESSION: with LEASE, or, if that is NULL, with RESULT and DETAIL as in a reply. */
 typedef void (*lease_answer)(struct session *session, struct lease *lease, int result, const struct detail *detail);
 
+/* Written by lease/lease.c. */
 struct lease {
 	LIST_ENTRY(lease) in_session;
 	struct broker *broker;
@@ -195,6 +201,7 @@ enum keeper_state {
 	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
 };
 
+/* Written by lease/keeper.c. */
 struct keeper {
 	LIST_ENTRY(keeper) in_broker;
 	struct broker *broker;
@@ -215,16 +222,16 @@ struct keeper_events {
 
 /* ---- clients ---- */
 
-/* Of a session that asked for CHANGE events (audit/watch.h). */
+/* Of a session that asked for CHANGE events (audit/watch.h). Written by audit/watch.c. */
 struct watch {
 	bool on;
 	uint64_t missed; /* since the last event that it got */
 };
 
-/* A client's broker channel. Its end is the end of its leases. */
+/* A client's broker channel. Its end is the end of its leases. Written by request/session.c. */
 struct session {
 	LIST_ENTRY(session) in_broker;
-	struct waiter *waits; /* its OPEN or REVOKE that waits for a group; NULL: none */
+	struct waiter *waits; /* its OPEN or REVOKE that waits for a group; NULL: none (written by state/waiter.c) */
 	struct broker *broker;
 	struct channel channel;
 	struct lane_place place; /* in the lane of its user */
@@ -236,20 +243,22 @@ struct session {
 	bool failed;   /* its socket is broken, and serve() ends it (request/session.c) */
 	bool stored;   /* systemd has been asked to keep its socket */
 	bool found_asking; /* it is of an earlier broker, and a request was on its socket when this one took over */
-	LIST_HEAD(session_leases, lease) leases;
-	unsigned int leases_count;
+	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
+	unsigned int leases_count;		 /* lease/lease.c */
 	LIST_ENTRY(session) in_watchers;
-	struct watch watch;
-	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered */
-	uint64_t opening_cookie;
-	uint64_t opening_since_us;
-	uint64_t answered; /* cookie of the last OPEN whose device was released while there was no broker */
+	struct watch watch;		/* audit/watch.c */
+	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered (written by request/open.c) */
+	uint64_t opening_cookie;	/* request/open.c */
+	uint64_t opening_since_us;	/* request/open.c */
+	uint64_t
+		answered; /* cookie of the last OPEN whose device was released while there was no broker (written by lease/handover.c) */
 };
 
 /* ---- the whole ---- */
 
 /* What is counted and limited (audit/audit.h). */
 struct audit_limit;
+/* Written by audit/audit.c. */
 struct audit {
 	struct journal journal;
 	TAILQ_HEAD(audit_limits, audit_limit) limits; /* the one that ends first is first */
@@ -263,6 +272,7 @@ struct audit {
 	uint64_t lost_untold;
 };
 
+/* Written by service/main.c. */
 struct broker_options {
 	const char *keeper_socket;
 	const char *claims_directory;
@@ -274,40 +284,56 @@ struct broker_options {
 	const char *journal; /* its socket; NULL: what is recorded goes to stderr */
 };
 
+/* Written by request/session.c. */
 struct broker_counters {
-	uint64_t requests, opens, refusals, malformed;
+	uint64_t requests, refusals, malformed;
+	uint64_t opens; /* request/open.c */
 };
 
+/* Written by service/service.c. */
 struct broker {
-	struct broker_options options;
-	sd_event *event; /* borrowed */
+	const struct broker_options *options; /* borrowed */
+	sd_event *event;		      /* borrowed */
 	const struct host *host;
-	const struct channel_service *requests;	   /* request/requests.c */
-	const struct keeper_events *keeper_events; /* lease/keeper_inbox.c */
-	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
-	struct policy_error policy_error; /* why what the files say is not in force; empty: it is */
-	uint64_t policy_since_us;	  /* when the policy in force was read */
-	struct inventory inventory;
-	struct users users;
-	LIST_HEAD(session_list, session) sessions;
-	LIST_HEAD(watcher_list, session) watchers;
-	LIST_HEAD(keeper_list, keeper) keepers;
-	struct keeper *spare; /* one of keepers, or NULL */
-	sd_event_source *spare_timer;
+	const struct channel_service *requests;	   /* what clients may ask: request/requests.c has it */
+	const struct keeper_events *keeper_events; /* what keepers say: lease/keeper_inbox.c has it */
 	sd_event_source *listener;
 	sd_event_source *stop_deadline;
 	sd_event_source *turns; /* of a broker that stops */
 	sd_event_source *idle;
-	unsigned int sessions_count, sessions_max, sessions_stored;
-	unsigned int keepers_count;
-	unsigned int leases_count;
-	uint64_t last_session;
+	unsigned int sessions_max;
 	uint64_t started_us;
-	struct broker_counters counters;
-	struct audit audit;
-	uint64_t changes_missed;
 	bool stopping;
 	bool leaving; /* another broker goes on with all there is */
+
+	/* The policy. Written by service/reload.c: */
+	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
+	struct policy_error policy_error; /* why what the files say is not in force; empty: it is */
+	uint64_t policy_since_us;	  /* when the policy in force was read */
+
+	/* Devices and their users. */
+	struct inventory inventory;
+	struct users users;
+
+	/* Sessions. Written by request/session.c: */
+	LIST_HEAD(session_list, session) sessions;
+	unsigned int sessions_count, sessions_stored;
+	uint64_t last_session;
+	struct broker_counters counters;
+
+	/* Those that watch. Written by audit/watch.c: */
+	LIST_HEAD(watcher_list, session) watchers;
+	uint64_t changes_missed;
+
+	/* Keepers. Written by lease/keeper.c: */
+	LIST_HEAD(keeper_list, keeper) keepers;
+	unsigned int keepers_count;
+	struct keeper *spare; /* one of keepers, or NULL */
+	sd_event_source *spare_timer;
+
+	unsigned int leases_count; /* lease/lease.c */
+	struct audit audit;
+
 	/* Last, because broker_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
 	struct packet outgoing;		/* for requests to keepers */
