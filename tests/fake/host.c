@@ -220,9 +220,9 @@ static int fake_window_open(void)
 
 static const struct host host_fake = {
 	.enumerate = fake_enumerate,
-	.watch = fake_watch,
-	.look = fake_look,
-	.probe = fake_probe,
+	.subscribe = fake_watch,
+	.read = fake_look,
+	.read_ids = fake_probe,
 	.resettable = fake_resettable,
 	.override_get = fake_override_get,
 	.override_set = fake_override_set,

@@ -22,7 +22,7 @@ unsigned int broker_world_claims(const struct broker_world *world);
 /* Removes all records. */
 void broker_world_clear(const struct broker_world *world);
 
-/* A listening socket for broker_init(). Clients come by session_accept(), so nobody needs to know its address. */
+/* A listening socket for service_init(). Clients come by session_accept(), so nobody needs to know its address. */
 int broker_world_nobodys_listener(void);
 
 #endif

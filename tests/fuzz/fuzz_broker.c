@@ -129,7 +129,7 @@ static void start(void)
 	memory_host_reset(devices_at_start, DEVICES);
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
-	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
+	INPUT_ASSERT(service_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
 			     broker_world_nobodys_listener()) == 0);
 	greet();
 }
@@ -155,7 +155,7 @@ static void finish(void)
 		close(fd);
 	run();
 	INPUT_ASSERT(broker.sessions_count == 0 && broker.leases_count == 0);
-	broker_clear(&broker);
+	service_clear(&broker);
 	sd_event_unref(event);
 	for (size_t i = 0; i < KEEPERS_MAX; i++)
 		end(&keepers[i]);

@@ -285,11 +285,11 @@ static void check_session(const struct session *session)
 	INPUT_ASSERT(session->leases_count == own);
 	INPUT_ASSERT(session->user->sessions == sessions && session->user->leases == leases);
 	INPUT_ASSERT(sessions <= broker.options->sessions_per_user);
-	/* Leases of earlier brokers come to those that the user has begun since (recall.h). */
+	/* Leases of earlier brokers come to those that the user has begun since (takeover.h). */
 	INPUT_ASSERT(leases <= broker.options->leases_per_user || taken_over);
 }
 
-static void check_group(const struct group *group)
+static void check_group(const struct iommu_group *group)
 {
 	const struct device *device;
 
@@ -313,7 +313,7 @@ static void check(void)
 	const struct session *session;
 	const struct device *device;
 	const struct keeper *keeper;
-	const struct group *group;
+	const struct iommu_group *group;
 
 	LIST_FOREACH(session, &broker.sessions, in_broker) {
 		check_session(session);
@@ -428,13 +428,13 @@ static void start_broker(void)
 		.stored_count = fd_store_pass(stored)};
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
-	INPUT_ASSERT(broker_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
+	INPUT_ASSERT(service_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
 			     broker_world_nobodys_listener()) == 0);
 }
 
 static void end_broker(void)
 {
-	broker_clear(&broker);
+	service_clear(&broker);
 	sd_event_unref(event);
 }
 
@@ -443,7 +443,7 @@ static void end_broker(void)
 static void kill_broker(void)
 {
 	struct device *device, *next_device;
-	struct group *group, *next_group;
+	struct iommu_group *group, *next_group;
 	struct session *session;
 	struct keeper *keeper;
 	int nobody[2];
@@ -473,7 +473,7 @@ static void kill_broker(void)
 	/* What is left without devices has none to leave it. */
 	for (group = LIST_FIRST(&broker.inventory.groups); group; group = next_group) {
 		next_group = LIST_NEXT(group, in_inventory);
-		group_settle(group);
+		group_prune(group);
 	}
 	end_broker();
 	fd_store_deaf(false);
@@ -553,7 +553,7 @@ static void start(void)
 
 static bool all_free(void)
 {
-	const struct group *group;
+	const struct iommu_group *group;
 
 	LIST_FOREACH(group, &broker.inventory.groups, in_inventory) {
 		if (group->state != GROUP_FREE)

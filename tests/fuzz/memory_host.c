@@ -164,9 +164,9 @@ static int window_open(void)
 
 const struct host memory_host_functions = {
 	.enumerate = enumerate,
-	.watch = watch,
-	.look = look,
-	.probe = probe,
+	.subscribe = watch,
+	.read = look,
+	.read_ids = probe,
 	.resettable = resettable,
 	.override_get = override_get,
 	.override_set = override_set,

@@ -560,7 +560,7 @@ static void answered_revoke_does_not_reach_the_next_holder(void **state)
 	world_settle();
 }
 
-/* Until what is on record is no lease that goes on: QUARANTINE_LENT is 1. */
+/* Until what is on record is no lease that goes on: QUARANTINE_IN_USE is 1. */
 static void await_judged(const char *name)
 {
 	char record[64];

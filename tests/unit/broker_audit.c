@@ -93,7 +93,7 @@ static int lines(const char *text)
 
 static void a_grant_has_all_its_fields(void **state)
 {
-	const struct group group = {.number = 0};
+	const struct iommu_group group = {.number = 0};
 	struct audit_event event = {
 		.kind = CHANGE_GRANT,
 		.device = "0000:01:00.0",
@@ -130,7 +130,7 @@ static void a_grant_has_all_its_fields(void **state)
 static void a_group_is_all_its_devices(void **state)
 {
 	struct device devices[] = {{.name = "0000:01:00.1"}, {.name = "0000:01:00.0"}};
-	struct group group = {.number = 7};
+	struct iommu_group group = {.number = 7};
 	const struct audit_event event = {.kind = CHANGE_QUARANTINE, .group = &group};
 
 	(void)state;

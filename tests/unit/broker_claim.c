@@ -98,7 +98,7 @@ static int driver_bind(const char *name, const char *driver)
 }
 
 static const struct host host = {
-	.look = look,
+	.read = look,
 	.override_get = override_get,
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,
@@ -196,7 +196,7 @@ static void recall(int expected)
 {
 	found_count = 0;
 	machine->failing = machine->dies_before = 0;
-	assert_int_equal(claim_recall(directory, restore_found, NULL), 0);
+	assert_int_equal(claim_load(directory, restore_found, NULL), 0);
 	assert_int_equal(found_count, expected);
 }
 
@@ -405,7 +405,7 @@ static void crash(bool restoring)
 			done = completes(k, restoring);
 			found_count = 0;
 			machine->dies_before = 0;
-			assert_int_equal(claim_recall(directory, restore_found, NULL), 0);
+			assert_int_equal(claim_load(directory, restore_found, NULL), 0);
 			expect_machine(befores[i].driver, befores[i].override);
 			assert_false(is_record(NAME));
 			recall(0);
@@ -444,7 +444,7 @@ static void crash_while_recalling(void **state)
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0) {
-			claim_recall(directory, restore_found, NULL);
+			claim_load(directory, restore_found, NULL);
 			_exit(0);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -523,8 +523,8 @@ static void links_are_not_followed(void **state)
 static void no_directory(void **state)
 {
 	(void)state;
-	assert_int_equal(claim_recall("/nonexistent", restore_found, NULL), 0);
-	assert_int_equal(claim_recall("/dev/null", restore_found, NULL), -ENOTDIR);
+	assert_int_equal(claim_load("/nonexistent", restore_found, NULL), 0);
+	assert_int_equal(claim_load("/dev/null", restore_found, NULL), -ENOTDIR);
 }
 
 static int stop_at_first(void *context, const char *name, struct claim *claim)
@@ -539,7 +539,7 @@ static void recall_hands_errors_on(void **state)
 {
 	(void)state;
 	put_record(NAME, "nvme\n\n");
-	assert_int_equal(claim_recall(directory, stop_at_first, NULL), -ENOMEM);
+	assert_int_equal(claim_load(directory, stop_at_first, NULL), -ENOMEM);
 	assert_true(is_record(NAME));
 }
 

@@ -133,9 +133,9 @@ static int host_window_open(void)
 
 static const struct host host = {
 	.enumerate = host_enumerate,
-	.watch = host_watch,
-	.look = host_look,
-	.probe = host_probe,
+	.subscribe = host_watch,
+	.read = host_look,
+	.read_ids = host_probe,
 	.resettable = host_resettable,
 	.override_get = host_override_get,
 	.override_set = host_override_set,
@@ -220,7 +220,7 @@ static int begin(void **state)
 	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
 	assert_int_equal(
-		broker_init(&broker, event, &host, &options, policy, &error, listen_at(&broker_address, "broker")), 0);
+		service_init(&broker, event, &host, &options, policy, &error, listen_at(&broker_address, "broker")), 0);
 	turn();
 	return 0;
 }
@@ -230,7 +230,7 @@ static int end(void **state)
 	char command[128];
 
 	(void)state;
-	broker_clear(&broker);
+	service_clear(&broker);
 	sd_event_unref(event);
 	close(keeper_listener);
 	packet_clear(&packet);
@@ -395,9 +395,9 @@ static int client_with(const char *name, int keeper)
 	return client;
 }
 
-static struct group *group(uint32_t number)
+static struct iommu_group *group(uint32_t number)
 {
-	struct group *found;
+	struct iommu_group *found;
 
 	LIST_FOREACH(found, &broker.inventory.groups, in_inventory) {
 		if (found->number == number)
@@ -1122,7 +1122,7 @@ static void stop_waits_for_keepers(void **state)
 	int keeper = keeper_start(), client = client_with(C, keeper), spare = keeper_start();
 
 	(void)state;
-	broker_stop(&broker);
+	service_stop(&broker);
 	turn();
 	assert_int_equal(sd_event_get_state(event), SD_EVENT_INITIAL);
 	assert_string_equal(machine[2].device.driver, "vfio-pci");

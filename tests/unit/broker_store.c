@@ -104,7 +104,7 @@ static void names_are_read_as_they_were_written(void **state)
 	assert_true(store_parse("session-1a-ffffffffff", &stored));
 	assert_false(stored.is_keeper);
 	assert_int_equal(stored.session, 0x1a);
-	assert_int_equal(stored.born, 0xffffffffff);
+	assert_int_equal(stored.started, 0xffffffffff);
 	assert_true(store_parse("session-ffffffffffffffff-0", &stored));
 	assert_true(stored.session == UINT64_MAX);
 	assert_true(store_parse("group-4294967295", &stored));

@@ -90,7 +90,7 @@ static void rate_of_three_a_minute(void **state)
 	uint64_t now = 500 * SECOND;
 
 	(void)state;
-	assert_true(rate_rested(&rate, now));
+	assert_true(rate_is_idle(&rate, now));
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(rate_wait(&rate, 3, now), 0);
 		rate_take(&rate, 3, now);
@@ -101,8 +101,8 @@ static void rate_of_three_a_minute(void **state)
 	assert_int_equal(rate_wait(&rate, 3, now + 20 * SECOND), 0);
 	rate_take(&rate, 3, now + 20 * SECOND);
 	assert_int_equal(rate_wait(&rate, 3, now + 20 * SECOND), 20 * SECOND);
-	assert_false(rate_rested(&rate, now + 79 * SECOND));
-	assert_true(rate_rested(&rate, now + 80 * SECOND));
+	assert_false(rate_is_idle(&rate, now + 79 * SECOND));
+	assert_true(rate_is_idle(&rate, now + 80 * SECOND));
 	/* after a rest all three, and not more because it was long */
 	now += 10000 * SECOND;
 	for (int i = 0; i < 3; i++) {

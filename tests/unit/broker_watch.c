@@ -79,7 +79,7 @@ static const struct change_event *next(size_t i)
 
 static void record(enum change_kind kind, uid_t uid)
 {
-	const struct group group = {.number = 7};
+	const struct iommu_group group = {.number = 7};
 	const struct audit_event event = {
 		.kind = kind,
 		.device = "0000:01:00.0",
@@ -223,7 +223,7 @@ static void a_watch_outlives_its_broker(void **state)
 	assert_int_equal(watch(&sessions[0]), 0);
 	for (size_t i = 0; i < 2; i++) {
 		watch_end(&sessions[i]);
-		watch_recall(&sessions[i]);
+		watch_adopt(&sessions[i]);
 	}
 	change = next(0);
 	assert_non_null(change);

@@ -129,7 +129,7 @@ static long check_path(struct ground *g)
 	return fd < 0 ? fd : vfio(g)->domain_check(fd);
 }
 
-static long check_strangers(struct ground *g)
+static long check_node_free(struct ground *g)
 {
 	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
 	OWNED_FD null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -890,7 +890,7 @@ static const struct row rows[] = {
 	{"SET_CONTAINER of a group that is not viable", FRESH, not_viable_attach, -EPERM, 0},
 	{"a container is told", FRESH, check_container, true, 0},
 	{"an O_PATH descriptor of one is not", FRESH, check_path, false, 0},
-	{"nor is anything else", FRESH, check_strangers, 0, 0},
+	{"nor is anything else", FRESH, check_node_free, 0, 0},
 	{"same domain: a copy is, another is not", FRESH, same_domain, 1, 0},
 	{"SET_CONTAINER", FRESH, attach, 0, 0},
 	{"SET_CONTAINER again", ATTACHED, attach, -EINVAL, 0},

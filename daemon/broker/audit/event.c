@@ -39,7 +39,7 @@ struct audit_event audit_of_session(enum change_kind kind, const struct session 
 	return event;
 }
 
-struct audit_event audit_of_group(enum change_kind kind, const struct group *group)
+struct audit_event audit_of_group(enum change_kind kind, const struct iommu_group *group)
 {
 	return (struct audit_event){.kind = kind, .group = group, .who = group->holder};
 }

@@ -19,7 +19,7 @@ struct audit_event {
 	enum change_kind kind;
 	int level;	    /* a priority of syslog.h; 0: the usual one of its kind */
 	const char *device; /* its name; NULL: all of the group */
-	const struct group *group;
+	const struct iommu_group *group;
 	struct holder_record who; /* who asked, or has or had the device; pid 0: nobody */
 	uint64_t session;
 	const char *rule;     /* of the policy, that decided */
@@ -35,7 +35,7 @@ struct audit_event audit_of_session(enum change_kind kind, const struct session 
 /* Who and since when: its holder, session, rule, and the age of the lease as duration. */
 struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lease);
 /* Who: its holder. */
-struct audit_event audit_of_group(enum change_kind kind, const struct group *group);
+struct audit_event audit_of_group(enum change_kind kind, const struct iommu_group *group);
 
 /* The event as the wire has it, with MESSAGE, which says it to people. */
 void audit_event_change(const struct audit_event *event, const char *message, struct change_event *ret_change);

@@ -89,7 +89,7 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 static void arm(struct session *session)
 {
 	/* Without memory for it, the next event brings the number. */
-	(void)lane_wait(&session->place, session->place.events | (uint32_t)watch_events(session));
+	(void)fair_queue_wait(&session->place, session->place.events | (uint32_t)watch_events(session));
 }
 
 static bool send_to(struct session *session, const struct change_event *change)
@@ -145,7 +145,7 @@ void watch_catch_up(struct session *session)
 	send_to(session, &change);
 }
 
-void watch_recall(struct session *session)
+void watch_adopt(struct session *session)
 {
 	const struct audit_event event = {.kind = CHANGE_LOST};
 	struct change_event change;

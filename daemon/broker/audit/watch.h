@@ -25,7 +25,7 @@ int watch_begin(void *context, struct packet *request, struct packet *reply, str
  * For a session whose socket comes from an earlier broker: goes on watching, if it did. What happened since that broker's last event is not
  * known; the watcher is told that. How long it has watched already is no matter: nothing else about a watch would be lost.
  */
-void watch_recall(struct session *session);
+void watch_adopt(struct session *session);
 
 /* For the end of a session, whether it watches or not. */
 void watch_end(struct session *session);

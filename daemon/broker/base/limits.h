@@ -22,7 +22,7 @@
 
 /* Connections of one user that have their own turns of the event loop. All further ones share one more, which costs each of their
  * requests another system call. */
-#define LANE_OWN_TURNS 1
+#define FAIR_QUEUE_OWN_TURNS 1
 
 /* A keeper that has not answered LEASE by then will not: systemd needs some 20 ms to start one on a quiet machine
  * and seconds on a machine that is just booting. */

@@ -13,12 +13,12 @@ uint64_t rate_wait(const struct rate *rate, unsigned int per_minute, uint64_t no
 
 void rate_take(struct rate *rate, unsigned int per_minute, uint64_t now_us)
 {
-	if (rate_rested(rate, now_us))
+	if (rate_is_idle(rate, now_us))
 		rate->forgotten_us = now_us;
 	rate->forgotten_us += MINUTE_US / per_minute;
 }
 
-bool rate_rested(const struct rate *rate, uint64_t now_us)
+bool rate_is_idle(const struct rate *rate, uint64_t now_us)
 {
 	return rate->forgotten_us <= now_us;
 }

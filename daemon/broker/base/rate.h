@@ -20,6 +20,6 @@ uint64_t rate_wait(const struct rate *rate, unsigned int per_minute, uint64_t no
 void rate_take(struct rate *rate, unsigned int per_minute, uint64_t now_us);
 
 /* Whether it is as at the beginning. */
-bool rate_rested(const struct rate *rate, uint64_t now_us);
+bool rate_is_idle(const struct rate *rate, uint64_t now_us);
 
 #endif

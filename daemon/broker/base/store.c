@@ -29,11 +29,11 @@ static bool notify(const char *state, const int *fds, unsigned int count)
 	return r > 0;
 }
 
-bool store_session(int fd, uint64_t session, uint64_t born)
+bool store_session(int fd, uint64_t session, uint64_t started)
 {
 	char state[96];
 
-	snprintf(state, sizeof state, "FDSTORE=1\nFDNAME=" SESSION_FORMAT, session, born);
+	snprintf(state, sizeof state, "FDSTORE=1\nFDNAME=" SESSION_FORMAT, session, started);
 	return notify(state, &fd, 1);
 }
 
@@ -59,8 +59,8 @@ bool store_parse(const char *name, struct stored *ret_stored)
 	char again[96];
 
 	/* Exactly as it was written: sscanf() alone would take blanks, signs and what follows. */
-	if (sscanf(name, SESSION_FORMAT, &stored.session, &stored.born) == 2) {
-		snprintf(again, sizeof again, SESSION_FORMAT, stored.session, stored.born);
+	if (sscanf(name, SESSION_FORMAT, &stored.session, &stored.started) == 2) {
+		snprintf(again, sizeof again, SESSION_FORMAT, stored.session, stored.started);
 	} else if (sscanf(name, KEEPER_FORMAT, &stored.group) == 1) {
 		stored.is_keeper = true;
 		snprintf(again, sizeof again, KEEPER_FORMAT, stored.group);

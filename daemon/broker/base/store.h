@@ -22,12 +22,12 @@ struct stored {
 	int fd;
 	bool is_keeper;
 	uint64_t session; /* its number ... */
-	uint64_t born;	  /* ... and when it began, CLOCK_BOOTTIME in microseconds */
+	uint64_t started; /* ... and when it began, CLOCK_BOOTTIME in microseconds */
 	uint32_t group;	  /* of a keeper */
 };
 
 /* FD stays the caller's. False: systemd has not been told. */
-bool store_session(int fd, uint64_t session, uint64_t born);
+bool store_session(int fd, uint64_t session, uint64_t started);
 bool store_keeper(int fd, uint32_t group);
 
 void store_forget_keeper(uint32_t group);

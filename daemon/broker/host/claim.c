@@ -45,14 +45,14 @@ static int claim_parse(const char *text, struct claim *claim)
 	return 0;
 }
 
-struct recall {
+struct loading {
 	claim_found found;
 	void *context;
 };
 
 static int on_record(void *context, const char *name, const char *text)
 {
-	const struct recall *recall = context;
+	const struct loading *loading = context;
 	struct claim *claim = calloc(1, sizeof *claim);
 	int r;
 
@@ -63,14 +63,14 @@ static int on_record(void *context, const char *name, const char *text)
 		free(claim);
 		return r;
 	}
-	return recall->found(recall->context, name, claim);
+	return loading->found(loading->context, name, claim);
 }
 
-int claim_recall(const char *directory, claim_found found, void *context)
+int claim_load(const char *directory, claim_found found, void *context)
 {
-	struct recall recall = {found, context};
+	struct loading loading = {found, context};
 
-	return record_each(directory, on_record, &recall);
+	return record_each(directory, on_record, &loading);
 }
 
 /* ---- taking and giving back ---- */
@@ -90,7 +90,7 @@ int claim_make(const struct host *host, const char *directory, const char *name,
 {
 	struct host_device device;
 	struct claim *claim;
-	int r = host->look(name, &device);
+	int r = host->read(name, &device);
 
 	if (r < 0)
 		return r;
@@ -121,7 +121,7 @@ int claim_make(const struct host *host, const char *directory, const char *name,
 int claim_finish(const struct host *host, const char *name)
 {
 	struct host_device device;
-	int r = host->look(name, &device);
+	int r = host->read(name, &device);
 
 	if (r < 0 || strcmp(device.driver, VFIO_DRIVER) == 0)
 		return r;
@@ -131,7 +131,7 @@ int claim_finish(const struct host *host, const char *name)
 int claim_restore(const struct host *host, const char *directory, const char *name, struct claim *claim)
 {
 	struct host_device device;
-	int r = host->look(name, &device);
+	int r = host->read(name, &device);
 	/* It left the machine: nothing to give back. */
 	bool gone = r == -ENODEV, with_vfio;
 

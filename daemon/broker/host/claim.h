@@ -32,6 +32,6 @@ int claim_restore(const struct host *host, const char *directory, const char *na
 typedef int (*claim_found)(void *context, const char *name, struct claim *claim);
 
 /* Calls FOUND for each record of an earlier run; the claim is FOUND's. Records that make no sense are removed. */
-int claim_recall(const char *directory, claim_found found, void *context);
+int claim_load(const char *directory, claim_found found, void *context);
 
 #endif

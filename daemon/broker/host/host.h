@@ -37,11 +37,11 @@ struct host {
 	/* Calls FOUND for each PCI device. */
 	int (*enumerate)(host_found found, void *context);
 	/* Calls CHANGED for each device that comes or goes from now on, by EVENT. The watch lasts as long as EVENT. */
-	int (*watch)(sd_event *event, host_changed changed, void *context);
+	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The device as it is now. -ENODEV: there is none of that name. */
-	int (*look)(const char *name, struct host_device *ret_device);
+	int (*read)(const char *name, struct host_device *ret_device);
 	/* The first 32 bits of its configuration space: all ones from a device that does not answer. */
-	int (*probe)(const char *name, uint32_t *ret_ids);
+	int (*read_ids)(const char *name, uint32_t *ret_ids);
 	/* 1: the kernel knows a way to reset this device alone, 0: it knows none. */
 	int (*resettable)(const char *name);
 	/* driver_override: which driver alone may have the device; empty: any. */

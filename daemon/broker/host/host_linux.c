@@ -273,9 +273,9 @@ static int linux_group_open(uint32_t group)
 
 const struct host host_linux = {
 	.enumerate = linux_enumerate,
-	.watch = linux_watch,
-	.look = linux_look,
-	.probe = linux_probe,
+	.subscribe = linux_watch,
+	.read = linux_look,
+	.read_ids = linux_probe,
 	.resettable = linux_resettable,
 	.override_get = linux_override_get,
 	.override_set = linux_override_set,

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /* The first lease of a group needs the group's node and a keeper for it. */
-static int open_group(
-	struct broker *broker, struct group *group, struct keeper **ret_keeper, int *ret_fd, struct detail *detail)
+static int open_group(struct broker *broker, struct iommu_group *group, struct keeper **ret_keeper, int *ret_fd,
+	struct detail *detail)
 {
 	struct keeper *keeper = group->keeper;
 	OWNED_FD fd = -1;
@@ -56,7 +56,7 @@ static int offer(struct session *session, struct device *device, const struct po
 	struct detail *detail)
 {
 	struct broker *broker = session->broker;
-	struct group *group = device->group;
+	struct iommu_group *group = device->group;
 	OWNED_FD group_fd = -1;
 	struct keeper *keeper;
 	struct lease *lease;
@@ -85,7 +85,7 @@ static int offer(struct session *session, struct device *device, const struct po
 	return CHANNEL_LATER;
 }
 
-int lease_open(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
+int grant_lease(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
 	struct detail *detail)
 {
 	struct broker *broker = session->broker;

@@ -9,7 +9,7 @@
  * yet, and offers both to a keeper. Returns CHANNEL_LATER (ANSWER follows, unless the session ends before), a refusal,
  * or a negative errno; then everything is as before.
  */
-int lease_open(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
+int grant_lease(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
 	struct detail *detail);
 
 #endif

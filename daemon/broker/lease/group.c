@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-void group_hold(struct group *group, struct session *session, struct keeper *keeper)
+void group_hold(struct iommu_group *group, struct session *session, struct keeper *keeper)
 {
 	assert(group->state == GROUP_FREE);
 	group->state = GROUP_HELD;
@@ -29,17 +29,17 @@ void group_hold(struct group *group, struct session *session, struct keeper *kee
 	keeper_assign(keeper, group);
 }
 
-void group_handed_out(struct group *group)
+void group_note_direct(struct iommu_group *group)
 {
 	group->direct = true;
 }
 
-void group_held_by(struct group *group, const struct holder_record *holder)
+void group_held_by(struct iommu_group *group, const struct holder_record *holder)
 {
 	group->holder = *holder;
 }
 
-void group_forget_keeper(struct group *group)
+void group_forget_keeper(struct iommu_group *group)
 {
 	group->keeper = NULL;
 }
@@ -47,7 +47,7 @@ void group_forget_keeper(struct group *group)
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
 
 /* on_timer() comes back after that time. */
-static void look_again(struct group *group, uint64_t delay_us)
+static void recheck_in(struct iommu_group *group, uint64_t delay_us)
 {
 	if (loop_timer(group->broker->event, &group->timer, delay_us, on_timer, group) < 0)
 		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
@@ -55,21 +55,21 @@ static void look_again(struct group *group, uint64_t delay_us)
 
 /* A BAR that a holder has mapped by the VFIO device, and into the domain of another device of his, is reached by that one also when he
  * has closed the first: the kernel keeps such mappings (DESIGN.md, hazard 3). */
-static bool is_reached_by_others(const struct group *group)
+static bool is_reached_by_others(const struct iommu_group *group)
 {
-	const struct group *other;
+	const struct iommu_group *other;
 
 	if (!group->direct)
 		return false;
 	/* Whose leases these are, an earlier broker's keepers have still to say. */
 	LIST_FOREACH(other, &group->broker->inventory.groups, in_inventory) {
-		if (other->state == GROUP_RECALLED)
+		if (other->state == GROUP_QUERIED)
 			return true;
 	}
 	return user_leases(&group->broker->users, group->holder.uid) > 0;
 }
 
-static void quarantine_if_late(struct group *group)
+static void quarantine_if_late(struct iommu_group *group)
 {
 	uint64_t waited = loop_now(group->broker->event) - group->release_began_us;
 	struct audit_event event;
@@ -89,7 +89,7 @@ static void quarantine_if_late(struct group *group)
 	waiter_wake(group);
 }
 
-static void restore_devices(struct group *group)
+static void restore_devices(struct iommu_group *group)
 {
 	struct device *device, *next;
 
@@ -97,11 +97,11 @@ static void restore_devices(struct group *group)
 		rebind_back(group->broker, device);
 	for (device = LIST_FIRST(&group->devices); device; device = next) {
 		next = LIST_NEXT(device, in_group);
-		inventory_settle(&group->broker->inventory, device);
+		inventory_prune(&group->broker->inventory, device);
 	}
 }
 
-static void record_quarantine_end(const struct group *group)
+static void record_quarantine_end(const struct iommu_group *group)
 {
 	struct audit_event event = audit_of_group(CHANGE_QUARANTINE_END, group);
 	char who[128];
@@ -111,7 +111,7 @@ static void record_quarantine_end(const struct group *group)
 		"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
 }
 
-static void become_free(struct group *group)
+static void become_free(struct iommu_group *group)
 {
 	/* Still not free while the devices go, so that the group is not freed under this function. */
 	restore_devices(group);
@@ -125,7 +125,7 @@ static void become_free(struct group *group)
 }
 
 /* The kernel has let go. Devices that were not reset rest first, if they may be had again or go back then. */
-static void settle(struct group *group)
+static void on_closed(struct iommu_group *group)
 {
 	uint64_t rest;
 
@@ -134,33 +134,33 @@ static void settle(struct group *group)
 	group->state = GROUP_RESTORING;
 	quarantine_group_free(group);
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_CLOSED});
-	rest = quarantine_rest_us(group);
-	group->rests = rest > 0;
+	rest = quarantine_cooldown_us(group);
+	group->cools_down = rest > 0;
 	if (rest == 0)
 		become_free(group);
 	else
-		look_again(group, rest);
+		recheck_in(group, rest);
 }
 
 /* Opening the node is the kernel's own answer to whether anybody still has the group. */
-static void probe(struct group *group)
+static void ask_kernel(struct iommu_group *group)
 {
 	int fd = group->broker->host->group_open(group->number);
 
 	if (fd >= 0)
 		close(fd);
 	if (fd != -EBUSY && !is_reached_by_others(group)) {
-		settle(group);
+		on_closed(group);
 		return;
 	}
 	quarantine_if_late(group);
-	look_again(group, group->probe_us);
+	recheck_in(group, group->probe_us);
 	if (group->probe_us < GROUP_PROBE_LAST_US)
 		group->probe_us *= 2;
 }
 
 /* When the first device should have been taken back, or UINT64_MAX. */
-static uint64_t first_due(const struct group *group)
+static uint64_t first_due(const struct iommu_group *group)
 {
 	const struct device *device;
 	uint64_t due = UINT64_MAX;
@@ -172,21 +172,21 @@ static uint64_t first_due(const struct group *group)
 	return due;
 }
 
-void group_watch(struct group *group)
+void group_arm_deadline(struct iommu_group *group)
 {
 	uint64_t now = loop_now(group->broker->event), due = first_due(group);
 
 	if (group->state == GROUP_HELD && due < UINT64_MAX - GROUP_QUARANTINE_US)
-		look_again(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
+		recheck_in(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
 }
 
 /* A keeper that has not taken a device back when it should have will not: whatever it still has is told to end, too. */
-static void give_up_if_late(struct group *group)
+static void give_up_if_late(struct iommu_group *group)
 {
 	uint64_t now = loop_now(group->broker->event), due = first_due(group);
 
 	if (due > now || now - due < GROUP_QUARANTINE_US) {
-		group_watch(group);
+		group_arm_deadline(group);
 		return;
 	}
 	group_release(group);
@@ -196,7 +196,7 @@ static void give_up_if_late(struct group *group)
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 {
-	struct group *group = userdata;
+	struct iommu_group *group = userdata;
 
 	(void)source;
 	(void)now;
@@ -205,19 +205,19 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 	else if (group->keeper)
 		quarantine_if_late(group);
 	else
-		probe(group);
+		ask_kernel(group);
 	return 0;
 }
 
-void group_release(struct group *group)
+void group_release(struct iommu_group *group)
 {
-	if (group->state != GROUP_HELD && group->state != GROUP_RECALLED)
+	if (group->state != GROUP_HELD && group->state != GROUP_QUERIED)
 		return;
 	group->state = GROUP_RELEASING;
 	group->release_began_us = loop_now(group->broker->event);
 	group->session = NULL;
 	if (group->keeper) {
-		look_again(group, GROUP_QUARANTINE_US);
+		recheck_in(group, GROUP_QUARANTINE_US);
 		keeper_let_go(group->keeper);
 	} else {
 		group_keeper_gone(group);
@@ -226,13 +226,13 @@ void group_release(struct group *group)
 
 void group_lease_leaving(struct lease *lease, const struct release_report *report)
 {
-	struct group *group = lease->device->group;
+	struct iommu_group *group = lease->device->group;
 	const struct device *device;
 
 	lease_leaving(lease, report);
 	LIST_FOREACH(device, &group->devices, in_group) {
 		if (device->lease && device->lease->state != LEASE_RELEASING) {
-			group_watch(group);
+			group_arm_deadline(group);
 			return;
 		}
 	}
@@ -243,14 +243,14 @@ void group_lease_end(struct lease *lease)
 {
 	struct inventory *inventory = &lease->broker->inventory;
 	struct device *device = lease->device;
-	struct group *group = device->group;
+	struct iommu_group *group = device->group;
 
 	lease_free(lease);
 	if (group && !group_leased(group))
 		group_release(group);
 	if (group)
 		waiter_tell(group, &(struct waiter_news){.event = WAITER_LEASE_ENDED, .device = device->name});
-	inventory_settle(inventory, device);
+	inventory_prune(inventory, device);
 }
 
 void group_lease_refused(struct lease *lease, int result, const struct detail *detail)
@@ -264,7 +264,7 @@ void group_lease_refused(struct lease *lease, int result, const struct detail *d
 }
 
 /* Nobody holds the devices any more, whatever their clients were told. */
-static void end_leases(struct group *group)
+static void end_leases(struct iommu_group *group)
 {
 	struct device *device, *next;
 	struct audit_event event;
@@ -290,9 +290,9 @@ static void end_leases(struct group *group)
 	}
 }
 
-void group_keeper_gone(struct group *group)
+void group_keeper_gone(struct iommu_group *group)
 {
-	if (group->state == GROUP_HELD || group->state == GROUP_RECALLED) {
+	if (group->state == GROUP_HELD || group->state == GROUP_QUERIED) {
 		group->state = GROUP_RELEASING;
 		group->release_began_us = loop_now(group->broker->event);
 	}
@@ -302,16 +302,16 @@ void group_keeper_gone(struct group *group)
 	if (group->state != GROUP_QUARANTINED)
 		group->state = GROUP_RESTORING;
 	group->probe_us = GROUP_PROBE_FIRST_US;
-	probe(group);
+	ask_kernel(group);
 }
 
-void group_give_back(struct group *group, struct broker *broker)
+void group_give_back(struct iommu_group *group, struct broker *broker)
 {
 	group->broker = broker;
 	if (group->state == GROUP_FREE)
 		restore_devices(group);
 	else if (group->state == GROUP_RESTORING)
-		look_again(group, 0);
+		recheck_in(group, 0);
 }
 
 void group_end_quarantine(struct broker *broker, struct device *device)
@@ -321,28 +321,28 @@ void group_end_quarantine(struct broker *broker, struct device *device)
 		group_give_back(device->group, broker);
 }
 
-void group_recall_keeper(struct group *group, struct broker *broker, struct keeper *keeper)
+void group_query(struct iommu_group *group, struct broker *broker, struct keeper *keeper)
 {
 	assert(group->state == GROUP_FREE && !group->keeper);
-	group->state = GROUP_RECALLED;
+	group->state = GROUP_QUERIED;
 	group->broker = broker;
 	group->keeper = keeper;
 }
 
-void group_recall_holder(struct group *group, struct session *session)
+void group_adopt_holder(struct iommu_group *group, struct session *session)
 {
-	assert(group->state == GROUP_RECALLED);
+	assert(group->state == GROUP_QUERIED);
 	group->state = GROUP_HELD;
 	group->session = session;
 }
 
-void group_recall_done(struct group *group)
+void group_adopt_done(struct iommu_group *group)
 {
 	if (group->state == GROUP_HELD)
 		waiter_wake(group);
 }
 
-void group_recall_failed(struct group *group)
+void group_adopt_failed(struct iommu_group *group)
 {
 	group_release(group);
 	if (group->state != GROUP_RELEASING)
@@ -351,7 +351,7 @@ void group_recall_failed(struct group *group)
 	quarantine_if_late(group);
 }
 
-void group_recall(struct group *group, struct broker *broker)
+void group_restore(struct iommu_group *group, struct broker *broker)
 {
 	if (group->state != GROUP_FREE)
 		return;
@@ -359,19 +359,19 @@ void group_recall(struct group *group, struct broker *broker)
 	group->state = GROUP_RESTORING;
 	group->release_began_us = loop_now(broker->event);
 	group->probe_us = GROUP_PROBE_FIRST_US;
-	look_again(group, 0);
+	recheck_in(group, 0);
 }
 
-void group_recall_device(struct device *device, struct broker *broker)
+void group_restore_recorded(struct device *device, struct broker *broker)
 {
 	const struct quarantine *q = device->quarantine;
-	struct group *group = device->group;
+	struct iommu_group *group = device->group;
 
-	/* Of a device that is not lent, this holder may not be the last: a keeper that has the group knows better, and so does the record
-	 * of a sibling that is lent. */
-	if (device->used || (group->holder.pid == 0 && !group->keeper))
+	/* Of a device that is not on record as in use, this holder may not be the last: a keeper that has the group knows better, and so does the record
+	 * of a sibling that is in use. */
+	if (device->handed_out || (group->holder.pid == 0 && !group->keeper))
 		group->holder = q->holder;
-	if (device->used)
+	if (device->handed_out)
 		group->direct |= q->direct;
-	group_recall(group, broker);
+	group_restore(group, broker);
 }

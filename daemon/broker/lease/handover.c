@@ -20,7 +20,7 @@ static bool has_end(const char *text, size_t size)
 }
 
 /* Not that a keeper would lie; but it is less trusted than the broker, and its words are printed. */
-static const struct query_record *records_of(const struct group *group, const struct packet *packet)
+static const struct query_record *records_of(const struct iommu_group *group, const struct packet *packet)
 {
 	const struct query_reply *reply = packet_body(packet, sizeof *reply);
 	const struct query_record *records = (const void *)(packet->payload + sizeof *reply);
@@ -42,7 +42,7 @@ static struct session *session_of(const struct broker *broker, const struct leas
 	struct session *session;
 
 	LIST_FOREACH(session, &broker->sessions, in_broker) {
-		if (session->id == origin->session && session->born == origin->session_born &&
+		if (session->id == origin->session && session->started == origin->session_born &&
 			session->peer.uid == origin->holder.uid)
 			return session;
 	}
@@ -51,7 +51,7 @@ static struct session *session_of(const struct broker *broker, const struct leas
 
 /* Returns how many could be taken. */
 static uint32_t take_leases(
-	struct group *group, struct session *session, const struct query_record *records, uint32_t count)
+	struct iommu_group *group, struct session *session, const struct query_record *records, uint32_t count)
 {
 	struct inventory *inventory = &session->broker->inventory;
 	uint32_t taken = 0;
@@ -61,9 +61,9 @@ static uint32_t take_leases(
 		struct lease *lease = NULL;
 
 		if (device && device->group == group && !device->lease)
-			lease = lease_recall(session, device, &records[i]);
+			lease = lease_adopt(session, device, &records[i]);
 		if (lease) {
-			quarantine_use(device);
+			quarantine_mark_handed_out(device);
 			taken++;
 			continue;
 		}
@@ -73,32 +73,32 @@ static uint32_t take_leases(
 	return taken;
 }
 
-static void review_group(const struct group *group)
+static void review_group(const struct iommu_group *group)
 {
 	const struct device *device;
 
 	/* The first that is taken back takes all with it. */
 	LIST_FOREACH(device, &group->devices, in_group) {
 		if (device->lease && group->state == GROUP_HELD)
-			review_recalled(device->lease);
+			review_adopted(device->lease);
 	}
 }
 
-/* What is on record as lent and is none of the leases has ended meanwhile. Returns false if the group has to go as one. */
-static bool judge_ended(const struct group *group)
+/* What is on record as in use and is none of the leases has ended meanwhile. Returns false if the group has to go as one. */
+static bool decide_ended(const struct iommu_group *group)
 {
 	struct device *device;
 	bool known = true;
 
 	LIST_FOREACH(device, &group->devices, in_group)
-		known = (device->lease || quarantine_unheard(group->broker, device)) && known;
+		known = (device->lease || quarantine_lease_ended_unreported(group->broker, device)) && known;
 	return known;
 }
 
-int recall_answered(struct keeper *keeper, const struct packet *packet)
+int handover_answered(struct keeper *keeper, const struct packet *packet)
 {
 	const struct query_reply *reply = packet_body(packet, sizeof *reply);
-	struct group *group = keeper->group;
+	struct iommu_group *group = keeper->group;
 	const struct query_record *records = records_of(group, packet);
 	struct session *session = NULL;
 	uint32_t taken = 0;
@@ -117,7 +117,7 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	}
 	for (uint32_t i = 0; i < reply->count; i++) {
 		if (records[i].flags & QUERY_DIRECT)
-			group_handed_out(group);
+			group_note_direct(group);
 	}
 	if (session)
 		taken = take_leases(group, session, records, reply->count);
@@ -129,19 +129,19 @@ int recall_answered(struct keeper *keeper, const struct packet *packet)
 	}
 	/* The process that was in it may have ended, and its socket been passed on. */
 	peer_learn_unit(&session->peer, &group->holder);
-	group_recall_holder(group, session);
+	group_adopt_holder(group, session);
 	/* Those that could not be taken over have not ended. */
-	known = taken < reply->count || judge_ended(group);
+	known = taken < reply->count || decide_ended(group);
 	/* Before anybody can have more of the group. */
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
 	if (!known)
 		group_release(group);
 	review_group(group);
-	group_recall_done(group);
+	group_adopt_done(group);
 	return 0;
 }
 
-void recall_released(struct keeper *keeper, const struct released_event *event)
+void handover_released(struct keeper *keeper, const struct released_event *event)
 {
 	struct broker *broker = keeper->broker;
 	struct device *device = inventory_find(&broker->inventory, event->name);
@@ -152,13 +152,13 @@ void recall_released(struct keeper *keeper, const struct released_event *event)
 	/* It speaks of what it has had, and of nothing else. */
 	if (device && device->group != keeper->group)
 		return;
-	if (device && quarantine_is_lent(device)) {
+	if (device && quarantine_is_in_use(device)) {
 		if (event->report.reset == RESET_UNSURE)
-			group_handed_out(device->group);
-		quarantine_recalled_ended(broker, device, &event->report);
+			group_note_direct(device->group);
+		quarantine_lease_ended_before_takeover(broker, device, &event->report);
 	}
 	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
-	if (device && device->group->state == GROUP_RECALLED)
+	if (device && device->group->state == GROUP_QUERIED)
 		group_held_by(device->group, &event->origin.holder);
 	if (!event->used)
 		return;

@@ -4,12 +4,12 @@
 
 #include "state/broker.h"
 
-/* What the keepers of an earlier broker say: who has which device, and what was released meanwhile (service/recall.h). */
+/* What the keepers of an earlier broker say: who has which device, and what was released meanwhile (service/takeover.h). */
 
 /* REPLY to QUERY. Returns 0 or -EPROTO. The keeper's group may have been told to let go afterwards. */
-int recall_answered(struct keeper *keeper, const struct packet *reply);
+int handover_answered(struct keeper *keeper, const struct packet *reply);
 
 /* KEEPER has released a device that is not leased, as far as this broker knows. */
-void recall_released(struct keeper *keeper, const struct released_event *event);
+void handover_released(struct keeper *keeper, const struct released_event *event);
 
 #endif

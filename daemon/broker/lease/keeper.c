@@ -78,7 +78,7 @@ static int on_timeout(sd_event_source *source, uint64_t now, void *userdata)
 
 	(void)source;
 	(void)now;
-	keeper->broker->keeper_events->silent(keeper);
+	keeper->broker->keeper_events->timed_out(keeper);
 	return 0;
 }
 
@@ -167,7 +167,7 @@ struct keeper *keeper_take(struct broker *broker, struct detail *detail)
 	return broker->spare;
 }
 
-void keeper_assign(struct keeper *keeper, struct group *group)
+void keeper_assign(struct keeper *keeper, struct iommu_group *group)
 {
 	struct broker *broker = keeper->broker;
 
@@ -180,11 +180,11 @@ void keeper_assign(struct keeper *keeper, struct group *group)
 
 /* ---- one of an earlier broker ---- */
 
-struct keeper *keeper_recall(struct broker *broker, int fd, struct group *group)
+struct keeper *keeper_adopt(struct broker *broker, int fd, struct iommu_group *group)
 {
 	struct keeper *keeper;
 
-	if (keeper_make(broker, fd, KEEPER_RECALLED, &keeper) < 0)
+	if (keeper_make(broker, fd, KEEPER_QUERIED, &keeper) < 0)
 		return NULL;
 	keeper->group = group;
 	return keeper;
@@ -233,12 +233,12 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 	memcpy(request->rule, lease->rule, sizeof request->rule);
 	request->origin = (struct lease_origin){
 		.session = lease->session->id,
-		.session_born = lease->session->born,
+		.session_born = lease->session->started,
 		.cookie = lease->session->opening_cookie,
 		.since = lease->since_us,
 		.holder = lease->device->group->holder,
 	};
-	r = keeper->broker->host->look(lease->device->name, &now);
+	r = keeper->broker->host->read(lease->device->name, &now);
 	if (r == 0) {
 		request->vendor = now.vendor;
 		request->device = now.device;

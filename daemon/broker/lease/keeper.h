@@ -21,15 +21,15 @@ void keeper_prepare_in(struct broker *broker, uint64_t delay_us);
 /* The spare keeper, or a new one. NULL: none can be had (DETAIL has the reason). Assign it or it stays spare. */
 struct keeper *keeper_take(struct broker *broker, struct detail *detail);
 
-/* The keeper of GROUP at the other end of FD, which is taken on success; group_recall_keeper() and keeper_query() follow. NULL: no
+/* The keeper of GROUP at the other end of FD, which is taken on success; group_query() and keeper_query() follow. NULL: no
  * memory. */
-struct keeper *keeper_recall(struct broker *broker, int fd, struct group *group);
+struct keeper *keeper_adopt(struct broker *broker, int fd, struct iommu_group *group);
 
 /* Asks what it holds. The answer goes to the broker's keeper_events, and so does its silence. Returns 0 or a negative errno. */
 int keeper_query(struct keeper *keeper);
 
 /* The keeper is for GROUP from now on. Another spare is prepared once its LEASE is answered. */
-void keeper_assign(struct keeper *keeper, struct group *group);
+void keeper_assign(struct keeper *keeper, struct iommu_group *group);
 
 /*
  * Sends LEASE. GROUP_FD (-1: it has it), WINDOWS (the control file for register windows; negative: there is none) and

@@ -22,7 +22,7 @@
 static void keeper_gone(struct keeper *keeper)
 {
 	struct broker *broker = keeper->broker;
-	struct group *group = keeper->group;
+	struct iommu_group *group = keeper->group;
 
 	if (keeper->state != KEEPER_LETTING_GO)
 		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
@@ -44,8 +44,8 @@ static void hand_over(struct lease *lease)
 		return;
 	lease_accepted(lease);
 	if (lease->direct)
-		group_handed_out(lease->device->group);
-	quarantine_lend(lease);
+		group_note_direct(lease->device->group);
+	quarantine_record_use(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
 	event.duration_us = loop_now(lease->broker->event) - session->opening_since_us;
 	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
@@ -93,7 +93,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		waiter_tell(keeper->group, &(struct waiter_news){.event = WAITER_RELEASED, .released = event});
 	/* Told to let go, or its lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group) {
-		recall_released(keeper, event);
+		handover_released(keeper, event);
 		return 0;
 	}
 	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
@@ -203,11 +203,11 @@ static int on_query_reply(struct keeper *keeper, const struct packet *packet)
 	/* Several brokers may have asked, each killed before it was answered. */
 	if (keeper->state == KEEPER_LETTING_GO || packet->header.cookie != keeper->broker->started_us)
 		return 0;
-	if (keeper->state != KEEPER_RECALLED || (packet->header.flags & MESSAGE_REFUSED))
+	if (keeper->state != KEEPER_QUERIED || (packet->header.flags & MESSAGE_REFUSED))
 		return -EPROTO;
 	keeper_answered(keeper);
 	keeper_ready(keeper);
-	return recall_answered(keeper, packet);
+	return handover_answered(keeper, packet);
 }
 
 static int on_packet(struct keeper *keeper, const struct packet *packet)
@@ -227,7 +227,7 @@ static int on_packet(struct keeper *keeper, const struct packet *packet)
 		return 0;
 	case KEEPER_LEASE:
 		/* To an earlier broker: the lease has ended with that one's end of the device channel. */
-		return keeper->state == KEEPER_RECALLED ? 0 : on_lease_reply(keeper, packet);
+		return keeper->state == KEEPER_QUERIED ? 0 : on_lease_reply(keeper, packet);
 	case KEEPER_REVOKE:
 		/* Noted; or refused, because RELEASED is on its way. */
 		return 0;
@@ -255,12 +255,12 @@ static void readable(struct keeper *keeper)
 		keeper_gone(keeper);
 }
 
-static void silent(struct keeper *keeper)
+static void timed_out(struct keeper *keeper)
 {
-	if (keeper->state == KEEPER_RECALLED) {
+	if (keeper->state == KEEPER_QUERIED) {
 		log_line(LOG_ERR, "group %u: its keeper has not said in %llu s what it holds: it shall let go",
 			keeper->group->number, KEEPER_ANSWER_US / 1000000);
-		group_recall_failed(keeper->group);
+		group_adopt_failed(keeper->group);
 		return;
 	}
 	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",
@@ -268,4 +268,4 @@ static void silent(struct keeper *keeper)
 	keeper_gone(keeper);
 }
 
-const struct keeper_events keeper_inbox = {.readable = readable, .silent = silent};
+const struct keeper_events keeper_inbox = {.readable = readable, .timed_out = timed_out};

@@ -90,7 +90,7 @@ void lease_free(struct lease *lease)
 	free(lease);
 }
 
-struct lease *lease_recall(struct session *session, struct device *device, const struct query_record *record)
+struct lease *lease_adopt(struct session *session, struct device *device, const struct query_record *record)
 {
 	struct lease *lease = lease_new(session, device, -1);
 

@@ -13,7 +13,7 @@
 struct lease *lease_new(struct session *session, struct device *device, int channel);
 
 /* SESSION has DEVICE, by a lease that an earlier broker made and a keeper has told of. NULL: no memory. */
-struct lease *lease_recall(struct session *session, struct device *device, const struct query_record *record);
+struct lease *lease_adopt(struct session *session, struct device *device, const struct query_record *record);
 
 /* What RULE lets its holder do, and who tells the client that it has it. */
 void lease_terms(struct lease *lease, const struct policy_rule *rule, lease_answer answer);

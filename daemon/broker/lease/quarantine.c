@@ -19,15 +19,15 @@
 
 /* ---- beginning and end ---- */
 
-static void forget_before(struct device *device)
+static void forget_prior(struct device *device)
 {
-	free(device->before);
-	device->before = NULL;
+	free(device->prior);
+	device->prior = NULL;
 }
 
 static void forget(const struct broker *broker, struct device *device)
 {
-	forget_before(device);
+	forget_prior(device);
 	free(device->quarantine);
 	device->quarantine = NULL;
 	record_remove(broker->options->quarantine_directory, device->name);
@@ -41,7 +41,7 @@ static struct audit_event event_of(enum change_kind kind, const struct device *d
 }
 
 /* A copy of Q is the device's from now on. */
-static void put(struct broker *broker, struct device *device, const struct quarantine *q)
+static void set(struct broker *broker, struct device *device, const struct quarantine *q)
 {
 	struct quarantine *copy = device->quarantine ? device->quarantine : malloc(sizeof *copy);
 	struct audit_event event = event_of(CHANGE_QUARANTINE, device, q);
@@ -54,7 +54,7 @@ static void put(struct broker *broker, struct device *device, const struct quara
 	}
 	*copy = *q;
 	device->quarantine = copy;
-	forget_before(device);
+	forget_prior(device);
 	quarantine_record_write(broker, device, q, NULL);
 	if (q->reason == QUARANTINE_LEAVING)
 		return;
@@ -81,26 +81,26 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 }
 
 /* What stood against the device before the lease that it is in, or that has just ended; or NULL. */
-static const struct quarantine *before_lease(const struct device *device)
+static const struct quarantine *prior_to_lease(const struct device *device)
 {
-	return quarantine_is_lent(device) ? device->before : device->quarantine;
+	return quarantine_is_in_use(device) ? device->prior : device->quarantine;
 }
 
-void quarantine_use(struct device *device)
+void quarantine_mark_handed_out(struct device *device)
 {
-	device->used = true;
+	device->handed_out = true;
 }
 
-void quarantine_lend(struct lease *lease)
+void quarantine_record_use(struct lease *lease)
 {
-	struct quarantine q = of_lease(lease, QUARANTINE_LENT);
+	struct quarantine q = of_lease(lease, QUARANTINE_IN_USE);
 	struct device *device = lease->device;
 
 	/* What stands against the device already stays: it is still true if this lease ends without a BIND. What has left the machine takes
 	 * its record with it. */
 	if (device->present)
-		quarantine_record_write(lease->broker, device, &q, before_lease(device));
-	device->used = true;
+		quarantine_record_write(lease->broker, device, &q, prior_to_lease(device));
+	device->handed_out = true;
 }
 
 /* Why, if the keeper has said that it was not. Where sysfs knows a method, the one that VFIO tried has failed, though it says that
@@ -112,12 +112,12 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 }
 
 /* The lease has changed nothing: what was true before it still is. */
-static void as_before(const struct broker *broker, struct device *device)
+static void restore_prior(const struct broker *broker, struct device *device)
 {
-	if (quarantine_is_lent(device)) {
+	if (quarantine_is_in_use(device)) {
 		free(device->quarantine);
-		device->quarantine = device->before;
-		device->before = NULL;
+		device->quarantine = device->prior;
+		device->prior = NULL;
 	}
 	if (device->quarantine)
 		quarantine_record_write(broker, device, device->quarantine, NULL);
@@ -145,7 +145,7 @@ static void keep_stricter(struct quarantine *q, const struct quarantine *before)
  * reach the next domain. If there is none, nothing happened. But a device that was not reset before may not have been opened in
  * the lease, either, and so not have been closed: that still stands.
  */
-static void judge(
+static void decide(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
 	q.since_us = loop_now(broker->event);
@@ -154,11 +154,11 @@ static void judge(
 		return;
 	}
 	if (!report && broker->host->resettable(device->name) > 0) {
-		as_before(broker, device);
+		restore_prior(broker, device);
 		return;
 	}
-	if (before_lease(device))
-		keep_stricter(&q, before_lease(device));
+	if (prior_to_lease(device))
+		keep_stricter(&q, prior_to_lease(device));
 	if (report && report->reset != RESET_NONE)
 		q.error = (int)report->steps[RELEASE_RESET].error;
 	if (!report)
@@ -167,7 +167,7 @@ static void judge(
 		q.reason = QUARANTINE_LEAVING;
 	else
 		q.reason = not_reset(broker, device, q.error);
-	put(broker, device, &q);
+	set(broker, device, &q);
 }
 
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report)
@@ -176,94 +176,96 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 	struct broker *broker = lease->broker;
 
 	/* The client never had it. */
-	if (!device->used)
+	if (!device->handed_out)
 		return;
 	if (report && report->reset == RESET_NOT_OPEN) {
-		as_before(broker, device);
+		restore_prior(broker, device);
 		return;
 	}
 	if (report && report->reset != RESET_UNSURE) {
-		judge(broker, device, of_lease(lease, QUARANTINE_LENT), report);
+		decide(broker, device, of_lease(lease, QUARANTINE_IN_USE), report);
 		return;
 	}
 	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
-	if (!quarantine_is_lent(device)) {
-		struct quarantine *lent = malloc(sizeof *lent);
+	if (!quarantine_is_in_use(device)) {
+		struct quarantine *in_use = malloc(sizeof *in_use);
 
-		if (!lent) {
+		if (!in_use) {
 			log_line(LOG_ERR, "%s: out of memory: how its lease ended is not known", device->name);
 			return;
 		}
-		device->before = device->quarantine;
-		device->quarantine = lent;
+		device->prior = device->quarantine;
+		device->quarantine = in_use;
 	}
-	*device->quarantine = of_lease(lease, QUARANTINE_LENT);
+	*device->quarantine = of_lease(lease, QUARANTINE_IN_USE);
 }
 
-void quarantine_recalled_ended(struct broker *broker, struct device *device, const struct release_report *report)
+void quarantine_lease_ended_before_takeover(
+	struct broker *broker, struct device *device, const struct release_report *report)
 {
 	if (report->reset == RESET_UNSURE)
 		device->quarantine->direct = true;
 	else if (report->reset == RESET_NOT_OPEN)
-		as_before(broker, device);
+		restore_prior(broker, device);
 	else
-		judge(broker, device, *device->quarantine, report);
+		decide(broker, device, *device->quarantine, report);
 }
 
-bool quarantine_unheard(struct broker *broker, struct device *device)
+bool quarantine_lease_ended_unreported(struct broker *broker, struct device *device)
 {
-	if (!quarantine_is_lent(device))
+	if (!quarantine_is_in_use(device))
 		return true;
 	if (device->quarantine->direct)
 		return false;
-	judge(broker, device, *device->quarantine, NULL);
+	decide(broker, device, *device->quarantine, NULL);
 	return true;
 }
 
 /* It has had the time to leave. */
-static void judge_staying(struct broker *broker, struct device *device)
+static void decide_staying(struct broker *broker, struct device *device)
 {
 	struct quarantine q = *device->quarantine;
 
 	q.reason = not_reset(broker, device, q.error);
-	put(broker, device, &q);
+	set(broker, device, &q);
 }
 
-void quarantine_group_free(struct group *group)
+void quarantine_group_free(struct iommu_group *group)
 {
 	struct device *device;
 
 	LIST_FOREACH(device, &group->devices, in_group) {
 		assert(!device->lease);
-		if (quarantine_is_lent(device))
-			judge(group->broker, device, *device->quarantine, NULL);
+		if (quarantine_is_in_use(device))
+			decide(group->broker, device, *device->quarantine, NULL);
 		/* While it leaves, it may read all ones. */
 		if (quarantine_is_leaving(device) &&
-			quarantine_rests_us(device->quarantine, loop_now(group->broker->event)) > 0)
+			quarantine_device_cooldown_us(device->quarantine, loop_now(group->broker->event)) > 0)
 			continue;
 		if (quarantine_is_leaving(device))
-			judge_staying(group->broker, device);
-		if (device->used)
-			quarantine_look(group->broker, device);
-		device->used = false;
+			decide_staying(group->broker, device);
+		if (device->handed_out)
+			quarantine_check_alive(group->broker, device);
+		device->handed_out = false;
 	}
 }
 
-void quarantine_look(struct broker *broker, struct device *device)
+void quarantine_check_alive(struct broker *broker, struct device *device)
 {
 	struct quarantine q = {.holder = device->group->holder};
 	uint32_t ids;
 
-	if (!device->present || broker->host->probe(device->name, &ids) < 0 || ids != UINT32_MAX)
+	if (!device->present || broker->host->read_ids(device->name, &ids) < 0 || ids != UINT32_MAX)
 		return;
-	if (quarantine_is_leaving(device) || (device->quarantine && device->quarantine->reason == QUARANTINE_SILENT))
+	if (quarantine_is_leaving(device) ||
+		(device->quarantine && device->quarantine->reason == QUARANTINE_UNRESPONSIVE))
 		return;
 	/* It may be not reset as well: the lease is the same. */
 	if (device->quarantine)
 		q = *device->quarantine;
-	q.reason = QUARANTINE_SILENT;
+	q.reason = QUARANTINE_UNRESPONSIVE;
 	q.since_us = loop_now(broker->event);
-	put(broker, device, &q);
+	set(broker, device, &q);
 }
 
 void quarantine_left(struct broker *broker, struct device *device)
@@ -300,18 +302,18 @@ static int on_record(
 		return -ENOMEM;
 	*device->quarantine = *q;
 	if (before) {
-		device->before = malloc(sizeof *before);
-		if (!device->before)
+		device->prior = malloc(sizeof *before);
+		if (!device->prior)
 			return -ENOMEM;
-		*device->before = *before;
+		*device->prior = *before;
 	}
 	if (quarantine_holds(device) && !quarantine_is_leaving(device))
 		log_line(LOG_NOTICE, "still quarantined: %s", quarantine_text(broker, device, words, sizeof words));
-	device->used = q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_LEAVING;
+	device->handed_out = q->reason == QUARANTINE_IN_USE || q->reason == QUARANTINE_LEAVING;
 	return 0;
 }
 
-int quarantine_recall(struct broker *broker)
+int quarantine_load(struct broker *broker)
 {
 	return quarantine_record_each(broker, on_record);
 }
@@ -338,12 +340,12 @@ int quarantine_refuses(const struct broker *broker, const struct device *device,
 	uint64_t settle, left;
 	enum reset_need need;
 
-	if (!q || q->reason == QUARANTINE_LENT || device->lease)
+	if (!q || q->reason == QUARANTINE_IN_USE || device->lease)
 		return 0;
 	quarantine_text(broker, device, text, sizeof text);
 	if (q->reason == QUARANTINE_LEAVING)
 		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s", text);
-	if (q->reason == QUARANTINE_SILENT)
+	if (q->reason == QUARANTINE_UNRESPONSIVE)
 		return refuse(detail, REFUSAL_QUARANTINED, "%s", text);
 	need = stricter(q, rule, name, sizeof name);
 	if (need == RESET_REQUIRED)
@@ -353,7 +355,7 @@ int quarantine_refuses(const struct broker *broker, const struct device *device,
 	settle = policy_settle(&q->reset);
 	if (rule && policy_settle(&rule->reset) > settle)
 		settle = policy_settle(&rule->reset);
-	left = quarantine_rest_of(q, settle, loop_now(broker->event));
+	left = quarantine_cooldown_left(q, settle, loop_now(broker->event));
 	if (left > 0)
 		return refuse(detail, REFUSAL_DEVICE_BUSY,
 			"%s; it rests for another %" PRIu64 ".%" PRIu64 " s (settle)", text, left / 1000000,

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if it was lent, three more may
+/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if it was in use, three more may
  * follow, of what stood against it before ---- */
 
 #define NUMBERS_SIZE 160
@@ -67,7 +67,7 @@ static struct quarantine parse(const char **text, uint64_t now)
 		    &q.since_us, &q.holder.uid, &q.holder.pid, &need, &q.reset.settle_us, &direct, &end) != 8 ||
 		numbers[end] != '\0')
 		return nonsense;
-	if (reason < QUARANTINE_LENT || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
+	if (reason < QUARANTINE_IN_USE || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
 		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q.error < 0 || q.since_us > now)
 		return nonsense;
 	q.direct = direct;
@@ -95,7 +95,7 @@ static int on_record(void *context, const char *name, const char *text)
 	if (*text == '\0')
 		return reading->found(reading->broker, name, &q, NULL);
 	before = parse(&text, now);
-	if (q.reason != QUARANTINE_LENT || before.reason == 0 || before.reason == QUARANTINE_LENT || *text != '\0')
+	if (q.reason != QUARANTINE_IN_USE || before.reason == 0 || before.reason == QUARANTINE_IN_USE || *text != '\0')
 		return -EINVAL;
 	return reading->found(reading->broker, name, &q, &before);
 }

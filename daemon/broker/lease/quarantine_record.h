@@ -6,7 +6,7 @@
 
 /* Quarantines on disk, a file per device (base/record.h): the next broker reads what a killed one has written. */
 
-/* Q for DEVICE. BEFORE: NULL, or what stood against the device before it was lent. A failure is logged. */
+/* Q for DEVICE. BEFORE: NULL, or what stood against the device before it was in use. A failure is logged. */
 void quarantine_record_write(const struct broker *broker, const struct device *device, const struct quarantine *q,
 	const struct quarantine *before);
 

@@ -44,13 +44,13 @@ static void reason_text(const struct device *device, char *buffer, size_t size)
 	case QUARANTINE_DIRECT:
 		snprintf(buffer, size, "%s was not reset after access = direct, it has no reset method", device->name);
 		break;
-	case QUARANTINE_SILENT:
+	case QUARANTINE_UNRESPONSIVE:
 		snprintf(buffer, size, "%s does not answer, its configuration space reads all ones", device->name);
 		break;
 	case QUARANTINE_LEAVING:
 		snprintf(buffer, size, "%s was not reset, because the host is taking it away", device->name);
 		break;
-	case QUARANTINE_LENT:
+	case QUARANTINE_IN_USE:
 	case QUARANTINE_REASONS:
 		snprintf(buffer, size, "%s was in use when the service was killed", device->name);
 		break;

@@ -58,10 +58,10 @@ void rebind_back(struct broker *broker, struct device *device)
 		log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
 }
 
-void rebind_recall(struct broker *broker, struct device *device, struct claim *claim)
+void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim)
 {
 	device->claim = claim;
-	if (device->group && device->group->state == GROUP_RECALLED)
+	if (device->group && device->group->state == GROUP_QUERIED)
 		return;
 	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", device->name,
 		claim->driver[0] ? claim->driver : "no driver");

@@ -16,7 +16,7 @@ void rebind_undo(struct broker *broker, struct device *device);
 void rebind_back(struct broker *broker, struct device *device);
 
 /* CLAIM (taken) of an earlier broker is on record. A group that a keeper holds goes on as it is; the device of another goes back
- * when the group is known to be free (group_recall()), and one without a group at once. */
-void rebind_recall(struct broker *broker, struct device *device, struct claim *claim);
+ * when the group is known to be free (group_restore()), and one without a group at once. */
+void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim);
 
 #endif

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int on_term(sd_event_source *source, uint64_t now, void *userdata);
 
@@ -39,7 +40,7 @@ static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 	(void)source;
 	(void)now;
 	snprintf(words, sizeof words, "its lease-time is over, by rule %s", lease->rule);
-	lease_revoke(lease, ENDED_TIME, REVIEW_DEADLINE_US, words);
+	revoke_lease(lease, ENDED_TIME, REVIEW_DEADLINE_US, words);
 	return 0;
 }
 
@@ -48,7 +49,7 @@ void review_grant(struct lease *lease, const struct policy_rule *rule)
 	lease_set_rule(lease, rule);
 	/* The record is of the rule in force. */
 	if (lease->state != LEASE_OFFERED)
-		quarantine_lend(lease);
+		quarantine_record_use(lease);
 	set_term(lease);
 }
 
@@ -63,7 +64,7 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 	/* Its session has ended: it is on its way back. */
 	if (!lease->session)
 		return NULL;
-	r = broker->host->look(lease->device->name, &now);
+	r = broker->host->read(lease->device->name, &now);
 	/* The device is leaving the machine: so does the lease, by itself. */
 	if (r == -ENODEV)
 		return NULL;
@@ -89,14 +90,14 @@ static bool lost(const struct device *device)
 		(lease->due_us == 0 || lease->due_us > loop_now(lease->broker->event) + REVIEW_DEADLINE_US);
 }
 
-void review_recalled(struct lease *lease)
+void review_adopted(struct lease *lease)
 {
 	const struct policy_rule *rule = lease->broker->policy ? rule_of(lease) : NULL;
 
 	if (rule)
 		review_grant(lease, rule);
 	else if (lease->broker->policy && lost(lease->device))
-		lease_revoke(lease, ENDED_POLICY, REVIEW_DEADLINE_US, "the policy does not allow it any more");
+		revoke_lease(lease, ENDED_POLICY, REVIEW_DEADLINE_US, "the policy does not allow it any more");
 }
 
 void review_leases(struct broker *broker)
@@ -122,7 +123,7 @@ void review_leases(struct broker *broker)
 				break;
 		}
 		if (device)
-			lease_revoke(device->lease, ENDED_POLICY, REVIEW_DEADLINE_US,
+			revoke_lease(device->lease, ENDED_POLICY, REVIEW_DEADLINE_US,
 				"the policy does not allow it any more");
 	} while (device);
 }

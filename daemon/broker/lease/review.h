@@ -13,7 +13,7 @@
 void review_grant(struct lease *lease, const struct policy_rule *rule);
 
 /* The same question as review_leases() asks, for LEASE, that an earlier broker made by a policy which may have been another. */
-void review_recalled(struct lease *lease);
+void review_adopted(struct lease *lease);
 
 /*
  * Asks broker->policy again about every lease. Who would not get the device any more loses it, with a warning and

@@ -8,10 +8,10 @@
 #include "lease/keeper.h"
 #include "lease/lease.h"
 
-void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
+void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
 {
 	struct broker *broker = lease->broker;
-	struct group *group = lease->device->group;
+	struct iommu_group *group = lease->device->group;
 	uint64_t now = loop_now(broker->event);
 	uint64_t due = deadline_us < UINT64_MAX - now ? now + deadline_us : UINT64_MAX;
 	struct audit_event event = audit_of_lease(deadline_us > 0 ? CHANGE_REVOKE_PENDING : CHANGE_REVOKE, lease);
@@ -30,5 +30,5 @@ void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline
 	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
 		group_release(group);
 	else
-		group_watch(group);
+		group_arm_deadline(group);
 }

@@ -9,6 +9,6 @@
  * broker. WORDS are for the holder and the log, of REVOKE_WORDS_SIZE at most: by whom and why. An earlier deadline that is set
  * already stays. lease_end() follows, or, if the keeper does not let go, quarantine. LEASE may be gone afterwards.
  */
-void lease_revoke(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words);
+void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words);
 
 #endif

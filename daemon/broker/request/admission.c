@@ -76,14 +76,14 @@ static bool harmless(const struct host_device *device)
 }
 
 static void check_siblings(
-	const struct broker *broker, const struct group *group, const char *name, struct admission *admission)
+	const struct broker *broker, const struct iommu_group *group, const char *name, struct admission *admission)
 {
 	const struct device *sibling;
 
 	LIST_FOREACH(sibling, &group->devices, in_group) {
 		struct host_device now;
 
-		if (strcmp(sibling->name, name) == 0 || broker->host->look(sibling->name, &now) < 0 || harmless(&now))
+		if (strcmp(sibling->name, name) == 0 || broker->host->read(sibling->name, &now) < 0 || harmless(&now))
 			continue;
 		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE,
 			"%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name, group->number,
@@ -92,8 +92,8 @@ static void check_siblings(
 }
 
 /* Of each device of the group: what one of them does by DMA reaches the domain of all. */
-static void check_quarantine(const struct broker *broker, const struct session *session, const struct group *group,
-	struct admission *admission)
+static void check_quarantine(const struct broker *broker, const struct session *session,
+	const struct iommu_group *group, struct admission *admission)
 {
 	const struct device *device;
 	struct detail detail;
@@ -107,12 +107,12 @@ static void check_quarantine(const struct broker *broker, const struct session *
 	}
 }
 
-static void check_passing(
-	const struct group *group, const struct device *device, const char *who, struct admission *admission)
+static void check_transient(
+	const struct iommu_group *group, const struct device *device, const char *who, struct admission *admission)
 {
-	uint64_t rest = group->state == GROUP_RESTORING ? quarantine_rest_us(group) : 0;
+	uint64_t rest = group->state == GROUP_RESTORING ? quarantine_cooldown_us(group) : 0;
 
-	admission->passing = rest < OPEN_WAIT_US;
+	admission->transient = rest < OPEN_WAIT_US;
 	if (rest > 0)
 		OBSTACLE(REFUSAL_DEVICE_BUSY,
 			"%s was released by %s without a reset, and rests for another %" PRIu64 ".%" PRIu64
@@ -123,7 +123,7 @@ static void check_passing(
 			who);
 }
 
-static void check_group(const struct broker *broker, const struct session *session, const struct group *group,
+static void check_group(const struct broker *broker, const struct session *session, const struct iommu_group *group,
 	const struct device *device, struct admission *admission)
 {
 	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
@@ -142,13 +142,13 @@ static void check_group(const struct broker *broker, const struct session *sessi
 		else
 			check_quarantine(broker, session, group, admission);
 		return;
-	case GROUP_RECALLED:
-		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_RECALLED_FORMAT, device->name, group->number);
+	case GROUP_QUERIED:
+		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_QUERIED_FORMAT, device->name, group->number);
 		return;
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
 		check_quarantine(broker, session, group, admission);
-		check_passing(group, device, who, admission);
+		check_transient(group, device, who, admission);
 		return;
 	case GROUP_QUARANTINED:
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
@@ -168,7 +168,7 @@ static void check_group(const struct broker *broker, const struct session *sessi
  * A program that does not go through this service may have the group. Asked of the kernel before anything is claimed: in
  * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it.
  */
-static void check_strangers(const struct broker *broker, const struct group *group, struct admission *admission)
+static void check_node_free(const struct broker *broker, const struct iommu_group *group, struct admission *admission)
 {
 	int fd;
 
@@ -183,20 +183,20 @@ static void check_strangers(const struct broker *broker, const struct group *gro
 
 /* Not of a device that somebody has, the asking session included, or that is being closed: while it is reset, the kernel would let
  * the broker wait. */
-static void check_answers(const struct broker *broker, const struct group *group, const struct host_device *device,
-	struct admission *admission)
+static void check_answers(const struct broker *broker, const struct iommu_group *group,
+	const struct host_device *device, struct admission *admission)
 {
 	uint32_t ids = 0;
 	int r;
 
 	if (group && group->state != GROUP_FREE)
 		return;
-	r = broker->host->probe(device->name, &ids);
-	admission->silent = r == 0 && ids == UINT32_MAX;
+	r = broker->host->read_ids(device->name, &ids);
+	admission->unresponsive = r == 0 && ids == UINT32_MAX;
 	if (r < 0)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", device->name,
 			strerror(-r));
-	else if (admission->silent)
+	else if (admission->unresponsive)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s does not answer: its configuration space reads all ones",
 			device->name);
 }
@@ -214,12 +214,12 @@ void admission_check(
 {
 	const struct device *device = inventory_find(&broker->inventory, name);
 	struct host_device now;
-	bool only_passing;
+	bool only_transient;
 
 	admission->count = 0;
 	admission->rule = NULL;
-	admission->claim = admission->passing = admission->silent = false;
-	if (!device || !device->present || broker->host->look(name, &now) < 0) {
+	admission->claim = admission->transient = admission->unresponsive = false;
+	if (!device || !device->present || broker->host->read(name, &now) < 0) {
 		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
 		return;
 	}
@@ -228,15 +228,15 @@ void admission_check(
 		check_group(broker, session, device->group, device, admission);
 	else
 		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", name);
-	only_passing = admission->passing && admission->count == 1;
+	only_transient = admission->transient && admission->count == 1;
 	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
-	if (!admission->passing && !device->claim)
+	if (!admission->transient && !device->claim)
 		check_driver(&now, admission->rule, admission);
-	if (device->group && !only_passing)
+	if (device->group && !only_transient)
 		check_siblings(broker, device->group, name, admission);
 	if (device->group)
-		check_strangers(broker, device->group, admission);
+		check_node_free(broker, device->group, admission);
 	check_answers(broker, device->group, &now, admission);
 	check_quota(broker, session, admission);
-	admission->passing = only_passing && admission->count == 1;
+	admission->transient = only_transient && admission->count == 1;
 }

@@ -26,8 +26,8 @@ struct admission {
 	size_t count;
 	const struct policy_rule *rule; /* of the policy, that allows or denies it; NULL: none fits */
 	bool claim;			/* the device has to be taken from its host driver, or given one */
-	bool silent;			/* its configuration space reads all ones */
-	bool passing; /* the only obstacle is that the device is just being released: worth waiting for */
+	bool unresponsive;		/* its configuration space reads all ones */
+	bool transient; /* the only obstacle is that the device is just being released: worth waiting for */
 };
 
 void admission_check(

@@ -20,7 +20,7 @@
 static const struct waiter_kind waiting;
 
 /* Waits for the group of a device that is just being released; the first look sets the time limit. */
-static int wait_for_group(struct session *session, struct group *group)
+static int wait_for_group(struct session *session, struct iommu_group *group)
 {
 	struct waiter *waiter = calloc(1, sizeof *waiter);
 
@@ -37,10 +37,10 @@ static void cancel(struct waiter *waiter)
 }
 
 /* Whoever may have the device may also find out that it does not answer. */
-static void quarantine_if_silent(struct broker *broker, struct device *device, const struct admission *admission)
+static void quarantine_if_unresponsive(struct broker *broker, struct device *device, const struct admission *admission)
 {
-	if (admission->silent && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
-		quarantine_look(broker, device);
+	if (admission->unresponsive && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
+		quarantine_check_alive(broker, device);
 }
 
 static bool was_opened(const struct session *session, const struct device *device)
@@ -100,19 +100,19 @@ static int open_device(struct session *session, struct detail *detail)
 
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
-	if (device && device->group && device->group->state == GROUP_RECALLED)
+	if (device && device->group && device->group->state == GROUP_QUERIED)
 		return wait_for_group(session, device->group);
 	if (was_opened(session, device))
 		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
-	quarantine_if_silent(broker, device, &admission);
-	if (admission.passing && loop_now(broker->event) - session->opening_since_us < OPEN_WAIT_US)
+	quarantine_if_unresponsive(broker, device, &admission);
+	if (admission.transient && loop_now(broker->event) - session->opening_since_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (admission.count > 0) {
 		*detail = admission.obstacles[0].detail;
 		return admission.obstacles[0].refusal;
 	}
-	return lease_open(session, device, admission.rule, answer, detail);
+	return grant_lease(session, device, admission.rule, answer, detail);
 }
 
 static void again(struct waiter *waiter)
@@ -157,7 +157,8 @@ int open_check(void *context, struct packet *request, struct packet *reply, stru
 
 	(void)detail;
 	admission_check(session->broker, session, check->name, &admission);
-	quarantine_if_silent(session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
+	quarantine_if_unresponsive(
+		session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
 	answer = packet_append(reply, sizeof *answer);
 	answer->count = (uint32_t)admission.count;
 	answer->claim = admission.claim;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "request/policy_report.h"
 
-#include "base/page.h"
+#include "base/listing.h"
 #include "lease/quota.h"
 #include "policy/policy.h"
 #include "policy/policy_key.h"
@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static int no_policy(const struct broker *broker, struct detail *detail)
 {
@@ -23,14 +24,14 @@ static bool may_see(const struct session *session, const struct policy_rule *rul
 
 /* ---- POLICY ---- */
 
-struct rules_page {
+struct rules_listing {
 	struct policy_sink sink; /* first */
-	struct page page;
+	struct listing listing;
 };
 
-static void add_line(struct rules_page *rules, enum policy_line_kind kind, uint32_t number, const char *text)
+static void add_line(struct rules_listing *rules, enum policy_line_kind kind, uint32_t number, const char *text)
 {
-	struct policy_line *line = page_next(&rules->page, sizeof *line);
+	struct policy_line *line = listing_add(&rules->listing, sizeof *line);
 
 	if (!line)
 		return;
@@ -41,10 +42,10 @@ static void add_line(struct rules_page *rules, enum policy_line_kind kind, uint3
 
 static void on_key(struct policy_sink *sink, const char *text)
 {
-	add_line((struct rules_page *)sink, POLICY_LINE_KEY, 0, text);
+	add_line((struct rules_listing *)sink, POLICY_LINE_KEY, 0, text);
 }
 
-static void add_rule(struct rules_page *rules, const struct policy_rule *rule)
+static void add_rule(struct rules_listing *rules, const struct policy_rule *rule)
 {
 	static const char *const verdicts[] = {
 		[POLICY_DENY] = "deny", [POLICY_ALLOW] = "allow", [POLICY_LIMITS] = "limits"};
@@ -60,11 +61,11 @@ int policy_report_rules(void *context, struct packet *request, struct packet *re
 {
 	const struct session *session = context;
 	const struct policy *policy = session->broker->policy;
-	struct rules_page rules = {.sink = {on_key}};
+	struct rules_listing rules = {.sink = {on_key}};
 
 	if (!policy)
 		return no_policy(session->broker, detail);
-	rules.page = page_of(request, reply);
+	rules.listing = listing_begin(request, reply);
 	for (size_t i = 0; i < policy->count; i++) {
 		if (may_see(session, &policy->rules[i]))
 			add_rule(&rules, &policy->rules[i]);
@@ -127,9 +128,9 @@ static void fill_limits(
 	reply->mappings = rule->mappings;
 }
 
-static void add_record(struct page *page, const struct policy_rule *rule, const char *why)
+static void add_record(struct listing *listing, const struct policy_rule *rule, const char *why)
 {
-	struct explain_record *record = page_next(page, sizeof *record);
+	struct explain_record *record = listing_add(listing, sizeof *record);
 
 	if (!record)
 		return;
@@ -146,7 +147,7 @@ static void explain(const struct session *session, const struct host_device *dev
 	const struct policy *policy = session->broker->policy;
 	const struct policy_rule *decides = policy_decide(policy, device, peer);
 	struct explain_reply *reply = packet_append(packet, sizeof *reply);
-	struct page page = {packet, &reply->page, start};
+	struct listing listing = {packet, &reply->page, start};
 	char why[256];
 
 	reply->verdict = (uint32_t)verdict_of(decides);
@@ -155,7 +156,7 @@ static void explain(const struct session *session, const struct host_device *dev
 		const struct policy_rule *rule = &policy->rules[i];
 
 		if (rule->verdict != POLICY_LIMITS && may_see(session, rule))
-			add_record(&page, rule, policy_misfit(rule, device, peer, why, sizeof why));
+			add_record(&listing, rule, policy_misfit(rule, device, peer, why, sizeof why));
 		if (rule == decides)
 			break;
 	}
@@ -175,7 +176,7 @@ int policy_report_explain(void *context, struct packet *request, struct packet *
 	r = subject(session, request, &peer, detail);
 	if (r != 0)
 		return r;
-	if (broker->host->look(wanted->name, &device) < 0)
+	if (broker->host->read(wanted->name, &device) < 0)
 		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", wanted->name);
 	explain(session, &device, &peer, wanted->start, reply);
 	return 0;

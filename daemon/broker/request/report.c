@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "request/report.h"
 
+#include "base/listing.h"
 #include "base/loop.h"
-#include "base/page.h"
 #include "state/quarantine_state.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static enum device_state state_of(const struct device *device)
 {
@@ -22,7 +23,7 @@ static enum device_state state_of(const struct device *device)
 		return DEVICE_STATE_RELEASING;
 	case GROUP_RESTORING:
 		return DEVICE_STATE_RESTORING;
-	case GROUP_RECALLED:
+	case GROUP_QUERIED:
 		return DEVICE_STATE_LEASED;
 	case GROUP_HELD:
 		break;
@@ -50,7 +51,7 @@ static void device_fill(const struct device *device, const struct host_device *n
 int report_devices(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_of(request, reply);
+	struct listing listing = listing_begin(request, reply);
 	const struct device *device;
 
 	(void)detail;
@@ -60,11 +61,11 @@ int report_devices(void *context, struct packet *request, struct packet *reply, 
 
 		if (!device->present)
 			continue;
-		record = page_next(&page, sizeof *record);
+		record = listing_add(&listing, sizeof *record);
 		if (!record)
 			continue;
 		/* It may be leaving: its name and state are still true. */
-		broker->host->look(device->name, &now);
+		broker->host->read(device->name, &now);
 		device_fill(device, &now, record);
 	}
 	return 0;
@@ -72,7 +73,7 @@ int report_devices(void *context, struct packet *request, struct packet *reply, 
 
 static uint32_t quarantined(const struct broker *broker)
 {
-	const struct group *group;
+	const struct iommu_group *group;
 	uint32_t n = 0;
 
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
@@ -144,12 +145,12 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 int report_sessions(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_of(request, reply);
+	struct listing listing = listing_begin(request, reply);
 	const struct session *session;
 
 	(void)detail;
 	LIST_FOREACH(session, &broker->sessions, in_broker) {
-		struct session_record *record = page_next(&page, sizeof *record);
+		struct session_record *record = listing_add(&listing, sizeof *record);
 
 		if (!record)
 			continue;
@@ -165,14 +166,14 @@ int report_sessions(void *context, struct packet *request, struct packet *reply,
 int report_leases(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
-	struct page page = page_of(request, reply);
+	struct listing listing = listing_begin(request, reply);
 	const struct device *device;
 
 	(void)detail;
 	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
 		const struct lease *lease = device->lease;
 		const struct keeper *keeper = device->group ? device->group->keeper : NULL;
-		struct lease_record *record = lease ? page_next(&page, sizeof *record) : NULL;
+		struct lease_record *record = lease ? listing_add(&listing, sizeof *record) : NULL;
 
 		if (!record)
 			continue;

@@ -4,9 +4,9 @@
 #include "audit/watch.h"
 #include "request/open.h"
 #include "request/policy_report.h"
-#include "request/release.h"
 #include "request/report.h"
 #include "request/revocation.h"
+#include "request/unquarantine.h"
 
 static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_LIST] = report_devices,
@@ -16,7 +16,7 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_SESSIONS] = report_sessions,
 	[BROKER_LEASES] = report_leases,
 	[BROKER_REVOKE] = revocation_serve,
-	[BROKER_RELEASE] = release_serve,
+	[BROKER_RELEASE] = unquarantine_serve,
 	[BROKER_WATCH] = watch_begin,
 	[BROKER_POLICY] = policy_report_rules,
 	[BROKER_EXPLAIN] = policy_report_explain,

@@ -26,7 +26,7 @@ struct revoker {
 	struct revoke_reply answer;
 };
 
-static void note_holder(struct revoke_reply *reply, const struct group *group)
+static void note_holder(struct revoke_reply *reply, const struct iommu_group *group)
 {
 	reply->group = group->number;
 	reply->holder = group->holder;
@@ -71,7 +71,7 @@ static void hear_released(struct revoker *revoker, const struct released_event *
 /* The group stays with whoever has its other devices, so there is nothing more to wait for. */
 static void hear_lease_ended(struct revoker *revoker, const char *name)
 {
-	const struct group *group = revoker->waiter.group;
+	const struct iommu_group *group = revoker->waiter.group;
 
 	if (group->state != GROUP_HELD || strcmp(revoker->name, name) != 0)
 		return;
@@ -98,7 +98,7 @@ static void hear_closed(struct revoker *revoker)
 	answer(revoker, REVOKE_NOBODY);
 }
 
-static struct lease *lease_of(const struct group *group, const char *name)
+static struct lease *lease_of(const struct iommu_group *group, const char *name)
 {
 	const struct device *device;
 
@@ -110,7 +110,7 @@ static struct lease *lease_of(const struct group *group, const char *name)
 }
 
 /* LEASE: of the device, NULL: none; it has what the keeper has said before it fell silent. */
-static void describe_stuck(const struct group *group, const struct lease *lease, struct revoke_reply *reply)
+static void describe_stuck(const struct iommu_group *group, const struct lease *lease, struct revoke_reply *reply)
 {
 	char blocker[GROUP_BLOCKER_SIZE];
 
@@ -140,7 +140,7 @@ static void describe_stuck(const struct group *group, const struct lease *lease,
 
 static void hear_stuck(struct revoker *revoker)
 {
-	const struct group *group = revoker->waiter.group;
+	const struct iommu_group *group = revoker->waiter.group;
 
 	if (!revoker->had)
 		revoker->answer.holder = (struct holder_record){0};
@@ -153,7 +153,7 @@ static void order(const struct revoker *revoker, struct lease *lease)
 	char words[REVOKE_WORDS_SIZE], who[128];
 
 	snprintf(words, sizeof words, "revoked by %s", peer_text(&revoker->waiter.session->peer, who, sizeof who));
-	lease_revoke(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);
+	revoke_lease(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);
 }
 
 #define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
@@ -161,7 +161,7 @@ static void order(const struct revoker *revoker, struct lease *lease)
 /* A device that is none of those that the keeper has. */
 static void answer_without(struct revoker *revoker)
 {
-	const struct group *group = revoker->waiter.group;
+	const struct iommu_group *group = revoker->waiter.group;
 	char *detail = revoker->answer.detail;
 
 	if (!revoker->answer.reported) {
@@ -189,7 +189,7 @@ static bool is_in(const char *name, const struct query_record *records, uint32_t
 /* The keeper of an earlier broker has said which devices it has: what was asked before that is done. */
 static void hear_told(struct revoker *revoker, const struct query_record *records, uint32_t count)
 {
-	const struct group *group = revoker->waiter.group;
+	const struct iommu_group *group = revoker->waiter.group;
 	struct lease *lease;
 
 	revoker->had = is_in(revoker->name, records, count);
@@ -254,7 +254,7 @@ static int nobody(const struct session *session, const struct device *device, st
 	return 0;
 }
 
-static bool is_open(const struct group *group)
+static bool is_open(const struct iommu_group *group)
 {
 	int fd = group->broker->host->group_open(group->number);
 
@@ -288,8 +288,8 @@ static int take_back(struct session *session, const struct device *device, const
 	memcpy(revoker->name, device->name, sizeof revoker->name);
 	note_holder(&revoker->answer, device->group);
 	revoker->deadline_us = request->deadline_ms * UINT64_C(1000);
-	revoker->held_back = device->group->state == GROUP_RECALLED;
-	revoker->had = device->lease || device->used;
+	revoker->held_back = device->group->state == GROUP_QUERIED;
+	revoker->had = device->lease || device->handed_out;
 	waiter_join(&revoker->waiter, &waiting, session, device->group);
 	/* Without a lease, or with one that ends anyway, it is only waited for. */
 	if (device->lease)
@@ -316,7 +316,7 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	if (device->group->state == GROUP_QUARANTINED)
 		return quarantined(session, device, reply);
 	if (device->group->state == GROUP_RESTORING &&
-		(device->group->rests || (!device->used && !is_open(device->group))))
+		(device->group->cools_down || (!device->handed_out && !is_open(device->group))))
 		return nobody(session, device, reply, NO_MORE);
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);

@@ -8,7 +8,7 @@
 
 /*
  * REVOKE: an administrator takes a device back, and is told when that is done: when its keeper has reported all steps and the
- * kernel says that the group is free. lease_revoke() is what does it; here is who waits for it. Any number may wait for one
+ * kernel says that the group is free. revoke_lease() is what does it; here is who waits for it. Any number may wait for one
  * device, and who leaves changes nothing.
  */
 

@@ -37,7 +37,7 @@ static void rearm(struct session *session)
 {
 	short events = channel_events(&session->channel) | watch_events(session);
 
-	if (lane_wait(&session->place, (uint32_t)events) < 0)
+	if (fair_queue_wait(&session->place, (uint32_t)events) < 0)
 		fail(session);
 }
 
@@ -114,7 +114,7 @@ void session_store(struct session *session)
 	/* One with a device is worth more than one that may be gone in a moment, and leases take longer than this. */
 	if (LIST_EMPTY(&session->leases) && rate_wait(&user->stores, STORES_PER_MINUTE, loop_now(broker->event)) > 0)
 		return;
-	session->stored = store_session(session->channel.fd, session->id, session->born);
+	session->stored = store_session(session->channel.fd, session->id, session->started);
 	if (!session->stored)
 		return;
 	rate_take(&user->stores, STORES_PER_MINUTE, loop_now(broker->event));
@@ -171,7 +171,7 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 	session->user = user;
 	session->id = ++broker->last_session;
 	session->since_us = loop_now(broker->event);
-	session->born = clock_us_of(CLOCK_BOOTTIME);
+	session->started = clock_us_of(CLOCK_BOOTTIME);
 	LIST_INIT(&session->leases);
 	LIST_INSERT_HEAD(&broker->sessions, session, in_broker);
 	broker->sessions_count++;
@@ -180,7 +180,7 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 
 static void begin(struct session *session)
 {
-	if (lane_enter(&session->user->lane, session->broker->event, &session->place, session->channel.fd, serve,
+	if (fair_queue_enter(&session->user->queue, session->broker->event, &session->place, session->channel.fd, serve,
 		    session) < 0)
 		session_close(session);
 }
@@ -218,13 +218,13 @@ void session_accept(struct broker *broker, int fd)
 	begin(session);
 }
 
-void session_recall(struct broker *broker, const struct stored *stored)
+void session_adopt(struct broker *broker, const struct stored *stored)
 {
 	struct session *session;
 	struct user *user;
 	struct peer peer;
 	uint64_t age, last = broker->last_session;
-	int r = peer_identify_again(stored->fd, stored->born, &peer);
+	int r = peer_identify_again(stored->fd, stored->started, &peer);
 
 	/* No limit: what was granted stays granted. */
 	if (r == 0)
@@ -238,17 +238,17 @@ void session_recall(struct broker *broker, const struct stored *stored)
 	session = session_new(broker, stored->fd, &peer, user);
 	if (!session)
 		return;
-	age = session->born - stored->born;
+	age = session->started - stored->started;
 	/* A machine that has slept has a monotonic clock that is younger than the session. */
 	session->since_us = age < session->since_us ? session->since_us - age : 0;
-	session->born = stored->born;
+	session->started = stored->started;
 	session->id = stored->session;
 	session->channel.state = STATE_READY;
 	session->stored = true;
 	session->found_asking = poll(&(struct pollfd){.fd = stored->fd, .events = POLLIN}, 1, 0) > 0;
 	broker->sessions_stored++;
 	broker->last_session = session->id > last ? session->id : last;
-	watch_recall(session);
+	watch_adopt(session);
 	begin(session);
 }
 
@@ -265,12 +265,12 @@ void session_close(struct session *session)
 
 	waiter_cancel(session);
 	watch_end(session);
-	lane_leave(&session->place);
+	fair_queue_leave(&session->place);
 	/* systemd drops its copy when it sees that the socket is shut down. */
 	channel_finish(&session->channel, &broker->buffers.request);
 	broker->sessions_stored -= session->stored;
 	while ((lease = LIST_FIRST(&session->leases))) {
-		struct group *group = lease->device->group;
+		struct iommu_group *group = lease->device->group;
 
 		lease_orphan(lease);
 		group_release(group);
@@ -282,5 +282,5 @@ void session_close(struct session *session)
 	peer_clear(&session->peer);
 	free(session);
 	if (broker->sessions_count == 0)
-		broker_idle(broker);
+		idle_arm(broker);
 }

@@ -16,7 +16,7 @@ struct stored;
 void session_accept(struct broker *broker, int fd);
 
 /* Goes on with a session of an earlier broker, whose socket is taken. */
-void session_recall(struct broker *broker, const struct stored *stored);
+void session_adopt(struct broker *broker, const struct stored *stored);
 
 /* Ends the session: its leases are released, the object is freed. Of a service that runs, only serve() ends sessions. */
 void session_close(struct session *session);

@@ -244,7 +244,7 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 {
 	(void)source;
 	(void)info;
-	broker_stop(userdata);
+	service_stop(userdata);
 	return 0;
 }
 
@@ -253,7 +253,7 @@ static int on_restart(sd_event_source *source, const struct signalfd_siginfo *in
 {
 	(void)source;
 	(void)info;
-	broker_leave(userdata);
+	service_leave(userdata);
 	return 0;
 }
 
@@ -342,7 +342,7 @@ int main(int argc, char **argv)
 	r = capabilities_drop();
 	if (r < 0)
 		fail("capabilities", r);
-	r = broker_init(&broker, event, host_choice(), &arguments.options, policy, &policy_error, listener);
+	r = service_init(&broker, event, host_choice(), &arguments.options, policy, &policy_error, listener);
 	if (r < 0)
 		fail("start", r);
 	/* Before the first client byte: connections are accepted by the loop alone. */
@@ -351,10 +351,10 @@ int main(int argc, char **argv)
 		fail("seccomp", r);
 	log_line(LOG_INFO, "ready: %u PCI devices", broker.inventory.count);
 	reload_tell(&broker);
-	broker_idle(&broker);
+	idle_arm(&broker);
 	r = sd_event_loop(event);
 	reload_clear(&reload);
-	broker_clear(&broker);
+	service_clear(&broker);
 	sd_event_unref(event);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

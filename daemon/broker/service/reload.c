@@ -29,7 +29,7 @@
 static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata);
 
 /* From "/a/b" to "/a", which awaits "b". */
-static void go_up(struct reload_watch *watch)
+static void go_up(struct reload_dir *watch)
 {
 	char copy[PATH_MAX];
 
@@ -44,7 +44,7 @@ static void go_up(struct reload_watch *watch)
  * Watches the watch's directory, or the nearest parent that is there, with what it waits for to appear in it.
  * Returns 0 or a negative errno.
  */
-static int watch_once(struct reload_watch *watch)
+static int watch_once(struct reload_dir *watch)
 {
 	uint32_t events = FILE_EVENTS;
 	int r;
@@ -61,7 +61,7 @@ static int watch_once(struct reload_watch *watch)
 }
 
 /* Whether what was not there, when the watch of its parent was made, is there by now. */
-static bool missed(const struct reload_watch *watch)
+static bool missed(const struct reload_dir *watch)
 {
 	char path[PATH_MAX + NAME_MAX + 2];
 
@@ -69,7 +69,7 @@ static bool missed(const struct reload_watch *watch)
 	return watch->awaited[0] && access(path, F_OK) == 0;
 }
 
-static void watch_directory(struct reload *reload, struct reload_watch *watch, const char *directory)
+static void watch_directory(struct reload *reload, struct reload_dir *watch, const char *directory)
 {
 	/* The old one goes last, so that both are on one inotify descriptor. */
 	sd_event_source *old = watch->source;
@@ -179,7 +179,7 @@ static void change(struct reload *reload)
 }
 
 /* A file that somebody has just made and is still to write: it is read when it is closed. Links are whole at once. */
-static bool unwritten(const struct reload_watch *watch, const struct inotify_event *event)
+static bool unwritten(const struct reload_dir *watch, const struct inotify_event *event)
 {
 	char path[PATH_MAX + NAME_MAX + 2];
 	struct stat st;
@@ -192,7 +192,7 @@ static bool unwritten(const struct reload_watch *watch, const struct inotify_eve
 
 static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata)
 {
-	struct reload_watch *watch = userdata;
+	struct reload_dir *watch = userdata;
 	const char *name = event->len > 0 ? event->name : "";
 
 	(void)source;

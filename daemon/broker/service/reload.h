@@ -21,7 +21,7 @@ struct reload {
 	struct broker *broker;
 	sd_event *event;		/* borrowed */
 	const char *const *directories; /* borrowed; ended by NULL */
-	struct reload_watch {
+	struct reload_dir {
 		struct reload *reload;
 		const char *directory;	    /* whose files these are */
 		char path[PATH_MAX];	    /* what is watched: the directory, or a parent of it ... */

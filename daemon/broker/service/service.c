@@ -14,7 +14,7 @@
 #include "log.h"
 #include "request/requests.h"
 #include "request/session.h"
-#include "service/recall.h"
+#include "service/takeover.h"
 #include "state/inventory.h"
 
 #include <errno.h>
@@ -63,7 +63,7 @@ static void on_host_change(void *context, enum host_change change, const char *n
 	struct device *device = inventory_find(&broker->inventory, name);
 	struct audit_event event = {.kind = CHANGE_REMOVE, .device = name};
 	bool was_there = device && device->present;
-	struct group *kept = NULL; /* its group, which may have nothing left to do but to wait for this device */
+	struct iommu_group *kept = NULL; /* its group, which may have nothing left to do but to wait for this device */
 	char who[128];
 
 	if (change == HOST_MISSED) {
@@ -93,30 +93,30 @@ static void on_host_change(void *context, enum host_change change, const char *n
 		record_added(broker, name);
 }
 
-static void recall_groups(struct broker *broker)
+static void restore_recorded(struct broker *broker)
 {
 	struct device *device;
 
 	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
 		if (device->quarantine)
-			group_recall_device(device, broker);
+			group_restore_recorded(device, broker);
 	}
 }
 
 static int on_old_claim(void *context, const char *name, struct claim *claim)
 {
 	struct broker *broker = context;
-	struct device *device = inventory_recall(&broker->inventory, name);
+	struct device *device = inventory_get(&broker->inventory, name);
 
 	if (!device) {
 		free(claim);
 		return -ENOMEM;
 	}
-	rebind_recall(broker, device, claim);
+	rebind_adopt(broker, device, claim);
 	if (device->group)
-		group_recall(device->group, broker);
+		group_restore(device->group, broker);
 	else
-		inventory_settle(&broker->inventory, device);
+		inventory_prune(&broker->inventory, device);
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static void record_policy(struct broker *broker)
 		audit_record(broker, &event, "policy: %zu rules are in force", broker->policy->count);
 }
 
-int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+int service_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener)
 {
 	int r;
@@ -172,17 +172,17 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	}
 	sd_event_source_set_io_fd_own(broker->listener, 1);
 	/* Watching begins before looking, so that no device falls between the two. */
-	r = host->watch(event, on_host_change, broker);
+	r = host->subscribe(event, on_host_change, broker);
 	if (r == 0)
 		r = inventory_init(&broker->inventory, host);
 	if (r == 0)
-		recall_begin(broker, options->stored, options->stored_count);
+		takeover_begin(broker, options->stored, options->stored_count);
 	if (r == 0)
-		r = quarantine_recall(broker);
+		r = quarantine_load(broker);
 	if (r == 0)
-		recall_groups(broker);
+		restore_recorded(broker);
 	if (r == 0)
-		r = claim_recall(options->claims_directory, on_old_claim, broker);
+		r = claim_load(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
 	/* Not each broker of a crash loop has systemd start a process that dies with it. */
@@ -193,11 +193,11 @@ int broker_init(struct broker *broker, sd_event *event, const struct host *host,
 	return 0;
 }
 
-void broker_clear(struct broker *broker)
+void service_clear(struct broker *broker)
 {
 	struct session *session;
 	struct keeper *keeper;
-	struct group *group;
+	struct iommu_group *group;
 
 	if (broker->leaving) {
 		audit_clear(broker);
@@ -226,7 +226,7 @@ void broker_clear(struct broker *broker)
 static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct broker *broker = userdata;
-	const struct group *group;
+	const struct iommu_group *group;
 
 	(void)source;
 	(void)now;
@@ -242,7 +242,7 @@ static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdat
 /* A stopping broker ends when the last group is free. */
 static void stop_if_done(struct broker *broker)
 {
-	const struct group *group;
+	const struct iommu_group *group;
 
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
 		if (group->state != GROUP_FREE)
@@ -260,7 +260,7 @@ static int on_turn(sd_event_source *source, void *userdata)
 	return 0;
 }
 
-void broker_leave(struct broker *broker)
+void service_leave(struct broker *broker)
 {
 	if (broker->stopping)
 		return;
@@ -269,7 +269,7 @@ void broker_leave(struct broker *broker)
 	sd_event_exit(broker->event, 0);
 }
 
-void broker_stop(struct broker *broker)
+void service_stop(struct broker *broker)
 {
 	struct session *session;
 	int r;

@@ -6,20 +6,20 @@
 
 /*
  * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. HOST and
- * OPTIONS are borrowed until broker_clear(). POLICY is
- * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by broker_clear(), also on failure.
+ * OPTIONS are borrowed until service_clear(). POLICY is
+ * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by service_clear(), also on failure.
  */
-int broker_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
+int service_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener);
-void broker_clear(struct broker *broker);
+void service_clear(struct broker *broker);
 
 /*
  * Ends the event loop and leaves everything as it is, for the next broker: the sockets are in systemd's fd store, the
  * keepers have the devices.
  */
-void broker_leave(struct broker *broker);
+void service_leave(struct broker *broker);
 
 /* Has every device let go and given back, then ends the event loop. */
-void broker_stop(struct broker *broker);
+void service_stop(struct broker *broker);
 
 #endif

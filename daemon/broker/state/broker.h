@@ -2,8 +2,8 @@
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
 
+#include "base/fair_queue.h"
 #include "base/journal.h"
-#include "base/lane.h"
 #include "base/peer.h"
 #include "channel.h"
 #include "host/host.h"
@@ -21,7 +21,7 @@
 
 struct audit_limit;
 struct claim;
-struct group;
+struct iommu_group;
 struct keeper;
 struct lease;
 struct session;
@@ -55,7 +55,7 @@ struct waiter;
  * last holder left, with IOMMU mappings of the host's or, in pass-through, none. The device stays with vfio-pci, bus
  * master off, and its claim stays on record.
  *
- * The record, a file per device, is written before the client has the device (QUARANTINE_LENT), and replaced or removed when
+ * The record, a file per device, is written before the client has the device (QUARANTINE_IN_USE), and replaced or removed when
  * it is known how the lease ended. So a broker that follows a killed one knows what was in use, and what stood against the
  * device before, which still does if the lease ends without a BIND. A device that leaves the
  * machine takes its quarantine with it: a slot or a link that goes down has reset it; "echo 1 >remove" has not, but is root's own doing.
@@ -64,11 +64,11 @@ struct waiter;
  * the device leaves (hot-unplug) or stays (vfio-pci was unbound from it). It is held back, but nothing is said for LEAVING_US.
  */
 enum quarantine_reason {
-	QUARANTINE_LENT = 1,	 /* leased, or it was when the broker was killed */
+	QUARANTINE_IN_USE = 1,	 /* leased, or it was when the broker was killed */
 	QUARANTINE_NO_RESET,	 /* there is no way to reset it */
 	QUARANTINE_RESET_FAILED, /* error: the errno; 0: VFIO could not when it opened it */
 	QUARANTINE_UNREPORTED,	 /* its keeper died, and the kernel has no way to reset it when it closes it */
-	QUARANTINE_SILENT,	 /* its configuration space reads all ones */
+	QUARANTINE_UNRESPONSIVE, /* its configuration space reads all ones */
 	QUARANTINE_LEAVING,	 /* not reset, because the host took it away: it may be about to leave the machine */
 	QUARANTINE_DIRECT, /* its holder had the VFIO device itself, and the kernel has no way to reset it when it closes it */
 	QUARANTINE_REASONS,
@@ -91,15 +91,15 @@ struct device {
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	bool present;
-	bool moved;	     /* it came back in another group while a lease or a claim held it in this one */
-	struct group *group; /* NULL: no IOMMU */
-	struct lease *lease; /* NULL: not leased (written by lease/lease.c) */
-	struct claim *claim; /* owned; NULL: nothing to undo (written by lease/rebind.c) */
-	bool used;	     /* a client had it since its group was free last (written by lease/quarantine.c) */
+	bool group_changed;	   /* it came back in another group while a lease or a claim held it in this one */
+	struct iommu_group *group; /* NULL: no IOMMU */
+	struct lease *lease;	   /* NULL: not leased (written by lease/lease.c) */
+	struct claim *claim;	   /* owned; NULL: nothing to undo (written by lease/rebind.c) */
+	bool handed_out;	   /* a client had it since its group was free last (written by lease/quarantine.c) */
 	struct quarantine *
 		quarantine; /* owned: what stands against it since its last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *
-		before; /* owned: what did before that lease, if it is QUARANTINE_LENT (written by lease/quarantine.c) */
+		prior; /* owned: what did before that lease, if it is QUARANTINE_IN_USE (written by lease/quarantine.c) */
 };
 LIST_HEAD(device_list, device);
 
@@ -108,12 +108,12 @@ LIST_HEAD(device_list, device);
  *
  *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
  *	                    \------------\-> QUARANTINED -> FREE
- *	FREE -> RECALLED -> HELD, or RELEASING
+ *	FREE -> QUERIED -> HELD, or RELEASING
  *
  * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: its socket is closed; as soon as
  * the kernel lets go of the group too, and devices that were not reset have rested, they go back to their host
  * drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile.
- * RECALLED: a keeper has it from an earlier broker, and was asked for whom.
+ * QUERIED: a keeper has it from an earlier broker, and was asked for whom.
  *
  * In a group that is FREE, devices may be quarantined (quarantine.h).
  */
@@ -123,12 +123,12 @@ enum group_state {
 	GROUP_RELEASING,
 	GROUP_RESTORING,
 	GROUP_QUARANTINED,
-	GROUP_RECALLED,
+	GROUP_QUERIED,
 };
 
 /* Written by lease/group.c. */
-struct group {
-	LIST_ENTRY(group) in_inventory;
+struct iommu_group {
+	LIST_ENTRY(iommu_group) in_inventory;
 	uint32_t number;	    /* state/inventory.c */
 	struct device_list devices; /* state/inventory.c */
 	enum group_state state;
@@ -136,7 +136,7 @@ struct group {
 	struct keeper *keeper;	     /* the one that has it; NULL: none */
 	struct session *session;     /* whose leases these are; NULL once that has ended */
 	bool direct;		     /* until it is free: a holder may have a VFIO device of it */
-	bool rests;		     /* RESTORING: the kernel has let go, and its devices rest */
+	bool cools_down;	     /* RESTORING: the kernel has let go, and its devices rest */
 	struct holder_record holder; /* whose they are or were last, for as long as the group is not free */
 	TAILQ_HEAD(waiter_list, waiter)
 	waiters; /* who wait for what becomes of it (state/waiter.h) (written by state/waiter.c) */
@@ -149,7 +149,7 @@ struct group {
 struct inventory {
 	const struct host *host;
 	struct device_list devices;
-	LIST_HEAD(group_list, group) groups;
+	LIST_HEAD(group_list, iommu_group) groups;
 	unsigned int count; /* devices that are present */
 };
 
@@ -197,7 +197,7 @@ struct lease {
 enum keeper_state {
 	KEEPER_STARTING, /* HELLO sent, not answered */
 	KEEPER_READY,
-	KEEPER_RECALLED,   /* of an earlier broker, and asked what it holds (recall.h) */
+	KEEPER_QUERIED,	   /* of an earlier broker, and asked what it holds (takeover.h) */
 	KEEPER_LETTING_GO, /* told to release everything: our sending side is shut down */
 };
 
@@ -207,8 +207,8 @@ struct keeper {
 	struct broker *broker;
 	int fd;
 	enum keeper_state state;
-	struct group *group;   /* NULL: spare */
-	struct lease *offered; /* whose LEASE is not answered yet */
+	struct iommu_group *group; /* NULL: spare */
+	struct lease *offered;	   /* whose LEASE is not answered yet */
 	sd_event_source *io;
 	sd_event_source *timeout;
 	uint32_t pid, uid; /* as it says itself with its first lease; for people to read */
@@ -217,7 +217,7 @@ struct keeper {
 /* What lease/keeper.c calls upwards: the keeper has said something or ended; it has not answered in time. It may be gone afterwards. */
 struct keeper_events {
 	void (*readable)(struct keeper *keeper);
-	void (*silent)(struct keeper *keeper);
+	void (*timed_out)(struct keeper *keeper);
 };
 
 /* ---- clients ---- */
@@ -234,14 +234,15 @@ struct session {
 	struct waiter *waits; /* its OPEN or REVOKE that waits for a group; NULL: none (written by state/waiter.c) */
 	struct broker *broker;
 	struct channel channel;
-	struct lane_place place; /* in the lane of its user */
+	struct fair_queue_place place; /* in the queue of its user */
 	struct peer peer;
 	struct user *user;
 	uint64_t id;
 	uint64_t since_us;
-	uint64_t born; /* the same by CLOCK_BOOTTIME: with the number, what tells it from sessions of other brokers */
-	bool failed;   /* its socket is broken, and serve() ends it (request/session.c) */
-	bool stored;   /* systemd has been asked to keep its socket */
+	uint64_t
+		started; /* the same by CLOCK_BOOTTIME: with the number, what tells it from sessions of other brokers */
+	bool failed;	 /* its socket is broken, and serve() ends it (request/session.c) */
+	bool stored;	 /* systemd has been asked to keep its socket */
 	bool found_asking; /* it is of an earlier broker, and a request was on its socket when this one took over */
 	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
 	unsigned int leases_count;		 /* lease/lease.c */
@@ -334,7 +335,7 @@ struct broker {
 	unsigned int leases_count; /* lease/lease.c */
 	struct audit audit;
 
-	/* Last, because broker_init() clears all that is before them. */
+	/* Last, because service_init() clears all that is before them. */
 	struct channel_buffers buffers; /* for whoever reads a socket and answers right away */
 	struct packet outgoing;		/* for requests to keepers */
 	struct packet change;		/* for watchers, while others of these are in use */

@@ -16,7 +16,7 @@ static int on_idle(sd_event_source *source, uint64_t now, void *userdata)
 	return 0;
 }
 
-void broker_idle(struct broker *broker)
+void idle_arm(struct broker *broker)
 {
 	/* Nothing is lost if there is no memory for a timer. */
 	if (!broker->stopping)

@@ -5,6 +5,6 @@
 #include "state/broker.h"
 
 /* To be told at the start, and when the last session has ended: memory is given back if there is none for a while. */
-void broker_idle(struct broker *broker);
+void idle_arm(struct broker *broker);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct device *inventory_find(const struct inventory *inventory, const char *name)
 {
@@ -46,9 +47,9 @@ static struct device *device_new(struct inventory *inventory, const char *name)
 	return device;
 }
 
-struct group *group_get(struct inventory *inventory, uint32_t number)
+struct iommu_group *group_get(struct inventory *inventory, uint32_t number)
 {
-	struct group *group;
+	struct iommu_group *group;
 
 	LIST_FOREACH(group, &inventory->groups, in_inventory) {
 		if (group->number == number)
@@ -64,7 +65,7 @@ struct group *group_get(struct inventory *inventory, uint32_t number)
 	return group;
 }
 
-void group_settle(struct group *group)
+void group_prune(struct iommu_group *group)
 {
 	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE)
 		return;
@@ -74,7 +75,7 @@ void group_settle(struct group *group)
 	free(group);
 }
 
-const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE])
+const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLOCKER_SIZE])
 {
 	/* The VFIO device is an anonymous inode, and keeps the group open without its node: fuser finds neither. */
 	if (group->direct && group->holder.pid)
@@ -86,7 +87,7 @@ const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_S
 	return buffer;
 }
 
-bool group_leased(const struct group *group)
+bool group_leased(const struct iommu_group *group)
 {
 	const struct device *device;
 
@@ -99,20 +100,20 @@ bool group_leased(const struct group *group)
 
 static void device_leave_group(struct device *device)
 {
-	struct group *group = device->group;
+	struct iommu_group *group = device->group;
 
 	if (!group)
 		return;
 	LIST_REMOVE(device, in_group);
 	device->group = NULL;
-	group_settle(group);
+	group_prune(group);
 }
 
 static void device_join_group(struct inventory *inventory, struct device *device, uint32_t number)
 {
 	/* A lease and a claim are the group's as well: it keeps the device until they have ended. */
-	device->moved = (!device->group || device->group->number != number) && (device->lease || device->claim);
-	if (device->moved || (device->group && device->group->number == number))
+	device->group_changed = (!device->group || device->group->number != number) && (device->lease || device->claim);
+	if (device->group_changed || (device->group && device->group->number == number))
 		return;
 	device_leave_group(device);
 	if (number == GROUP_NONE)
@@ -122,35 +123,35 @@ static void device_join_group(struct inventory *inventory, struct device *device
 		LIST_INSERT_HEAD(&device->group->devices, device, in_group);
 }
 
-struct device *inventory_recall(struct inventory *inventory, const char *name)
+struct device *inventory_get(struct inventory *inventory, const char *name)
 {
 	struct device *device = inventory_find(inventory, name);
 
 	return device ? device : device_new(inventory, name);
 }
 
-void inventory_settle(struct inventory *inventory, struct device *device)
+void inventory_prune(struct inventory *inventory, struct device *device)
 {
 	struct host_device now;
 
 	if (device->lease || device->claim)
 		return;
 	if (device->present) {
-		if (device->moved && inventory->host->look(device->name, &now) == 0)
+		if (device->group_changed && inventory->host->read(device->name, &now) == 0)
 			device_join_group(inventory, device, now.group);
 		return;
 	}
 	LIST_REMOVE(device, in_inventory);
 	device_leave_group(device);
 	free(device->quarantine);
-	free(device->before);
+	free(device->prior);
 	free(device);
 }
 
 static void on_found(void *context, const struct host_device *found)
 {
 	struct inventory *inventory = context;
-	struct device *device = inventory_recall(inventory, found->name);
+	struct device *device = inventory_get(inventory, found->name);
 
 	if (!device)
 		return;
@@ -165,12 +166,12 @@ void inventory_changed(struct inventory *inventory, enum host_change change, con
 	struct device *device = inventory_find(inventory, name);
 	struct host_device found;
 
-	if (change == HOST_ADDED && inventory->host->look(name, &found) == 0) {
+	if (change == HOST_ADDED && inventory->host->read(name, &found) == 0) {
 		on_found(inventory, &found);
 	} else if (change == HOST_REMOVED && device && device->present) {
 		device->present = false;
 		inventory->count--;
-		inventory_settle(inventory, device);
+		inventory_prune(inventory, device);
 	}
 }
 
@@ -201,7 +202,7 @@ void inventory_compare(struct inventory *inventory, host_changed changed, void *
 		struct device *next = LIST_NEXT(device, in_inventory);
 
 		memcpy(name, device->name, sizeof name);
-		if (device->present && inventory->host->look(name, &now) == -ENODEV)
+		if (device->present && inventory->host->read(name, &now) == -ENODEV)
 			changed(context, HOST_REMOVED, name);
 		device = next;
 	}
@@ -225,7 +226,7 @@ void inventory_clear(struct inventory *inventory)
 		device_leave_group(device);
 		free(device->claim);
 		free(device->quarantine);
-		free(device->before);
+		free(device->prior);
 		free(device);
 	}
 }

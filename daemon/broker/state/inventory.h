@@ -22,32 +22,32 @@ void inventory_compare(struct inventory *inventory, host_changed changed, void *
 struct device *inventory_find(const struct inventory *inventory, const char *name);
 
 /* Makes a device that the host may not have at the moment: a claim record of an earlier run names it. */
-struct device *inventory_recall(struct inventory *inventory, const char *name);
+struct device *inventory_get(struct inventory *inventory, const char *name);
 
 /* Frees DEVICE if nothing refers to it any more, or lets it change its group at last. */
-void inventory_settle(struct inventory *inventory, struct device *device);
+void inventory_prune(struct inventory *inventory, struct device *device);
 
 /* ---- groups ---- */
 
 /* Finds the group or makes it. NULL: no memory. */
-struct group *group_get(struct inventory *inventory, uint32_t number);
+struct iommu_group *group_get(struct inventory *inventory, uint32_t number);
 
 /* Frees GROUP if it has no devices and no state any more. */
-void group_settle(struct group *group);
+void group_prune(struct iommu_group *group);
 
 /* Whether the group still has a lease. */
-bool group_leased(const struct group *group);
+bool group_leased(const struct iommu_group *group);
 
 /* What to say of a group that is EBUSY and not ours; its number goes in twice. */
 #define GROUP_FOREIGN_FORMAT                                                                                           \
 	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
 
-/* What to say of a device whose group is RECALLED, with its name and the group's number. */
-#define GROUP_RECALLED_FORMAT                                                                                          \
+/* What to say of a device whose group is QUERIED, with its name and the group's number. */
+#define GROUP_QUERIED_FORMAT                                                                                           \
 	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
 
 /* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
 #define GROUP_BLOCKER_SIZE 192
-const char *group_blocker(const struct group *group, char buffer[GROUP_BLOCKER_SIZE]);
+const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLOCKER_SIZE]);
 
 #endif

@@ -4,9 +4,9 @@
 #include "base/limits.h"
 #include "base/loop.h"
 
-bool quarantine_is_lent(const struct device *device)
+bool quarantine_is_in_use(const struct device *device)
 {
-	return device->quarantine && device->quarantine->reason == QUARANTINE_LENT;
+	return device->quarantine && device->quarantine->reason == QUARANTINE_IN_USE;
 }
 
 bool quarantine_is_leaving(const struct device *device)
@@ -14,24 +14,25 @@ bool quarantine_is_leaving(const struct device *device)
 	return device->quarantine && device->quarantine->reason == QUARANTINE_LEAVING;
 }
 
-uint64_t quarantine_rest_of(const struct quarantine *q, uint64_t settle, uint64_t now)
+uint64_t quarantine_cooldown_left(const struct quarantine *q, uint64_t settle, uint64_t now)
 {
 	return now - q->since_us < settle ? settle - (now - q->since_us) : 0;
 }
 
-uint64_t quarantine_rests_us(const struct quarantine *q, uint64_t now)
+uint64_t quarantine_device_cooldown_us(const struct quarantine *q, uint64_t now)
 {
 	if (q->reason == QUARANTINE_LEAVING)
-		return quarantine_rest_of(q, LEAVING_US, now);
+		return quarantine_cooldown_left(q, LEAVING_US, now);
 	/* One that nobody may have needs no time. */
-	if (q->reason == QUARANTINE_LENT || q->reason == QUARANTINE_SILENT || q->reset.need == RESET_REQUIRED)
+	if (q->reason == QUARANTINE_IN_USE || q->reason == QUARANTINE_UNRESPONSIVE || q->reset.need == RESET_REQUIRED)
 		return 0;
-	return quarantine_rest_of(q, policy_settle(&q->reset), now);
+	return quarantine_cooldown_left(q, policy_settle(&q->reset), now);
 }
 
 static bool holds(const struct quarantine *q)
 {
-	return q->reason == QUARANTINE_SILENT || (q->reason != QUARANTINE_LENT && q->reset.need != RESET_OPTIONAL);
+	return q->reason == QUARANTINE_UNRESPONSIVE ||
+		(q->reason != QUARANTINE_IN_USE && q->reset.need != RESET_OPTIONAL);
 }
 
 bool quarantine_holds(const struct device *device)
@@ -39,7 +40,7 @@ bool quarantine_holds(const struct device *device)
 	return device->quarantine && holds(device->quarantine);
 }
 
-const struct device *quarantine_of_group(const struct group *group)
+const struct device *quarantine_of_group(const struct iommu_group *group)
 {
 	const struct device *device;
 
@@ -50,14 +51,14 @@ const struct device *quarantine_of_group(const struct group *group)
 	return NULL;
 }
 
-uint64_t quarantine_rest_us(const struct group *group)
+uint64_t quarantine_cooldown_us(const struct iommu_group *group)
 {
 	const struct device *device;
 	uint64_t longest = 0;
 
 	LIST_FOREACH(device, &group->devices, in_group) {
 		uint64_t this = device->quarantine
-			? quarantine_rests_us(device->quarantine, loop_now(group->broker->event))
+			? quarantine_device_cooldown_us(device->quarantine, loop_now(group->broker->event))
 			: 0;
 
 		if (this > longest)

@@ -43,10 +43,10 @@ static bool is_idle(const struct user *user)
 	return user->sessions == 0 && user->leases == 0;
 }
 
-static bool has_rested(const struct user *user, uint64_t now_us)
+static bool rates_are_idle(const struct user *user, uint64_t now_us)
 {
-	return rate_rested(&user->connections, now_us) && rate_rested(&user->opens, now_us) &&
-		rate_rested(&user->stores, now_us);
+	return rate_is_idle(&user->connections, now_us) && rate_is_idle(&user->opens, now_us) &&
+		rate_is_idle(&user->stores, now_us);
 }
 
 void users_sweep(struct users *users, uint64_t now_us)
@@ -57,7 +57,7 @@ void users_sweep(struct users *users, uint64_t now_us)
 		return;
 	for (user = RB_MIN(user_tree, &users->tree); user; user = next) {
 		next = RB_NEXT(user_tree, &users->tree, user);
-		if (is_idle(user) && has_rested(user, now_us)) {
+		if (is_idle(user) && rates_are_idle(user, now_us)) {
 			users->idle--;
 			user_free(users, user);
 		}
@@ -117,7 +117,7 @@ static void user_drop(struct users *users, struct user *user)
 {
 	if (!is_idle(user))
 		return;
-	if (has_rested(user, 0))
+	if (rates_are_idle(user, 0))
 		user_free(users, user);
 	else
 		users->idle++;

@@ -2,7 +2,7 @@
 #ifndef BROKER_USER_H
 #define BROKER_USER_H
 
-#include "base/lane.h"
+#include "base/fair_queue.h"
 #include "base/rate.h"
 
 #include <bsd/sys/tree.h>
@@ -18,7 +18,7 @@ struct user {
 	struct rate connections;
 	struct rate opens;
 	struct rate stores;
-	struct lane lane; /* of its sessions */
+	struct fair_queue queue; /* of its sessions */
 };
 
 struct users {

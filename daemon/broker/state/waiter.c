@@ -5,7 +5,8 @@
 
 #include <assert.h>
 
-void waiter_join(struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct group *group)
+void waiter_join(
+	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct iommu_group *group)
 {
 	assert(!session->waits);
 	waiter->kind = kind;
@@ -28,7 +29,7 @@ void waiter_cancel(struct session *session)
 		session->waits->kind->cancel(session->waits);
 }
 
-void waiter_tell(struct group *group, const struct waiter_news *news)
+void waiter_tell(struct iommu_group *group, const struct waiter_news *news)
 {
 	struct waiter *waiter, *next;
 
@@ -39,7 +40,7 @@ void waiter_tell(struct group *group, const struct waiter_news *news)
 	}
 }
 
-void waiter_wake(struct group *group)
+void waiter_wake(struct iommu_group *group)
 {
 	struct waiter_list woken = TAILQ_HEAD_INITIALIZER(woken);
 	struct waiter *waiter, *next;
@@ -52,7 +53,7 @@ void waiter_wake(struct group *group)
 		waiter_leave(waiter);
 		TAILQ_INSERT_TAIL(&woken, waiter, in_group);
 	}
-	group_settle(group);
+	group_prune(group);
 	while ((waiter = TAILQ_FIRST(&woken))) {
 		TAILQ_REMOVE(&woken, waiter, in_group);
 		waiter->kind->again(waiter);

@@ -40,11 +40,12 @@ struct waiter {
 	TAILQ_ENTRY(waiter) in_group;
 	const struct waiter_kind *kind;
 	struct session *session;
-	struct group *group;
+	struct iommu_group *group;
 };
 
 /* WAITER, zeroed, is SESSION's from now on, and waits for GROUP. */
-void waiter_join(struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct group *group);
+void waiter_join(
+	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct iommu_group *group);
 
 /* The opposite. WAITER's memory stays its kind's. */
 void waiter_leave(struct waiter *waiter);
@@ -53,9 +54,9 @@ void waiter_leave(struct waiter *waiter);
 void waiter_cancel(struct session *session);
 
 /* All who wait for GROUP hear NEWS, in the order in which they came. */
-void waiter_tell(struct group *group, const struct waiter_news *news);
+void waiter_tell(struct iommu_group *group, const struct waiter_news *news);
 
 /* All who look again do so. GROUP may be gone afterwards. */
-void waiter_wake(struct group *group);
+void waiter_wake(struct iommu_group *group);
 
 #endif

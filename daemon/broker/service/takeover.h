@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BROKER_RECALL_H
-#define BROKER_RECALL_H
+#ifndef BROKER_TAKEOVER_H
+#define BROKER_TAKEOVER_H
 
 #include "base/store.h"
 #include "state/broker.h"
@@ -16,7 +16,7 @@ struct released_event;
  * know for whom they hold what:
  *
  *	sockets of sessions  -> sessions, with their numbers, ready to go on
- *	sockets of keepers   -> groups that are RECALLED, and are asked (QUERY)
+ *	sockets of keepers   -> groups that are QUERIED, and are asked (QUERY)
  *	the answers          -> leases, of the session that is meant; a group of no session any more is released
  *
  * The requests that were being worked on are still on the sessions' sockets (channel_keep()). Working on them again is
@@ -33,7 +33,7 @@ struct released_event;
  * user.
  */
 
-/* Before claims are recalled: a claim of a group that a keeper holds is none to be undone. Takes the sockets of STORED. */
-void recall_begin(struct broker *broker, const struct stored *stored, size_t count);
+/* Before claims are loaded: a claim of a group that a keeper holds is none to be undone. Takes the sockets of STORED. */
+void takeover_begin(struct broker *broker, const struct stored *stored, size_t count);
 
 #endif

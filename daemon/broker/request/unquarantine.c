@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "request/release.h"
+#include "request/unquarantine.h"
 
 #include "audit/audit.h"
 #include "audit/event.h"
@@ -26,7 +26,8 @@ static int check_administrator(const struct session *session, const char *name, 
 }
 
 /* The kernel cannot be made to let go, nor may a device be taken out of a keeper's hands here. */
-static int check_group(const struct broker *broker, const struct group *group, const char *name, struct detail *detail)
+static int check_group(
+	const struct broker *broker, const struct iommu_group *group, const char *name, struct detail *detail)
 {
 	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
 
@@ -35,8 +36,8 @@ static int check_group(const struct broker *broker, const struct group *group, c
 	case GROUP_FREE:
 	case GROUP_RESTORING:
 		return 0;
-	case GROUP_RECALLED:
-		return refuse(detail, REFUSAL_NOT_QUARANTINED, GROUP_RECALLED_FORMAT, name, group->number);
+	case GROUP_QUERIED:
+		return refuse(detail, REFUSAL_NOT_QUARANTINED, GROUP_QUERIED_FORMAT, name, group->number);
 	case GROUP_HELD:
 		return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s: its IOMMU group is in use by %s", name, who);
 	case GROUP_RELEASING:
@@ -59,7 +60,7 @@ static int check_quarantined(const struct device *device, struct detail *detail)
 {
 	const struct device *other = device->group ? quarantine_of_group(device->group) : NULL;
 
-	if (device->quarantine && device->quarantine->reason != QUARANTINE_LENT)
+	if (device->quarantine && device->quarantine->reason != QUARANTINE_IN_USE)
 		return 0;
 	return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s%s%s", device->name,
 		other ? " shares its IOMMU group with one that is: " : "", other ? other->name : "");
@@ -69,7 +70,7 @@ static int check_quarantined(const struct device *device, struct detail *detail)
 static int check_answers(const struct broker *broker, const struct device *device, struct detail *detail)
 {
 	uint32_t ids;
-	int r = broker->host->probe(device->name, &ids);
+	int r = broker->host->read_ids(device->name, &ids);
 
 	if (r < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s",
@@ -110,7 +111,7 @@ static void record(const struct session *session, const struct device *device, b
 		quarantine_text(session->broker, device, text, sizeof text));
 }
 
-int release_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+int unquarantine_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker_release_request *release = (const void *)request->payload;
 	struct session *session = context;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef BROKER_RELEASE_H
-#define BROKER_RELEASE_H
+#ifndef BROKER_UNQUARANTINE_H
+#define BROKER_UNQUARANTINE_H
 
 #include "packet.h"
 
@@ -9,6 +9,6 @@
  * may without any capability: the kernel waits for a device that does not come back from its reset, up to a minute, and
  * everybody would wait with the broker. The requester has reset it, or wants it without.
  */
-int release_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
+int unquarantine_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "base/lane.h"
+#include "base/fair_queue.h"
 #include "base/limits.h"
 #include "unit.h"
 
@@ -11,7 +11,7 @@
 #define CROWD 100
 
 struct connection {
-	struct lane_place place;
+	struct fair_queue_place place;
 	int ends[2];
 	unsigned int served;
 	bool leaves; /* at its next turn */
@@ -19,7 +19,7 @@ struct connection {
 
 static struct world {
 	sd_event *event;
-	struct lane lane, other_lane;
+	struct fair_queue queue, other_lane;
 	struct connection crowd[CROWD], other;
 	unsigned int turns; /* since the other one was served */
 	unsigned int longest;
@@ -36,20 +36,21 @@ static void serve(void *owner, uint32_t events)
 	if (world.turns > world.longest)
 		world.longest = world.turns;
 	if (connection->leaves)
-		lane_leave(&connection->place);
+		fair_queue_leave(&connection->place);
 }
 
-static void enter(struct lane *lane, struct connection *connection)
+static void enter(struct fair_queue *queue, struct connection *connection)
 {
 	unit_pair(connection->ends);
 	assert_int_equal(write(connection->ends[1], "x", 1), 1);
-	assert_int_equal(lane_enter(lane, world.event, &connection->place, connection->ends[0], serve, connection), 0);
+	assert_int_equal(
+		fair_queue_enter(queue, world.event, &connection->place, connection->ends[0], serve, connection), 0);
 }
 
 static void leave(struct connection *connection)
 {
-	lane_leave(&connection->place);
-	lane_leave(&connection->place);
+	fair_queue_leave(&connection->place);
+	fair_queue_leave(&connection->place);
 	close(connection->ends[0]);
 	close(connection->ends[1]);
 }
@@ -66,7 +67,7 @@ static int setup(void **state)
 	memset(&world, 0, sizeof world);
 	assert_true(sd_event_new(&world.event) >= 0);
 	for (size_t i = 0; i < CROWD; i++)
-		enter(&world.lane, &world.crowd[i]);
+		enter(&world.queue, &world.crowd[i]);
 	enter(&world.other_lane, &world.other);
 	return 0;
 }
@@ -77,8 +78,8 @@ static int teardown(void **state)
 	for (size_t i = 0; i < CROWD; i++)
 		leave(&world.crowd[i]);
 	leave(&world.other);
-	assert_int_equal(world.lane.own + world.lane.shared + world.other_lane.own, 0);
-	assert_null(world.lane.source);
+	assert_int_equal(world.queue.own + world.queue.shared + world.other_lane.own, 0);
+	assert_null(world.queue.source);
 	sd_event_unref(world.event);
 	return 0;
 }
@@ -88,14 +89,14 @@ static void crowd_does_not_crowd_out(void **state)
 {
 	(void)state;
 	run(600);
-	assert_in_range(world.longest, 1, LANE_OWN_TURNS + 1);
-	assert_true(world.other.served >= 600 / (LANE_OWN_TURNS + 3));
+	assert_in_range(world.longest, 1, FAIR_QUEUE_OWN_TURNS + 1);
+	assert_true(world.other.served >= 600 / (FAIR_QUEUE_OWN_TURNS + 3));
 }
 
 static void all_of_the_crowd_are_served(void **state)
 {
 	(void)state;
-	run(CROWD * (LANE_OWN_TURNS + 3));
+	run(CROWD * (FAIR_QUEUE_OWN_TURNS + 3));
 	for (size_t i = 0; i < CROWD; i++)
 		assert_true(world.crowd[i].served > 0);
 }
@@ -104,15 +105,15 @@ static void what_is_waited_for(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < CROWD; i++)
-		assert_int_equal(lane_wait(&world.crowd[i].place, 0), 0);
-	assert_int_equal(lane_wait(&world.other.place, 0), 0);
+		assert_int_equal(fair_queue_wait(&world.crowd[i].place, 0), 0);
+	assert_int_equal(fair_queue_wait(&world.other.place, 0), 0);
 	assert_int_equal(sd_event_run(world.event, 0), 0);
-	assert_int_equal(lane_wait(&world.crowd[CROWD - 1].place, EPOLLOUT), 0);
+	assert_int_equal(fair_queue_wait(&world.crowd[CROWD - 1].place, EPOLLOUT), 0);
 	assert_true(sd_event_run(world.event, 0) > 0);
 	assert_int_equal(world.crowd[CROWD - 1].served, 1);
 	assert_int_equal(world.events, EPOLLOUT);
 	/* Nothing is waited for, and the end is heard of. */
-	assert_int_equal(lane_wait(&world.crowd[CROWD - 1].place, 0), 0);
+	assert_int_equal(fair_queue_wait(&world.crowd[CROWD - 1].place, 0), 0);
 	assert_int_equal(sd_event_run(world.event, 0), 0);
 	shutdown(world.crowd[CROWD - 1].ends[1], SHUT_RDWR);
 	assert_true(sd_event_run(world.event, 0) > 0);
@@ -128,12 +129,12 @@ static void left_in_their_turn(void **state)
 	run(3 * CROWD);
 	for (size_t i = 0; i < CROWD; i++)
 		assert_int_equal(world.crowd[i].served, 1);
-	assert_null(world.lane.source);
+	assert_null(world.queue.source);
 	/* and the lane is as good as new */
 	for (size_t i = 0; i < CROWD; i++) {
 		leave(&world.crowd[i]);
 		world.crowd[i].leaves = false;
-		enter(&world.lane, &world.crowd[i]);
+		enter(&world.queue, &world.crowd[i]);
 	}
 	run(10);
 }
@@ -146,9 +147,9 @@ static void no_descriptor_is_lost(void **state)
 	(void)state;
 	close(limit);
 	/* A closed one cannot be waited for. */
-	assert_true(lane_enter(&world.lane, world.event, &bad.place, limit, serve, &bad) < 0);
-	lane_leave(&bad.place);
-	assert_int_equal(world.lane.own + world.lane.shared, CROWD);
+	assert_true(fair_queue_enter(&world.queue, world.event, &bad.place, limit, serve, &bad) < 0);
+	fair_queue_leave(&bad.place);
+	assert_int_equal(world.queue.own + world.queue.shared, CROWD);
 }
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "service/recall.h"
+#include "service/takeover.h"
 
 #include "lease/group.h"
 #include "lease/keeper.h"
@@ -23,35 +23,35 @@ static void give_up(int fd, uint32_t number, const char *why)
 	close(fd);
 }
 
-static void recall_keeper(struct broker *broker, const struct stored *stored)
+static void adopt_keeper(struct broker *broker, const struct stored *stored)
 {
-	struct group *group = group_get(&broker->inventory, stored->group);
+	struct iommu_group *group = group_get(&broker->inventory, stored->group);
 	struct keeper *keeper;
 
 	if (!group || group->state != GROUP_FREE) {
 		give_up(stored->fd, stored->group, group ? "there are two" : strerror(ENOMEM));
 		return;
 	}
-	keeper = keeper_recall(broker, stored->fd, group);
+	keeper = keeper_adopt(broker, stored->fd, group);
 	if (!keeper) {
 		give_up(stored->fd, stored->group, strerror(ENOMEM));
 		return;
 	}
-	group_recall_keeper(group, broker, keeper);
+	group_query(group, broker, keeper);
 	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
 	if (keeper_query(keeper) < 0)
 		group_release(group);
 }
 
-void recall_begin(struct broker *broker, const struct stored *stored, size_t count)
+void takeover_begin(struct broker *broker, const struct stored *stored, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		if (!stored[i].is_keeper)
-			session_recall(broker, &stored[i]);
+			session_adopt(broker, &stored[i]);
 	}
 	for (size_t i = 0; i < count; i++) {
 		if (stored[i].is_keeper)
-			recall_keeper(broker, &stored[i]);
+			adopt_keeper(broker, &stored[i]);
 	}
 	if (count > 0)
 		log_line(LOG_NOTICE, "taking over from an earlier broker: %u sessions, %u keepers",
