@@ -32,10 +32,11 @@ int keeper_query(struct keeper *keeper);
 void keeper_assign(struct keeper *keeper, struct iommu_group *group);
 
 /*
- * Sends LEASE. GROUP_FD (-1: it has it), WINDOWS (the control file for register windows; negative: there is none) and
+ * Sends LEASE of the device that was read as DEVICE. GROUP_FD (-1: it has it), WINDOWS (the control file for register windows; negative: there is none) and
  * CHANNEL, the keeper's end, are taken, also on failure. The answer goes to lease_accepted() or lease_refused().
  */
-int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel);
+int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
+	int windows, int channel);
 
 /* Sends REVOKE for LEASE, which it has or was offered. Returns 0 or a negative errno. */
 int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,

@@ -6,8 +6,8 @@
 
 /* Devices that change their driver for a lease: from the host driver to vfio-pci and back (host/claim.h). */
 
-/* Has vfio-pci drive DEVICE, if it does not already. Returns 0 or a refusal; then everything is as before. */
-int rebind_to_vfio(struct broker *broker, struct device *device, struct detail *detail);
+/* Has vfio-pci drive DEVICE, which was just read as NOW, if it does not already. Returns 0 or a refusal; then everything is as before. */
+int rebind_to_vfio(struct broker *broker, struct device *device, const struct host_device *now, struct detail *detail);
 
 /* Undoes rebind_to_vfio() where no keeper has the group; otherwise the group does it when it is free. */
 void rebind_undo(struct broker *broker, struct device *device);
