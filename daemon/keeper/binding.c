@@ -2,10 +2,14 @@
 #include "binding.h"
 #include "clock.h"
 #include "config.h"
-#include "device.h"
 #include "fdset.h"
+#include "group.h"
+#include "interrupt.h"
+#include "region.h"
 #include "release.h"
+#include "state.h"
 #include "stranger.h"
+#include "window.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>

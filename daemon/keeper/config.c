@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
-#include "device.h"
 #include "region.h"
+#include "state.h"
 
 #include <endian.h>
 #include <errno.h>

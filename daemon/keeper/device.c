@@ -2,8 +2,14 @@
 #include "device.h"
 #include "binding.h"
 #include "clock.h"
+#include "interrupt.h"
 #include "log.h"
 #include "program.h"
+#include "region.h"
+#include "revocation.h"
+#include "state.h"
+#include "stranger.h"
+#include "window.h"
 
 #include <assert.h>
 #include <errno.h>

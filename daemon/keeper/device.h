@@ -2,55 +2,12 @@
 #ifndef KEEPER_DEVICE_H
 #define KEEPER_DEVICE_H
 
-#include "channel.h"
-#include "group.h"
-#include "interrupt.h"
-#include "limits.h"
 #include "message.h"
-#include "region.h"
-#include "revocation.h"
-#include "stranger.h"
-#include "window.h"
 
-#include <stdbool.h>
-#include <stdint.h>
-
-/*
- * The life of a lease of one device. LEASED <-> BOUND by BIND and UNBIND, both -> ENDED by RELEASE, the end of its
- * channel, an order of the broker, or the kernel. The state of its channel follows (device_enter()).
- */
-enum device_life {
-	DEVICE_LEASED,
-	DEVICE_BOUND,
-	DEVICE_ENDED, /* the kernel has it back; its last words are still to be said */
-};
-
-/* A leased device, and the serving end of its channel. */
-struct device {
-	struct group *group;
-	struct lease_request lease; /* name and identity, as the broker gave them */
-	enum device_life life;
-	struct release_report report; /* of letting go */
-	uint64_t binding_us;	      /* that BIND or UNBIND took last */
-	struct channel channel;
-	unsigned int strangers; /* descriptors of its client that had to be kept open (stranger.h) */
-	struct revocation revocation;
-	int windows;	 /* owned: control file of its register windows; -1: there is no such module */
-	bool handed_out; /* its client was given the VFIO device itself, in this lease, and may have it still */
-
-	/* Known and used while bound. */
-	int fd;	    /* owned; -1: not bound */
-	int unplug; /* owned eventfd: the host wants the device back; -1: cannot know */
-	int fault;  /* the same: it has reported an uncorrectable error */
-	bool resettable;
-	uint32_t region_count;
-	struct region regions[REGIONS_MAX];
-	struct msix_table msix;
-	uint32_t irq_count;
-	struct interrupt irqs[IRQS_MAX];
-	uint32_t irq_on;      /* which kind of interrupt is on, or INTERRUPT_NONE */
-	uint32_t irq_vectors; /* and up to which vector */
-};
+struct channel_buffers;
+struct device;
+struct group;
+struct packet;
 
 /* A device of GROUP that is served on CHANNEL, a socket. That and WINDOWS, a control file of the module vfio_window or -1,
  * it takes, also on failure. NULL without memory. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "group.h"
-#include "device.h"
 #include "fdset.h"
+#include "state.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,26 +2,12 @@
 #ifndef KEEPER_GROUP_H
 #define KEEPER_GROUP_H
 
-#include "kernel.h"
-#include "limits.h"
-
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct device;
-
-/*
- * The IOMMU group of this process: what the broker leased of it, and the one IOMMU domain that all its bound devices
- * share, because the IOMMU cannot tell them apart.
- */
-struct group {
-	const struct vfio_kernel *kernel;
-	int fd; /* owned; -1 before the first lease and after group_close() */
-	uint32_t number;
-	int domain;			     /* owned; -1 while no device is bound */
-	struct device *devices[DEVICES_MAX]; /* borrowed, in the order of their leases */
-	size_t device_count;
-};
+struct group;
+struct vfio_kernel;
 
 void group_init(struct group *group, const struct vfio_kernel *kernel);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "interrupt.h"
-#include "device.h"
+#include "state.h"
+#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>

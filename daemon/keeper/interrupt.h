@@ -10,15 +10,6 @@
 
 struct device;
 
-/* A kind of interrupt of a device, as the kernel described it when the device was bound. */
-struct interrupt {
-	uint32_t flags; /* VFIO_IRQ_INFO_* */
-	uint32_t count;
-};
-
-/* device->irq_on: no kind of interrupt is on. */
-#define INTERRUPT_NONE UINT32_MAX
-
 /* Asks the kernel for all interrupts of a device that was just opened. Returns 0 or a negative errno. */
 int interrupt_discover(struct device *device, uint32_t count);
 

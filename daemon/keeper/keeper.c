@@ -3,10 +3,13 @@
 #include "binding.h"
 #include "clock.h"
 #include "device.h"
+#include "group.h"
 #include "log.h"
 #include "query.h"
 #include "release.h"
 #include "revocation.h"
+#include "state.h"
+#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>

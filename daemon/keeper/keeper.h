@@ -3,7 +3,7 @@
 #define KEEPER_KEEPER_H
 
 #include "channel.h"
-#include "group.h"
+#include "state.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "program.h"
 #include "clock.h"
-#include "device.h"
+#include "region.h"
+#include "state.h"
 
 #include <endian.h>
 #include <errno.h>

@@ -2,12 +2,11 @@
 #ifndef KEEPER_QUERY_H
 #define KEEPER_QUERY_H
 
-#include "group.h"
-#include "packet.h"
-
 #include <stdbool.h>
 
 struct device;
+struct group;
+struct packet;
 
 /*
  * QUERY: what a broker asks that was started after the one which made the leases. It has no other memory of them than

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "region.h"
-#include "device.h"
+#include "state.h"
 
 #include <errno.h>
 #include <inttypes.h>

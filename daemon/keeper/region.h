@@ -2,22 +2,13 @@
 #ifndef KEEPER_REGION_H
 #define KEEPER_REGION_H
 
-#include "kernel.h"
 #include "message.h"
 #include "refusal.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct device;
-
-/* A range of a device's registers, as the kernel described it when the device was bound. */
-struct region {
-	uint32_t flags;	   /* VFIO_REGION_INFO_FLAG_* */
-	uint64_t size;	   /* bytes; 0: not there */
-	uint64_t position; /* where it starts in the device's file */
-};
 
 /* Asks the kernel for all regions of a device that was just opened. Returns 0 or a negative errno. */
 int region_discover(struct device *device, uint32_t count);

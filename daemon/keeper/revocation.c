@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "revocation.h"
 #include "clock.h"
-#include "device.h"
 #include "log.h"
+#include "state.h"
 
 #include <stdio.h>
 #include <string.h>

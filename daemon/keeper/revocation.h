@@ -4,23 +4,10 @@
 
 #include "message.h"
 
-#include <stdint.h>
-
 struct device;
 struct group;
 struct packet;
-
-/*
- * A device that will be taken back. The deadline is kept here, in the keeper, and not in the broker: so it holds when the
- * broker is restarted, and nothing that the broker is busy with delays it.
- */
-struct revocation {
-	uint64_t deadline_us; /* by clock_us(); REVOCATION_NEVER: none is ordered */
-	enum end_reason reason;
-	char words[REVOKE_WORDS_SIZE];
-};
-
-#define REVOCATION_NEVER UINT64_MAX
+struct revocation;
 
 void revocation_init(struct revocation *revocation);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "window.h"
 #include "config.h"
-#include "device.h"
+#include "state.h"
 #include "vfio_window.h"
 
 #include <errno.h>

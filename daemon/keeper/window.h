@@ -15,13 +15,6 @@ struct device;
  * death of this process, is theirs.
  */
 
-/* Where the device has the table that says what its MSI-X interrupts write, and where to. */
-struct msix_table {
-	uint32_t region;
-	uint64_t first;
-	uint64_t last; /* byte; before `first`: there is no table */
-};
-
 /* Finds the table in the configuration space of a device that was just opened. Returns 0 or a negative errno. */
 int window_discover(struct device *device);
 
