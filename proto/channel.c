@@ -12,6 +12,11 @@ void channel_init(struct channel *channel, int fd)
 	*channel = (struct channel){.fd = fd, .state = STATE_NEW};
 }
 
+void channel_enter(struct channel *channel, enum channel_state state)
+{
+	channel->state = state;
+}
+
 void channel_keep(struct channel *channel)
 {
 	channel->keeps = true;

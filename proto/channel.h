@@ -59,6 +59,9 @@ enum channel_result {
 /* Takes FD, on success and failure alike. */
 void channel_init(struct channel *channel, int fd);
 
+/* Which requests are allowed from now on. HELLO is the only one that changes it without this. */
+void channel_enter(struct channel *channel, enum channel_state state);
+
 /*
  * From now on each request stays on the socket until its reply is sent. If this process is killed, the next one that
  * has the socket finds the request that is not answered, and works on it again. What remains is the moment between the

@@ -152,7 +152,7 @@ static int join(struct group *group, const struct device *device, int domain, st
 	r = attach(group, device, owned, detail);
 	if (r != 0)
 		return r;
-	group->domain = fd_take(&owned);
+	group_join(group, fd_take(&owned));
 	r = setup(group, device, group->domain, detail);
 	if (r != 0)
 		group_leave(group);
@@ -220,6 +220,11 @@ static int open_device(struct device *device, struct detail *detail)
 	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
 }
 
+void binding_init(struct device *device)
+{
+	device->fd = -1;
+}
+
 int binding_check(const struct device *device, int fd, struct detail *detail)
 {
 	/* A SET_CONTAINER with anything else would be harmless today, and an unclear EBADFD. */
@@ -246,7 +251,7 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 		return 0;
 	binding_close_device(device);
 	/* The client has not reached the device: what is to be reported is still the BIND before this one, if there was one. */
-	device->report = before;
+	release_undo(&device->report, &before);
 	if (!group_bound(group, NULL))
 		group_leave(group);
 	return r;
@@ -271,13 +276,13 @@ static void reset(struct device *device)
 	uint64_t start = clock_us();
 	int r;
 
-	report->reset = RESET_NONE;
+	release_reset(report, RESET_NONE);
 	if (!device->resettable)
 		return;
 	/* The host holds the lock that a reset needs for as long as it waits for the device, which is until it is closed. */
 	r = report->reason == ENDED_UNPLUG ? -EAGAIN : reset_patiently(device);
 	release_took(report, RELEASE_RESET, start, r);
-	report->reset = r < 0 ? RESET_FAILED : RESET_DONE;
+	release_reset(report, r < 0 ? RESET_FAILED : RESET_DONE);
 }
 
 /* What its holder can undo by the VFIO device, if he has that, is done all the same: most have closed it by then. The host that takes the
@@ -286,7 +291,7 @@ static void finish(struct device *device)
 {
 	reset(device);
 	if (device->handed_out && device->report.reason != ENDED_UNPLUG)
-		device->report.reset = RESET_UNSURE;
+		release_reset(&device->report, RESET_UNSURE);
 }
 
 int binding_close_device(struct device *device)
@@ -296,7 +301,7 @@ int binding_close_device(struct device *device)
 
 	if (device->fd < 0)
 		return 0;
-	*report = (struct release_report){.reason = report->reason};
+	release_begin(report);
 	/* First: from here on nobody reaches the device but this process. */
 	if (device->windows >= 0)
 		release_took(report, RELEASE_WINDOWS, start, window_revoke(device));
@@ -311,10 +316,8 @@ int binding_close_device(struct device *device)
 	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
 	release_took(report, RELEASE_CLOSE, start, 0);
-	fd_cleanup(&device->unplug);
-	fd_cleanup(&device->fault);
-	device->region_count = 0;
-	device->irq_count = 0;
+	interrupt_forget(device);
+	region_forget(device);
 	return release_result(report);
 }
 

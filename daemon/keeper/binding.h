@@ -19,6 +19,9 @@ struct device;
  * neither reach memory nor interrupt anybody, whatever becomes of this process.
  */
 
+/* Of a device whose memory is zeroed: it is not bound. */
+void binding_init(struct device *device);
+
 /* Refuses if FD is not a domain at all; it stays the caller's. */
 int binding_check(const struct device *device, int fd, struct detail *detail);
 

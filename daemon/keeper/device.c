@@ -6,6 +6,7 @@
 #include "log.h"
 #include "program.h"
 #include "region.h"
+#include "release.h"
 #include "revocation.h"
 #include "state.h"
 #include "stranger.h"
@@ -22,7 +23,7 @@ static void device_enter(struct device *device, enum device_life life)
 {
 	device->life = life;
 	if (life != DEVICE_ENDED)
-		device->channel.state = life == DEVICE_BOUND ? STATE_BOUND : STATE_READY;
+		channel_enter(&device->channel, life == DEVICE_BOUND ? STATE_BOUND : STATE_READY);
 }
 
 struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel)
@@ -36,12 +37,10 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 	device->group = group;
 	device->lease = *lease;
 	device->life = DEVICE_LEASED;
-	device->fd = -1;
-	device->unplug = -1;
-	device->fault = -1;
+	binding_init(device);
+	interrupt_init(device);
 	revocation_init(&device->revocation);
 	device->windows = fd_take(&owned_windows);
-	device->irq_on = INTERRUPT_NONE;
 	channel_init(&device->channel, fd_take(&owned));
 	return device;
 }
@@ -269,7 +268,7 @@ void device_end(struct device *device, enum end_reason why)
 	uint64_t start = clock_us();
 	int r;
 
-	device->report.reason = why;
+	release_for(&device->report, why);
 	r = binding_close_device(device);
 	device_enter(device, DEVICE_ENDED);
 	if (r < 0)

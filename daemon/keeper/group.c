@@ -59,6 +59,12 @@ const struct device *group_bound(const struct group *group, const struct device 
 	return NULL;
 }
 
+void group_join(struct group *group, int domain)
+{
+	assert(group->domain < 0);
+	group->domain = domain;
+}
+
 int group_leave(struct group *group)
 {
 	int r;

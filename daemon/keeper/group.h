@@ -23,6 +23,9 @@ struct device *group_find(const struct group *group, const char *name);
 /* A bound device other than EXCEPT, or NULL. */
 const struct device *group_bound(const struct group *group, const struct device *except);
 
+/* Records that the group is in DOMAIN now, which it takes. It was in none. */
+void group_join(struct group *group, int domain);
+
 /* Leaves the IOMMU domain and closes it. No device is open any more. Returns 0 or the kernel's negative errno; the domain
  * is closed all the same. May never return: see hazard 1 in binding.h. */
 int group_leave(struct group *group);

@@ -21,6 +21,13 @@ static_assert(offsetof(union irq_set, data.fds) == offsetof(struct vfio_irq_set,
 
 static const char *const kinds[] = {"INTx", "MSI", "MSI-X"};
 
+void interrupt_init(struct device *device)
+{
+	device->unplug = -1;
+	device->fault = -1;
+	device->irq_on = INTERRUPT_NONE;
+}
+
 int interrupt_discover(struct device *device, uint32_t count)
 {
 	device->irq_on = INTERRUPT_NONE;
@@ -37,6 +44,13 @@ int interrupt_discover(struct device *device, uint32_t count)
 			device->irqs[i] = (struct interrupt){info.flags, info.count};
 	}
 	return 0;
+}
+
+void interrupt_forget(struct device *device)
+{
+	fd_cleanup(&device->unplug);
+	fd_cleanup(&device->fault);
+	device->irq_count = 0;
 }
 
 static int control(

@@ -10,8 +10,14 @@
 
 struct device;
 
+/* Of a device whose memory is zeroed: none is on, nothing is known. */
+void interrupt_init(struct device *device);
+
 /* Asks the kernel for all interrupts of a device that was just opened. Returns 0 or a negative errno. */
 int interrupt_discover(struct device *device, uint32_t count);
+
+/* The device is closed: closes its eventfds; nothing is known of it. */
+void interrupt_forget(struct device *device);
 
 /* The requests IRQ_SET (EVENTFDS stay the caller's; the kernel has its own references then), IRQ_CLEAR, IRQ_UNMASK. */
 int interrupt_set(

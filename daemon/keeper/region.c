@@ -23,6 +23,11 @@ int region_discover(struct device *device, uint32_t count)
 	return 0;
 }
 
+void region_forget(struct device *device)
+{
+	device->region_count = 0;
+}
+
 int region_check(const struct device *device, uint32_t index, uint64_t offset, uint64_t length, uint32_t access,
 	struct detail *detail)
 {

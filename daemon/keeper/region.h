@@ -13,6 +13,9 @@ struct device;
 /* Asks the kernel for all regions of a device that was just opened. Returns 0 or a negative errno. */
 int region_discover(struct device *device, uint32_t count);
 
+/* The device is closed: nothing is known of it. */
+void region_forget(struct device *device);
+
 /* May the client touch LENGTH bytes at OFFSET? ACCESS: VFIO_REGION_INFO_FLAG_READ, _WRITE or both. Returns 0 or refuses. */
 int region_check(const struct device *device, uint32_t index, uint64_t offset, uint64_t length, uint32_t access,
 	struct detail *detail);

@@ -67,7 +67,7 @@ struct device {
 	struct group *group;
 	struct lease_request lease; /* name and identity, as the broker gave them */
 	enum device_life life;
-	struct release_report report; /* of letting go; release.c */
+	struct release_report report; /* release.c; of letting go */
 	uint64_t binding_us;	      /* that BIND or UNBIND took last */
 	struct channel channel;	      /* proto/channel.c */
 	unsigned int strangers;	      /* descriptors of its client that had to be kept open (stranger.h) */
