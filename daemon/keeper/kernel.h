@@ -15,7 +15,7 @@
  * function returns 0 (or the result its comment names) or a negative errno, and is as dumb as the system call behind it:
  * what an errno means is decided in binding.c. Borrowed fds stay the caller's.
  *
- * vfio_type1 is the VFIO container API (Documentation/driver-api/vfio.rst). iommufd fits in beside it: its domain_*
+ * vfio_type1 (type1.h) is the VFIO container API (Documentation/driver-api/vfio.rst). iommufd fits in beside it: its domain_*
  * functions take an iommufd, group_attach/detach do nothing, and device_get binds and attaches the device's cdev.
  */
 struct vfio_kernel {
@@ -62,8 +62,6 @@ struct vfio_kernel {
 	int (*window_create)(int control, const struct vfio_window_create *create);
 	int (*window_revoke)(int control);
 };
-
-extern const struct vfio_kernel vfio_type1;
 
 /* The kernel of this program: linked in with main.c, so that a test can have a keeper on another one. */
 const struct vfio_kernel *keeper_kernel(void);

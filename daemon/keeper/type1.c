@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "kernel.h"
+#include "type1.h"
 #include "stranger.h"
 
 #include <errno.h>
