@@ -103,7 +103,7 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 	}
 	((struct bind_reply *)packet_append(reply, sizeof(struct bind_reply)))->mappings = device->lease.mappings;
 	device_enter(device, DEVICE_BOUND);
-	/* The broker records it, as it does UNBIND (report_bound()). */
+	device->rebound = true;
 	device->binding_us = clock_us() - start;
 	return 0;
 }
@@ -118,6 +118,7 @@ static int serve_unbind(void *context, struct packet *request, struct packet *re
 	(void)reply;
 	/* Whatever failed on the way, the device is closed. */
 	device_enter(device, DEVICE_LEASED);
+	device->rebound = true;
 	device->binding_us = clock_us() - start;
 	if (r < 0) {
 		refuse(detail, REFUSAL_FAILED, "%s is closed, but not cleanly: %s", device->lease.name, strerror(-r));
@@ -247,11 +248,12 @@ static const channel_handler handlers[DEVICE_TYPE_MAX] = {
 
 static const struct channel_service service = {&device_table, handlers, 0};
 
-void device_serve(struct device *device, struct channel_buffers *buffers)
+bool device_serve(struct device *device, struct channel_buffers *buffers)
 {
 	unsigned int kept = stranger_kept();
 	int r;
 
+	device->rebound = false;
 	buffers->request.fds.dispose = stranger_close;
 	r = channel_serve(&device->channel, &service, device, buffers);
 	buffers->request.fds.dispose = NULL;
@@ -259,6 +261,7 @@ void device_serve(struct device *device, struct channel_buffers *buffers)
 	device->strangers += stranger_kept() - kept;
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
+	return device->rebound && device->life != DEVICE_ENDED;
 }
 
 /* ---- the end ---- */

@@ -4,6 +4,8 @@
 
 #include "message.h"
 
+#include <stdbool.h>
+
 struct channel_buffers;
 struct device;
 struct group;
@@ -16,8 +18,9 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 /* Frees an ended device, which is no longer in its group. */
 void device_free(struct device *device);
 
-/* Serves one request. Ends the device when its channel ends. */
-void device_serve(struct device *device, struct channel_buffers *buffers);
+/* Serves one request. Ends the device when its channel ends. Returns true if the request was a BIND or UNBIND that has been done,
+ * and the lease goes on: the broker is to be told. */
+bool device_serve(struct device *device, struct channel_buffers *buffers);
 
 /* Gives the device back to the kernel: its channel is still open, its group still in the domain. device->report says how it went. */
 void device_end(struct device *device, enum end_reason why);

@@ -361,18 +361,14 @@ static bool serve_broker(struct keeper *keeper, short events)
 
 static void serve_device(struct keeper *keeper, struct device *device, const struct pollfd *slots)
 {
-	enum device_life life = device->life;
-
 	if (slots[SLOT_FAULT].revents) {
 		end_faulty(keeper, device);
 	} else if (slots[SLOT_UNPLUG].revents) {
 		log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
 		device_end(device, ENDED_UNPLUG);
-	} else {
-		device_serve(device, &keeper->buffers);
-	}
-	if (device->life != life && device->life != DEVICE_ENDED)
+	} else if (device_serve(device, &keeper->buffers)) {
 		report_bound(keeper, device);
+	}
 	if (device->strangers > 0)
 		release_tainted(keeper, device);
 	else if (device->life == DEVICE_ENDED)

@@ -68,6 +68,7 @@ struct device {
 	struct lease_request lease; /* name and identity, as the broker gave them */
 	enum device_life life;
 	struct release_report report; /* release.c; of letting go */
+	bool rebound;		      /* BIND or UNBIND was done by the request in work */
 	uint64_t binding_us;	      /* that BIND or UNBIND took last */
 	struct channel channel;	      /* proto/channel.c */
 	unsigned int strangers;	      /* descriptors of its client that had to be kept open (stranger.h) */
