@@ -159,7 +159,7 @@ static int serve_region_window(void *context, struct packet *request, struct pac
 	return r;
 }
 
-/* A second one of its own from the kernel: what its holder does with it, this process can neither see nor end. */
+/* Hands out a second fd of the device, made by the kernel: this process can neither see nor end its use. */
 static int serve_file(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	struct device *device = context;
@@ -218,8 +218,8 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 }
 
 /*
- * The reply says that the device is closed, and out of the domain if it was the last one in it. It is sent by
- * device_farewell(), when the broker knows: the client may open the device again right after it.
+ * The reply confirms the close of the device and, after the last device, the group's leaving of the domain. The reply
+ * is sent by device_farewell(), after the broker was told: the client may open the device again right after the reply.
  */
 static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
@@ -285,7 +285,7 @@ void device_end(struct device *device, enum end_reason why)
 			strerror((int)device->report.steps[RELEASE_RESET].error));
 }
 
-/* What the client is told, by enum end_reason; without words: those of the revocation. */
+/* The text of CLOSED, by enum end_reason; NULL: the text of the revocation order. */
 static const struct {
 	enum refusal why;
 	const char *words;

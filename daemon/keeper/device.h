@@ -11,22 +11,23 @@ struct device;
 struct group;
 struct packet;
 
-/* A device of GROUP that is served on CHANNEL, a socket. That and WINDOWS, a control file of the module vfio_window or -1,
- * it takes, also on failure. NULL without memory. */
+/* A device of GROUP, served on the socket CHANNEL. WINDOWS is a control file of the module vfio_window, or -1. Takes
+ * CHANNEL and WINDOWS, also on failure. Returns NULL without memory; device_free() frees. */
 struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel);
 
-/* Frees an ended device, which is no longer in its group. */
+/* Frees an ended device. The device has left its group before. */
 void device_free(struct device *device);
 
-/* Serves one request. Ends the device when its channel ends. Returns true if the request was a BIND or UNBIND that has been done,
- * and the lease goes on: the broker is to be told. */
+/* Serves one request. Ends the device when its channel ends. Returns true if a BIND or UNBIND was done and the lease
+ * goes on: the caller tells the broker. */
 bool device_serve(struct device *device, struct channel_buffers *buffers);
 
-/* Gives the device back to the kernel: its channel is still open, its group still in the domain. device->report says how it went. */
+/* Gives the device back to the kernel. Its channel stays open, its group in the domain. device->report says how each
+ * step went. */
 void device_end(struct device *device, enum end_reason why);
 
-/* Answers RELEASE if that was the end, sends the last event of the channel and closes it. EVENT is memory to make it in. Twice is
- * fine. */
+/* Answers a RELEASE, sends the last event of the channel and closes the channel. EVENT is memory for the event. A
+ * second call does nothing. */
 void device_farewell(struct device *device, struct packet *event);
 
 #endif

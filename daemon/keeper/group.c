@@ -74,8 +74,8 @@ int group_leave(struct group *group)
 	assert(!group_bound(group, NULL));
 	r = group->kernel->group_detach(group->fd);
 	close(fd_take(&group->domain));
-	/* It has left already: the kernel sees to it when the last device of a group goes away (vfio_device_remove_group() in
-	 * drivers/vfio/group.c). */
+	/* EINVAL: the group has left already. The kernel makes a group leave with its last device
+	 * (vfio_device_remove_group() in drivers/vfio/group.c). */
 	return r == -EINVAL ? 0 : r;
 }
 

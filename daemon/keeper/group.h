@@ -11,10 +11,10 @@ struct vfio_kernel;
 
 void group_init(struct group *group, const struct vfio_kernel *kernel);
 
-/* Becomes the group NUMBER, whose FD it takes. Once only. */
+/* GROUP becomes the IOMMU group NUMBER and takes its FD. Once only. */
 void group_adopt(struct group *group, int fd, uint32_t number);
 
-/* Adds a leased device; there is room (group_full() was asked). */
+/* Adds a leased device; the caller has asked group_full(). */
 void group_add(struct group *group, struct device *device);
 void group_remove(struct group *group, const struct device *device);
 bool group_full(const struct group *group);
@@ -23,14 +23,14 @@ struct device *group_find(const struct group *group, const char *name);
 /* A bound device other than EXCEPT, or NULL. */
 const struct device *group_bound(const struct group *group, const struct device *except);
 
-/* Records that the group is in DOMAIN now, which it takes. It was in none. */
+/* Records DOMAIN as the group's domain and takes the fd. The group was in no domain before. */
 void group_join(struct group *group, int domain);
 
-/* Leaves the IOMMU domain and closes it. No device is open any more. Returns 0 or the kernel's negative errno; the domain
- * is closed all the same. May never return: see hazard 1 in binding.h. */
+/* Leaves the IOMMU domain and closes the domain. No device is open any more. Returns 0 or the kernel's negative
+ * errno; the domain is closed in any case. May never return: the domain's owner can stall the kernel (binding.h). */
 int group_leave(struct group *group);
 
-/* Gives the group back to the host. Twice is fine. */
+/* Gives the group back to the host. A second call does nothing. */
 void group_close(struct group *group);
 
 #endif

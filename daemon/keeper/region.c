@@ -13,7 +13,7 @@ int region_discover(struct device *device, uint32_t count)
 		struct vfio_region_info info = {.argsz = sizeof info, .index = i};
 		int r = device->group->kernel->region_info(device->fd, &info);
 
-		/* vfio-pci has no VGA region on most machines and answers EINVAL for it: not there, like size 0. */
+		/* On most machines vfio-pci has no VGA region and answers EINVAL: no such region, like size 0. */
 		if (r < 0 && r != -EINVAL)
 			return r;
 		device->regions[i] = (struct region){0};
@@ -51,7 +51,7 @@ static int complete(long done, size_t length)
 {
 	if (done < 0)
 		return (int)done;
-	/* The kernel stops early where the device stops to answer (memory switched off, power state). */
+	/* The kernel stops early where the device stops answering (memory switched off, power state). */
 	return (size_t)done == length ? 0 : -EIO;
 }
 

@@ -12,16 +12,19 @@
 #include <stdint.h>
 
 /*
- * What a keeper knows of its group and its devices. A line at each struct says which file writes it; everybody else reads.
+ * The data model of a keeper. A line at each struct or field names the file that writes it; other files only read.
  *
- *   struct keeper (keeper.h) ── struct group ── struct device, one per lease ── regions, interrupts, MSI-X table, revocation
+ *   struct keeper (keeper.h)
+ *     └─ struct group
+ *          └─ struct device, one per lease
+ *               └─ regions, interrupts, MSI-X table, revocation
  */
 
 /* A range of a device's registers, as the kernel described it when the device was bound. Written by region.c. */
 struct region {
 	uint32_t flags;	   /* VFIO_REGION_INFO_FLAG_* */
-	uint64_t size;	   /* bytes; 0: not there */
-	uint64_t position; /* where it starts in the device's file */
+	uint64_t size;	   /* bytes; 0: the device has no such region */
+	uint64_t position; /* start of the region in the device's file */
 };
 
 /* A kind of interrupt of a device, as the kernel described it when the device was bound. Written by interrupt.c. */
@@ -33,16 +36,17 @@ struct interrupt {
 /* device->irq_on: no kind of interrupt is on. */
 #define INTERRUPT_NONE UINT32_MAX
 
-/* Where the device has the table that says what its MSI-X interrupts write, and where to. Written by window.c. */
+/* Place of the MSI-X table, with address and data of each MSI-X interrupt, in the device's registers. Written by
+ * window.c. */
 struct msix_table {
 	uint32_t region;
 	uint64_t first;
-	uint64_t last; /* byte; before `first`: there is no table */
+	uint64_t last; /* byte; smaller than `first`: no table */
 };
 
 /*
- * A device that will be taken back. The deadline is kept here, in the keeper, and not in the broker: so it holds when the
- * broker is restarted, and nothing that the broker is busy with delays it. Written by revocation.c.
+ * An order to take a device back. The keeper keeps the deadline, not the broker: so the deadline holds over a restart
+ * of the broker, and no work of the broker delays the revocation. Written by revocation.c.
  */
 struct revocation {
 	uint64_t deadline_us; /* by clock_us(); REVOCATION_NEVER: none is ordered */
@@ -59,40 +63,41 @@ struct revocation {
 enum device_life {
 	DEVICE_LEASED,
 	DEVICE_BOUND,
-	DEVICE_ENDED, /* the kernel has it back; its last words are still to be said */
+	DEVICE_ENDED, /* the kernel has the device back; the last messages to broker and client are still to be sent */
 };
 
-/* A leased device, and the serving end of its channel. Written by device.c, but for the fields that name another file. */
+/* A leased device, and the serving end of its channel. Written by device.c, but for the fields that name another
+ * file. */
 struct device {
 	struct group *group;
-	struct lease_request lease; /* name and identity, as the broker gave them */
+	struct lease_request lease; /* name and identity, from the broker */
 	enum device_life life;
-	struct release_report report; /* release.c; of letting go */
-	bool rebound;		      /* BIND or UNBIND was done by the request in work */
-	uint64_t binding_us;	      /* that BIND or UNBIND took last */
+	struct release_report report; /* release.c; the steps of closing the device */
+	bool rebound;		      /* BIND or UNBIND was done by the present request */
+	uint64_t binding_us;	      /* duration of the last BIND or UNBIND */
 	struct channel channel;	      /* proto/channel.c */
-	unsigned int strangers;	      /* descriptors of its client that had to be kept open (stranger.h) */
+	unsigned int strangers; /* descriptors of the client kept open because their close could block (stranger.h) */
 	struct revocation revocation;
-	int windows;	 /* owned: control file of its register windows; -1: there is no such module */
-	bool handed_out; /* its client was given the VFIO device itself, in this lease, and may have it still */
+	int windows;	 /* owned: control file of the register windows; -1: the module is not there */
+	bool handed_out; /* in this lease the client got the VFIO device itself (FILE), and may have it still */
 
-	/* Known and used while bound. */
-	int fd;		       /* binding.c; owned; -1: not bound */
-	bool resettable;       /* binding.c */
-	int unplug;	       /* interrupt.c; owned eventfd: the host wants the device back; -1: cannot know */
-	int fault;	       /* interrupt.c; the same: it has reported an uncorrectable error */
+	/* Used while bound. */
+	int fd;		 /* binding.c; owned; -1: not bound */
+	bool resettable; /* binding.c */
+	int unplug;	 /* interrupt.c; owned eventfd: the host wants the device back; -1: no such signal */
+	int fault;	 /* interrupt.c; owned eventfd: the device has an uncorrectable error; -1: no such signal */
 	uint32_t region_count; /* region.c */
 	struct region regions[REGIONS_MAX];
 	struct msix_table msix;
 	uint32_t irq_count; /* interrupt.c */
 	struct interrupt irqs[IRQS_MAX];
-	uint32_t irq_on;      /* interrupt.c; which kind of interrupt is on, or INTERRUPT_NONE */
-	uint32_t irq_vectors; /* interrupt.c; and up to which vector */
+	uint32_t irq_on;      /* interrupt.c; index of the kind switched on, or INTERRUPT_NONE */
+	uint32_t irq_vectors; /* interrupt.c; number of vectors switched on */
 };
 
 /*
- * The IOMMU group of this process: what the broker leased of it, and the one IOMMU domain that all its bound devices
- * share, because the IOMMU cannot tell them apart. Written by group.c.
+ * The IOMMU group of this process: its leased devices, and the IOMMU domain of all its bound devices. Bound devices
+ * share one domain, because the IOMMU cannot tell devices of a group apart. Written by group.c.
  */
 struct group {
 	const struct vfio_kernel *kernel;
