@@ -229,8 +229,9 @@ int binding_check(const struct device *device, int fd, struct detail *detail)
 {
 	/* SET_CONTAINER with another file would be harmless today, and fail with an unclear EBADFD. */
 	if (!device->group->kernel->domain_check(fd))
-		return refuse(detail, REFUSAL_NOT_A_DOMAIN, "for %s came %s, not an open IOMMU domain",
-			device->lease.name, stranger_name(fd));
+		return refuse(detail, REFUSAL_NOT_A_DOMAIN,
+			"BIND of %s needs an open IOMMU domain, but the descriptor passed is %s", device->lease.name,
+			stranger_name(fd));
 	return 0;
 }
 

@@ -275,13 +275,13 @@ void device_end(struct device *device, enum end_reason why)
 	r = binding_close_device(device);
 	device_enter(device, DEVICE_ENDED);
 	if (r < 0)
-		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
+		log_line(LOG_WARNING, "%s: given back in %llu us, but not cleanly: %s", device->lease.name,
 			(unsigned long long)(clock_us() - start), strerror(-r));
 	else
-		log_line(LOG_INFO, "%s: let go of in %llu us", device->lease.name,
+		log_line(LOG_INFO, "%s: given back in %llu us", device->lease.name,
 			(unsigned long long)(clock_us() - start));
 	if (device->report.reset == RESET_FAILED)
-		log_line(LOG_WARNING, "%s: could not be reset: %s", device->lease.name,
+		log_line(LOG_WARNING, "%s: the reset failed: %s", device->lease.name,
 			strerror((int)device->report.steps[RELEASE_RESET].error));
 }
 

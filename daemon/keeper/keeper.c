@@ -82,8 +82,8 @@ static int usable_windows(const struct keeper *keeper, const struct lease_reques
 	if (r == 0 && info.version == VFIO_WINDOW_VERSION)
 		return fd_take(&owned);
 	if (r < 0)
-		log_line(LOG_WARNING, "%s: no register windows: what came as control file is %s: %s", lease->name,
-			stranger_name(owned), strerror(-r));
+		log_line(LOG_WARNING, "%s: no register windows: instead of a control file vfio-brokerd passed %s: %s",
+			lease->name, stranger_name(owned), strerror(-r));
 	else
 		log_line(LOG_WARNING, "%s: no register windows: vfio_window has version %u, this keeper needs %u",
 			lease->name, info.version, VFIO_WINDOW_VERSION);
@@ -252,7 +252,7 @@ static int serve_query(void *context, struct packet *request, struct packet *rep
 	}
 	reap(keeper);
 	query_answer(&keeper->group, reply);
-	log_line(LOG_INFO, "vfio-brokerd was started anew: %zu leases go on", keeper->group.device_count);
+	log_line(LOG_INFO, "vfio-brokerd has restarted: %zu leases go on", keeper->group.device_count);
 	return 0;
 }
 

@@ -121,7 +121,8 @@ int window_open(struct device *device, const struct window_request *request, int
 
 	if (device->windows < 0)
 		return refuse(detail, REFUSAL_WINDOW_UNAVAILABLE,
-			"%s: vfio-brokerd could not open %s when it leased the device: is the kernel module vfio_window loaded?",
+			"%s: vfio-brokerd could not open %s when it leased the device: is the kernel module "
+			"vfio_window loaded?",
 			device->lease.name, VFIO_WINDOW_NODE);
 	r = check_range(device, request, detail);
 	if (r == 0)
