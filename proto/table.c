@@ -494,7 +494,7 @@ static int validate_order(const struct packet *request, struct detail *detail)
 	if (r != 0)
 		return r;
 	if (order->reason < ENDED_ADMINISTRATOR || order->reason > ENDED_ERROR)
-		return MALFORMED("reason %" PRIu32 " is none to take a device back", order->reason);
+		return MALFORMED("reason %" PRIu32 " is no reason to take a device back", order->reason);
 	/* The keeper passes the words on and prints them. */
 	if (!memchr(order->words, '\0', sizeof order->words))
 		return MALFORMED("the words have no end");
