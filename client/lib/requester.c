@@ -173,26 +173,6 @@ static int check_refused(struct requester *requester, uint16_t type)
 	return packet_refusal(&requester->packet, detail_clear());
 }
 
-/* About the channel, not about one request: too many sessions, or a header that could not be read. */
-static bool is_channel_refusal(const struct requester *requester)
-{
-	const struct message_header *header = &requester->packet.header;
-
-	return header->flags == (MESSAGE_REPLY | MESSAGE_REFUSED) && header->cookie == 0;
-}
-
-/* The server refuses the channel as a whole, and closes it. */
-static int end_refused(struct requester *requester, uint16_t type)
-{
-	int r = check_refused(requester, type);
-	char why[DETAIL_SIZE];
-
-	if (requester->end != 0)
-		return r;
-	snprintf(why, sizeof why, "%s", detail_get()->text);
-	return end(requester, r, why);
-}
-
 /* The channel is hung up: what the server sent before it went may say why. (A reset connection has reported that to
  * whoever called this, once; now it gives what came before.) */
 static int end_of_channel(struct requester *requester)
@@ -246,8 +226,6 @@ static int check_reply(
 {
 	const struct message_header *reply = &requester->packet.header;
 
-	if (is_channel_refusal(requester))
-		return end_refused(requester, sent->type);
 	if (!(reply->flags & MESSAGE_REPLY) || (reply->flags & ~(MESSAGE_REPLY | MESSAGE_REFUSED)) ||
 		reply->type != sent->type || reply->cookie != sent->cookie)
 		return end_misbehaved(requester, sent->type, "something else came");
