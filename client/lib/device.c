@@ -11,41 +11,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* A keeper answers HELLO at once, unless it is in the middle of another request of the same channel. */
-#define GREETING_TIMEOUT_MS 10000
 
 static const struct requester_reply nothing = {0};
 
 /* ---- making one ---- */
-
-static int socket_option(int fd, int option)
-{
-	int value = -1;
-	socklen_t size = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
-}
-
-int device_is_channel(int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof peer;
-
-	return socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_SEQPACKET &&
-		getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
-}
 
 int device_greet(struct requester *channel)
 {
 	enum channel_kind kind;
 	int r;
 
-	channel->timeout_ms = GREETING_TIMEOUT_MS;
-	r = requester_hello(channel, &kind);
-	channel->timeout_ms = -1;
+	r = requester_greet(channel, &kind);
 	if (r == -EPROTO || r == -ETIMEDOUT)
 		return detail_set(REFUSAL_NOT_A_DEVICE, "file descriptor %d is a socket, but %s", channel->fd,
 			r == -EPROTO ? "what is behind it does not speak the protocol" : "nobody answers HELLO on it");

@@ -12,9 +12,6 @@ struct vbroker_device {
 	struct vbroker_domain *own_domain;
 };
 
-/* True if FD could be a channel: a connected Unix socket that keeps packets apart. Asks only the kernel. */
-int device_is_channel(int fd);
-
 /* HELLO to whoever is at the other end of FD. Returns 0 or NOT_A_DEVICE with its detail, or what failed. */
 int device_greet(struct requester *channel);
 

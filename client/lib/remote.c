@@ -2,7 +2,6 @@
 #include "remote.h"
 
 #include "detail.h"
-#include "device.h"
 #include "requester.h"
 
 #include <assert.h>
@@ -13,9 +12,6 @@
 static_assert((unsigned int)VBROKER_DEVICE_READS == (unsigned int)MAP_DEVICE_READ, "public and wire numbers differ");
 static_assert((unsigned int)VBROKER_DEVICE_WRITES == (unsigned int)MAP_DEVICE_WRITE, "public and wire numbers differ");
 static_assert(VBROKER_IOVA_ANY == IOVA_ANY, "public and wire numbers differ");
-
-/* An owner answers HELLO as soon as its event loop comes round. */
-#define GREETING_TIMEOUT_MS 10000
 
 struct remote {
 	struct requester channel; /* its fd is owned */
@@ -34,9 +30,7 @@ int remote_open(int fd, struct remote **ret_remote)
 	if (!remote)
 		return -ENOMEM;
 	requester_init(&remote->channel, fd, &domain_table);
-	remote->channel.timeout_ms = GREETING_TIMEOUT_MS;
-	r = requester_hello(&remote->channel, &kind);
-	remote->channel.timeout_ms = -1;
+	r = requester_greet(&remote->channel, &kind);
 	if (r == 0 && kind != CHANNEL_DOMAIN)
 		r = detail_set(REFUSAL_NOT_A_DOMAIN, "file descriptor %d is a channel, but not a domain's", fd);
 	else if (r < 0)

@@ -13,6 +13,27 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* A keeper answers HELLO at once, unless it is in the middle of another request of the same channel; the owner of a domain as
+ * soon as its event loop comes round. */
+#define GREETING_TIMEOUT_MS 10000
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+int device_is_channel(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof peer;
+
+	return socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_SEQPACKET &&
+		getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
+}
+
 void requester_init(struct requester *requester, int fd, const struct request_table *table)
 {
 	requester->fd = fd;
@@ -363,6 +384,16 @@ int requester_hello(struct requester *requester, enum channel_kind *ret_kind)
 		return end_misbehaved(requester, COMMON_HELLO, "a version that nobody asked for");
 	*ret_kind = (enum channel_kind)reply->kind;
 	return 0;
+}
+
+int requester_greet(struct requester *requester, enum channel_kind *ret_kind)
+{
+	int r;
+
+	requester->timeout_ms = GREETING_TIMEOUT_MS;
+	r = requester_hello(requester, ret_kind);
+	requester->timeout_ms = -1;
+	return r;
 }
 
 int requester_ping(struct requester *requester)

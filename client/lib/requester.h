@@ -38,6 +38,9 @@ struct requester_reply {
 	unsigned int fds;
 };
 
+/* True if FD could be a channel: a connected Unix socket that keeps packets apart. Asks only the kernel. */
+int device_is_channel(int fd);
+
 void requester_init(struct requester *requester, int fd, const struct request_table *table);
 /* Closes fds left in the packet; not the channel. */
 void requester_clear(struct requester *requester);
@@ -67,6 +70,9 @@ int requester_event(struct requester *requester, int timeout_ms);
 
 /* HELLO. *RET_KIND is what the other side says it is, whatever the table is for. */
 int requester_hello(struct requester *requester, enum channel_kind *ret_kind);
+
+/* HELLO to a peer that may not be a server of ours: -ETIMEDOUT after ten seconds without an answer. */
+int requester_greet(struct requester *requester, enum channel_kind *ret_kind);
 
 int requester_ping(struct requester *requester);
 
