@@ -17,7 +17,7 @@ enum thing {
 
 static enum thing classify(int fd)
 {
-	if (device_is_channel(fd))
+	if (requester_is_channel(fd))
 		return THING_CHANNEL;
 	return domain_is_domain(fd) ? THING_DOMAIN : THING_OTHER;
 }

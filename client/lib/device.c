@@ -59,7 +59,7 @@ static int device_new(int fd, struct vbroker_device **ret_device)
 int vbroker_device_adopt(int fd, struct vbroker_device **ret_device)
 {
 	detail_clear();
-	if (!device_is_channel(fd))
+	if (!requester_is_channel(fd))
 		return detail_set(
 			REFUSAL_NOT_A_DEVICE, "file descriptor %d is not a connected SOCK_SEQPACKET socket", fd);
 	return device_new(fd, ret_device);

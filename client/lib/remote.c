@@ -23,7 +23,7 @@ int remote_open(int fd, struct remote **ret_remote)
 	enum channel_kind kind;
 	int r;
 
-	if (!device_is_channel(fd))
+	if (!requester_is_channel(fd))
 		return detail_set(
 			REFUSAL_NOT_A_DOMAIN, "file descriptor %d is not a connected SOCK_SEQPACKET socket", fd);
 	remote = malloc(sizeof *remote);

@@ -25,7 +25,7 @@ static int socket_option(int fd, int option)
 	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
 }
 
-int device_is_channel(int fd)
+int requester_is_channel(int fd)
 {
 	struct sockaddr_storage peer;
 	socklen_t size = sizeof peer;

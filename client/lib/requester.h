@@ -39,7 +39,7 @@ struct requester_reply {
 };
 
 /* True if FD could be a channel: a connected Unix socket that keeps packets apart. Asks only the kernel. */
-int device_is_channel(int fd);
+int requester_is_channel(int fd);
 
 void requester_init(struct requester *requester, int fd, const struct request_table *table);
 /* Closes fds left in the packet; not the channel. */
