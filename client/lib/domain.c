@@ -602,3 +602,22 @@ int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *o
 {
 	return domain->space ? iova_space_owned(domain->space, owner, first, last, steps, ret_range) : -ENOENT;
 }
+
+/* ---- memory of vbroker_memory_alloc() ---- */
+
+void vbroker_memory_free(struct vbroker_memory *memory)
+{
+	struct remote *remote;
+
+	if (!memory)
+		return;
+	detail_clear();
+	remote = domain_remote(memory->domain);
+	/* A domain that has lost its devices has lost this mapping already. */
+	(void)vbroker_domain_unmap(memory->domain, memory->iova, memory->length);
+	if (remote)
+		(void)remote_forget(remote, memory->handle);
+	LIST_REMOVE(memory, in_domain);
+	memory_discard(memory);
+	detail_clear();
+}

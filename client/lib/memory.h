@@ -23,4 +23,7 @@ LIST_HEAD(memory_list, vbroker_memory);
 /* The memory that has LENGTH bytes at ADDRESS, or NULL. */
 const struct vbroker_memory *memory_find(const struct memory_list *list, const void *address, uint64_t length);
 
+/* Unmaps it here, closes its descriptor and frees it. It is in no list; the domain does not have it mapped. */
+void memory_discard(struct vbroker_memory *memory);
+
 #endif

@@ -9,7 +9,7 @@
 
 /*
  * The asking end of a domain channel: what a struct vbroker_domain is when another process owns the IOMMU domain. The functions of
- * domain.c and memory.c of the same names hand over to these.
+ * domain.c and alloc.c of the same names hand over to these.
  */
 struct remote;
 
