@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "detail.h"
+#include "holder.h"
 #include "text.h"
 
 #include <assert.h>
@@ -116,7 +117,7 @@ void vbroker_session_close(struct vbroker_session *session)
 		return;
 	close(session->channel.fd);
 	requester_clear(&session->channel);
-	watch_free(session->watch);
+	free(session->watch);
 	free(session);
 }
 
@@ -224,13 +225,6 @@ int vbroker_session_release(
 	text_copy(
 		ret_released->unverified, sizeof ret_released->unverified, reply->unverified, sizeof reply->unverified);
 	return 0;
-}
-
-void holder_read(struct vbroker_holder *holder, const struct holder_record *record)
-{
-	holder->uid = record->uid;
-	holder->pid = record->pid;
-	text_copy(holder->unit, sizeof holder->unit, record->unit, sizeof record->unit);
 }
 
 static void read_report(struct vbroker_revocation *revocation, const struct release_report *report)

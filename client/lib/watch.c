@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "change.h"
 #include "detail.h"
+#include "holder.h"
 #include "session.h"
 #include "text.h"
 
@@ -22,11 +23,6 @@ struct watch {
 	uint64_t missed; /* there was no room for them */
 	struct change_event kept[KEPT_MAX];
 };
-
-void watch_free(struct watch *watch)
-{
-	free(watch);
-}
 
 const char *vbroker_change_name(int kind)
 {
@@ -87,7 +83,7 @@ int vbroker_session_watch(struct vbroker_session *session)
 		session->watch = watch;
 	} else if (!session->watch) {
 		session->channel.on_event = NULL;
-		watch_free(watch);
+		free(watch);
 	}
 	return r;
 }
