@@ -20,7 +20,7 @@ int vbroker_session_release(
 
 	detail_clear();
 	release->flags = flags;
-	r = put_name(release->name, name);
+	r = session_put_name(release->name, name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r != 0)
@@ -60,7 +60,7 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 	static_assert((int)VBROKER_REVOKE_INCOMPLETE == (int)REVOKE_INCOMPLETE, "public and wire numbers differ");
 	detail_clear();
 	request->deadline_ms = deadline_ms;
-	r = put_name(request->name, name);
+	r = session_put_name(request->name, name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r != 0)

@@ -12,7 +12,7 @@
 /* Entries of one list. Far beyond any machine: a bound for what a server that never stops can make us allocate. */
 #define ENTRIES_MAX 65536
 
-int append_page(struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total)
+int list_append_page(struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total)
 {
 	/* Every reply in pages begins with a struct page_reply. */
 	const struct page_reply *page = packet_body(packet, list->head_size);
@@ -39,7 +39,7 @@ int append_page(struct entries *entries, const struct list *list, const struct p
 	return 0;
 }
 
-int read_list(struct vbroker_session *session, const struct list *list, void *ret_entries, size_t *ret_count)
+int list_read(struct vbroker_session *session, const struct list *list, void *ret_entries, size_t *ret_count)
 {
 	const struct requester_reply expected = {
 		.size = list->head_size,
@@ -56,7 +56,7 @@ int read_list(struct vbroker_session *session, const struct list *list, void *re
 		page->start = (uint32_t)entries.count;
 		r = requester_call(&session->channel, &expected);
 		if (r == 0)
-			r = append_page(&entries, list, &session->channel.packet, &total);
+			r = list_append_page(&entries, list, &session->channel.packet, &total);
 	} while (r == 0 && entries.count < total);
 	if (r != 0) {
 		free(entries.bytes);
@@ -113,7 +113,7 @@ int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_
 	static const struct list list = {BROKER_LIST, sizeof(struct page_reply), sizeof(struct device_record),
 		sizeof(struct vbroker_device_entry), read_device};
 
-	return read_list(session, &list, ret_entries, ret_count);
+	return list_read(session, &list, ret_entries, ret_count);
 }
 
 int vbroker_session_sessions(
@@ -122,7 +122,7 @@ int vbroker_session_sessions(
 	static const struct list list = {BROKER_SESSIONS, sizeof(struct page_reply), sizeof(struct session_record),
 		sizeof(struct vbroker_session_entry), read_session};
 
-	return read_list(session, &list, ret_entries, ret_count);
+	return list_read(session, &list, ret_entries, ret_count);
 }
 
 int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count)
@@ -130,5 +130,5 @@ int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease
 	static const struct list list = {BROKER_LEASES, sizeof(struct page_reply), sizeof(struct lease_record),
 		sizeof(struct vbroker_lease_entry), read_lease};
 
-	return read_list(session, &list, ret_entries, ret_count);
+	return list_read(session, &list, ret_entries, ret_count);
 }

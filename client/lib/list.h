@@ -22,8 +22,12 @@ struct entries {
 	size_t count;
 };
 
-int append_page(struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total);
+/* Adds the page in PACKET, a reply, to ENTRIES. *RET_TOTAL: how many entries the server has; 0 ends the list. Returns 0, -EPROTO or
+ * -ENOMEM; ENTRIES stays the caller's to free. */
+int list_append_page(
+	struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total);
 
-int read_list(struct vbroker_session *session, const struct list *list, void *ret_entries, size_t *ret_count);
+/* Asks for one page after the other. *RET_ENTRIES, a pointer, is an array for the caller to free(), also of no entries. */
+int list_read(struct vbroker_session *session, const struct list *list, void *ret_entries, size_t *ret_count);
 
 #endif

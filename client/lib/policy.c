@@ -25,7 +25,7 @@ int vbroker_session_policy(struct vbroker_session *session, struct vbroker_polic
 	static const struct list list = {BROKER_POLICY, sizeof(struct page_reply), sizeof(struct policy_line),
 		sizeof(struct vbroker_policy_line), read_line};
 
-	return read_list(session, &list, ret_lines, ret_count);
+	return list_read(session, &list, ret_lines, ret_count);
 }
 
 static void read_rule(void *to, const void *from)
@@ -70,7 +70,7 @@ static int ask_explain(
 	const size_t groups = subject->groups ? subject->groups_count : 0;
 	struct explain_request *explain =
 		requester_begin(&session->channel, BROKER_EXPLAIN, sizeof *explain + groups * sizeof(uint32_t));
-	int r = put_name(explain->name, name);
+	int r = session_put_name(explain->name, name);
 
 	if (r != 0)
 		return r;
@@ -104,7 +104,7 @@ int vbroker_session_explain(struct vbroker_session *session, const char *name, c
 		r = ask_explain(session, name, subject, (uint32_t)entries.count);
 		if (r == 0) {
 			read_explanation(&explanation, packet_body(packet, sizeof(struct explain_reply)));
-			r = append_page(&entries, &list, packet, &total);
+			r = list_append_page(&entries, &list, packet, &total);
 		}
 	} while (r == 0 && entries.count < total);
 	if (r != 0) {

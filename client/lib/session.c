@@ -127,7 +127,7 @@ int vbroker_session_ping(struct vbroker_session *session)
 
 /* ---- devices by name ---- */
 
-int put_name(char field[DEVICE_NAME_SIZE], const char *name)
+int session_put_name(char field[DEVICE_NAME_SIZE], const char *name)
 {
 	size_t length = strlen(name);
 
@@ -141,7 +141,7 @@ int session_lease(struct vbroker_session *session, const char *name, int *ret_ch
 {
 	static const struct requester_reply expected = {.size = sizeof(struct open_reply), .fds = 1};
 	struct open_request *open = requester_begin(&session->channel, BROKER_OPEN, sizeof *open);
-	int r = put_name(open->name, name);
+	int r = session_put_name(open->name, name);
 
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
@@ -181,7 +181,7 @@ int vbroker_session_check(struct vbroker_session *session, const char *name, str
 	int r;
 
 	detail_clear();
-	r = put_name(check->name, name);
+	r = session_put_name(check->name, name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r == 0)

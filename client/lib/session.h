@@ -11,7 +11,7 @@ struct vbroker_session {
 };
 
 /* Puts NAME into a request. The form is the broker's to judge; here it only has to fit. */
-int put_name(char field[DEVICE_NAME_SIZE], const char *name);
+int session_put_name(char field[DEVICE_NAME_SIZE], const char *name);
 
 /* OPEN. *RET_CHANNEL is the device channel, owned by the caller. */
 int session_lease(struct vbroker_session *session, const char *name, int *ret_channel);
