@@ -4,11 +4,7 @@
 #include "session.h"
 #include "text.h"
 
-#include <assert.h>
 #include <string.h>
-
-static_assert((int)VBROKER_RELEASE_FORCE == (int)BROKER_RELEASE_FORCE, "public and wire numbers differ");
-static_assert((int)VBROKER_RELEASE_ASK == (int)BROKER_RELEASE_ASK, "public and wire numbers differ");
 
 int vbroker_session_release(
 	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released)
@@ -34,11 +30,6 @@ int vbroker_session_release(
 
 static void read_report(struct vbroker_revocation *revocation, const struct release_report *report)
 {
-	static_assert((int)VBROKER_STEPS == (int)RELEASE_STEPS, "public and wire numbers differ");
-	static_assert((int)VBROKER_STEP_LEAVE == (int)RELEASE_LEAVE, "public and wire numbers differ");
-	static_assert((int)VBROKER_RESET_UNSURE == (int)RESET_UNSURE, "public and wire numbers differ");
-	static_assert((int)VBROKER_ENDED_ERROR == (int)ENDED_ERROR, "public and wire numbers differ");
-
 	revocation->reason = (enum vbroker_end_reason)report->reason;
 	revocation->reset = (enum vbroker_reset_result)report->reset;
 	for (unsigned int i = 0; i < RELEASE_STEPS; i++)
@@ -57,7 +48,6 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 	const struct revoke_reply *reply;
 	int r;
 
-	static_assert((int)VBROKER_REVOKE_INCOMPLETE == (int)REVOKE_INCOMPLETE, "public and wire numbers differ");
 	detail_clear();
 	request->deadline_ms = deadline_ms;
 	r = session_put_name(request->name, name);

@@ -8,11 +8,6 @@
 #include <stdbool.h>
 #include <string.h>
 
-static_assert((int)VBROKER_OP_READ == (int)REGION_OP_READ, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_WRITE == (int)REGION_OP_WRITE, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_MODIFY == (int)REGION_OP_MODIFY, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_POLL == (int)REGION_OP_POLL, "public and wire numbers differ");
-static_assert(VBROKER_PROGRAM_MAX == PROGRAM_OPS_MAX, "public and wire numbers differ");
 static_assert(sizeof(struct region_request) + REGION_LENGTH_MAX <= MESSAGE_PAYLOAD_MAX, "a write fits a packet");
 static_assert(sizeof(struct program_request) + PROGRAM_OPS_MAX * sizeof(struct region_op) <= MESSAGE_PAYLOAD_MAX,
 	"a program fits a packet");

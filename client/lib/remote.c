@@ -4,14 +4,9 @@
 #include "detail.h"
 #include "requester.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static_assert((unsigned int)VBROKER_DEVICE_READS == (unsigned int)MAP_DEVICE_READ, "public and wire numbers differ");
-static_assert((unsigned int)VBROKER_DEVICE_WRITES == (unsigned int)MAP_DEVICE_WRITE, "public and wire numbers differ");
-static_assert(VBROKER_IOVA_ANY == IOVA_ANY, "public and wire numbers differ");
 
 struct remote {
 	struct requester channel; /* its fd is owned */

@@ -4,30 +4,12 @@
 #include "detail.h"
 #include "text.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-static_assert((int)VBROKER_STATE_FREE == (int)DEVICE_STATE_FREE, "public and wire numbers differ");
-static_assert((int)VBROKER_STATE_CLAIMING == (int)DEVICE_STATE_CLAIMING, "public and wire numbers differ");
-static_assert((int)VBROKER_STATE_LEASED == (int)DEVICE_STATE_LEASED, "public and wire numbers differ");
-static_assert((int)VBROKER_STATE_RELEASING == (int)DEVICE_STATE_RELEASING, "public and wire numbers differ");
-static_assert((int)VBROKER_STATE_RESTORING == (int)DEVICE_STATE_RESTORING, "public and wire numbers differ");
-static_assert((int)VBROKER_STATE_QUARANTINED == (int)DEVICE_STATE_QUARANTINED, "public and wire numbers differ");
-static_assert(VBROKER_STATUS_CHANGES == STATUS_CHANGES, "public and wire numbers differ");
-static_assert(VBROKER_STATUS_DENIALS == STATUS_DENIALS, "public and wire numbers differ");
-static_assert((int)VBROKER_POLICY_SECTION == (int)POLICY_LINE_SECTION, "public and wire numbers differ");
-static_assert((int)VBROKER_POLICY_FILE == (int)POLICY_LINE_FILE, "public and wire numbers differ");
-static_assert((int)VBROKER_POLICY_KEY == (int)POLICY_LINE_KEY, "public and wire numbers differ");
-static_assert((int)VBROKER_VERDICT_NO_RULE == (int)EXPLAIN_NO_RULE, "public and wire numbers differ");
-static_assert((int)VBROKER_VERDICT_DENIED == (int)EXPLAIN_DENIED, "public and wire numbers differ");
-static_assert((int)VBROKER_VERDICT_ALLOWED == (int)EXPLAIN_ALLOWED, "public and wire numbers differ");
-static_assert(VBROKER_UNLIMITED == EXPLAIN_UNLIMITED, "public and wire numbers differ");
-static_assert(VBROKER_GROUP_NONE == GROUP_NONE, "public and wire numbers differ");
 
 /* How often a connection may end before HELLO is answered: more often than a broker in a crash loop gets to accept it. */
 #define ATTEMPTS_MAX 16

@@ -5,15 +5,8 @@
 #include "session.h"
 #include "text.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-
-static_assert((int)VBROKER_CHANGE_GRANT == (int)CHANGE_GRANT, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_DENIAL == (int)CHANGE_DENIAL, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_REVOKE == (int)CHANGE_REVOKE, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_QUARANTINE_FORCE == (int)CHANGE_QUARANTINE_FORCE, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_LOST == (int)CHANGE_LOST, "public and wire numbers differ");
 
 #define KEPT_MAX 64
 

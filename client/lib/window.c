@@ -2,14 +2,10 @@
 #include "detail.h"
 #include "device.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static_assert((int)VBROKER_WINDOW_WRITE == (int)WINDOW_WRITE, "public and wire numbers differ");
-static_assert((int)VBROKER_WINDOW_ONES == (int)WINDOW_ONES, "public and wire numbers differ");
 
 struct vbroker_window {
 	int fd;	       /* owned */
