@@ -44,7 +44,5 @@ int monitor_run(const struct cli *cli);
 int log_run(const struct cli *cli);
 int stats_run(const struct cli *cli);
 int revoke_run(const struct cli *cli);
-/* Ends with the driver's exit status. */
-int drive_run(const struct cli *cli);
 
 #endif

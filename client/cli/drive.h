@@ -22,6 +22,9 @@ struct drive_options {
 #define DRIVE_BUDGET_MAPPINGS 4096
 #define DRIVE_BUDGET_MEMORIES 1024
 
+/* The command. Ends with the driver's exit status. */
+int drive_run(const struct cli *cli);
+
 /* Reads "64M" or "64M,100": bytes, and mappings. False if it is neither. */
 bool drive_budget(const char *text, struct vbroker_budget *ret_budget);
 

@@ -80,6 +80,12 @@ int vbroker_device_open(struct vbroker_session *session, const char *name, struc
 	return r;
 }
 
+void device_take_domain(struct vbroker_device *device, struct vbroker_domain *domain)
+{
+	device->domain = domain;
+	device->own_domain = domain;
+}
+
 int vbroker_open(const char *name, struct vbroker_device **ret_device)
 {
 	struct vbroker_session *session;

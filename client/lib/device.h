@@ -5,6 +5,7 @@
 #include "requester.h"
 #include "vfio-broker.h"
 
+/* Written by device.c alone. */
 struct vbroker_device {
 	struct requester channel;
 	struct vbroker_domain *domain;	     /* borrowed; NULL: not bound by this object */
@@ -14,6 +15,9 @@ struct vbroker_device {
 
 /* HELLO to whoever is at the other end of FD. Returns 0 or NOT_A_DEVICE with its detail, or what failed. */
 int device_greet(struct requester *channel);
+
+/* Notes that DEVICE is bound to DOMAIN, which vbroker_device_close() closes from now on. Sends nothing. */
+void device_take_domain(struct vbroker_device *device, struct vbroker_domain *domain);
 
 /* BIND with DOMAIN, which stays the caller's. On success a struct bind_reply is in the channel's packet. */
 int device_send_bind(struct requester *channel, int domain);

@@ -73,7 +73,7 @@ int vbroker_open_passed(const char *names, const char *name, struct vbroker_devi
 		return detail_set(r, "%s", why.text);
 	}
 	fd_take(&copy);
-	device->domain = device->own_domain = domain;
+	device_take_domain(device, domain);
 	*ret_device = device;
 	return 0;
 }

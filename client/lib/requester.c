@@ -54,6 +54,13 @@ void requester_clear(struct requester *requester)
 	packet_clear(&requester->packet);
 }
 
+void requester_on_event(
+	struct requester *requester, void (*hear)(void *context, const struct packet *event), void *context)
+{
+	requester->on_event = hear;
+	requester->event_context = context;
+}
+
 void *requester_begin(struct requester *requester, uint16_t type, size_t size)
 {
 	packet_request(&requester->packet, type, ++requester->cookie);

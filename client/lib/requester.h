@@ -14,7 +14,7 @@
  * from then on), never the process.
  *
  * One packet of 64 KiB, part of the object, is the request and then its reply. All functions leave their words in the
- * thread's detail.
+ * thread's detail. Written by requester.c alone.
  */
 struct requester {
 	int fd; /* borrowed: whoever owns the requester closes it; -1: none yet */
@@ -44,6 +44,10 @@ int requester_is_channel(int fd);
 void requester_init(struct requester *requester, int fd, const struct request_table *table);
 /* Closes fds left in the packet; not the channel. */
 void requester_clear(struct requester *requester);
+
+/* HEAR, which may be NULL, gets the events that come instead of a reply and do not end the channel. CONTEXT is borrowed. */
+void requester_on_event(
+	struct requester *requester, void (*hear)(void *context, const struct packet *event), void *context);
 
 /* Starts a request with SIZE zeroed bytes of payload and returns these; they fit if SIZE is at most
  * MESSAGE_PAYLOAD_MAX. */

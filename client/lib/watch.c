@@ -68,14 +68,13 @@ int vbroker_session_watch(struct vbroker_session *session)
 			return -ENOMEM;
 	}
 	/* Events may come before the reply. */
-	session->channel.on_event = on_event;
-	session->channel.event_context = watch;
+	requester_on_event(&session->channel, on_event, watch);
 	requester_begin(&session->channel, BROKER_WATCH, sizeof(struct watch_request));
 	r = requester_call(&session->channel, &expected);
 	if (r == 0) {
 		session->watch = watch;
 	} else if (!session->watch) {
-		session->channel.on_event = NULL;
+		requester_on_event(&session->channel, NULL, NULL);
 		free(watch);
 	}
 	return r;
