@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Memory of this process's own, mapped by this process. */
+/* Memory of this process, mapped by this process. */
 static int alloc_here(struct vbroker_memory *memory, uint64_t length, unsigned int access, bool huge)
 {
 	bool writable;

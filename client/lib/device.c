@@ -15,7 +15,7 @@
 
 static const struct requester_reply nothing = {0};
 
-/* ---- making one ---- */
+/* ---- making a device object ---- */
 
 int device_greet(struct requester *channel)
 {
@@ -115,8 +115,9 @@ int vbroker_open(const char *name, struct vbroker_device **ret_device)
 }
 
 /*
- * The order matters: RELEASE first, because its reply says that the device is closed and its group has left the
- * domain; only then is closing the domain the end of its mappings, and closing the session not a race with the keeper.
+ * The order matters. RELEASE is first, because the reply says that the device is closed and the group has left the
+ * domain. Only then does closing the domain end the mappings, and only then is closing the session no race with the
+ * keeper.
  */
 void vbroker_device_close(struct vbroker_device *device)
 {
@@ -124,7 +125,8 @@ void vbroker_device_close(struct vbroker_device *device)
 		return;
 	detail_clear();
 	requester_begin(&device->channel, DEVICE_RELEASE, 0);
-	/* A broken channel has released the device already, or will when it is closed now. */
+	/* A broken channel has released the device already, or will release the device when the channel is closed
+	 * below. */
 	(void)requester_call(&device->channel, &nothing);
 	close(device->channel.fd);
 	requester_clear(&device->channel);
@@ -134,7 +136,7 @@ void vbroker_device_close(struct vbroker_device *device)
 	detail_clear();
 }
 
-/* ---- what it says and does as a whole ---- */
+/* ---- requests about the whole device ---- */
 
 int vbroker_device_fd(const struct vbroker_device *device)
 {
@@ -210,7 +212,7 @@ static void read_irqs(struct vbroker_device_info *info, const struct irq_record 
 
 int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device_info *ret_info)
 {
-	/* Both kinds of records follow, so that the length of the whole is checked here. */
+	/* Both kinds of records follow, so the total length is checked here. */
 	static const struct requester_reply expected = {.size = sizeof(struct describe_reply), .element_size = 1};
 	const struct describe_reply *reply;
 	const struct region_record *regions;

@@ -6,7 +6,7 @@
 #include "text.h"
 #include "vfio-broker.h"
 
-/* A holder of the wire as a public one. */
+/* Converts a holder from the wire struct to the public struct. */
 static inline void holder_read(struct vbroker_holder *holder, const struct holder_record *record)
 {
 	holder->uid = record->uid;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Entries of one list. Far beyond any machine: a bound for what a server that never stops can make us allocate. */
+/* Entries of one list. Far beyond any machine: a bound on the memory that an endless list could make us allocate. */
 #define ENTRIES_MAX 65536
 
 int list_append_page(struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total)

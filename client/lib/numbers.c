@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public header and the protocol number the same things. The library hands numbers over unchanged, so each pair must be equal.
- * This file has no code.
+ * The public header and the protocol number the same things. The library hands numbers over unchanged, so each pair
+ * must be equal. This file has no code.
  */
 #include "change.h"
 #include "message.h"
@@ -41,7 +41,7 @@ SAME(NOT_MEMORY);
 SAME(NOT_QUARANTINED);
 static_assert(REFUSAL_MAX == 27, "a new refusal needs its public twin");
 
-/* ---- what the broker reports ---- */
+/* ---- answers of the broker ---- */
 
 static_assert((int)VBROKER_STATE_FREE == (int)DEVICE_STATE_FREE, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_CLAIMING == (int)DEVICE_STATE_CLAIMING, "public and wire numbers differ");

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 struct remote {
-	struct requester channel; /* its fd is owned */
+	struct requester channel; /* owns the fd */
 };
 
 int remote_open(int fd, struct remote **ret_remote)
@@ -91,7 +91,7 @@ static void *begin_one(struct remote *remote, uint16_t type, size_t size)
 	return header + 1;
 }
 
-/* The one result of a reply; a refused element of one is a refused request. */
+/* The result of a reply with one element. If the only element is refused, the request is. */
 static int call_one(struct remote *remote, size_t size, unsigned int fds, const void **ret_result)
 {
 	const struct requester_reply expected = {.size = sizeof(struct array_header) + size, .fds = fds};

@@ -11,7 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* How often a connection may end before HELLO is answered: more often than a broker in a crash loop gets to accept it. */
+/* How often a connection may end before HELLO is answered: more often than a broker in a crash loop gets to accept a
+ * connection. */
 #define ATTEMPTS_MAX 16
 
 /* ---- opening and closing ---- */
@@ -77,8 +78,8 @@ int vbroker_session_open(const char *path, struct vbroker_session **ret_session)
 {
 	int r = -ECONNRESET;
 
-	/* A broker that is killed right after accept() has no record of the connection yet; the next one is waited for in
-	 * its socket's queue. */
+	/* A broker killed right after accept() has no record of the connection yet; the next connection waits in the
+	 * socket's queue for the next broker. */
 	for (int i = 0; i < ATTEMPTS_MAX && r == -ECONNRESET; i++) {
 		detail_clear();
 		r = open_once(path ? path : VBROKER_SOCKET, ret_session);

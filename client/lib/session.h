@@ -10,7 +10,7 @@ struct vbroker_session {
 	struct watch *watch; /* owned, ended by free(); NULL: the session does not watch */
 };
 
-/* Puts NAME into a request. The form is the broker's to judge; here it only has to fit. */
+/* Puts NAME into a request. The broker judges the form; here the name only has to fit. */
 int session_put_name(char field[DEVICE_NAME_SIZE], const char *name);
 
 /* OPEN. *RET_CHANNEL is the device channel, owned by the caller. */

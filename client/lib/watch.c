@@ -10,10 +10,10 @@
 
 #define KEPT_MAX 64
 
-/* Events that came while a reply was waited for, in the order they came. */
+/* Events received while a reply was waited for, in order of arrival. */
 struct watch {
 	size_t first, count;
-	uint64_t missed; /* there was no room for them */
+	uint64_t missed; /* events without room in the array */
 	struct change_event kept[KEPT_MAX];
 };
 
@@ -29,7 +29,7 @@ static const struct change_event *change_of(const struct packet *packet)
 	return packet->header.type == BROKER_EVENT_CHANGE && packet->header.length == sizeof *change ? change : NULL;
 }
 
-/* Those that had no room were before the next event that is told, and after the last one that was kept. */
+/* Events dropped for lack of room are counted in `missed` of the next event delivered. */
 static uint64_t take_missed(struct watch *watch)
 {
 	uint64_t missed = watch->missed;
