@@ -875,6 +875,12 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server);
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 
 /**
+ * vbroker_domain_server_close() - ends all mappings made by the driver through this channel, and no others. NULL is
+ * fine.
+ */
+void vbroker_domain_server_close(struct vbroker_domain_server *server);
+
+/**
  * vbroker_open_passed() - a device and its domain from channels inherited at the program's start
  * @names: getenv("LISTEN_FDNAMES"); may be NULL
  * @name: PCI address
@@ -896,12 +902,6 @@ int vbroker_open_passed(const char *names, const char *name, struct vbroker_devi
  * no use afterwards. Holds for all threads.
  */
 int vbroker_sandbox_enter(void);
-
-/**
- * vbroker_domain_server_close() - ends all mappings made by the driver through this channel, and no others. NULL is
- * fine.
- */
-void vbroker_domain_server_close(struct vbroker_domain_server *server);
 
 #ifdef __cplusplus
 }
