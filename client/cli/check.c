@@ -17,7 +17,7 @@ struct check {
 	int claim;
 };
 
-/* The driver is only there to be named; without it the answer is the same. */
+/* The driver is read only to name it in the output; a failure does not change the answer. */
 static void driver_read(const struct cli *cli, struct check *check)
 {
 	struct vbroker_device_entry *entries;

@@ -17,7 +17,7 @@
 
 #define GROUPS_MAX 4096
 
-/* What was asked and what came. */
+/* The question and the answer. */
 struct question {
 	char device[WORDS_DEVICE_SIZE];
 	char user[64]; /* a name where there is one */
@@ -28,7 +28,7 @@ struct question {
 
 /* ---- asking ---- */
 
-/* A uid that nobody has an entry for has no groups that anybody knows. */
+/* A uid without an entry has no known groups. */
 static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct vbroker_subject *ret_subject,
 	struct question *question)
 {

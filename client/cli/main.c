@@ -22,7 +22,7 @@ static const struct command {
 	const char *name;
 	enum argument_need argument;
 	const char *
-		options; /* the letters (in command_line()) of those it has; d: it has a driver's command line after "--" too */
+		options; /* the letters (in command_line()) of the command's options; d: also a driver's command line after "--" */
 	bool needs_broker;
 	int (*run)(const struct cli *cli);
 	const char *usage;
@@ -105,7 +105,7 @@ static int drive_line(const struct command *command, const struct drive_options 
 
 #define LETTERS_MAX 32
 
-/* One option. *NAME: the command that it stands for. Returns CLI_OK or the exit code. */
+/* Reads one option. *NAME: the command named by the option. Returns CLI_OK or the exit code. */
 static int option_read(int letter, struct cli *cli, struct drive_options *drive, const char **name)
 {
 	switch (letter) {
@@ -143,7 +143,7 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 		cli->follow = true;
 		return CLI_OK;
 	case 'o':
-		return CLI_OK; /* it is the only form of numbers */
+		return CLI_OK; /* the only form of the numbers */
 	case 'h':
 		*name = "help";
 		return CLI_OK;
@@ -155,7 +155,7 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 	}
 }
 
-/* Reads options wherever they stand, up to "--". Returns CLI_OK and the command, or the exit code. */
+/* Reads options in any place, up to "--". Returns CLI_OK and the command, or the exit code. */
 static int command_line(
 	int argc, char **argv, struct cli *cli, struct drive_options *drive, const struct command **ret_command)
 {
@@ -171,7 +171,7 @@ static int command_line(
 	const struct command *command;
 	int letter, words = 0, r;
 
-	/* What follows "--" is another program's. */
+	/* The words after "--" are another program's. */
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);

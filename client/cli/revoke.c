@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A driver that is told can finish what is under way in that time, and nobody waits long for one that cannot be told. */
+/* A driver that hears the warning can finish its work in this time, and for a deaf driver nobody waits long. */
 #define DEADLINE_MS 5000
 
 static const struct {

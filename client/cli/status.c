@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* All that the broker says about itself. The arrays are owned. */
+/* The broker's whole report about itself. The arrays are owned. */
 struct status {
 	struct vbroker_status counters;
 	struct vbroker_session_entry *sessions;
@@ -29,7 +29,7 @@ static int status_read(const struct cli *cli, struct status *status)
 	return r;
 }
 
-/* Who a lease belongs to, or NULL: the session has ended between the two requests. */
+/* The holder of a lease, or NULL: the session has ended between the two requests. */
 static const struct vbroker_holder *holder_of(const struct status *status, const struct vbroker_lease_entry *lease)
 {
 	for (size_t i = 0; i < status->sessions_count; i++) {
@@ -150,7 +150,7 @@ static int print_json(const struct status *status)
 
 /* ---- tables ---- */
 
-/* Those that there were. */
+/* Only kinds and refusals with a count above 0. */
 static void print_events(const struct vbroker_status *counters)
 {
 	const char *before = "events: ";

@@ -169,8 +169,8 @@ static void size_remove(struct iova_space *space, struct extent *extent)
 	}
 }
 
-/* EXTENT has become smaller than its key in the tree by size. The place in the tree stays if still right, as mostly for a
- * large extent; else the extent is inserted anew. */
+/* EXTENT has become smaller than its key in the tree by size. The place in the tree stays if still right, as mostly
+ * for a large extent; else the extent is inserted anew. */
 static void size_shrunk(struct iova_space *space, struct extent *extent)
 {
 	uint64_t span = extent->last - offered_first(space, extent);

@@ -109,7 +109,8 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 {
 	struct memory *memory = &server->memories[handle - 1];
 
-	/* The pages are this process's, but the driver may keep the descriptor. Pages touched later are the driver's own. */
+	/* The pages are this process's, but the driver may keep the descriptor. Pages touched later are the driver's
+	 * own. */
 	if (memory->ours && madvise(memory->address, memory->size, MADV_REMOVE) < 0) {
 		/* The program locks all memory (mlockall()). */
 		munlock(memory->address, memory->size);
