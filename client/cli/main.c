@@ -21,8 +21,8 @@ enum argument_need {
 static const struct command {
 	const char *name;
 	enum argument_need argument;
-	const char *
-		options; /* the letters (in command_line()) of the command's options; d: also a driver's command line after "--" */
+	/* The letters (in command_line()) of the command's options; d: also a driver's command line after "--". */
+	const char *options;
 	bool needs_broker;
 	int (*run)(const struct cli *cli);
 	const char *usage;
@@ -62,7 +62,8 @@ static int help_run(const struct cli *cli)
 		printf("  %-24s%s%s\n", commands[i].usage,
 			strlen(commands[i].usage) < 24 ? "" : "\n                          ", commands[i].help);
 	printf("\nThe broker's socket is %s unless --socket names another.\n", VBROKER_SOCKET);
-	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. See vfio-brokerctl(1).\n");
+	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. "
+	       "See vfio-brokerctl(1).\n");
 	return CLI_OK;
 }
 
