@@ -93,7 +93,8 @@ static void print_limits(const struct vbroker_explanation *answer)
 	if (answer->verdict == VBROKER_VERDICT_ALLOWED) {
 		printf("\nWhat the rule gives:\n  taken from its host driver: %s\n", answer->rebind ? "yes" : "no");
 		if (answer->direct)
-			puts("  access: direct, the VFIO device itself, which cannot be taken back while its holder lives");
+			puts("  access: direct, the VFIO device itself; "
+			     "nobody can take it back while its holder lives");
 		if (answer->lease_time_us != 0)
 			printf("  lease-time: %s\n", words_duration(answer->lease_time_us, time, sizeof time));
 		print_limit("devices by this rule at a time, for one user", answer->devices);
@@ -103,7 +104,7 @@ static void print_limits(const struct vbroker_explanation *answer)
 			printf("  bytes in register windows: %" PRIu64 "\n", answer->window_size);
 		print_limit("memory mappings of a driver by one domain channel", answer->mappings);
 	}
-	printf("\nWhat the user may have of all:\n");
+	printf("\nLimits of the user, over all devices:\n");
 	print_limit("sessions at a time", answer->user_sessions);
 	print_limit("devices at a time", answer->user_devices);
 	print_limit("leases begun in a minute", answer->opens_per_minute);

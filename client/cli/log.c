@@ -252,7 +252,8 @@ static int explain_nothing(void)
 	if (!journal_readable()) {
 		fprintf(stderr,
 			"vfio-brokerctl: log: this user may not read the system's journal\n"
-			"What to do: ask as root, or have an administrator add the user to the group systemd-journal.\n");
+			"What to do: ask as root, or have an administrator add the user to the group "
+			"systemd-journal.\n");
 		return CLI_NO;
 	}
 	fprintf(stderr, "vfio-brokerctl: log: the journal has no such entries of vfio-broker.service\n");

@@ -37,8 +37,8 @@ static int reset_failed(const char *name, const struct vbroker_released *now, in
 	else
 		fprintf(stderr, "vfio-brokerctl: resetting %s: %s; it stays quarantined.\n", name, strerror(-error));
 	fprintf(stderr,
-		"What to do: switch its slot or the machine off and on; or, if it is known to be idle and to hold nothing that the\n"
-		"next user must not see: vfio-brokerctl release --force %s\n",
+		"What to do: switch the slot of the device or the machine off and on. "
+		"Or, if the device is known\nto be idle and to hold no secrets of its last user: vfio-brokerctl release --force %s\n",
 		name);
 	return CLI_NO;
 }

@@ -188,7 +188,7 @@ static void print_counters(const struct vbroker_status *counters)
 		counters->requests, counters->opens, counters->releases, counters->refusals, counters->malformed);
 	print_events(counters);
 	if (counters->watchers + counters->missed > 0)
-		printf("watchers: %" PRIu32 ", which have missed %" PRIu64 " events by not reading\n",
+		printf("watchers: %" PRIu32 "; %" PRIu64 " events were lost because watchers did not read in time\n",
 			counters->watchers, counters->missed);
 	if (counters->suppressed + counters->lost > 0)
 		printf("audit: %" PRIu64 " events were summed up, %" PRIu64 " entries were not taken by the journal\n",
@@ -209,7 +209,8 @@ static void print_policy(const struct vbroker_status *counters)
 		printf("policy: %" PRIu32 " rules in force, read %s ago\n", counters->policy_rules,
 			words_duration(counters->policy_age_us, age, sizeof age));
 	if (counters->policy_error[0])
-		printf("  %s\n  Correct it: files are read again when they change ('vfio-brokerctl policy check' does it now).\n",
+		printf("  %s\n  Correct the mistake: changed files are read again at once. "
+		       "'vfio-brokerctl policy check' tries them before.\n",
 			counters->policy_error);
 }
 

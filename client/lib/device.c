@@ -25,7 +25,7 @@ int device_greet(struct requester *channel)
 	r = requester_greet(channel, &kind);
 	if (r == -EPROTO || r == -ETIMEDOUT)
 		return detail_set(REFUSAL_NOT_A_DEVICE, "file descriptor %d is a socket, but %s", channel->fd,
-			r == -EPROTO ? "what is behind it does not speak the protocol" : "nobody answers HELLO on it");
+			r == -EPROTO ? "the other end does not speak the protocol" : "nobody answers HELLO on it");
 	if (r != 0)
 		return r;
 	if (kind != CHANNEL_DEVICE)
@@ -228,8 +228,8 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 	if (reply->regions > VBROKER_REGIONS_MAX || reply->irqs > VBROKER_IRQS_MAX ||
 		device->channel.packet.header.length !=
 			sizeof *reply + reply->regions * sizeof *regions + reply->irqs * sizeof *irqs)
-		return detail_set(-EPROTO, "%u regions and %u interrupts, or another length than theirs",
-			reply->regions, reply->irqs);
+		return detail_set(-EPROTO, "%u regions and %u interrupts in a reply of another length", reply->regions,
+			reply->irqs);
 	regions = (const void *)(reply + 1);
 	irqs = (const void *)(regions + reply->regions);
 	memset(ret_info, 0, sizeof *ret_info);

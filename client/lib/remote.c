@@ -70,7 +70,7 @@ int remote_ranges(struct remote *remote, struct vbroker_range **ret_ranges, size
 	reply = packet_body(&remote->channel.packet, sizeof *reply);
 	records = (const void *)(reply + 1);
 	if ((remote->channel.packet.header.length - sizeof *reply) / sizeof *records != reply->count)
-		return detail_set(-EPROTO, "%u ranges, or another length than theirs", reply->count);
+		return detail_set(-EPROTO, "%u ranges in a reply of another length", reply->count);
 	ranges = calloc(reply->count + 1U, sizeof *ranges);
 	if (!ranges)
 		return -ENOMEM;
@@ -103,7 +103,7 @@ static int call_one(struct remote *remote, size_t size, unsigned int fds, const 
 	header = packet_body(&remote->channel.packet, sizeof *header);
 	if (header->count != 1 || *(const uint32_t *)(const void *)(header + 1) != REFUSAL_NONE) {
 		fdset_clear(&remote->channel.packet.fds);
-		return detail_set(-EPROTO, "a reply that is not that of one element");
+		return detail_set(-EPROTO, "a reply of the wrong form to a request of one element");
 	}
 	*ret_result = header + 1;
 	return 0;

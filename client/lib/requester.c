@@ -139,7 +139,7 @@ static int end_by_event(struct requester *requester)
 	if (!event || requester->packet.header.length != sizeof *event || event->refusal > INT32_MAX)
 		return end(requester, -EPROTO, "a CLOSED event of the wrong form");
 	if (event->refusal == REFUSAL_NONE)
-		return end(requester, REFUSAL_REVOKED, "it was released through another copy of this channel");
+		return end(requester, REFUSAL_REVOKED, "the device was released through another copy of this channel");
 	text_copy(why, sizeof why, event->detail, sizeof event->detail);
 	return end(requester, (int)event->refusal, why);
 }

@@ -188,7 +188,7 @@ static int map(
 			element->length / 1024, server->left.bytes / 1024);
 	/* The kernel pins as many pages as allowed, and unpins all again, before it says no. */
 	if (element->length >= server->too_long)
-		return detail_set(REFUSAL_MEMLOCK, "as of an element before this one");
+		return detail_set(REFUSAL_MEMLOCK, "refused like an earlier element of this request");
 	r = map_quietly(server, memory, handle, element, ret_iova);
 	if (r == REFUSAL_MEMLOCK)
 		server->too_long = element->length;

@@ -52,7 +52,7 @@ static int session_new(int fd, struct vbroker_session **ret_session)
 	requester_init(&session->channel, fd, &broker_table);
 	r = requester_hello(&session->channel, &kind);
 	if (r == 0 && kind != CHANNEL_BROKER)
-		r = detail_set(-EPROTO, "what answers there is not a broker (kind %d)", (int)kind);
+		r = detail_set(-EPROTO, "the server at this socket is not a broker (channel kind %d)", (int)kind);
 	if (r != 0) {
 		requester_clear(&session->channel);
 		free(session);
