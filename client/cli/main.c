@@ -34,8 +34,8 @@ static const struct command {
 		"the broker's counters, sessions and leases"},
 	{"check", ARGUMENT_REQUIRED, "j", true, check_run, "check DEVICE [--json]",
 		"could this user lease the device now, and if not, why"},
-	{"release", ARGUMENT_REQUIRED, "jf", true, release_run, "release [--force] DEVICE [--json]",
-		"end the quarantine of a device, as root: after a reset; --force: without one"},
+	{"unquarantine", ARGUMENT_REQUIRED, "jf", true, release_run, "unquarantine [--force] DEVICE [--json]",
+		"end the quarantine of a device, as root: after a reset; --force: without one (alias: release)"},
 	{"revoke", ARGUMENT_REQUIRED, "jt", true, revoke_run, "revoke DEVICE [--deadline T] [--json]",
 		"take a device back, as root; its holder has T (5s, 500ms, 2min; default 5s) to finish"},
 	{"policy", ARGUMENT_WORDS, "jun", false, policy_run,
@@ -74,8 +74,19 @@ static int version_run(const struct cli *cli)
 	return CLI_OK;
 }
 
+/* Names for scripts of earlier releases; the help names each as "(alias: NAME)", and so do the completions. */
+static const struct {
+	const char *alias, *name;
+} aliases[] = {
+	{"release", "unquarantine"}, /* elsewhere, "release" is the end of a lease */
+};
+
 static const struct command *command_find(const char *name)
 {
+	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++) {
+		if (strcmp(aliases[i].alias, name) == 0)
+			name = aliases[i].name;
+	}
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];

@@ -38,7 +38,8 @@ static int reset_failed(const char *name, const struct vbroker_released *now, in
 		fprintf(stderr, "vfio-brokerctl: resetting %s: %s; it stays quarantined.\n", name, strerror(-error));
 	fprintf(stderr,
 		"What to do: switch the slot of the device or the machine off and on. "
-		"Or, if the device is known\nto be idle and to hold no secrets of its last user: vfio-brokerctl release --force %s\n",
+		"Or, if the device is known\nto be idle and to hold no secrets of its last user: "
+		"vfio-brokerctl unquarantine --force %s\n",
 		name);
 	return CLI_NO;
 }
