@@ -285,7 +285,7 @@ struct vbroker_explanation {
 };
 
 /**
- * vbroker_session_explain() - which rule decides about the device @name and @subject, and why the rules before do not
+ * vbroker_session_explain() - which rule decides about device @name and @subject, and why no rule before
  */
 int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
 	struct vbroker_explanation *ret_explanation);
