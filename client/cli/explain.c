@@ -38,8 +38,7 @@ static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct v
 	if (!cli->user) {
 		entry = getpwuid(uid);
 	} else if (!typed_user(cli->user, &uid, &entry)) {
-		fprintf(stderr, "vfio-brokerctl: there is no user %s\n", cli->user);
-		return CLI_USAGE;
+		return failure_user(cli->user);
 	}
 	*ret_subject = (struct vbroker_subject){
 		.uid = uid, .gid = cli->user ? uid : getgid(), .groups = groups, .unit = cli->unit};

@@ -48,6 +48,12 @@ int failure_name(const char *command)
 	return CLI_USAGE;
 }
 
+int failure_user(const char *name)
+{
+	fprintf(stderr, "vfio-brokerctl: there is no user %s\n", name);
+	return CLI_USAGE;
+}
+
 int failure_memory(void)
 {
 	fprintf(stderr, "vfio-brokerctl: %s\n", strerror(ENOMEM));

@@ -14,6 +14,9 @@ int failure_request(const struct cli *cli, const char *what, int result);
  * exit code. */
 int failure_name(const char *command);
 
+/* Says on stderr that there is no user NAME. Returns the exit code. */
+int failure_user(const char *name);
+
 /* Says that memory has run out. Returns the exit code. */
 int failure_memory(void);
 

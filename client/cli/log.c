@@ -170,10 +170,8 @@ static int select_entries(sd_journal *journal, const struct cli *cli)
 		const struct passwd *entry;
 		uint32_t number;
 
-		if (!typed_user(cli->user, &number, &entry)) {
-			fprintf(stderr, "vfio-brokerctl: log: there is no user '%s'\n", cli->user);
-			return CLI_USAGE;
-		}
+		if (!typed_user(cli->user, &number, &entry))
+			return failure_user(cli->user);
 		snprintf(uid, sizeof uid, "%" PRIu32, number);
 		r = match(journal, "VFIO_BROKER_UID", uid);
 	}
