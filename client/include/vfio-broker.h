@@ -170,14 +170,14 @@ int vbroker_session_check(struct vbroker_session *session, const char *name, str
 	size_t *ret_count, int *ret_claim);
 
 enum vbroker_release_flags {
-	VBROKER_RELEASE_FORCE = 1, /* the device was not reset, and shall be had again all the same */
+	VBROKER_RELEASE_FORCE = 1, /* ends the quarantine of a device that was not reset */
 	VBROKER_RELEASE_ASK = 2	   /* changes nothing, only says what would be ended */
 };
 
 /** struct vbroker_released - the quarantine ended by vbroker_session_release(), in words */
 struct vbroker_released {
 	char ended[256];      /* why the device was held back, since when, its last holder */
-	char unverified[256]; /* the facts not made sure of by anybody */
+	char unverified[256]; /* the facts that nobody has verified */
 };
 
 /**
@@ -209,7 +209,7 @@ struct vbroker_status {
 	char policy_error[256];
 	uint64_t suppressed;			  /* events summed up instead of reported singly */
 	uint64_t lost;				  /* entries not accepted by the journal */
-	uint64_t missed;			  /* events lost to watchers that did not read in time */
+	uint64_t missed;			  /* events lost because watchers did not read in time */
 	uint64_t changes[VBROKER_STATUS_CHANGES]; /* by enum vbroker_change_kind */
 	uint64_t denials[VBROKER_STATUS_DENIALS]; /* by enum vbroker_refusal */
 };
@@ -284,9 +284,7 @@ struct vbroker_explanation {
 	uint32_t user_sessions, user_devices, opens_per_minute, connections_per_minute;
 };
 
-/**
- * vbroker_session_explain() - which rule decides about device @name and @subject, and why no rule before
- */
+/** vbroker_session_explain() - which rule decides about device @name and @subject, and why no earlier rule */
 int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
 	struct vbroker_explanation *ret_explanation);
 
@@ -387,7 +385,7 @@ enum vbroker_end_reason {
 	VBROKER_ENDED_BROKEN = 3,	 /* the holder broke the protocol, or sent something forbidden */
 	VBROKER_ENDED_SESSION = 4,	 /* the holder's session ended, or the service stopped */
 	VBROKER_ENDED_ADMINISTRATOR = 5, /* revoked */
-	VBROKER_ENDED_POLICY = 6,	 /* the policy was changed and does not allow the lease any more */
+	VBROKER_ENDED_POLICY = 6,	 /* the policy does not allow the lease any more */
 	VBROKER_ENDED_TIME = 7,		 /* the lease time of the policy is over */
 	VBROKER_ENDED_UNPLUG = 8,	 /* the host wanted the device: hot-unplug, or vfio-pci was unbound */
 	VBROKER_ENDED_ERROR = 9		 /* the device reported an uncorrectable error */
