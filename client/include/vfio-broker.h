@@ -220,7 +220,7 @@ int vbroker_session_status(struct vbroker_session *session, struct vbroker_statu
 enum vbroker_policy_kind {
 	VBROKER_POLICY_SECTION = 1, /* "allow nvme"; @number is the line in the file named next */
 	VBROKER_POLICY_FILE = 2,
-	VBROKER_POLICY_KEY = 3, /* "class = 0108" */
+	VBROKER_POLICY_KEY = 3 /* "class = 0108" */
 };
 
 /** struct vbroker_policy_line - a line of the policy in force */
@@ -252,7 +252,7 @@ struct vbroker_subject {
 enum vbroker_verdict {
 	VBROKER_VERDICT_NO_RULE = 0, /* no rule fits: the answer is no */
 	VBROKER_VERDICT_DENIED = 1,
-	VBROKER_VERDICT_ALLOWED = 2,
+	VBROKER_VERDICT_ALLOWED = 2
 };
 
 #define VBROKER_UNLIMITED 0xffffffffu
