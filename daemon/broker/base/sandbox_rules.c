@@ -9,12 +9,12 @@
 	{                                                                                                              \
 		SCMP_SYS(name), 0, 0, 0                                                                                \
 	}
-/* Only with this value in that argument. */
+/* Only with the value in the argument of the given number. */
 #define ALLOW_ONLY(name, argument, value)                                                                              \
 	{                                                                                                              \
 		SCMP_SYS(name), argument, UINT32_MAX, value                                                            \
 	}
-/* Only without these bits in that argument. */
+/* Only without the bits in the argument of the given number. */
 #define ALLOW_WITHOUT(name, argument, bits)                                                                            \
 	{                                                                                                              \
 		SCMP_SYS(name), argument, bits, 0                                                                      \
@@ -34,7 +34,7 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink), ALLOW(readlinkat),
 	ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename), ALLOW(unlink),
 	ALLOW(name_to_handle_at),
-	/* policy files: to be told that they have changed */
+	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */
 	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT(mmap, 2, PROT_EXEC),
