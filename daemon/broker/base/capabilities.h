@@ -4,7 +4,7 @@
 
 /*
  * Empties the effective, permitted, inheritable, ambient and bounding capability sets of the process, for good, and
- * checks afterwards: each set must be empty. Returns 0 or a negative errno.
+ * checks that all sets are empty. Returns 0 or a negative errno.
  */
 int capabilities_drop(void);
 

@@ -21,7 +21,8 @@ struct peer {
 
 /* Reads the identity of SOCKET's other end. Returns 0 or a negative errno. Free with peer_clear(). */
 int peer_identify(int socket, struct peer *ret_peer);
-/* The same in two steps: uid, gid and pid, which is quick; the rest. A failure of the second clears PEER. */
+/* The same in two steps. The first reads uid, gid and pid, and is quick; the second reads the rest. A failure of the
+ * second clears PEER. */
 int peer_credentials(int socket, struct peer *ret_peer);
 int peer_complete(int socket, struct peer *peer);
 void peer_clear(struct peer *peer);
