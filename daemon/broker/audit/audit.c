@@ -165,7 +165,7 @@ static void rearm(struct broker *broker)
 		return;
 	end = first->began_us + audit->interval_us;
 	if (loop_timer(broker->event, &broker->audit.timer, end > now ? end - now : 0, on_interval, broker) < 0)
-		log_line(LOG_ERR, "out of memory: what was counted is recorded when the service ends");
+		log_line(LOG_ERR, "out of memory: counted events are recorded when the service ends");
 }
 
 /* A user that goes on gets the next interval without single records; a user that has stopped is forgotten. */

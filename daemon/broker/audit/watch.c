@@ -153,7 +153,7 @@ void watch_adopt(struct session *session)
 	if (!marked(session))
 		return;
 	enlist(session);
-	audit_event_change(&event, "the service was restarted: what happened meanwhile was not told", &change);
+	audit_event_change(&event, "the service was restarted: events meanwhile were not told", &change);
 	if (!send_to(session, &change))
 		session->watch.missed++;
 }
