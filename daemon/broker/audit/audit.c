@@ -15,7 +15,7 @@
 
 /* ---- where they go ---- */
 
-/* What concerns a whole group concerns each of its devices: a field can be there several times. */
+/* An event of a whole group concerns each device of the group: a field can be there several times. */
 static void add_devices(struct journal_entry *entry, const struct audit_event *event)
 {
 	const struct device *device;
@@ -72,7 +72,7 @@ static int send_entry(struct audit *audit, const struct audit_event *event, cons
 	return journal_send(&audit->journal, &entry);
 }
 
-/* Before the next entry, so that the gap is where it was. */
+/* Records the number of lost entries. Called before the next entry, so that the journal shows the gap in its place. */
 static void tell_lost(struct audit *audit)
 {
 	struct audit_event event = {.kind = CHANGE_LOST, .count = audit->lost_untold};
@@ -104,17 +104,18 @@ static void publish(struct broker *broker, const struct audit_event *event, cons
 
 /* ---- limits ---- */
 
-/* Of one user and one kind: those recorded since began_us, those that were only counted, and the last of these. */
+/* The events of one user and one kind: how many were recorded since began_us, how many were only counted, and the last
+ * one that was only counted. */
 struct audit_limit {
 	TAILQ_ENTRY(audit_limit) in_audit;
 	uid_t uid;
 	uint64_t began_us;
 	unsigned int recorded;
 	uint64_t summed_up;
-	struct audit_event last; /* without what it points to */
+	struct audit_event last; /* pointers are NULL */
 };
 
-/* Stands for all users beyond AUDIT_LIMITS_MAX. No user has it: it is the kernel's word for none. */
+/* Stands for all users beyond AUDIT_LIMITS_MAX. No user has this uid: to the kernel it means no user. */
 #define UID_OTHERS UINT32_MAX
 
 static struct audit_limit *limit_find(const struct audit *audit, enum change_kind kind, uid_t uid)
@@ -164,10 +165,10 @@ static void rearm(struct broker *broker)
 		return;
 	end = first->began_us + audit->interval_us;
 	if (loop_timer(broker->event, &broker->audit.timer, end > now ? end - now : 0, on_interval, broker) < 0)
-		log_line(LOG_ERR, "out of memory: what was counted is recorded when the service ends");
+		log_line(LOG_ERR, "out of memory: counted events are recorded when the service ends");
 }
 
-/* A user that goes on gets the next interval without single records; one that has stopped is forgotten. */
+/* A user that goes on gets the next interval without single records; a user that has stopped is forgotten. */
 static int on_interval(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct broker *broker = userdata;
@@ -211,7 +212,7 @@ static struct audit_limit *limit_get(struct broker *broker, enum change_kind kin
 	return limit;
 }
 
-/* Whether EVENT is recorded by itself; otherwise it is counted. */
+/* Whether EVENT is recorded by itself; otherwise EVENT is counted. */
 static bool admitted(struct broker *broker, const struct audit_event *event)
 {
 	struct audit_limit *limit;

@@ -4,7 +4,7 @@
 
 /*
  * The MESSAGE_ID of each kind of audit entry, for 'journalctl MESSAGE_ID=...' and the message catalog
- * (systemd/vfio-broker.catalog, which explains each of them). They are never used for anything else.
+ * (systemd/vfio-broker.catalog explains each kind). The IDs are never used for anything else.
  */
 #define AUDIT_ID_GRANT		  "59a64f25a8394c6dabd4df5b9c620c89"
 #define AUDIT_ID_BIND		  "e32474ce97354cf2a0d959fc6ad6290e"

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Any but 0, which is the default; up to 6 no capability is needed. */
+/* Any priority but 0, the default; up to 6 no capability is needed. */
 #define WATCH_PRIORITY 1
 
 static unsigned int watchers_of(const struct broker *broker, uid_t uid)
@@ -20,13 +20,13 @@ static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 	return count;
 }
 
-/* The mark that a session watches is on our end of its socket, where it outlives a broker that is killed, and where the client cannot
- * reach it: the priority, which means nothing to a socket of AF_UNIX. */
+/* The mark of a watching session is the priority of our end of its socket: a priority means nothing to a socket of
+ * AF_UNIX. There the mark outlives a killed broker, and the client cannot reach the mark. */
 static void mark(const struct session *session)
 {
 	const int priority = WATCH_PRIORITY;
 
-	/* If it fails, this watch does not outlive the broker. */
+	/* If setsockopt() fails, the watch does not outlive the broker. */
 	(void)setsockopt(session->channel.fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
 }
 
@@ -76,8 +76,8 @@ static bool own(const struct session *session, const struct audit_event *event)
 	return session->peer.uid == 0 || session->peer.uid == event->who.uid;
 }
 
-/* LIST and LEASES tell everybody who has which device. What somebody asked for in vain they do not tell, nor do they tell
- * the rules. */
+/* LIST and LEASES tell everybody the holder of each device. They do not tell of requests in vain, nor do they tell the
+ * rules. */
 static bool may_see(const struct session *session, const struct audit_event *event)
 {
 	return event->kind != CHANGE_DENIAL || own(session, event);
@@ -85,10 +85,10 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 
 /* ---- sending ---- */
 
-/* Its socket is polled for POLLOUT as long as there is something to tell. */
+/* The session's socket is polled for POLLOUT as long as there are missed events to tell. */
 static void arm(struct session *session)
 {
-	/* Without memory for it, the next event brings the number. */
+	/* Without memory to poll, the next event brings the number. */
 	(void)fair_queue_wait(&session->place, session->place.events | (uint32_t)watch_events(session));
 }
 
@@ -153,7 +153,7 @@ void watch_adopt(struct session *session)
 	if (!marked(session))
 		return;
 	enlist(session);
-	audit_event_change(&event, "the service was restarted: what happened meanwhile was not told", &change);
+	audit_event_change(&event, "the service was restarted: events meanwhile were not told", &change);
 	if (!send_to(session, &change))
 		session->watch.missed++;
 }

@@ -9,34 +9,38 @@
 #include <stdint.h>
 
 /*
- * Sessions that asked for CHANGE events (WATCH). What they get is what audit.h records, at the same moment.
+ * Sessions that asked for CHANGE events (WATCH). Watchers get the events that audit.h records, at the same moment.
  *
- * Nobody waits for a watcher: an event that does not fit its socket is counted, and the number is in the next one that does;
- * that comes by itself as soon as the watcher has read. The socket's buffer is all the memory that a slow one costs.
+ * Nobody waits for a watcher: an event without room in the watcher's socket is counted, and the next event with room
+ * carries the number. If no other event comes, a LOST event is sent as soon as the watcher has read. The socket's
+ * buffer is all the memory that a slow watcher costs.
  */
 
 /*
- * WATCH, as a channel handler. Safe for a hostile caller: anybody may ask LIST, SESSIONS and LEASES all day, which say the same,
- * and what they do not say is left out for others than administrators (watch.c); it is bounded by user.
+ * WATCH, as a channel handler. Safe for a hostile caller: anybody may ask LIST, SESSIONS and LEASES all day, and these
+ * requests say the same. Anything beyond their answers is left out for others than administrators and the user
+ * concerned (watch.c). The number of watchers is bounded by user.
  */
 int watch_begin(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 /*
- * For a session whose socket comes from an earlier broker: goes on watching, if it did. What happened since that broker's last event is not
- * known; the watcher is told that. How long it has watched already is no matter: nothing else about a watch would be lost.
+ * For a session whose socket comes from an earlier broker: goes on watching, if the session watched. The events since
+ * the earlier broker's last event are not known, and the watcher is told so. The age of the watch is no matter: nothing
+ * else about a watch would be lost.
  */
 void watch_adopt(struct session *session);
 
-/* For the end of a session, whether it watches or not. */
+/* For the end of a session, watching or not. */
 void watch_end(struct session *session);
 
-/* Sends EVENT to all who may see it. Closes no session, so that it can be called from anywhere. */
+/* Sends EVENT to all watchers that may see the event. Closes no session, so callers anywhere may use
+ * watch_publish(). */
 void watch_publish(struct broker *broker, const struct audit_event *event, const char *message);
 
-/* What the session's socket is to be polled for on account of this: POLLOUT or 0. */
+/* The events to poll the session's socket for on account of the watch: POLLOUT or 0. */
 short watch_events(const struct session *session);
 
-/* The socket may have room again: says how many were missed. */
+/* The socket may have room again: tells the watcher how many events were missed. */
 void watch_catch_up(struct session *session);
 
 #endif

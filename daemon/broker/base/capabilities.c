@@ -16,7 +16,8 @@ static int all_empty(void)
 
 int capabilities_drop(void)
 {
-	/* Under systemd they are empty from the start (CapabilityBoundingSet=), and dropping would need CAP_SETPCAP. */
+	/* Under systemd the sets are empty from the start (CapabilityBoundingSet=), and dropping would need
+	 * CAP_SETPCAP. */
 	if (all_empty())
 		return 0;
 	capng_clear(CAPNG_SELECT_ALL);

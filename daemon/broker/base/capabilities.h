@@ -3,8 +3,8 @@
 #define BROKER_CAPABILITIES_H
 
 /*
- * Empties the effective, permitted, inheritable, ambient and bounding capability sets of the process, for good, and checks
- * that they are empty. Returns 0 or a negative errno.
+ * Empties the effective, permitted, inheritable, ambient and bounding capability sets of the process, for good, and
+ * checks that all sets are empty. Returns 0 or a negative errno.
  */
 int capabilities_drop(void);
 

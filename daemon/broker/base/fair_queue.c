@@ -18,7 +18,8 @@ static int on_own(sd_event_source *source, int fd, uint32_t events, void *userda
 	return 0;
 }
 
-/* The kernel puts what it reports at the end of its list, so that they take turns here too. The queue may be gone after serve(). */
+/* The kernel puts a connection at the end of its list after each report, so the connections take turns here too. The
+ * queue may be gone after serve(). */
 static int on_shared(sd_event_source *source, int fd, uint32_t events, void *userdata)
 {
 	struct epoll_event event;

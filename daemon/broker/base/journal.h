@@ -7,9 +7,9 @@
 
 /*
  * Structured entries for systemd's journal, by its native protocol: one datagram of NAME=value lines per entry
- * (https://systemd.io/JOURNAL_NATIVE_PROTOCOL). Not sd_journal_sendv(): its socket is a blocking one that nobody can
- * reach, so that a journald that is stopped, or waits for a disk, would stop the broker once the socket's queue is full.
- * Here an entry that does not fit the queue is lost, and the caller is told.
+ * (https://systemd.io/JOURNAL_NATIVE_PROTOCOL). Not sd_journal_sendv(): its socket is a blocking one, out of
+ * the caller's reach. A journald that is stopped, or waits for a disk, would stop the broker once the socket's queue is
+ * full. Here an entry without room in the queue is lost, and the caller is told.
  */
 struct journal {
 	const char *path; /* borrowed; NULL: no journal */
@@ -18,14 +18,14 @@ struct journal {
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/* Whether stderr goes to the journal, which systemd says in $JOURNAL_STREAM. */
+/* Whether stderr goes to the journal: systemd says so in $JOURNAL_STREAM. */
 bool journal_has_stderr(void);
 
 /* Connects to PATH, a constant; NULL: there is no journal. A failure to connect is tried again with each entry. */
 void journal_open(struct journal *journal, const char *path);
 void journal_close(struct journal *journal);
 
-/* One entry under construction. What does not fit is left out; the fields that matter come first. */
+/* One entry under construction. Fields without room are left out; the important fields come first. */
 struct journal_entry {
 	size_t used;
 	char text[2048];
@@ -35,7 +35,7 @@ struct journal_entry {
 void journal_add(struct journal_entry *entry, const char *name, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Sends it. Never waits. Returns 0 or a negative errno: the entry is lost (-EAGAIN: the journal does not read). */
+/* Sends ENTRY. Never waits. Returns 0 or a negative errno: the entry is lost (-EAGAIN: the journal does not read). */
 int journal_send(struct journal *journal, const struct journal_entry *entry);
 
 #endif

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * The reply to a request for a list, which is read in pieces (struct page_request): the entries from START on, as many as fit,
- * and how many there are in all.
+ * The reply to a request for a list. A client reads a list in pieces (struct page_request): the entries from START on,
+ * as many as fit, and how many there are in all.
  */
 struct listing {
 	struct packet *reply;
@@ -16,10 +16,11 @@ struct listing {
 	uint32_t start;
 };
 
-/* A page of what REQUEST, which begins with a struct page_request, asks for. REPLY is empty. */
+/* Begins the piece of the list that REQUEST asks for. REQUEST begins with a struct page_request; REPLY is empty. */
 struct listing listing_begin(const struct packet *request, struct packet *reply);
 
-/* To be called for each entry of the list. Room for it, zeroed, or NULL: it is before the page, or the packet is full. */
+/* To be called for each entry of the list. Returns zeroed room for the entry, or NULL: the entry is before START, or
+ * the packet is full. */
 void *listing_add(struct listing *listing, size_t size);
 
 #endif

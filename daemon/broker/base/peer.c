@@ -39,8 +39,8 @@ static int groups_read(int socket, struct peer *peer)
 
 /*
  * The unit comes from /proc/PID/cgroup, and a pid can be somebody else's by now. Where the kernel gives a pidfd (6.5),
- * the process is checked to be alive after the look; it is the one that connected, then. Older kernels leave a window
- * that needs the peer to die and its pid to come round between connect() and accept().
+ * the process is checked to be alive after the look: then the unit is of the process that connected. Older kernels
+ * leave a window: the peer would have to die and the pid to come round between connect() and accept().
  */
 static void unit_read(int socket, struct peer *peer)
 {
@@ -52,7 +52,7 @@ static void unit_read(int socket, struct peer *peer)
 		return;
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
 		pidfd = -1;
-	/* Units of the system manager only: those of a user's own manager have names that the user chose. */
+	/* Units of the system manager only: units of a user's own manager have names chosen by the user. */
 	if (sd_pid_get_unit(peer->pid, &peer->unit) < 0)
 		peer->unit = NULL;
 	p.fd = pidfd;
@@ -117,7 +117,7 @@ bool peer_process_start(pid_t pid, uint64_t *ret_us)
 	if (length < 0)
 		return false;
 	text[length] = '\0';
-	/* proc(5): the name, in parentheses, may hold anything; the 20th field after it is the start. */
+	/* proc(5): the name, in parentheses, may hold anything; the 20th field after the name is the start. */
 	rest = strrchr(text, ')');
 	if (!rest ||
 		sscanf(rest + 1, " %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",

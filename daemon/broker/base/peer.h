@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Who is at the other end of a socket, as the kernel recorded it at connect(). Never from the wire. */
+/* The process at the other end of a socket, as the kernel recorded the process at connect(). Never from the wire. */
 struct peer {
 	uid_t uid;
 	gid_t gid;
@@ -21,24 +21,27 @@ struct peer {
 
 /* Reads the identity of SOCKET's other end. Returns 0 or a negative errno. Free with peer_clear(). */
 int peer_identify(int socket, struct peer *ret_peer);
-/* The same in two steps: uid, gid and pid, which is quick; the rest. A failure of the second clears PEER. */
+/* The same in two steps. The first reads uid, gid and pid, and is quick; the second reads the rest. A failure of the
+ * second clears PEER. */
 int peer_credentials(int socket, struct peer *ret_peer);
 int peer_complete(int socket, struct peer *peer);
 void peer_clear(struct peer *peer);
 
 /*
- * The same for a socket that an earlier broker has accepted, at BORN_US of CLOCK_BOOTTIME. Its process may have ended since then, and
- * its pid may be somebody else's: the unit is known only if the process that has the pid now was there then.
+ * The same for a socket that an earlier broker has accepted, at BORN_US of CLOCK_BOOTTIME. The process may have ended
+ * since then, and the pid may be somebody else's: the unit is known only if the process with the pid now had started by
+ * BORN_US.
  */
 int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer);
 
-/* The unit as RECORD has it, from when it was identified first, if it is not known. A longer one was cut, and stays unknown. */
+/* Fills in an unknown unit from RECORD, made when the peer was first identified. A unit too long for RECORD was cut,
+ * and stays unknown. */
 void peer_learn_unit(struct peer *peer, const struct holder_record *record);
 
 /* When the process was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks of 10 ms. False: there is none. */
 bool peer_process_start(pid_t pid, uint64_t *ret_us);
 
-/* The peer as the wire has it. */
+/* The peer as sent in messages. */
 void peer_record(const struct peer *peer, struct holder_record *ret_record);
 
 /* "uid 1000, pid 4711 in nvme.service", for details and logs. Returns BUFFER. */

@@ -5,7 +5,7 @@
 
 uint64_t rate_wait(const struct rate *rate, unsigned int per_minute, uint64_t now_us)
 {
-	/* Each one taken is remembered for a PER_MINUTEth of a minute: all of them for a minute at most. */
+	/* Each one taken is remembered for a PER_MINUTEth of a minute: all together for a minute at most. */
 	uint64_t each = MINUTE_US / per_minute, allowed = now_us + MINUTE_US - each;
 
 	return rate->forgotten_us > allowed ? rate->forgotten_us - allowed : 0;

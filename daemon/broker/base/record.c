@@ -31,7 +31,7 @@ int record_write(const char *directory, const char *name, const char *text)
 	if (fd < 0)
 		return -errno;
 	errno = 0;
-	/* The directory is on tmpfs and root's alone: a record is there whole or not at all, and needs no fsync. */
+	/* The directory is on tmpfs and root's alone: a record is there whole or not at all, and needs no fsync(). */
 	if (write(fd, text, length) != (ssize_t)length || rename(partial, path) < 0) {
 		int r = errno ? -errno : -EIO;
 
@@ -66,7 +66,7 @@ static int record_read(const char *directory, const char *name, record_found fou
 	return found(context, name, text);
 }
 
-/* How much of a file's name is before PARTIAL, if it has that. */
+/* The length of a file's name without PARTIAL, if the name has PARTIAL. */
 static size_t name_length(const char *file)
 {
 	const char *suffix = strstr(file, PARTIAL);
@@ -90,7 +90,7 @@ int record_each(const char *directory, record_found found, void *context)
 		memcpy(name, entry->d_name, length);
 		if (!device_name_valid(name))
 			continue;
-		/* Its writer was killed before it changed anything. */
+		/* The writer was killed before changing anything. */
 		if (strcmp(entry->d_name + length, PARTIAL) == 0)
 			record_remove(directory, entry->d_name);
 		if (entry->d_name[length] != '\0')

@@ -9,12 +9,12 @@
 	{                                                                                                              \
 		SCMP_SYS(name), 0, 0, 0                                                                                \
 	}
-/* Only with this value in that argument. */
+/* Only with the value in the argument of the given number. */
 #define ALLOW_ONLY(name, argument, value)                                                                              \
 	{                                                                                                              \
 		SCMP_SYS(name), argument, UINT32_MAX, value                                                            \
 	}
-/* Only without these bits in that argument. */
+/* Only without the bits in the argument of the given number. */
 #define ALLOW_WITHOUT(name, argument, bits)                                                                            \
 	{                                                                                                              \
 		SCMP_SYS(name), argument, bits, 0                                                                      \
@@ -28,13 +28,14 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(clock_gettime), ALLOW(gettimeofday), ALLOW(restart_syscall),
 	/* sockets: AF_UNIX alone is made here; systemd made the listener, the uevent socket is there already */
 	ALLOW_ONLY(socket, 0, AF_UNIX), ALLOW_ONLY(socketpair, 0, AF_UNIX), ALLOW(connect), ALLOW(accept4),
-	ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(recvfrom), ALLOW(sendto), ALLOW(getsockopt), ALLOW_ONLY(setsockopt, 2, SO_PRIORITY), ALLOW(shutdown), ALLOW(getsockname),
+	ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(recvfrom), ALLOW(sendto), ALLOW(getsockopt),
+	ALLOW_ONLY(setsockopt, 2, SO_PRIORITY), ALLOW(shutdown), ALLOW(getsockname),
 	/* sysfs, /proc/PID/cgroup, group nodes, claim records */
 	ALLOW(openat), ALLOW(read), ALLOW(pread64), ALLOW(write), ALLOW(close), ALLOW(lseek), ALLOW(fcntl),
-	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink), ALLOW(readlinkat),
-	ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename), ALLOW(unlink),
-	ALLOW(name_to_handle_at),
-	/* policy files: to be told that they have changed */
+	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink),
+	ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename),
+	ALLOW(unlink), ALLOW(name_to_handle_at),
+	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */
 	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT(mmap, 2, PROT_EXEC),

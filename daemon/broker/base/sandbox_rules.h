@@ -4,7 +4,7 @@
 
 #include "sandbox.h"
 
-/* Every system call that vfio-brokerd makes once it is up; loaded before it reads its first client byte. */
+/* Every system call that vfio-brokerd makes after the start; loaded before vfio-brokerd reads the first client byte. */
 extern const struct sandbox_rule broker_sandbox_rules[];
 extern const size_t broker_sandbox_rules_count;
 

@@ -21,7 +21,7 @@ static_assert(STORE_MAX * sizeof "session-0123456789abcdef-0123456789abcdef:" < 
 
 static bool notify(const char *state, const int *fds, unsigned int count)
 {
-	/* The environment stays: the next call needs it as well. 0: there is no systemd. */
+	/* The environment stays: the next call needs $NOTIFY_SOCKET as well. 0: there is no systemd. */
 	int r = sd_pid_notify_with_fds(0, 0, state, fds, count);
 
 	if (r < 0)
@@ -58,7 +58,8 @@ bool store_parse(const char *name, struct stored *ret_stored)
 	struct stored stored = {.fd = -1};
 	char again[96];
 
-	/* Exactly as it was written: sscanf() alone would take blanks, signs and what follows. */
+	/* Exactly as store_session() and store_keeper() write: sscanf() alone would take blanks, signs and a longer
+	 * name. */
 	if (sscanf(name, SESSION_FORMAT, &stored.session, &stored.started) == 2) {
 		snprintf(again, sizeof again, SESSION_FORMAT, stored.session, stored.started);
 	} else if (sscanf(name, KEEPER_FORMAT, &stored.group) == 1) {

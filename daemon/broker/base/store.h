@@ -6,23 +6,23 @@
 #include <stdint.h>
 
 /*
- * systemd's file descriptor store: PID 1 keeps a copy of each socket that is put there, and passes all of them to the
- * next broker, whatever became of this one. Without systemd ($NOTIFY_SOCKET) nothing is stored and nothing is lost but
- * that.
+ * systemd's file descriptor store: PID 1 keeps a copy of each socket put there, and passes all copies to the next
+ * broker, whatever became of the present broker. Without systemd ($NOTIFY_SOCKET) nothing is stored, and nothing else
+ * is lost.
  *
- * A session's socket leaves the store by itself when either side has shut it down. A keeper's stays until
- * store_forget_keeper(): what it said before it ended is to be read by the next broker, if this one is not there.
+ * A session's socket leaves the store by itself when either side has shut the socket down. A keeper's socket stays
+ * until store_forget_keeper(): the next broker is to read the keeper's last messages, if the present broker is gone.
  *
- * Each call is a datagram to PID 1, which has room for 512 of them (net.unix.max_dgram_qlen). If PID 1 is busy for so
- * long that these are used up, the call waits for it, and so do all clients: no connection is served that could be lost.
+ * Each call is a datagram to PID 1, with room for 512 datagrams (net.unix.max_dgram_qlen). If PID 1 is busy until the
+ * room is used up, the call waits for PID 1, and so do all clients: the broker serves no connection that could be lost.
  */
 
 /* A socket that an earlier broker has stored. */
 struct stored {
 	int fd;
 	bool is_keeper;
-	uint64_t session; /* its number ... */
-	uint64_t started; /* ... and when it began, CLOCK_BOOTTIME in microseconds */
+	uint64_t session; /* the session's number ... */
+	uint64_t started; /* ... and beginning, CLOCK_BOOTTIME in microseconds */
 	uint32_t group;	  /* of a keeper */
 };
 
@@ -32,7 +32,7 @@ bool store_keeper(int fd, uint32_t group);
 
 void store_forget_keeper(uint32_t group);
 
-/* What NAME in $LISTEN_FDNAMES says. False: it is not of this store. */
+/* Reads NAME, from $LISTEN_FDNAMES, into RET_STORED. False: NAME is not of the store. */
 bool store_parse(const char *name, struct stored *ret_stored);
 
 #endif

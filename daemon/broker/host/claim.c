@@ -75,8 +75,9 @@ int claim_load(const char *directory, claim_found found, void *context)
 
 static int give_to_vfio(const struct host *host, const char *name, const char *driver)
 {
-	/* Safe for a hostile caller: NAME is a device of the inventory that policy lets it have, the group is viable
-	 * and nobody's, and vfio-pci itself never does DMA. Only this device matches its own driver_override. */
+	/* Safe for a hostile caller: NAME is a device of the inventory, policy lets the caller have the device, the
+	 * group is viable and nobody's, and vfio-pci itself never does DMA. Only the device itself matches its own
+	 * driver_override. */
 	int r = host->override_set(name, VFIO_DRIVER);
 
 	if (r == 0 && *driver)
@@ -130,7 +131,7 @@ int claim_restore(const struct host *host, const char *directory, const char *na
 {
 	struct host_device device;
 	int r = host->read(name, &device);
-	/* It left the machine: nothing to give back. */
+	/* The device left the machine: nothing to give back. */
 	bool gone = r == -ENODEV, with_vfio;
 
 	with_vfio = r < 0 ? !gone : strcmp(device.driver, VFIO_DRIVER) == 0;

@@ -15,12 +15,13 @@ struct claim {
 };
 
 /*
- * Makes vfio-pci the driver of the device. RET_CLAIM is the caller's, for claim_restore(); it is NULL if vfio-pci was
- * the driver before and nothing has to be undone. On failure everything is as it was. Returns 0 or a negative errno.
+ * Makes vfio-pci the driver of the device. RET_CLAIM is the caller's, for claim_restore(); NULL if vfio-pci was the
+ * driver before and nothing has to be undone. On failure everything is as before. Returns 0 or a negative errno.
  */
 int claim_make(const struct host *host, const char *directory, const char *name, struct claim **ret_claim);
 
-/* A device with a claim is with vfio-pci afterwards, if it was not already: the broker that made the claim was killed. */
+/* Binds a device with a claim to vfio-pci, if not bound already: the broker that made the claim was killed. Returns
+ * 0 or a negative errno. */
 int claim_finish(const struct host *host, const char *name);
 
 /*

@@ -8,8 +8,8 @@
 #include <systemd/sd-event.h>
 
 /*
- * What the broker asks of the host's kernel: which PCI devices there are, who drives them, their IOMMU groups. One
- * function per step, so that tests can put a fake in its place. All return 0 or a negative errno unless they say otherwise.
+ * All that the broker asks of the host's kernel: the PCI devices, their drivers, their IOMMU groups. One function per
+ * step, so that tests can put a fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
  */
 
 #define DRIVER_NAME_SIZE 32
@@ -30,7 +30,7 @@ struct host_device {
 enum host_change {
 	HOST_ADDED,
 	HOST_REMOVED,
-	HOST_MISSED, /* some came or went, and nobody knows which: the name is empty */
+	HOST_MISSED, /* unknown devices came or went: the name is empty */
 };
 
 typedef void (*host_found)(void *context, const struct host_device *device);
@@ -39,13 +39,14 @@ typedef void (*host_changed)(void *context, enum host_change change, const char 
 struct host {
 	/* Calls FOUND for each PCI device. */
 	int (*enumerate)(host_found found, void *context);
-	/* Calls CHANGED for each device that comes or goes from now on, by EVENT. The watch lasts as long as EVENT. */
+	/* Calls CHANGED for each device that comes or goes from now on, by EVENT. The subscription lasts as long as
+	 * EVENT. */
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
-	/* The device as it is now. -ENODEV: there is none of that name. */
+	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);
-	/* The first 32 bits of its configuration space: all ones from a device that does not answer. */
+	/* The first 32 bits of the configuration space: all ones from a device that does not answer. */
 	int (*read_ids)(const char *name, uint32_t *ret_ids);
-	/* 1: the kernel knows a way to reset this device alone, 0: it knows none. */
+	/* 1: the kernel knows a way to reset this device alone, 0: the kernel knows no way. */
 	int (*resettable)(const char *name);
 	/* driver_override: which driver alone may have the device; empty: any. */
 	int (*override_get)(const char *name, char ret_driver[DRIVER_NAME_SIZE]);
@@ -53,10 +54,11 @@ struct host {
 	/* May wait for the driver to let go. */
 	int (*driver_unbind)(const char *name, const char *driver);
 	int (*driver_bind)(const char *name, const char *driver);
-	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has it open. */
+	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
+	 * open. */
 	int (*group_open)(uint32_t group);
-	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the caller's, or
-	 * -ENOENT: there is no such module. */
+	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the
+	 * caller's, or -ENOENT: there is no such module. */
 	int (*window_open)(void);
 };
 

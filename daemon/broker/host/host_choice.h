@@ -4,7 +4,7 @@
 
 #include "host/host.h"
 
-/* The host that this program was linked with: host_linux, or the fake one of the tests. */
+/* The host that the program was linked with: host_linux, or the tests' fake host. */
 const struct host *host_choice(void);
 
 #endif

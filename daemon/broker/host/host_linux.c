@@ -101,7 +101,7 @@ static int linux_enumerate(host_found found, void *context)
 		d = sd_device_enumerator_get_device_next(enumerator)) {
 		struct host_device described;
 
-		/* A device may leave while we look: it is not there then. */
+		/* A device may leave while we look: then the device is left out. */
 		if (describe(d, &described) == 0)
 			found(context, &described);
 	}
@@ -128,7 +128,7 @@ static int on_uevent(sd_event_source *source, int fd, uint32_t events, void *use
 
 static int linux_watch(sd_event *event, host_changed changed, void *context)
 {
-	/* It lives as long as the process, as the event loop and the socket do. */
+	/* Lives as long as the process, like the event loop and the socket. */
 	static struct watch watch;
 	int r, fd = uevent_open();
 
@@ -144,13 +144,13 @@ static int linux_watch(sd_event *event, host_changed changed, void *context)
 static int linux_look(const char *name, struct host_device *ret_device)
 {
 	OWNED_DEVICE *device = NULL;
-	/* A new object each time: sd-device remembers what it has read. */
+	/* A new object each time: sd-device remembers attributes once read. */
 	int r = sd_device_new_from_subsystem_sysname(&device, "pci", name);
 
 	return r < 0 ? r : describe(device, ret_device);
 }
 
-/* Reads a small file below /sys/bus/pci/devices/NAME. Returns its length, BUFFER ends with a NUL. */
+/* Reads a small file below /sys/bus/pci/devices/NAME. Returns the length; BUFFER ends with a NUL. */
 static ssize_t attribute_read(const char *name, const char *attribute, char *buffer, size_t size)
 {
 	char path[256];
@@ -190,8 +190,9 @@ static int linux_probe(const char *name, uint32_t *ret_ids)
 	return 0;
 }
 
-/* The methods that pci_reset_function() would try. The file is missing if there was none at boot, and empty if root has taken them
- * away since. Linux before 5.15 has no such file; it is not served (README). */
+/* The file lists the methods that pci_reset_function() would try. The file is missing if there was no method at
+ * boot, and empty if root has taken all methods away since. Linux before 5.15 has no such file and is not supported
+ * (README). */
 static int linux_resettable(const char *name)
 {
 	char methods[64];
@@ -212,7 +213,7 @@ static int linux_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE
 	if (length < 0)
 		return (int)length;
 	text[strcspn(text, "\n")] = '\0';
-	/* drivers/pci/pci-sysfs.c prints an unset one as "(null)". */
+	/* drivers/pci/pci-sysfs.c prints an unset override as "(null)". */
 	snprintf(ret_driver, DRIVER_NAME_SIZE, "%s", strcmp(text, "(null)") == 0 ? "" : text);
 	return 0;
 }
@@ -222,7 +223,7 @@ static int linux_override_set(const char *name, const char *driver)
 	char path[256], text[DRIVER_NAME_SIZE + 1];
 
 	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/driver_override", name);
-	/* An empty line clears it. */
+	/* An empty line clears the override. */
 	snprintf(text, sizeof text, "%s\n", driver);
 	return file_write(path, text);
 }

@@ -41,7 +41,7 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 	const char *action, *subsystem, *slot;
 	bool added;
 
-	/* "ACTION@/devices/…" comes first; as a string of the list it is no KEY=VALUE. */
+	/* "ACTION@/devices/…" comes first: a string of the list, but no KEY=VALUE. */
 	if (length == 0 || message[length - 1] != '\0')
 		return false;
 	action = value_of(message, length, "ACTION");
@@ -63,12 +63,12 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 int uevent_read(int socket, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE])
 {
 	char message[UEVENT_SIZE];
-	/* Who sent it need not be looked at: only the kernel, or who may administrate this network namespace, can. */
+	/* The sender need not be looked at: only the kernel, or an administrator of the network namespace, can send. */
 	ssize_t length = read(socket, message, sizeof message);
 
 	if (length < 0 && errno == ENOBUFS) {
-		/* Until the socket is empty the kernel drops messages without saying so again (netlink_overrun()): what is still in
-		 * it need not be read, what comes afterwards is there. */
+		/* Until the socket is empty the kernel drops messages without saying so again (netlink_overrun()).
+		 * Messages still in the socket need not be read; messages after them do arrive. */
 		while (read(socket, message, sizeof message) >= 0 || errno == ENOBUFS)
 			continue;
 		*ret_change = HOST_MISSED;

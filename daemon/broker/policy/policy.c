@@ -76,7 +76,8 @@ static bool group_fits(const struct policy_rule *rule, const struct peer *peer)
 	return ids_fit(&rule->groups, peer->gid);
 }
 
-/* An unknown unit (peer.c) may be any: it cannot be what allows something, nor a way around what denies it. */
+/* An unknown unit (peer.c) may be any unit: such a unit makes no allowing rule fit, and is no way around a denying
+ * rule. */
 static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
 {
 	if (!peer->unit)

@@ -10,21 +10,22 @@
 #include <stddef.h>
 
 /*
- * Who may have what. vfio-broker.policy(5) says what the files look like; here is what becomes of them:
+ * Who may have which device. vfio-broker.policy(5) describes the files; this folder reads and applies the files:
  *
- *	policy_files	finds the files of several directories, sorts them, reads each into one policy
- *	policy_text	the text of a file: sections, keys, words; says at which line and column it is wrong
- *	policy_key	what each key's words mean
- *	policy		the rules, and which of them decides
+ *	policy_files	finds the files of several directories, sorts the files, reads all into one policy
+ *	policy_text	the text of a file: sections, keys, words; names the line and column of a mistake
+ *	policy_key	the meaning of each key's words
+ *	policy		the rules, and the choice of the deciding rule
  */
 
 enum policy_verdict {
 	POLICY_DENY,
 	POLICY_ALLOW,
-	POLICY_LIMITS, /* [limits NAME] says what a user may have of everything; it decides about no device */
+	POLICY_LIMITS, /* [limits NAME] says how much a user may have of everything; decides about no device */
 };
 
-/* Who may have a device next that was not reset after its last lease. In this order: each allows more than the one before. */
+/* Who may have a device next that was not reset after the last lease. In ascending order: each value allows more
+ * than the value before. */
 enum reset_need {
 	RESET_REQUIRED = 0,
 	RESET_SAME_USER,
@@ -37,7 +38,7 @@ struct reset_policy {
 	enum reset_need need;
 	uint64_t settle_us; /* or SETTLE_UNSET: policy_settle() */
 };
-/* A number that is not given. */
+/* Stands for a number that is not given. */
 #define POLICY_UNSET UINT32_MAX
 
 /* A section of a file. */
@@ -69,24 +70,25 @@ struct policy {
 
 void policy_free(struct policy *policy);
 
-/* How long a device that was not reset rests: what the rule says, or what is usual for its reset_need. */
+/* The cooldown of a device that was not reset, in microseconds: as the rule says, or as is usual for the rule's
+ * reset_need. */
 uint64_t policy_settle(const struct reset_policy *reset);
 
-/* The rule that decides, or NULL: none fits, which means no. Belongs to POLICY. */
+/* The rule that decides, or NULL: no rule fits, and the answer is no. Belongs to POLICY. */
 const struct policy_rule *policy_decide(
 	const struct policy *policy, const struct host_device *device, const struct peer *peer);
 
-/* What UID's limits are: the first [limits] that fits, or NULL. Belongs to POLICY. */
+/* UID's limits: the first [limits] that fits, or NULL. Belongs to POLICY. */
 const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid);
 
 /*
- * Why RULE says nothing about this peer and this device (NULL: about which is not asked), in words: "uid 1000 is none of
- * its users". Returns BUFFER, or NULL if it does fit.
+ * Why RULE says nothing about PEER and DEVICE (NULL: no device is asked about), in words: "uid 1000 is none of its
+ * users". Returns BUFFER, or NULL if RULE does fit.
  */
 const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
 	char *buffer, size_t size);
 
-/* Whether RULE is about the user, in whatever unit. */
+/* Whether RULE is about the user, in any unit. */
 bool policy_concerns(const struct policy_rule *rule, const struct peer *user);
 
 #endif

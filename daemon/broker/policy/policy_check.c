@@ -21,7 +21,7 @@ static bool check_file(const char *path)
 	return good;
 }
 
-/* Goes on after a mistake: who checks wants to know them all, at least one of each file. */
+/* Goes on after a mistake: the administrator wants to know all mistakes, at least one of each file. */
 static int on_file(void *context, const char *path, struct policy_error *error)
 {
 	bool *good = context;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The whole of a file as a string, for the caller to free. NULL and errno if that fails. */
+/* The whole of a file as a string, for the caller to free. NULL and errno on failure. */
 static char *file_text(const char *path)
 {
 	FILE *file = fopen(path, "re");
@@ -25,7 +25,7 @@ static char *file_text(const char *path)
 		free(text);
 		text = strdup("");
 	} else if (length < 0 || strlen(text) != (size_t)length) {
-		/* What follows a NUL could be the rule that denies. */
+		/* The text after a NUL could be the rule that denies. */
 		int error = length < 0 ? errno : EBADMSG;
 
 		free(text);
@@ -41,7 +41,7 @@ bool policy_file_name(const char *name)
 	return fnmatch("*.conf", name, FNM_PERIOD) == 0;
 }
 
-/* One policy file: its name, and the directory that it is taken from. */
+/* One policy file: the name, and the directory of the file. */
 struct found_file {
 	char *name;
 	const char *directory;

@@ -62,7 +62,7 @@ static int add_class(struct policy_rule *rule, const char *word, const char **ca
 
 void policy_key_prepare(void)
 {
-	/* No database has it, so all of them are asked. */
+	/* No database has such a name, so all databases are asked. */
 	(void)getpwnam("no:such:user");
 	(void)getgrnam("no:such:group");
 }
@@ -101,7 +101,8 @@ static int add_group(struct policy_rule *rule, const char *word, const char **ca
 
 static int add_unit(struct policy_rule *rule, const char *word, const char **cause)
 {
-	/* The characters of unit names (systemd.unit(5)) and of fnmatch(); an open bracket would match nothing, silently. */
+	/* The characters of unit names (systemd.unit(5)) and of fnmatch(). An open bracket would match nothing,
+	 * silently. */
 	const char *open = strrchr(word, '[');
 
 	if (word[strspn(word, UNIT_CHARACTERS "*?[]!")] != '\0' || (open && !strchr(open, ']')))
@@ -172,7 +173,7 @@ static int add_window_range(struct policy_rule *rule, const char *word, const ch
 		(*rest != ':' || !value_bytes(rest + 1, "", &rest, &range.first) || *rest != '-' ||
 			!value_bytes(rest + 1, "", &rest, &range.last) || *rest != '\0' || range.first > range.last))
 		return wrong(cause, "not a window-range like 0:0x1000-0x1fff or 2:");
-	/* A window is made of pages; the smallest there are have this size. */
+	/* A window is made of pages; the smallest pages have 4096 bytes. */
 	if (range.first % 4096 != 0 || (range.last + 1) % 4096 != 0)
 		return wrong(cause, "a window-range begins and ends with a page (0x1000 bytes), unlike");
 	if (limits->range_count == WINDOW_RANGES_MAX)
@@ -227,7 +228,7 @@ static int set_sessions(struct policy_rule *rule, const char *word, const char *
 	return set_number(&rule->sessions, word, cause, "sessions is a number, not");
 }
 
-/* A rate of nothing would be a riddle for its user; "deny" and "sessions = 0" say it better. */
+/* A rate of 0 would be a riddle for the user; "deny" and "sessions = 0" say the same better. */
 static int set_rate(uint32_t *ret_rate, const char *word, const char **cause, const char *what)
 {
 	uint32_t rate = 0;
@@ -265,7 +266,7 @@ static void emit(struct policy_sink *sink, const char *format, ...)
 	sink->line(sink, line);
 }
 
-/* A line for each word: no list is too long, then. */
+/* A line for each word: so no list is too long. */
 static void print_words(const struct words *list, const char *key, struct policy_sink *sink)
 {
 	for (size_t i = 0; i < list->count; i++)
@@ -277,7 +278,7 @@ static void print_ids(const struct ids *list, const char *key, struct policy_sin
 	if (list->any)
 		emit(sink, "%s = *", key);
 	for (size_t i = 0; i < list->count; i++) {
-		/* What is in force is the number; the name may be another's by now. */
+		/* The number is in force; the name may be another user's or group's by now. */
 		if (list->ids[i].name)
 			emit(sink, "%s = %u ; %s", key, list->ids[i].id, list->ids[i].name);
 		else
@@ -337,7 +338,7 @@ static void print_settle(const struct policy_rule *rule, const char *key, struct
 {
 	char time[VALUE_TEXT_SIZE];
 
-	/* Without a unit a time is none, so 0 needs one. */
+	/* A time needs a unit, even 0. */
 	if (rule->reset.settle_us == 0)
 		emit(sink, "%s = 0s", key);
 	else if (rule->reset.settle_us != SETTLE_UNSET)

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The lists that rules are made of. Each function that adds returns 0 or -ENOMEM; an empty list is all zeroes. */
+/* The lists in rules. Each function that adds returns 0 or -ENOMEM; an empty list is all zeroes. */
 
 /* A list of owned strings. */
 struct words {
@@ -16,18 +16,18 @@ struct words {
 int words_add(struct words *list, const char *word);
 void words_clear(struct words *list);
 
-/* A uid or gid, and the name that it was looked up by (owned; NULL: it was given as a number). */
+/* A uid or gid, and the name looked up (owned; NULL: the policy gives a number). */
 struct id {
 	unsigned int id;
 	char *name;
 };
 
-/* A list of them; "any" stands for "*". */
+/* A list of uids or gids; "any" stands for "*". */
 struct ids {
 	struct id *ids;
 	size_t count;
 	bool any;
-	bool given; /* something was said about it, be it only "*" */
+	bool given; /* the rule has the key, be it only with "*" */
 };
 
 int ids_add(struct ids *list, unsigned int id, const char *name);

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the handler of inih works with; one for each file. */
+/* The data of inih's handler; one struct for each file. */
 struct reader {
 	struct policy *policy;
 	const char *file;
-	const char *text;	/* what is still to be read */
+	const char *text;	/* the text still to be read */
 	const char *line_start; /* of the line that inih has */
 	unsigned int line;
 	bool in_section;
@@ -26,7 +26,7 @@ struct reader {
 
 /* ---- mistakes ---- */
 
-/* AT: where in the text it is wrong, to count the column from. In bytes, as compilers do; a tab is one. */
+/* AT: the place of the mistake in the text, for the column. Columns count bytes, as compilers do; a tab is one byte. */
 static int complain(struct reader *reader, const char *at, const char *what, const char *value)
 {
 	struct policy_error *error = reader->error;
@@ -39,13 +39,13 @@ static int complain(struct reader *reader, const char *at, const char *what, con
 	return -EINVAL;
 }
 
-/* Where the line's first word is: its section or its key. */
+/* The line's first word: the section or the key. */
 static const char *first_word(const struct reader *reader)
 {
 	return reader->line_start + strspn(reader->line_start, " \t");
 }
 
-/* Where the value of a line "key = value" begins, as inih finds it. */
+/* Where the value of a line "key = value" begins, as inih finds the value. */
 static const char *value_start(const struct reader *reader)
 {
 	const char *value = first_word(reader);
@@ -59,7 +59,7 @@ static const char *value_start(const struct reader *reader)
 
 #define SECTIONS "a section is [allow NAME], [deny NAME] or [limits NAME], not"
 
-/* "allow storage": the verdict and the name. Returns NULL if it is neither. */
+/* "allow storage": the verdict and the name. Returns NULL if the section has no known verdict or no name. */
 static const char *section_name(const char *section, enum policy_verdict *ret_verdict)
 {
 	static const struct {
@@ -110,7 +110,8 @@ static int begin_rule(struct reader *reader, const char *section)
 	return rule->name && rule->file ? 0 : -ENOMEM;
 }
 
-/* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two of one name apart. */
+/* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two sections of
+ * one name apart. */
 static int begin_section(struct reader *reader, char *text)
 {
 	char *end = strchr(text, ']'), *rest;
@@ -128,8 +129,8 @@ static int begin_section(struct reader *reader, char *text)
 }
 
 /*
- * Gives inih the next line and counts it: its handler is not told the number. Without its indentation, which would make
- * it part of the line before.
+ * Gives inih the next line and counts the line: the handler is not told the number. The line goes without indentation:
+ * inih would take an indented line as part of the line before.
  */
 static char *read_line(char *buffer, int size, void *stream)
 {
@@ -151,7 +152,7 @@ static char *read_line(char *buffer, int size, void *stream)
 	reader->text += length;
 	if (*buffer == '[') {
 		reader->result = begin_section(reader, buffer);
-		/* Nothing of it is left for inih, whose sections are not used. */
+		/* Nothing of the line is left for inih: the sections of inih are not used. */
 		strcpy(buffer, "\n");
 	}
 	return buffer;
@@ -210,17 +211,18 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 
 /* ---- files ---- */
 
-/* What is wrong with the rule as a whole, or NULL. */
+/* The mistake of the rule as a whole, or NULL. */
 static const char *rule_mistake(const struct policy_rule *rule)
 {
-	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. Limits are about people. */
+	/* A rule that says nothing about devices or about people is a mistake, not a rule for all. Limits are about
+	 * people. */
 	if (rule->verdict == POLICY_LIMITS)
 		return rule->users.given ? NULL : "lacks user";
 	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
 		return "lacks address, id or class";
 	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)
 		return "lacks user, group or unit";
-	/* Whoever wrote it believes that the device may be had again after that time. */
+	/* The rule's author believes that the device may be had again after the time in "settle". */
 	if (rule->reset.need == RESET_REQUIRED && rule->reset.settle_us != SETTLE_UNSET)
 		return "has settle, which means nothing without reset = same-user or optional";
 	return NULL;

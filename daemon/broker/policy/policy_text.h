@@ -4,7 +4,7 @@
 
 struct policy;
 
-/* What is wrong with a file, and where: "/etc/vfio-broker/policy.d/10-a.conf:12:1: unknown key \"usr\"". */
+/* The mistake in a file, and where: "/etc/vfio-broker/policy.d/10-a.conf:12:1: unknown key \"usr\"". */
 struct policy_error {
 	char text[512];
 	unsigned int line, column; /* from 1; 0: the file as a whole */

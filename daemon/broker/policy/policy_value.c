@@ -69,7 +69,7 @@ bool value_time(const char *word, uint64_t *ret_us)
 	size_t digits = strspn(word, "0123456789");
 	uint64_t value;
 
-	/* Nobody waits for more. */
+	/* Nobody waits for a longer time. */
 	if (digits == 0 || digits > 9)
 		return false;
 	value = strtoull(word, NULL, 10);
