@@ -4,7 +4,7 @@
 
 #include "state/broker.h"
 
-/* Questions about what stands against a device (struct quarantine). lease/quarantine.c decides the answers. */
+/* Questions about what stands against a device (struct quarantine). lease/quarantine.c writes the struct. */
 
 /* This broker does not know how the last lease of DEVICE ended. */
 bool quarantine_is_in_use(const struct device *device);
@@ -17,7 +17,7 @@ uint64_t quarantine_cooldown_left(const struct quarantine *q, uint64_t settle, u
 /* How much longer nothing is done with the device of Q. */
 uint64_t quarantine_device_cooldown_us(const struct quarantine *q, uint64_t now);
 
-/* Q stands against everybody, or everybody but the last user: shown as quarantined, and kept from the host driver. */
+/* DEVICE is held back from everybody, or everybody but the last user: shown as quarantined, kept from its host driver. */
 bool quarantine_holds(const struct device *device);
 
 /* A device of the group that is held back, and not leased; NULL: none. */
