@@ -26,8 +26,8 @@ static int open_group(struct broker *broker, struct iommu_group *group, struct k
 		*ret_keeper = keeper;
 		return 0;
 	}
-	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one (admission.c),
-	 * and the fd goes to a keeper, never to the caller. */
+	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
+	 * (request/admission.c), and the fd goes to a keeper, never to the caller. */
 	fd = broker->host->group_open(group->number);
 	if (fd == -EBUSY)
 		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
@@ -41,8 +41,8 @@ static int open_group(struct broker *broker, struct iommu_group *group, struct k
 	return 0;
 }
 
-/* Safe for a hostile caller: it gets windows from the keeper, never this file; each lease has a file of its own, so that
- * taking back its windows takes back nobody else's. */
+/* Safe for a hostile caller: the caller gets windows from the keeper, never this file. Each lease has a file of its
+ * own, so that taking back the windows of a lease takes back nobody else's. */
 static int open_windows(const struct broker *broker, const struct device *device)
 {
 	int fd = broker->host->window_open();

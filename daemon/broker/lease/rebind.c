@@ -12,8 +12,8 @@ int rebind_to_vfio(struct broker *broker, struct device *device, struct detail *
 	const struct claim *old = device->claim;
 	int r;
 
-	/* Claimed before, and not given back because its group was never free in between; or by a broker that was killed
-	 * in the middle of it. */
+	/* Claimed before, and not given back because the group was never free in between; or claimed by a broker that
+	 * was killed in the middle of the claim. */
 	if (device->claim)
 		r = claim_finish(broker->host, device->name);
 	else
