@@ -116,7 +116,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
 	}
 	quarantine_lease_ended(device->lease, &event->report);
-	/* Only the kernel knows when the holder closes the device, and only of the group: the group is released whole. */
+	/* Only the kernel knows when the holder closes the device, so the group is released as a whole. */
 	if (event->report.reset == RESET_UNSURE)
 		group_release(keeper->group);
 	group_lease_end(device->lease);

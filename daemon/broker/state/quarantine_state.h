@@ -17,7 +17,7 @@ uint64_t quarantine_cooldown_left(const struct quarantine *q, uint64_t settle, u
 /* How much longer nothing is done with the device of Q. */
 uint64_t quarantine_device_cooldown_us(const struct quarantine *q, uint64_t now);
 
-/* DEVICE is held back from everybody, or everybody but the last user: shown as quarantined, kept from its host driver. */
+/* DEVICE is held back from all, or all but the last user: shown as quarantined, and kept from its host driver. */
 bool quarantine_holds(const struct device *device);
 
 /* A device of the group that is held back, and not leased; NULL: none. */
