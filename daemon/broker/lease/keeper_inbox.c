@@ -259,7 +259,7 @@ static void readable(struct keeper *keeper)
 static void timed_out(struct keeper *keeper)
 {
 	if (keeper->state == KEEPER_QUERIED) {
-		log_line(LOG_ERR, "group %u: its keeper has not said in %llu s what it holds: it shall let go",
+		log_line(LOG_ERR, "group %u: the keeper has not named its leases in %llu s, and is told to let go",
 			keeper->group->number, KEEPER_ANSWER_US / 1000000);
 		group_adopt_failed(keeper->group);
 		return;

@@ -69,7 +69,7 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 	if (r == -ENODEV)
 		return NULL;
 	if (r < 0) {
-		log_line(LOG_ERR, "%s: cannot be looked at, so no rule is found for it: %s", lease->device->name,
+		log_line(LOG_ERR, "%s: cannot be read, so no rule is found for the device: %s", lease->device->name,
 			strerror(-r));
 		return NULL;
 	}
