@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Windows: file descriptors for ranges of a VFIO PCI device's BARs that can be mapped and taken
- * back. vfio_window.h is the interface; README.md argues why the locking and the lifetimes are
+ * Windows: revocable file descriptors for ranges of a VFIO PCI device's BARs, made for mapping.
+ * vfio_window.h is the interface; README.md argues why the locking and the lifetimes are
  * right.
  *
  * A window's file has the address space of the VFIO device for its own (f_mapping), as the device's
- * files do, so that VFIO finds and zaps mappings of windows when it switches the device's memory
- * off. Its mmap() lets VFIO make the mapping, and then puts itself between the page faults and
- * VFIO.
+ * files do, so that VFIO finds and zaps mappings of windows when VFIO switches the device's memory
+ * off. The window's mmap() lets VFIO make the mapping, and then puts itself between the page faults
+ * and VFIO.
  */
 #include <linux/version.h>
 
@@ -39,10 +39,11 @@
 #endif
 
 /*
- * Who walks page tables passes over VM_PFNMAP mappings, which ours are not (window_adopt). In older
- * kernels, some then take any huge entry for one of a struct page: madvise(MADV_COLD) of a window
- * was an Oops with a page table locked (6.12: madvise.c and mempolicy.c, pmd_folio()). In 7.3, all
- * ask vm_normal_folio_pmd() or pass over VM_SPECIAL, too. For small pages, they always did.
+ * Page table walkers pass over VM_PFNMAP mappings, but windows have no such mappings
+ * (window_adopt). In older kernels, some walkers then take any huge entry for a struct page:
+ * madvise(MADV_COLD) of a window was an Oops with a page table locked (6.12: madvise.c and
+ * mempolicy.c, pmd_folio()). In 7.3, all walkers ask vm_normal_folio_pmd() or pass over VM_SPECIAL,
+ * too. For small pages, walkers always did.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
 #define WINDOW_HUGE_PAGES
@@ -52,19 +53,19 @@
 struct window_set {
 	struct kref ref;
 	struct mutex lock;		/* all below */
-	struct list_head windows;	/* those that are not revoked */
+	struct list_head windows;	/* windows not revoked */
 	u32 count;
 	u64 size;
 };
 
-/* References: the window's file, which each mapping holds, too. */
+/* Owned by the window's file. Each mapping holds a reference to the file. */
 struct window {
 	struct window_set *set;		/* a reference */
 	struct list_head in_set;	/* set->lock; empty: revoked */
 	struct rw_semaphore lock;	/* device, ops */
 	struct file *device;		/* a reference; NULL: revoked */
-	const struct vm_operations_struct *ops;	/* VFIO's; of use while @device is there */
-	struct inode *inode;		/* whose pages these are: a reference, also to its sb */
+	const struct vm_operations_struct *ops;	/* VFIO's; used while @device is set */
+	struct inode *inode;		/* of the pages; a reference, also to its sb */
 	u32 flags;
 	pgoff_t first;			/* pages in the device file */
 	unsigned long pages;
@@ -75,7 +76,7 @@ static void window_set_free(struct kref *ref)
 	kfree(container_of(ref, struct window_set, ref));
 }
 
-/* Unlinks a window that is not revoked, and drops its device. Under set->lock. */
+/* Unlinks a window not yet revoked, and drops its device. Under set->lock. */
 static void window_unlink(struct window *window, struct file *device)
 {
 	list_del_init(&window->in_set);
@@ -84,21 +85,21 @@ static void window_unlink(struct window *window, struct file *device)
 	fput(device);
 }
 
-/* Under set->lock, so that the window stays: its release waits for that. */
+/* Under set->lock, so that the window stays: window_release() waits for the lock. */
 static void window_revoke(struct window *window)
 {
 	struct file *device;
 
 	/*
-	 * Faults that have seen the device are over when this lock is ours, and later ones see that
-	 * it has gone ...
+	 * With the lock taken, no fault that has seen the device is under way, and later faults see
+	 * NULL ...
 	 */
 	down_write(&window->lock);
 	device = window->device;
 	window->device = NULL;
 	up_write(&window->lock);
 	/*
-	 * ... so what is zapped now stays zapped. Others' mappings of the same pages fault back in.
+	 * ... so the pages zapped now stay zapped. Mappings of other windows fault back in.
 	 */
 	unmap_mapping_range(window->inode->i_mapping, (loff_t)window->first << PAGE_SHIFT,
 			    (loff_t)window->pages << PAGE_SHIFT, 1);
@@ -118,9 +119,9 @@ static void window_set_revoke(struct window_set *set)
 /* ---- mappings ---- */
 
 /*
- * A page of the reader's own: what one writes there, others do not see. It is mapped here and not
- * returned in vmf->page, because who gets it there unlocks it when it has been mapped, and by then
- * a zap may have freed it.
+ * A private page of the reader: other processes do not see writes to the page. The page is mapped
+ * here and not returned in vmf->page, because the caller would unlock a returned page after
+ * mapping, and by then a zap may have freed the page.
  */
 static vm_fault_t window_fault_revoked(const struct window *window, struct vm_fault *vmf)
 {
@@ -171,11 +172,11 @@ static vm_fault_t window_huge_fault(struct vm_fault *vmf, unsigned int order)
 #endif
 
 /*
- * fork() calls this for the child's mapping, before it copies page tables into it, which with this
- * flag it does not: the child's own faults fill its mapping. For copy_huge_pmd() copies what it has
- * read before it took the locks, even if that has been zapped meanwhile, and so would bring back
- * what is revoked. It also keeps a page of ones one process's own. Here and not in mmap(), since
- * MADV_KEEPONFORK clears the flag.
+ * fork() calls window_vma_open() for the child's mapping before copying page tables. With
+ * VM_WIPEONFORK fork() copies no page tables: the child's own faults fill the mapping. Otherwise
+ * copy_huge_pmd() would copy an entry read before taking the locks, even if zapped meanwhile, and
+ * so bring back a revoked page. The flag also keeps a page of ones private to a process. The flag
+ * is set here and not in mmap(), since MADV_KEEPONFORK clears the flag.
  */
 static void window_vma_open(struct vm_area_struct *vma)
 {
@@ -191,13 +192,13 @@ static const struct vm_operations_struct window_vm_ops = {
 };
 
 /*
- * Comes between VFIO and a mapping that VFIO has just made. Only mappings filled by faults can be
- * revoked: what a driver fills in mmap() (remap_pfn_range) or follows by itself (open, close ...)
- * is refused.
+ * Comes between VFIO and a mapping just made by VFIO. Only mappings filled by faults can be
+ * revoked: mappings filled in mmap() (remap_pfn_range) or followed by the driver itself (open,
+ * close ...) are refused.
  *
- * VM_MIXEDMAP takes the place of VM_PFNMAP, which is what vfio_iommu_type1 wants to see before it
- * maps the pages behind a mapping for DMA: through another device they could be reached after a
- * revocation. VM_IO keeps get_user_pages() out.
+ * VM_MIXEDMAP takes the place of VM_PFNMAP. vfio_iommu_type1 maps the pages behind a mapping for
+ * DMA only with VM_PFNMAP: with such a DMA mapping, another device could reach the registers after
+ * a revocation. VM_IO keeps get_user_pages() out.
  */
 static int window_adopt(struct window *window, struct vm_area_struct *vma)
 {
@@ -267,9 +268,9 @@ static const struct file_operations window_fops = {
 /* ---- making windows ---- */
 
 /*
- * The device behind a VFIO device file. VFIO tells nobody, so this looks where it stands (struct
- * vfio_device_file in drivers/vfio/vfio.h begins with it) and believes what it finds only if that
- * has the inode of the file's own pages.
+ * The device behind a VFIO device file. VFIO exports no such function, so device_of() reads the
+ * pointer from its place (struct vfio_device_file in drivers/vfio/vfio.h begins with the device)
+ * and trusts the pointer only if the device has the inode of the file's own pages.
  */
 static struct vfio_device *device_of(struct file *file)
 {
@@ -320,7 +321,7 @@ static int check_range(struct pci_dev *pci, u64 offset, u64 size)
 	return has_pages(pci_resource_start(pci, bar) + within, size) ? -EOPNOTSUPP : 0;
 }
 
-/* A file for a new window of @set over @device, which it gets a reference to. */
+/* A file for a new window of @set over @device. The window takes a reference to @device. */
 static struct file *window_open(struct window_set *set, const struct vfio_window_create *arg,
 				struct file *device)
 {
@@ -330,7 +331,7 @@ static struct file *window_open(struct window_set *set, const struct vfio_window
 	if (!window)
 		return ERR_PTR(-ENOMEM);
 	/*
-	 * O_RDWR also where nobody may write: mmap() takes VM_SHARED away from what was opened for
+	 * O_RDWR also where nobody may write: mmap() takes VM_SHARED away from files opened for
 	 * reading.
 	 */
 	file = anon_inode_getfile("[vfio-window]", &window_fops, window, O_RDWR);
@@ -343,7 +344,7 @@ static struct file *window_open(struct window_set *set, const struct vfio_window
 	window->first = arg->offset >> PAGE_SHIFT;
 	window->pages = arg->size >> PAGE_SHIFT;
 	/*
-	 * Mappings of a revoked window still hang in this inode, when the device and even VFIO's
+	 * Mappings of a revoked window stay linked to the inode, when the device and even VFIO's
 	 * mount may have gone.
 	 */
 	window->inode = device->f_mapping->host;

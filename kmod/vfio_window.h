@@ -8,18 +8,18 @@
 /*
  * The interface of the kernel module vfio_window.
  *
- * A window is a file descriptor for one page-aligned range of one BAR of a PCI device that is open
- * through VFIO. It can be mapped, shared, and nothing else; its maker can take it back at any time,
- * for good, while the device goes on working.
+ * A window is a file descriptor for a page-aligned range of a BAR of a PCI device opened through
+ * VFIO. A window can be mapped, shared, and nothing else; the maker can take the window back at any
+ * time, for good, while the device goes on working.
  *
- * Windows are made and taken back by way of a control file, an open VFIO_WINDOW_NODE. All windows
- * made through one control file are one set: they are revoked together, by VFIO_WINDOW_REVOKE or
- * with the control file's last close, so also by the death of whoever holds it. Who wants to take
- * windows back separately opens the node once for each set.
+ * Windows are made and taken back through a control file, an open VFIO_WINDOW_NODE. All windows
+ * made through a control file form a set. The set is revoked as a whole, by VFIO_WINDOW_REVOKE or
+ * with the control file's last close, so also by the death of the last holder. To take windows
+ * back separately, a process opens the node once for each set.
  *
- * Each struct begins with argsz, its size as the caller was built. Larger ones are fine if what the
- * kernel does not know is zero (E2BIG), smaller ones are not (EINVAL); unknown flags and reserved
- * fields other than zero are EINVAL.
+ * Each struct begins with argsz, its size when the caller was built. A larger size is fine if all
+ * bytes unknown to the kernel are zero (else E2BIG), a smaller size is EINVAL; unknown flags and
+ * reserved fields other than zero are EINVAL.
  */
 
 #define VFIO_WINDOW_NODE    "/dev/vfio/window"
@@ -30,19 +30,18 @@
  * struct vfio_window_create - VFIO_WINDOW_CREATE: makes a window, returns its file descriptor
  * @argsz: in: sizeof(struct vfio_window_create)
  * @flags: in: VFIO_WINDOW_FLAG_*
- * @device_fd: in: a VFIO device file descriptor; the window keeps the device open until it is
- *  revoked
+ * @device_fd: in: a VFIO device file descriptor; the window keeps the device open until revoked
  * @reserved: in: 0
- * @offset: in: of the range in the device file: VFIO_DEVICE_GET_REGION_INFO's offset plus one
- *  within the BAR; page-aligned
+ * @offset: in: of the range in the device file: VFIO_DEVICE_GET_REGION_INFO's offset plus an
+ *  offset within the BAR; page-aligned
  * @size: in: of the range in bytes, page-aligned, not 0
  *
- * The window is closed on exec. mmap() of it takes offsets within the range, from 0 on.
+ * The window is closed on exec. mmap() of a window takes offsets within the range, from 0 on.
  *
- * EINVAL: flags, sizes, alignment, or a range that is not within one memory BAR. EBADF: device_fd
- * is not open. EBADFD: it is no VFIO device. EOPNOTSUPP: a device or a flag that this kernel cannot
- * do it for (not PCI; a BAR where the kernel has struct pages; VFIO_WINDOW_FLAG_ONES on other than
- * x86).
+ * EINVAL: flags, sizes, alignment, or a range not within a single memory BAR. EBADF: device_fd
+ * is not open. EBADFD: device_fd is no VFIO device. EOPNOTSUPP: the running kernel cannot make
+ * windows of the device, or with the flags (not PCI; a BAR with struct pages;
+ * VFIO_WINDOW_FLAG_ONES on other than x86).
  */
 struct vfio_window_create {
 	__u32 argsz;
@@ -54,12 +53,12 @@ struct vfio_window_create {
 };
 
 /*
- * Mappings may be written to. They may always be read: most processors cannot tell the two apart.
+ * Mappings may be written to. Reads are always allowed: most processors cannot allow writes alone.
  */
 #define VFIO_WINDOW_FLAG_WRITE (1u << 0)
 /*
- * What a mapping gives once the window is revoked: memory of the reader's own that is all ones
- * until it writes there itself. That is what a driver sees after surprise removal. Without this
+ * Mappings of a revoked window give private memory of the reader, all ones until the reader
+ * writes there itself. A driver sees the same after surprise removal. Without the
  * flag: SIGBUS.
  */
 #define VFIO_WINDOW_FLAG_ONES (1u << 1)
@@ -69,8 +68,8 @@ struct vfio_window_create {
  * @argsz: in: sizeof(struct vfio_window_revoke)
  * @flags: in: 0
  *
- * When it returns, no mapping of them reaches the device any more, wherever it has been moved or
- * inherited to; and they do not keep the device open. New windows can be made afterwards.
+ * On return, no mapping of the windows reaches the device any more, even if moved or inherited;
+ * and the windows do not keep the device open. New windows can be made afterwards.
  */
 struct vfio_window_revoke {
 	__u32 argsz;
@@ -78,12 +77,12 @@ struct vfio_window_revoke {
 };
 
 /**
- * struct vfio_window_info - VFIO_WINDOW_INFO: what there is
+ * struct vfio_window_info - VFIO_WINDOW_INFO: version, number and size of the windows
  * @argsz: in: sizeof(struct vfio_window_info)
  * @flags: out: 0
  * @version: out: VFIO_WINDOW_VERSION of the module
- * @windows: out: windows of this control file that are not revoked and of which somebody has a
- *  descriptor or a mapping
+ * @windows: out: windows of the control file, not revoked, with a descriptor or a mapping left
+ *  in some process
  * @size: out: the sum of their sizes in bytes
  */
 struct vfio_window_info {

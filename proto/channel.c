@@ -12,12 +12,17 @@ void channel_init(struct channel *channel, int fd)
 	*channel = (struct channel){.fd = fd, .state = STATE_NEW};
 }
 
+void channel_enter(struct channel *channel, enum channel_state state)
+{
+	channel->state = state;
+}
+
 void channel_keep(struct channel *channel)
 {
 	channel->keeps = true;
 }
 
-/* The request at the head of the socket is done with. */
+/* The request at the head of the socket is done. */
 static void take_off(const struct channel *channel)
 {
 	if (channel->keeps)
@@ -41,12 +46,13 @@ void channel_finish(struct channel *channel, struct packet *scratch)
 {
 	int r = PACKET_RECEIVED;
 
-	/* From here on nothing is added, so this ends. No fds are taken: the kernel drops them (packet.h). */
+	/* After the shutdown nothing is added, so the loop ends. No fds are taken: the kernel drops all fds
+	 * (packet.h). */
 	if (channel->fd < 0 || shutdown(channel->fd, SHUT_RD) < 0)
 		r = PACKET_END;
 	while (r == PACKET_RECEIVED || r == -EPROTO)
 		r = packet_receive(channel->fd, MSG_DONTWAIT, 0, scratch);
-	/* The other side sees the end now, even if this process is not the only one that has our end: systemd keeps the
+	/* The other side sees the end now, even if another process has our end, too: systemd keeps the
 	 * socket of an Accept=yes unit open until the unit has ended. */
 	if (channel->fd >= 0)
 		shutdown(channel->fd, SHUT_WR);
@@ -60,7 +66,7 @@ short channel_events(const struct channel *channel)
 	return channel->deferred ? 0 : POLLIN;
 }
 
-/* Moves PACKET, fds and all, to memory of its own size. */
+/* Moves PACKET with its fds to memory of the packet's own size. */
 static struct packet *keep(struct packet *packet)
 {
 	size_t size = offsetof(struct packet, payload) + packet->header.length;
@@ -83,7 +89,8 @@ static int send_reply(struct channel *channel, struct packet *reply)
 	} else if (r == 0) {
 		take_off(channel);
 	}
-	/* The buffers outlive the client: a descriptor left in them would keep its other end waiting for a hang-up. */
+	/* The buffers outlive the client: an fd left in a buffer would keep the other end of the fd waiting for a
+	 * hang-up. */
 	packet_clear(reply);
 	return r;
 }
@@ -117,13 +124,13 @@ static int finish(struct channel *channel, const struct message_header *request,
 	return send_reply(channel, reply);
 }
 
-/* Framing that cannot be trusted: say so, once, and let the caller close. */
+/* The framing cannot be trusted: refuses, once, and lets the caller close. */
 static int refuse_framing(struct channel *channel, struct channel_buffers *buffers)
 {
 	struct message_header header = buffers->request.header;
 	struct detail detail;
 
-	/* At once: the next process that has the socket could do no better with it. */
+	/* Discard the packet at once: the next process with the socket could do no better. */
 	take_off(channel);
 	channel->keeps = false;
 	refuse(&detail, REFUSAL_MALFORMED, "not one whole packet: a header, a length that is its own, at most %d bytes",

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* A local variable that owns a file descriptor (-1: none) and closes it when it goes out of scope. */
+/* A local variable owning a file descriptor (-1: none); closes the descriptor at the end of its scope. */
 #define OWNED_FD __attribute__((cleanup(fd_cleanup))) int
 void fd_cleanup(int *fd);
 
@@ -21,27 +21,27 @@ static inline int fd_take(int *fd)
 #define FDSET_MAX 253
 
 /*
- * The file descriptors that came with, or go with, one packet. The set owns them: what is in it is closed by
- * fdset_clear(), unless somebody took it out before. An entry that was taken reads -1.
+ * The file descriptors received with, or to be sent with, one packet. The set owns its descriptors: fdset_clear()
+ * closes all entries except those taken out before. A taken entry reads -1.
  */
 struct fdset {
-	/* What happens to those that nobody took: NULL (after fdset_init()) for close(2). A process that must never wait
-	 * has something else, because closing a file of a FUSE file system waits for its server. */
+	/* Closes an entry nobody took; NULL (after fdset_init()): close(2). A process that must never wait sets another
+	 * function, because closing a file of a FUSE file system waits for its server. */
 	void (*dispose)(int fd);
 	size_t count;
 	int fds[FDSET_MAX];
 };
 
-/* Makes an empty set of memory whose content does not matter. */
+/* Makes an empty set of memory with any content. */
 void fdset_init(struct fdset *set);
 
-/* Closes what the set still owns and empties it. errno is preserved. */
+/* Closes all descriptors still owned and empties the set. errno is preserved. */
 void fdset_clear(struct fdset *set);
 
-/* Adds FD, which belongs to the set from then on, also on failure (then it is closed). Returns 0 or -ENOSPC. */
+/* Adds FD. The set takes FD, also on failure (FD is closed then). Returns 0 or -ENOSPC. */
 int fdset_add(struct fdset *set, int fd);
 
-/* Takes entry I out: the caller owns the result. Returns -1 if there is no such entry or it was taken before. */
+/* Takes entry I out: the caller owns the result. Returns -1 if the entry does not exist or was taken before. */
 int fdset_take(struct fdset *set, size_t i);
 
 #endif

@@ -7,21 +7,22 @@
 #include <stdint.h>
 
 /*
- * The wire structs of all channels. PROTOCOL.md is the text to read; this is its exact form.
+ * The wire structs of all channels. PROTOCOL.md explains the protocol; the structs here are its exact form.
  *
  * A packet is one SOCK_SEQPACKET message: a struct message_header and its payload. Numbers are in the byte order of
- * the machine, both ends being on it. Fields named `zero` must be zero, and so must unknown bits of `flags`.
+ * the machine, because both ends run there. Fields named `zero` must be zero, and so must unknown bits of `flags`.
  */
 
 #define MESSAGE_VERSION 1
 
-/* One packet, header included. Linux delivers it whole or not at all; it fits the default socket buffer thrice. */
+/* One packet, header included. Linux delivers a packet whole or not at all; the default socket buffer has room for
+ * three. */
 #define MESSAGE_SIZE_MAX 65536
 
 enum message_flags {
 	MESSAGE_REPLY = 1 << 0,	  /* answers the request with the same cookie */
 	MESSAGE_REFUSED = 1 << 1, /* together with MESSAGE_REPLY: the payload is a struct message_refusal */
-	MESSAGE_EVENT = 1 << 2,	  /* nobody asked; the cookie is 0 */
+	MESSAGE_EVENT = 1 << 2,	  /* sent without a request; the cookie is 0 */
 };
 
 struct message_header {
@@ -34,7 +35,7 @@ static_assert(sizeof(struct message_header) == 16, "wire");
 
 #define MESSAGE_PAYLOAD_MAX (MESSAGE_SIZE_MAX - sizeof(struct message_header))
 
-/* The payload of a refused reply. The detail follows it without a NUL and fills the rest of the packet. */
+/* The payload of a refused reply. The detail follows the struct without a NUL and fills the rest of the packet. */
 struct message_refusal {
 	uint32_t refusal; /* enum refusal */
 	uint32_t error;	  /* errno of the failed step, with REFUSAL_FAILED; else 0 */
@@ -62,51 +63,55 @@ struct hello_request {
 	uint32_t flags;		  /* none yet */
 	uint16_t version_lowest;  /* the requester speaks these versions ... */
 	uint16_t version_highest; /* ... and everything between them */
-	uint64_t features;	  /* what it would like to use; bits that the other side does not know are ignored */
+	uint64_t features;	  /* wanted by the requester; bits unknown to the other side are ignored */
 };
 static_assert(sizeof(struct hello_request) == 16, "wire");
 
 struct hello_reply {
-	uint16_t version; /* the highest that both speak; refused with UNSUPPORTED if there is none */
+	uint16_t version; /* the highest version of both sides; without a common version: refused with UNSUPPORTED */
 	uint16_t kind;	  /* enum channel_kind */
 	uint32_t packet_max;
-	uint64_t features; /* those asked for that the server has */
+	uint64_t features; /* the wanted features, as far as the server has them */
 };
 static_assert(sizeof(struct hello_reply) == 16, "wire");
 
 /* PING has no payload, nor has its reply. */
 
-/* ---- how a lease ends: on all channels but the domain's ---- */
+/* ---- the end of a lease: on all channels but the domain's ---- */
 
-/* What a keeper does with a device that it lets go of, in this order, which is the safety argument (DESIGN.md, "Revocation"). */
+/*
+ * The steps of a keeper at the end of a lease, in their order. The order is the safety argument: after RELEASE_WINDOWS
+ * only the keeper reaches the device, after RELEASE_MASTER the device does no DMA, and RELEASE_LEAVE, which may hang,
+ * comes after the close.
+ */
 enum release_step {
-	RELEASE_WINDOWS = 0,	/* register windows taken back: nobody reaches the device but the keeper */
+	RELEASE_WINDOWS = 0,	/* register windows taken back: only the keeper reaches the device */
 	RELEASE_INTERRUPTS = 1, /* off */
 	RELEASE_MASTER = 2,	/* bus mastering off: no new DMA, no message interrupts */
-	RELEASE_RESET = 3,	/* only if the device has one */
+	RELEASE_RESET = 3,	/* only if the device has a reset */
 	RELEASE_CLOSE = 4,	/* the device is closed */
 	RELEASE_LEAVE = 5,	/* the group is out of the IOMMU domain; only with its last bound device */
 	RELEASE_STEPS,
 };
 
 enum reset_result {
-	RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
+	RESET_NOT_OPEN = 0, /* no need: the device was not bound in the lease */
 	RESET_DONE = 1,
 	RESET_NONE = 2,	  /* the device cannot be reset alone */
-	RESET_FAILED = 3, /* steps[RELEASE_RESET].error says how */
-	RESET_UNSURE = 4, /* whatever it was: its holder has the VFIO device itself (FILE), until he closes it */
+	RESET_FAILED = 3, /* steps[RELEASE_RESET].error has the errno */
+	RESET_UNSURE = 4, /* the holder has the VFIO device itself (FILE), and may undo a reset until the last close */
 };
 
 /* Why a lease ends. */
 enum end_reason {
 	ENDED_NONE = 0,
 	ENDED_RELEASED = 1,	 /* RELEASE by its holder */
-	ENDED_HANGUP = 2,	 /* the device channel was closed: its holder let go, or died */
-	ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
+	ENDED_HANGUP = 2,	 /* the device channel was closed: the holder has finished, or died */
+	ENDED_BROKEN = 3,	 /* the holder broke the protocol, or sent a forbidden file */
 	ENDED_SESSION = 4,	 /* the broker channel of its holder was closed, or the service stops */
 	ENDED_ADMINISTRATOR = 5, /* REVOKE */
-	ENDED_POLICY = 6,	 /* the policy does not allow it any more */
-	ENDED_TIME = 7,		 /* the policy does not allow it any longer */
+	ENDED_POLICY = 6,	 /* the policy was changed and does not allow the lease any more */
+	ENDED_TIME = 7,		 /* the lease time of the policy is over */
 	ENDED_UNPLUG = 8,	 /* the host wants the device: hot-unplug, or vfio-pci is unbound */
 	ENDED_ERROR = 9,	 /* the device reported an uncorrectable error */
 };
@@ -117,11 +122,11 @@ struct step_record {
 };
 static_assert(sizeof(struct step_record) == 8, "wire");
 
-/* The last time the device was closed: by the end of the lease, or by UNBIND before it. */
+/* The last close of the device: by the end of the lease, or by an UNBIND before the end. */
 struct release_report {
 	uint32_t reason; /* enum end_reason */
 	uint32_t reset;	 /* enum reset_result */
-	uint32_t taken;	 /* bit per enum release_step: steps that were taken; the others had nothing to do */
+	uint32_t taken;	 /* bit per enum release_step: steps done; the other steps were not needed */
 	uint32_t zero;
 	struct step_record steps[RELEASE_STEPS];
 };
@@ -133,54 +138,54 @@ enum broker_type {
 	BROKER_HELLO = COMMON_HELLO,
 	BROKER_PING = COMMON_PING,
 	BROKER_LIST = 3,     /* the machine's PCI devices */
-	BROKER_CHECK = 4,    /* could this caller lease this device now? */
-	BROKER_OPEN = 5,     /* lease it; the reply carries the device channel */
+	BROKER_CHECK = 4,    /* could the caller lease a device now? */
+	BROKER_OPEN = 5,     /* leases a device; the reply carries the device channel */
 	BROKER_STATUS = 6,   /* counters */
-	BROKER_SESSIONS = 7, /* who is connected */
-	BROKER_LEASES = 8,   /* who has what, and through which keeper */
+	BROKER_SESSIONS = 7, /* the connected clients */
+	BROKER_LEASES = 8,   /* all leases, with holders and keepers */
 	BROKER_REVOKE = 9,   /* takes a device back; for administrators */
 	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
 	BROKER_WATCH = 11,   /* CHANGE events from now on */
-	BROKER_POLICY = 12,  /* the rules in force, as far as they concern the caller */
-	BROKER_EXPLAIN = 13, /* which rule decides about a device and a user */
+	BROKER_POLICY = 12,  /* the rules in force, as far as the caller is concerned */
+	BROKER_EXPLAIN = 13, /* the rule deciding about a device and a user */
 	BROKER_TYPE_MAX,
 	/* events */
 	BROKER_EVENT_CHANGE = 128, /* struct change_event */
 };
 
-/* What CHANGE events and the audit entries of the journal are about. */
+/* The subject of a CHANGE event, and of an audit entry of the journal. */
 enum change_kind {
 	CHANGE_GRANT = 1, /* a device was leased */
-	CHANGE_BIND = 2,  /* it was bound to an IOMMU domain, and may do DMA */
+	CHANGE_BIND = 2,  /* a device was bound to an IOMMU domain, and may do DMA */
 	CHANGE_UNBIND = 3,
 	CHANGE_DENIAL = 4,	      /* an OPEN, or another request or connection, was refused */
 	CHANGE_RELEASE = 5,	      /* a lease has ended */
-	CHANGE_REVOKE_PENDING = 6,    /* a lease is to end: its holder was told, and has until a deadline */
+	CHANGE_REVOKE_PENDING = 6,    /* a lease is to end: the holder was told, and has time until a deadline */
 	CHANGE_REVOKE = 7,	      /* a device was taken back, or could not be taken back completely */
-	CHANGE_QUARANTINE = 8,	      /* a group is not leased any more until it is known to be clean */
-	CHANGE_QUARANTINE_END = 9,    /* it is clean */
-	CHANGE_QUARANTINE_FORCE = 10, /* an administrator has ended that */
+	CHANGE_QUARANTINE = 8,	      /* a group is not leased any more until known to be clean */
+	CHANGE_QUARANTINE_END = 9,    /* the group is clean */
+	CHANGE_QUARANTINE_FORCE = 10, /* an administrator has ended the quarantine */
 	CHANGE_POLICY = 11,	      /* the policy was read, or could not be read */
 	CHANGE_ADD = 12,	      /* a device has come */
 	CHANGE_REMOVE = 13,	      /* a device has gone */
 	CHANGE_FAULT = 14,	      /* a device has reported an error */
-	CHANGE_LOST = 15,	      /* events of these were lost on the way; `count` says how many */
+	CHANGE_LOST = 15,	      /* events were lost on the way; `count` is their number */
 	CHANGE_MAX,
 };
 
 enum device_state {
-	DEVICE_STATE_FREE = 0,	   /* not leased; `driver` says what the host does with it */
+	DEVICE_STATE_FREE = 0,	   /* not leased; `driver` names the host driver, if any */
 	DEVICE_STATE_CLAIMING = 1, /* a lease is being made */
 	DEVICE_STATE_LEASED = 2,
-	DEVICE_STATE_RELEASING = 3,   /* the keeper is letting go */
+	DEVICE_STATE_RELEASING = 3,   /* the keeper is giving the device back */
 	DEVICE_STATE_RESTORING = 4,   /* going back to its host driver */
-	DEVICE_STATE_QUARANTINED = 5, /* not given to anybody; `check` says why */
+	DEVICE_STATE_QUARANTINED = 5, /* given to nobody; `check` says why */
 };
 
 #define UNIT_NAME_SIZE 64
 #define GROUP_NONE     UINT32_MAX
 
-/* Who holds something. pid is 0 where nobody does. The unit is cut if it is longer. */
+/* The holder of a device or session. pid is 0 without a holder. A longer unit is cut. */
 struct holder_record {
 	uint32_t uid;
 	uint32_t pid;
@@ -188,26 +193,26 @@ struct holder_record {
 };
 static_assert(sizeof(struct holder_record) == 72, "wire");
 
-/* LIST, SESSIONS and LEASES are read in pieces: ask again with start + count until that reaches total. */
+/* LIST, SESSIONS and LEASES are read in pieces: ask again with start + count until the sum reaches total. */
 struct page_request {
 	uint32_t flags; /* none */
-	uint32_t start; /* the first entry wanted */
+	uint32_t start; /* index of the first entry wanted */
 };
 static_assert(sizeof(struct page_request) == 8, "wire");
 
 struct page_reply {
-	uint32_t total; /* entries there are now */
-	uint32_t count; /* entries that follow */
+	uint32_t total; /* number of entries now */
+	uint32_t count; /* entries following */
 };
 static_assert(sizeof(struct page_reply) == 8, "wire");
 
 struct device_record {
 	char name[DEVICE_NAME_SIZE];
-	char driver[32]; /* of the host, at this moment; empty: none */
+	char driver[32]; /* of the host, at the moment; empty: none */
 	uint32_t group;	 /* IOMMU group, or GROUP_NONE */
 	uint16_t vendor;
 	uint16_t device;
-	uint32_t class; /* 24 bits, as sysfs has it */
+	uint32_t class; /* 24 bits, as in sysfs */
 	uint32_t state; /* enum device_state */
 	struct holder_record holder;
 };
@@ -220,7 +225,7 @@ struct check_request {
 };
 static_assert(sizeof(struct check_request) == 40, "wire");
 
-/* Everything that stands in the way, most important first; none: OPEN would succeed now. */
+/* All obstacles, most important first; none: OPEN would succeed now. */
 struct check_reply {
 	uint32_t count;
 	uint32_t claim; /* 1: OPEN would take the device from its host driver first */
@@ -255,7 +260,7 @@ enum policy_line_kind {
 	POLICY_LINE_KEY = 3,	 /* "class = 0108" */
 };
 
-/* One entry of POLICY. All texts together are a policy file that says what is in force. */
+/* One entry of POLICY. All texts together are a policy file with the policy in force. */
 struct policy_line {
 	uint32_t kind; /* enum policy_line_kind */
 	uint32_t number;
@@ -263,44 +268,45 @@ struct policy_line {
 };
 static_assert(sizeof(struct policy_line) == 256, "wire");
 
-/* About whom EXPLAIN asks. The supplementary groups (uint32_t) follow; a caller other than root is asked about with its own. */
+/* The user in question. The supplementary groups (uint32_t) follow. A caller other than root may ask only about its
+ * own uid, and the groups are taken from the kernel. */
 struct explain_request {
 	uint32_t flags; /* none */
 	uint32_t start; /* as in struct page_request */
-	uint32_t uid;	/* of the caller, unless that is root */
+	uint32_t uid;	/* the caller's, unless the caller is root */
 	uint32_t gid;
 	char name[DEVICE_NAME_SIZE];
-	char unit[256]; /* padded with NULs, the last one NUL; empty: its unit is not known */
+	char unit[256]; /* padded with NULs, the last byte NUL; empty: unit not known */
 };
 static_assert(sizeof(struct explain_request) == 304, "wire");
 
 enum explain_verdict {
-	EXPLAIN_NO_RULE = 0, /* none fits, which means no */
+	EXPLAIN_NO_RULE = 0, /* no rule fits: denied */
 	EXPLAIN_DENIED = 1,
 	EXPLAIN_ALLOWED = 2,
 };
 
 enum explain_flags {
 	EXPLAIN_REBIND = 1 << 0, /* the device may be taken from its host driver */
-	EXPLAIN_DIRECT = 1 << 1, /* its holder may have the VFIO device itself */
+	EXPLAIN_DIRECT = 1 << 1, /* the holder may have the VFIO device itself */
 };
 
 #define EXPLAIN_UNLIMITED UINT32_MAX
 
 /*
- * The entries of the page, struct explain_record, are the rules that were looked at, in their order; the last one decides, unless
- * none does. Rules about other users are left out.
+ * The entries of the page, struct explain_record, are the rules considered, in their order. The last entry decides,
+ * unless no rule fits. Rules about other users are left out.
  */
 struct explain_reply {
 	struct page_reply page;
 	uint32_t verdict;	/* enum explain_verdict */
-	uint32_t flags;		/* enum explain_flags, of the rule that allows it; so are the next five */
+	uint32_t flags;		/* enum explain_flags, of the allowing rule; so are the next five */
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
 	uint64_t lease_time_us; /* 0: for ever */
 	uint32_t windows;
-	uint32_t devices; /* of this rule, for one user; or EXPLAIN_UNLIMITED, as all that follow */
+	uint32_t devices; /* of the rule, for one user; or EXPLAIN_UNLIMITED, like all below */
 	uint32_t devices_per_unit;
-	uint32_t user_sessions; /* what the user may have of all */
+	uint32_t user_sessions; /* limits of the user over all rules */
 	uint32_t user_devices;
 	uint32_t opens_per_minute;
 	uint32_t connections_per_minute;
@@ -311,33 +317,33 @@ static_assert(offsetof(struct explain_reply, page) == 0, "a page");
 
 struct explain_record {
 	uint32_t line;
-	uint32_t verdict; /* what it says where it fits */
+	uint32_t verdict; /* the rule's verdict where the rule fits */
 	char name[64];
 	char file[160];
-	char why[152]; /* it does not fit; empty: it does. All three are cut and end with a NUL. */
+	char why[152]; /* why the rule does not fit; empty: fits. All three texts are cut and end with a NUL. */
 };
 static_assert(sizeof(struct explain_record) == 384, "wire");
 
 enum policy_flags {
-	POLICY_IN_FORCE = 1 << 0,    /* there is a policy; without it nobody gets anything */
-	POLICY_FILES_WRONG = 1 << 1, /* the files on disk have a mistake: what they say is not in force */
+	POLICY_IN_FORCE = 1 << 0,    /* there is a policy; without a policy nobody gets anything */
+	POLICY_FILES_WRONG = 1 << 1, /* the files on disk have a mistake and are not in force */
 };
 
 struct policy_status {
-	uint64_t age_us; /* since what is in force was read */
+	uint64_t age_us; /* since the policy in force was read */
 	uint32_t rules;	 /* in force */
 	uint32_t flags;	 /* enum policy_flags */
 	char error[256]; /* FILE:LINE:COLUMN: the mistake; ends with a NUL */
 };
 static_assert(sizeof(struct policy_status) == 272, "wire");
-/* Room in STATUS for kinds of changes and for refusals that are yet to come. */
+/* Room in STATUS for kinds of changes and for refusals of later versions. */
 #define STATUS_CHANGES 32
 #define STATUS_DENIALS 64
 static_assert(CHANGE_MAX <= STATUS_CHANGES, "wire");
 
 enum broker_release_flags {
-	BROKER_RELEASE_FORCE = 1 << 0, /* nothing was done about the device; without it, the requester has reset it */
-	BROKER_RELEASE_ASK = 1 << 1,   /* say what would be ended, and end nothing */
+	BROKER_RELEASE_FORCE = 1 << 0, /* nothing was done about the device; else the requester has reset the device */
+	BROKER_RELEASE_ASK = 1 << 1,   /* describes the quarantine, and ends nothing */
 };
 
 struct broker_release_request {
@@ -347,10 +353,10 @@ struct broker_release_request {
 };
 static_assert(sizeof(struct broker_release_request) == 40, "wire");
 
-/* In words, each ended by a NUL. */
+/* Texts, each ended by a NUL. */
 struct broker_release_reply {
 	char ended[256];      /* the quarantine: why, since when, the last holder */
-	char unverified[256]; /* what the broker does not know about the device */
+	char unverified[256]; /* the facts about the device not known to the broker */
 };
 static_assert(sizeof(struct broker_release_reply) == 512, "wire");
 
@@ -362,7 +368,7 @@ struct status_reply {
 	uint32_t keepers_spare;
 	uint32_t devices;
 	uint32_t quarantined; /* groups */
-	uint32_t watchers;    /* sessions that get CHANGE events */
+	uint32_t watchers;    /* sessions getting CHANGE events */
 	uint32_t zero;
 	uint64_t requests; /* since start, like all below */
 	uint64_t opens;
@@ -370,9 +376,9 @@ struct status_reply {
 	uint64_t releases;
 	uint64_t malformed;
 	struct policy_status policy;
-	uint64_t suppressed;		  /* events that were summed up instead of being told one by one */
-	uint64_t lost;			  /* entries that the journal did not take */
-	uint64_t missed;		  /* events that watchers did not get because they did not read */
+	uint64_t suppressed;		  /* events summed up instead of being sent one by one */
+	uint64_t lost;			  /* entries not taken by the journal */
+	uint64_t missed;		  /* events not sent because a watcher did not read */
 	uint64_t changes[STATUS_CHANGES]; /* by enum change_kind */
 	uint64_t denials[STATUS_DENIALS]; /* by enum refusal */
 };
@@ -387,20 +393,20 @@ static_assert(sizeof(struct watch_request) == 8, "wire");
 
 #define RULE_TEXT_SIZE 128
 
-/* Texts end with a NUL. What is not known, or does not apply, is 0, or empty. */
+/* Texts end with a NUL. Unknown values, and values without meaning here, are 0 or empty. */
 struct change_event {
 	uint64_t time_us; /* CLOCK_REALTIME */
-	uint64_t missed;  /* events before this one that this session should have got, and has not */
-	uint32_t kind;	  /* enum change_kind; LOST: there is nothing but `missed` in it */
+	uint64_t missed;  /* events dropped before this event, because the session had no room */
+	uint32_t kind;	  /* enum change_kind; LOST: `missed` is the only other field set */
 	uint32_t level;	  /* 3 error, 4 warning, 5 notice, 6 information, as in syslog.h */
 	uint32_t refusal;
 	uint32_t group; /* or GROUP_NONE */
 	uint64_t session;
 	uint64_t duration_us;
-	uint64_t count;		  /* events that this one stands for; mostly 1 */
-	struct holder_record who; /* who asked, or has or had the device */
+	uint64_t count;		  /* number of events summed up in this event; mostly 1 */
+	struct holder_record who; /* the requester, or the present or last holder of the device */
 	char device[DEVICE_NAME_SIZE];
-	char rule[RULE_TEXT_SIZE]; /* only for who asked, and for administrators */
+	char rule[RULE_TEXT_SIZE]; /* only for the requester and for administrators */
 	char message[352];	   /* a sentence for people */
 };
 static_assert(sizeof(struct change_event) == 640, "wire");
@@ -427,27 +433,27 @@ struct lease_record {
 static_assert(sizeof(struct lease_record) == 64, "wire");
 
 enum revoke_result {
-	REVOKE_COMPLETE = 1, /* its keeper has reported the steps, or has died, and the kernel has the device back */
-	REVOKE_NOBODY = 2,   /* nobody had it, or has it any more */
+	REVOKE_COMPLETE = 1, /* the keeper has reported the steps, or has died, and the kernel has the device back */
+	REVOKE_NOBODY = 2,   /* the device had no holder, or has none any more */
 	REVOKE_INCOMPLETE = 3,
 };
 
 struct revoke_request {
 	uint32_t flags;	      /* none */
-	uint32_t deadline_ms; /* the holder may use it so long, and release it itself; 0: at once */
+	uint32_t deadline_ms; /* the holder's time to finish and to release the device itself; 0: at once */
 	char name[DEVICE_NAME_SIZE];
 };
 static_assert(sizeof(struct revoke_request) == 40, "wire");
 
 struct revoke_reply {
-	uint32_t result;	      /* enum revoke_result */
-	uint32_t group;		      /* or GROUP_NONE */
-	uint32_t reported;	      /* 1: the keeper has said what `report` has; 0: it has not, and that is empty */
-	uint32_t keeper_pid;	      /* 0: not known */
-	uint64_t time_us;	      /* since the request */
-	struct holder_record holder;  /* who has it, or had it last */
-	struct release_report report; /* incomplete: the steps that are known to be done */
-	char detail[256];	      /* what is left, and what to do; ends with a NUL */
+	uint32_t result;     /* enum revoke_result */
+	uint32_t group;	     /* or GROUP_NONE */
+	uint32_t reported;   /* 1: `report` is from the keeper; 0: the keeper has not reported, and `report` is empty */
+	uint32_t keeper_pid; /* 0: not known */
+	uint64_t time_us;    /* since the request */
+	struct holder_record holder;  /* the present or last holder */
+	struct release_report report; /* INCOMPLETE: the steps known to be done */
+	char detail[256];	      /* the steps left, and advice; ends with a NUL */
 };
 static_assert(sizeof(struct revoke_reply) == 24 + 72 + sizeof(struct release_report) + 256, "wire");
 
@@ -472,10 +478,10 @@ enum device_type {
 	DEVICE_TYPE_MAX,
 	/* events */
 	DEVICE_EVENT_CLOSED = 128,	   /* struct closed_event; the last packet of the channel */
-	DEVICE_EVENT_REVOKE_PENDING = 129, /* struct pending_event: it will be taken back; RELEASE it before */
+	DEVICE_EVENT_REVOKE_PENDING = 129, /* struct pending_event: a revocation is coming; RELEASE the device before */
 };
 
-/* PING, UNBIND, RESET, RELEASE, FILE and DESCRIBE have no payload; the replies of all but DESCRIBE have none either. */
+/* PING, UNBIND, RESET, RELEASE, FILE and DESCRIBE have no payload; of their replies only DESCRIBE's has a payload. */
 
 enum describe_flags {
 	DESCRIBE_BOUND = 1 << 0, /* regions and interrupts are known from then on only */
@@ -489,12 +495,12 @@ struct describe_reply {
 	uint16_t vendor;
 	uint16_t device;
 	uint32_t class;
-	uint32_t regions; /* that many struct region_record follow ... */
-	uint32_t irqs;	  /* ... and then that many struct irq_record */
+	uint32_t regions; /* number of struct region_record following ... */
+	uint32_t irqs;	  /* ... and then number of struct irq_record */
 };
 static_assert(sizeof(struct describe_reply) == 56, "wire");
 
-/* As VFIO numbers and flags them (linux/vfio.h: VFIO_PCI_BAR0_REGION_INDEX, VFIO_REGION_INFO_FLAG_READ ...). */
+/* Numbers and flags as in VFIO (linux/vfio.h: VFIO_PCI_BAR0_REGION_INDEX, VFIO_REGION_INFO_FLAG_READ ...). */
 struct region_record {
 	uint32_t index;
 	uint32_t flags;
@@ -516,9 +522,9 @@ struct bind_request {
 };
 static_assert(sizeof(struct bind_request) == 8, "wire");
 
-/* What the lease's rule says about the domain that the device is in now. It is for the domain's owner to see to it. */
+/* Limits of the lease's rule for the device's new domain. The owner of the domain enforces the limits. */
 struct bind_reply {
-	uint32_t mappings; /* that one domain channel may have at a time; or MAPPINGS_UNLIMITED */
+	uint32_t mappings; /* largest number for one domain channel at a time; or MAPPINGS_UNLIMITED */
 	uint32_t zero;
 };
 static_assert(sizeof(struct bind_reply) == 8, "wire");
@@ -526,9 +532,9 @@ static_assert(sizeof(struct bind_reply) == 8, "wire");
 #define MAPPINGS_UNLIMITED UINT32_MAX
 
 /*
- * REGION_READ answers with `length` bytes; REGION_WRITE has them behind this struct. Each access is `width` bytes
- * wide (1, 2, 4 or 8; offset and length are multiples of it); width 0 leaves the widths to the kernel. The data is
- * as the device has it: little endian for every PCI device.
+ * REGION_READ answers with `length` bytes; in REGION_WRITE the bytes follow the struct. Each access is `width` bytes
+ * wide (1, 2, 4 or 8; offset and length are multiples of the width); width 0 leaves the widths to the kernel. The data
+ * is in the device's byte order: little endian for every PCI device.
  */
 struct region_request {
 	uint32_t flags; /* none */
@@ -542,15 +548,15 @@ static_assert(sizeof(struct region_request) == 24, "wire");
 #define REGION_LENGTH_MAX 32768
 
 enum region_op_kind {
-	REGION_OP_READ = 1,   /* result: what was read */
+	REGION_OP_READ = 1,   /* result: the value read */
 	REGION_OP_WRITE = 2,  /* writes value; result: value */
-	REGION_OP_MODIFY = 3, /* reads, then writes (read & ~mask) | (value & mask); result: what was read */
-	REGION_OP_POLL = 4,   /* reads until (read & mask) == value; result: what was read last */
+	REGION_OP_MODIFY = 3, /* reads, then writes (read & ~mask) | (value & mask); result: the value read */
+	REGION_OP_POLL = 4,   /* reads until (read & mask) == value; result: the last value read */
 };
 
 struct region_op {
 	uint8_t kind;  /* enum region_op_kind */
-	uint8_t width; /* 1, 2, 4 or 8 bytes; the offset is a multiple of it */
+	uint8_t width; /* 1, 2, 4 or 8 bytes; the offset is a multiple of the width */
 	uint16_t region;
 	uint32_t timeout_us; /* POLL only, at least 1; else 0 */
 	uint64_t offset;
@@ -566,26 +572,27 @@ struct program_request {
 static_assert(sizeof(struct program_request) == 8, "wire");
 
 #define PROGRAM_OPS_MAX 2000
-/* All POLL timeouts of one program together. Longer waits are several programs: the keeper stays revocable. */
+/* Limit of the sum of a program's POLL timeouts. Longer waits need several programs, so that leases stay revocable
+ * meanwhile. */
 #define PROGRAM_TIMEOUT_MAX_US 1000000
 
 enum program_stop {
 	PROGRAM_COMPLETE = 0,
-	PROGRAM_TIMED_OUT = 1, /* at a POLL; nothing after it was done */
+	PROGRAM_TIMED_OUT = 1, /* at a POLL; no operation after the POLL was done */
 	PROGRAM_FAILED = 2,    /* the device or the kernel refused the access; `error` is the errno */
 };
 
 struct program_reply {
-	uint32_t done; /* operations that were completed; count results follow, those not done being 0 */
+	uint32_t done; /* number of completed operations; count results follow, 0 for operations not done */
 	uint32_t stop; /* enum program_stop */
 	uint32_t error;
-	uint32_t count; /* uint64_t results that follow */
+	uint32_t count; /* number of uint64_t results following */
 };
 static_assert(sizeof(struct program_reply) == 16, "wire");
 
 enum window_flags {
 	WINDOW_WRITE = 1 << 0, /* mappings may be written to, not only read */
-	WINDOW_ONES = 1 << 1,  /* when it is revoked, mappings read all ones; without: SIGBUS */
+	WINDOW_ONES = 1 << 1,  /* mappings of a revoked window read all ones; without the flag: SIGBUS */
 };
 
 /* REGION_WINDOW: offset and length are multiples of the page size. */
@@ -613,12 +620,12 @@ struct closed_event {
 };
 static_assert(sizeof(struct closed_event) == 256, "wire");
 
-/* Sent again if somebody shortens the time. */
+/* Sent again after a revocation with an earlier deadline. */
 struct pending_event {
 	uint32_t reason; /* enum end_reason */
 	uint32_t zero;
 	uint64_t left_us; /* from now on */
-	char detail[240]; /* by whom and why; ends with a NUL */
+	char detail[240]; /* the requester and the reason; ends with a NUL */
 };
 static_assert(sizeof(struct pending_event) == 256, "wire");
 
@@ -628,16 +635,16 @@ enum domain_type {
 	DOMAIN_HELLO = COMMON_HELLO,
 	DOMAIN_PING = COMMON_PING,
 	DOMAIN_DESCRIBE = 3,
-	DOMAIN_MAP = 4, /* fds: the memory of those elements that bring their own */
+	DOMAIN_MAP = 4, /* fds: the memory of each element with MAP_NEW_MEMORY */
 	DOMAIN_UNMAP = 5,
 	DOMAIN_FORGET = 6, /* a memory handle */
-	DOMAIN_ALLOC = 7,  /* the reply has a map_result per element, and an fd for each that was done */
+	DOMAIN_ALLOC = 7,  /* the reply has a map_result per element, and an fd for each successful element */
 	DOMAIN_TYPE_MAX,
 };
 
 #define IOVA_ANY UINT64_MAX
 
-/* DESCRIBE: what the domain is, and what is left of the channel's budget. */
+/* DESCRIBE: the properties of the domain, and the rest of the channel's budget. */
 struct domain_reply {
 	uint64_t page_sizes; /* bit mask; the lowest is the granule of every mapping */
 	uint64_t bytes_left;
@@ -654,7 +661,7 @@ struct domain_range {
 };
 static_assert(sizeof(struct domain_range) == 16, "wire");
 
-/* One element's answer in the replies to UNMAP and FORGET. A request of one element is refused as a whole. */
+/* The answer to an element of UNMAP and FORGET. A request with a single element is refused as a whole. */
 struct element_result {
 	uint32_t refusal; /* 0: done */
 	uint32_t zero;
@@ -662,13 +669,13 @@ struct element_result {
 static_assert(sizeof(struct element_result) == 8, "wire");
 
 enum map_flags {
-	MAP_DEVICE_READ = 1 << 0,  /* the device may read this memory */
-	MAP_DEVICE_WRITE = 1 << 1, /* the device may write it */
-	MAP_NEW_MEMORY = 1 << 2,   /* MAP: takes the next fd of the packet; the reply has its handle */
-	MAP_HUGE_PAGES = 1 << 3,   /* ALLOC: if there are some */
+	MAP_DEVICE_READ = 1 << 0,  /* the device may read the memory */
+	MAP_DEVICE_WRITE = 1 << 1, /* the device may write the memory */
+	MAP_NEW_MEMORY = 1 << 2,   /* MAP: takes the next fd of the packet; the reply has the new memory's handle */
+	MAP_HUGE_PAGES = 1 << 3,   /* ALLOC: huge pages, if there are free ones */
 };
 
-/* Every array request: its elements follow it, count times. Every array reply: the results follow, count times. */
+/* The head of every array request and reply: elements or results follow, count times. */
 struct array_header {
 	uint32_t flags; /* none */
 	uint32_t count;
@@ -716,24 +723,28 @@ enum keeper_type {
 	KEEPER_HELLO = COMMON_HELLO,
 	KEEPER_PING = COMMON_PING,
 	KEEPER_LEASE = 3, /* fds: the keeper's end of the device channel; with the first lease the group before it */
-	KEEPER_QUERY = 4, /* what do you hold, and for whom? By a broker that has not sent you LEASE itself */
+	KEEPER_QUERY = 4, /* asks for all leases of the keeper; sent by a broker started after the LEASEs */
 	KEEPER_REVOKE = 5,
 	KEEPER_TYPE_MAX,
 	/* events */
 	KEEPER_EVENT_RELEASED = 128, /* struct released_event; after the last device the keeper ends */
 	KEEPER_EVENT_FAULT = 129,    /* struct fault_event; the end of the lease follows */
-	KEEPER_EVENT_LEAVING = 131,  /* the same, sent before the last step, which the domain's owner can hold up */
 	KEEPER_EVENT_BOUND = 130,    /* struct bound_event */
+	/*
+	 * struct released_event, sent before the group leaves the domain. Leaving may block (daemon/README.md, section
+	 * "Hazards": the stalled file system).
+	 */
+	KEEPER_EVENT_LEAVING = 131,
 };
 
 /* fds of LEASE, in this order: the group, the window control file, the keeper's end of the device channel. */
 enum lease_flags {
-	LEASE_GROUP = 1 << 0,	/* the VFIO group comes along; needed once, refused later */
-	LEASE_WINDOWS = 1 << 1, /* a control file of the module vfio_window comes along, for this device alone */
-	LEASE_DIRECT = 1 << 2,	/* its holder may have the VFIO device itself (access = direct) */
+	LEASE_GROUP = 1 << 0,	/* the packet carries the VFIO group; needed once, refused later */
+	LEASE_WINDOWS = 1 << 1, /* the packet carries a control file of the module vfio_window, for this device alone */
+	LEASE_DIRECT = 1 << 2,	/* the holder may have the VFIO device itself (access = direct) */
 };
 
-/* Part of a region, first and last byte, that windows may lie in. */
+/* Part of a region open to windows: first and last byte. */
 struct window_range {
 	uint32_t region;
 	uint32_t zero;
@@ -744,25 +755,24 @@ static_assert(sizeof(struct window_range) == 24, "wire");
 
 #define WINDOW_RANGES_MAX 8
 
-/* What the policy lets the holder of a lease map. */
+/* Limits of the policy for the windows of a lease. */
 struct window_limits {
 	uint32_t count;	      /* windows at a time; 0: none */
 	uint32_t range_count; /* 0: any part of any BAR */
-	uint64_t size;	      /* bytes of all of them together */
+	uint64_t size;	      /* bytes of all windows together */
 	struct window_range ranges[WINDOW_RANGES_MAX];
 };
 static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire");
 
 /*
- * For whom a lease was made. Nothing to the keeper but what it says to QUERY: this is how a broker that was killed is
- * remembered. Times are microseconds.
+ * The origin of a lease. The keeper makes no use of the origin, and returns a copy with QUERY: so a new broker learns
+ * the leases of a killed broker. Times are microseconds.
  */
 struct lease_origin {
-	uint64_t session; /* the number of the client's session ... */
-	uint64_t
-		session_born; /* ... and when it began (CLOCK_BOOTTIME): with both, no other session is mistaken for it */
-	uint64_t cookie;      /* of the OPEN */
-	uint64_t since;	      /* when the lease was made (CLOCK_MONOTONIC) */
+	uint64_t session;      /* the number of the client's session, and ... */
+	uint64_t session_born; /* ... its start (CLOCK_BOOTTIME): both together are unique */
+	uint64_t cookie;       /* of the OPEN */
+	uint64_t since;	       /* start of the lease (CLOCK_MONOTONIC) */
 	struct holder_record holder;
 };
 static_assert(sizeof(struct lease_origin) == 104, "wire");
@@ -777,14 +787,14 @@ struct lease_request {
 	uint32_t mappings; /* as in bind_reply */
 	uint32_t zero;
 	struct window_limits windows;
-	char rule[RULE_TEXT_SIZE]; /* of the policy, that these limits are from, for people; ends with a NUL */
+	char rule[RULE_TEXT_SIZE]; /* the policy rule with the limits above, for people; ends with a NUL */
 	struct lease_origin origin;
 };
 static_assert(sizeof(struct lease_request) ==
 		56 + sizeof(struct window_limits) + RULE_TEXT_SIZE + sizeof(struct lease_origin),
 	"wire");
 
-/* Who the keeper is, for people to read. */
+/* The keeper's process, for people to read. */
 struct lease_reply {
 	uint32_t pid;
 	uint32_t uid;
@@ -798,13 +808,13 @@ struct query_request {
 static_assert(sizeof(struct query_request) == 8, "wire");
 
 /*
- * Devices whose client has closed its channel are let go of before this reply: what is in it, a client has. Replies and
- * events that the earlier broker did not read may come before it, and mean nothing any more.
+ * Before the reply, the keeper ends all leases whose client has closed the channel: every lease in the reply has a
+ * client. Replies and events not read by the earlier broker may arrive before the reply, and mean nothing any more.
  */
 struct query_reply {
 	uint32_t pid;
 	uint32_t uid;
-	uint32_t group; /* of any use if count is not 0 */
+	uint32_t group; /* valid if count is not 0 */
 	uint32_t count; /* struct query_record follows, count times */
 };
 static_assert(sizeof(struct query_reply) == 16, "wire");
@@ -826,15 +836,15 @@ static_assert(sizeof(struct query_record) == 40 + sizeof(struct lease_origin) + 
 #define REVOKE_WORDS_SIZE 192
 
 /*
- * REVOKE: the keeper tells the holder, and takes the device back at the deadline, whatever has become of the broker. Of several
- * the earliest deadline counts, with its words. The reply comes at once; RELEASED is the end.
+ * REVOKE: the keeper tells the holder, and takes the device back at the deadline, even without a broker. Of several
+ * orders the order with the earliest deadline counts. The reply comes at once; RELEASED reports the end.
  */
 struct revoke_order {
 	uint32_t flags;	      /* none */
 	uint32_t reason;      /* enum end_reason */
 	uint64_t deadline_us; /* from its arrival on; 0: at once */
 	char name[DEVICE_NAME_SIZE];
-	char words[REVOKE_WORDS_SIZE]; /* by whom and why, for the holder and the log; ends with a NUL */
+	char words[REVOKE_WORDS_SIZE]; /* the requester and the reason, for the holder and the log; ends with a NUL */
 };
 static_assert(sizeof(struct revoke_order) == 48 + REVOKE_WORDS_SIZE, "wire");
 
@@ -846,11 +856,11 @@ static_assert(sizeof(struct fault_event) == 32, "wire");
 
 struct released_event {
 	char name[DEVICE_NAME_SIZE];
-	uint32_t remaining; /* devices that this keeper still has */
-	uint32_t error;	    /* errno of the first step that failed, the reset apart, or 0 */
+	uint32_t remaining; /* devices left in the keeper */
+	uint32_t error;	    /* errno of the first failed step, the reset apart, or 0 */
 	struct release_report report;
 	struct lease_origin origin;
-	uint32_t used; /* 1: its client has sent something, so it had the device channel */
+	uint32_t used; /* 1: the client has sent a request, so the client had the device channel */
 	uint32_t zero;
 };
 static_assert(
@@ -861,7 +871,7 @@ struct bound_event {
 	char name[DEVICE_NAME_SIZE];
 	uint32_t bound; /* 1 or 0 */
 	uint32_t zero;
-	uint64_t duration_us; /* that it took */
+	uint64_t duration_us; /* of the BIND or UNBIND */
 };
 static_assert(sizeof(struct bound_event) == 48, "wire");
 

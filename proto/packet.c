@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 
 /*
- * Room for every fd that the kernel can put into one message. Ancillary data of other kinds (credentials, say) cannot
- * come: nobody switches SO_PASSCRED or its like on.
+ * Room for the largest number of fds in one message (the kernel's limit). Ancillary data of other kinds (credentials,
+ * say) cannot come: nobody switches SO_PASSCRED or a similar option on.
  */
 union control {
 	alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
@@ -111,7 +111,7 @@ static void collect_fds(struct msghdr *message, struct fdset *set)
 	}
 }
 
-/* A message of zero bytes may be one that somebody sent; the end is one on a socket that is hung up. */
+/* Somebody may have sent a message of zero bytes; on a hung-up socket, zero bytes are the end. */
 static int end_or_empty(int channel)
 {
 	struct pollfd p = {.fd = channel, .events = POLLRDHUP};
@@ -122,8 +122,8 @@ static int end_or_empty(int channel)
 }
 
 /*
- * Receives bytes and fds. The fds are the packet's before anything is judged, so that no way out of packet_receive() can
- * lose one. Returns, as recv() does with MSG_TRUNC, the size that the packet had. RET_CUT: some fds did not fit.
+ * Receives bytes and fds. The fds are the packet's before anything is judged, so that no way out of packet_receive()
+ * can lose one. Returns, like recv() with MSG_TRUNC, the packet's full size. RET_CUT: some fds did not fit.
  */
 static ssize_t receive_with_fds(int channel, int flags, struct packet *packet, bool *ret_cut)
 {
@@ -152,7 +152,7 @@ int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet
 	packet_clear(packet);
 	flags |= MSG_TRUNC;
 	do
-		/* recv() has less for the kernel to copy in and out than recvmsg(), and drops fds. */
+		/* recv() gives the kernel less to copy in and out than recvmsg(), and drops fds. */
 		size = fds_wanted ? receive_with_fds(channel, flags, packet, &cut)
 				  : recv(channel, &packet->header, MESSAGE_SIZE_MAX, flags);
 	while (size < 0 && errno == EINTR);
@@ -209,7 +209,7 @@ int packet_send(int channel, int flags, struct packet *packet)
 
 	flags |= MSG_NOSIGNAL;
 	do
-		/* send() has less for the kernel to copy in than sendmsg(). */
+		/* send() gives the kernel less to copy in than sendmsg(). */
 		size = packet->fds.count > 0 ? send_with_fds(channel, flags, packet, whole)
 					     : send(channel, &packet->header, whole, flags);
 	while (size < 0 && errno == EINTR);

@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 /*
- * One packet in memory, sent or received. It is 64 KiB and owns fds: make few, and reuse them. Whoever made it calls
- * packet_init() once before the first use and packet_clear() after the last.
+ * One packet in memory, sent or received. A packet takes 64 KiB and owns fds: make few, and reuse packets. The maker
+ * calls packet_init() once before the first use and packet_clear() after the last use.
  */
 struct packet {
 	struct fdset fds;
@@ -26,19 +26,19 @@ void packet_clear(struct packet *packet);
 
 /* ---- writing ---- */
 
-/* Empties the packet (closing fds left in it) and starts a request, a reply to REQUEST, or an event. */
+/* Empties the packet (closing any fds left) and starts a request, a reply to REQUEST, or an event. */
 void packet_request(struct packet *packet, uint16_t type, uint64_t cookie);
 void packet_reply(struct packet *packet, const struct message_header *request);
 void packet_event(struct packet *packet, uint16_t type);
 
 /*
- * Makes the packet a refused reply to REQUEST. RESULT is a refusal, or a negative errno, which is sent as
+ * Makes the packet a refused reply to REQUEST. RESULT is a refusal, or a negative errno, sent as
  * REFUSAL_FAILED. DETAIL may be NULL.
  */
 void packet_refuse(
 	struct packet *packet, const struct message_header *request, int result, const struct detail *detail);
 
-/* Adds SIZE zeroed bytes to the payload and returns them, or NULL if they do not fit. Alignment: that of the sum of
+/* Adds SIZE zeroed bytes to the payload and returns their address, or NULL without room. Alignment: that of the sum of
  * the sizes so far, beginning with 8. */
 void *packet_append(struct packet *packet, size_t size);
 
@@ -47,35 +47,35 @@ void *packet_append(struct packet *packet, size_t size);
 /* The payload as a struct of SIZE bytes, or NULL if the payload is shorter. */
 const void *packet_body(const struct packet *packet, size_t size);
 
-/* Of a refused reply: the refusal, or the negative errno that REFUSAL_FAILED carries, with its detail. */
+/* Of a refused reply: the refusal, or the negative errno inside REFUSAL_FAILED, with its detail. */
 int packet_refusal(const struct packet *packet, struct detail *detail);
 
 /* ---- the wire: the only sendmsg() and recvmsg() of the project ---- */
 
 enum packet_receive_result {
-	PACKET_END = 0, /* the other side has closed; nothing more will come */
+	PACKET_END = 0, /* the other side has closed; no packet will come any more */
 	PACKET_RECEIVED = 1,
 };
 
 /*
- * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, replacing what PACKET held. FLAGS: 0 or MSG_DONTWAIT, and
- * MSG_PEEK if the packet shall stay where it is.
- * FDS_WANTED 0 has the kernel drop every fd that comes along, before it enters this process and unseen: the packet is
- * what it is without them. Who expects none should not take any, because closing an fd of a FUSE file may wait for
- * its server, and because it costs time.
+ * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, and overwrites PACKET. FLAGS: 0 or MSG_DONTWAIT, and
+ * MSG_PEEK if the packet shall stay on the socket.
+ * FDS_WANTED 0 makes the kernel drop all fds of the packet before any fd enters this process; the packet is received
+ * without fds. A caller expecting no fds should take none, because closing an fd of a FUSE file may wait for
+ * the file's server, and because fds cost time.
  *
- * Returns PACKET_RECEIVED, PACKET_END, -EAGAIN, -EPROTO (it broke the framing: too short, too long, a length that
- * is not its own, more fds than fit; its fds are closed and the header is zeroed unless it was whole), or another
- * negative errno of the socket. The packet owns the fds it received.
+ * Returns PACKET_RECEIVED, PACKET_END, -EAGAIN, -EPROTO (broken framing: too short, too long, a wrong length in the
+ * header, more fds than fit; the fds are closed, and a header received in part is zeroed), or another
+ * negative errno of the socket. The packet owns the fds received.
  */
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
 
-/* Takes one packet off CHANNEL, unseen; the kernel drops its fds. Never waits. For whoever has received it with MSG_PEEK. */
+/* Takes one packet off CHANNEL, unseen; the kernel drops its fds. Never waits. For a packet received with MSG_PEEK. */
 void packet_discard(int channel);
 
 /*
- * Sends PACKET, whose header.length must be right. FLAGS: 0 or MSG_DONTWAIT. On success the receiver owns copies of
- * the fds and the packet's own are closed; on failure the packet keeps them, so that it can be sent again.
+ * Sends PACKET. The caller has set header.length. FLAGS: 0 or MSG_DONTWAIT. On success the receiver owns copies of
+ * the fds and the packet's own fds are closed; on failure the packet keeps its fds and can be sent again.
  * Returns 0, -EAGAIN, -EPIPE or another negative errno. Never raises SIGPIPE.
  */
 int packet_send(int channel, int flags, struct packet *packet);

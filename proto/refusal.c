@@ -14,8 +14,8 @@ struct text {
 static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_NONE] = {"NONE", "nothing was refused", "nothing to do"},
 	[REFUSAL_NO_IOMMU] = {"NO_IOMMU", "no IOMMU protects this device",
-		"switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU) and boot with intel_iommu=on or iommu.passthrough=0; "
-		"'dmesg | grep -i -e DMAR -e IOMMU' shows whether it came up"},
+		"switch the IOMMU on in the firmware (VT-d, AMD-Vi, SMMU) and boot with intel_iommu=on or "
+		"iommu.passthrough=0; 'dmesg | grep -i -e DMAR -e IOMMU' shows whether it came up"},
 	[REFUSAL_NO_DOMAINS] = {"NO_DOMAINS", "the kernel has no more IOMMU domains or no memory for one",
 		"close domains that nobody needs, or put several devices into one domain"},
 	[REFUSAL_DOMAIN_INCOMPATIBLE] = {"DOMAIN_INCOMPATIBLE",
@@ -41,7 +41,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_QUOTA] = {"QUOTA", "a limit of the service or the kernel is reached",
 		"release something, or have the named limit raised"},
 	[REFUSAL_MEMLOCK] = {"MEMLOCK", "mapping this memory for DMA would lock more of it than the process may",
-		"raise LimitMEMLOCK= of the unit (or 'ulimit -l') to what the job needs, together with MemoryMax=; do not use 'infinity'"},
+		"raise LimitMEMLOCK= of the unit (or 'ulimit -l') to the need of the job, together with "
+		"MemoryMax=; do not use 'infinity'"},
 	[REFUSAL_IOVA_IN_USE] = {"IOVA_IN_USE", "something is mapped at these IOVAs already",
 		"unmap it first or choose others"},
 	[REFUSAL_IOVA_INVALID] = {"IOVA_INVALID", "the IOMMU cannot map these IOVAs",
@@ -50,8 +51,9 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_ALREADY_BOUND] = {"ALREADY_BOUND", "the device is bound to an IOMMU domain already",
 		"send UNBIND first"},
 	[REFUSAL_QUARANTINED] = {"QUARANTINED", "the device is held back because its last use has not ended cleanly",
-		"as root, 'vfio-brokerctl release DEVICE' resets it and ends that, 'release --force DEVICE' ends it without a reset; "
-		"a rule with reset = same-user or optional makes do without"},
+		"as root, 'vfio-brokerctl release DEVICE' resets the device and ends the quarantine, "
+		"'release --force DEVICE' ends the quarantine without a reset; "
+		"rules with reset = same-user or optional do without a reset"},
 	[REFUSAL_REVOKED] = {"REVOKED", "the device was taken back",
 		"the reason is named; open it again when it is free"},
 	[REFUSAL_GONE] = {"GONE", "the device has left the machine", "plug it in again and open it anew"},
@@ -63,9 +65,10 @@ static const struct text texts[REFUSAL_MAX] = {
 		"'systemctl status vfio-keeper.socket' and 'journalctl -u \"vfio-keeper@*\"' say why"},
 	[REFUSAL_FAILED] = {"FAILED", "the kernel failed in a way that was not foreseen",
 		"the detail names the step and the error; 'journalctl -u vfio-broker' and 'dmesg' may say more"},
-	[REFUSAL_WINDOW_UNAVAILABLE] = {"WINDOW_UNAVAILABLE", "register windows are not to be had here",
-		"use commands instead (REGION_READ and the like); for windows, have the kernel module vfio_window built and loaded "
-		"('modprobe vfio_window', Linux 6.10 or later) and vfio-broker.service restarted"},
+	[REFUSAL_WINDOW_UNAVAILABLE] = {"WINDOW_UNAVAILABLE", "register windows are not available here",
+		"use commands instead (REGION_READ and the like); for windows, have the kernel module "
+		"vfio_window built and loaded ('modprobe vfio_window', Linux 6.10 or later) and "
+		"vfio-broker.service restarted"},
 	[REFUSAL_NOT_MEMORY] = {"NOT_MEMORY", "what was passed as memory cannot be mapped for DMA",
 		"pass a memfd that is sealed against shrinking (F_SEAL_SHRINK), as vbroker_memory_alloc() makes them"},
 	[REFUSAL_NOT_QUARANTINED] = {"NOT_QUARANTINED", "the device is not quarantined, so there is nothing to end",

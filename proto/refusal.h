@@ -5,17 +5,17 @@
 #include <stddef.h>
 
 /*
- * The documented answers other than yes. The numbers are part of the protocol: they never change and are never
- * used again. Functions that can refuse return 0, a negative errno (something failed here), or one of these.
+ * The documented answers other than yes. The numbers are part of the protocol: a number never changes and is never
+ * used again. Functions able to refuse return 0, a negative errno (a step failed here), or an enum refusal.
  */
 enum refusal {
 	REFUSAL_NONE = 0,
-	/* The four of the mail of 2010. */
+	/* The four cases of the mailing list thread of 2010. */
 	REFUSAL_NO_IOMMU = 1,
 	REFUSAL_NO_DOMAINS = 2,
 	REFUSAL_DOMAIN_INCOMPATIBLE = 3,
 	REFUSAL_DEVICE_BAD_STATE = 4,
-	/* Wrong things handed in. */
+	/* A wrong file was passed. */
 	REFUSAL_NOT_A_DOMAIN = 5,
 	REFUSAL_NOT_A_DEVICE = 6,
 	/* The device cannot be had. */
@@ -28,58 +28,58 @@ enum refusal {
 	REFUSAL_MEMLOCK = 12,
 	REFUSAL_IOVA_IN_USE = 13,
 	REFUSAL_IOVA_INVALID = 14,
-	/* The order of things. */
+	/* A request in the wrong state of the device. */
 	REFUSAL_NOT_BOUND = 15,
 	REFUSAL_ALREADY_BOUND = 16,
-	/* The end of things. */
+	/* The device was taken away. */
 	REFUSAL_QUARANTINED = 17,
 	REFUSAL_REVOKED = 18,
 	REFUSAL_GONE = 19,
 	/* The request itself. */
 	REFUSAL_UNSUPPORTED = 20,
 	REFUSAL_MALFORMED = 21,
-	/* The service is not whole, or the kernel failed in a way nobody foresaw (the detail has the errno). */
+	/* A part of the service is missing, or the kernel failed in a way nobody foresaw (the detail has the errno). */
 	REFUSAL_NO_KEEPER = 22,
 	REFUSAL_FAILED = 23,
 	/* Without the kernel module registers are reached by commands alone. */
 	REFUSAL_WINDOW_UNAVAILABLE = 24,
-	/* Wrong thing handed in as memory. */
+	/* A file passed as memory is no usable memory. */
 	REFUSAL_NOT_MEMORY = 25,
 	/* RELEASE by an administrator. */
 	REFUSAL_NOT_QUARANTINED = 26,
 	REFUSAL_MAX,
 };
 
-/* Room for one detail, NUL included. Longer ones are cut. */
+/* Room for one detail, NUL included. Longer details are cut. */
 #define DETAIL_SIZE 256
 
 /*
- * What a refusal is about, in words: the sibling device and its driver, the holder's uid, pid and unit, the limit
- * and the need. Lives where the caller put it; empty when text[0] is NUL.
+ * The subject of a refusal, in words: the sibling device and its driver, the holder's uid, pid and unit, the limit
+ * and the need. The caller provides the memory; empty when text[0] is NUL.
  */
 struct detail {
 	char text[DETAIL_SIZE];
 };
 
-/* Writes the detail and returns REFUSAL, so that a refusal is one statement: return refuse(detail, ...). */
+/* Writes the detail and returns REFUSAL, so a refusal is one statement: return refuse(detail, ...). */
 int refuse(struct detail *detail, enum refusal refusal, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Copies TEXT, which a client sent, into BUFFER in a form that is safe to print: control characters, quotes,
+ * Copies TEXT, sent by a client, into BUFFER in a form safe to print: control characters, quotes,
  * backslashes and bytes beyond ASCII become \xNN. Reads at most LENGTH bytes of TEXT, stops at a NUL. Returns BUFFER.
  */
 const char *refusal_quote(char *buffer, size_t size, const char *text, size_t length);
 
 /*
- * Copies at most LENGTH bytes of TEXT, which a server sent, and ends them with a NUL; cuts what does not fit SIZE. What
- * is not printable ASCII becomes '?', because it will reach a terminal.
+ * Copies at most LENGTH bytes of TEXT, sent by a server, to TO and adds a NUL; cuts the text to fit SIZE. Bytes
+ * other than printable ASCII become '?', because the text will reach a terminal.
  */
 void refusal_printable(char *to, size_t size, const char *text, size_t length);
 
-/* Constant strings; never NULL. An unknown number gives "UNKNOWN" and a sentence that says so. */
+/* Constant strings; never NULL. An unknown number gives "UNKNOWN" and a sentence for unknown answers. */
 const char *refusal_name(int refusal);
 const char *refusal_sentence(int refusal);
-/* What to do about it, for a person. */
+/* Advice for a person: how to remove the obstacle. */
 const char *refusal_advice(int refusal);
 
 #endif

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Of the thread, like the packets that descriptors come in. */
+/* Per thread, like the packets that bring descriptors. */
 static _Thread_local unsigned int kept;
 static _Thread_local bool (*trusted)(int fd);
 
@@ -36,7 +36,7 @@ static bool can_block(int fd)
 {
 	struct statx status;
 
-	/* O_PATH descriptors are not known to their file system. */
+	/* A file system does not know of O_PATH descriptors. */
 	if (!look(fd, &status) || is_path(fd))
 		return false;
 	switch (status.stx_mode & S_IFMT) {

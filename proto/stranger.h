@@ -5,31 +5,32 @@
 #include <stdbool.h>
 
 /*
- * File descriptors that a client sent, before anybody knows what they are. None of these functions asks a file
+ * File descriptors sent by a client, of unknown kind so far. None of the functions asks a file
  * system of the client: a FUSE server could stall the answer for ever (AT_STATX_DONT_SYNC).
  */
 
 /*
- * Closes a descriptor that nobody has a use for, unless that could block: the close of a file waits for its file system
- * (FUSE: for the client's own server), that of a TCP socket for its peer, that of a terminal for its line. A client
- * could stop this process by it, unkillably, with the device still running. Such a descriptor stays open until the
- * process ends, which is after its devices were closed; stranger_kept() counts them: a process that is
- * killed with such a descriptor is held up before the kernel closes its devices, so a keeper ends with the first one.
+ * Closes an unused descriptor, unless the close could block: the close of a file waits for its file system (FUSE: for
+ * the client's own server), the close of a TCP socket for its peer, the close of a terminal for its line. By such a
+ * close a client could stop this process, unkillably, with the device still running. So the descriptor stays open until
+ * the process ends, after the close of its devices. stranger_kept() counts such descriptors: the kernel would hold up a
+ * process killed with one before it closes the devices, so a keeper ends with the first.
  */
 void stranger_close(int fd);
 
-/* Descriptors that IS_HARMLESS knows are closed all the same: IOMMU domains, whose close is short. */
+/* Descriptors accepted by IS_HARMLESS are closed all the same: IOMMU domains, because their close is short. */
 void stranger_trust(bool (*is_harmless)(int fd));
 
+/* The number of descriptors of this thread kept open so far. */
 unsigned int stranger_kept(void);
 
-/* What it is, in words for a refusal: "a regular file", "a socket (a device channel?)". Constant strings. */
+/* The kind of FD in words for a refusal: "a regular file", "a socket (a device channel?)". Constant strings. */
 const char *stranger_name(int fd);
 
-/* True if it can be an eventfd: it has an anonymous inode. Which one, only the kernel knows. */
+/* True if FD can be an eventfd: FD has an anonymous inode. The kind of inode only the kernel knows. */
 bool stranger_is_eventfd(int fd);
 
-/* True if it is the character device MAJOR:MINOR, opened for use (not O_PATH). */
+/* True if FD is the character device MAJOR:MINOR, opened for use (not O_PATH). */
 bool stranger_is_device(int fd, unsigned int major, unsigned int minor);
 
 #endif

@@ -6,7 +6,7 @@
 
 #define MALFORMED(...) refuse(detail, REFUSAL_MALFORMED, __VA_ARGS__)
 
-/* ---- what several validators need ---- */
+/* ---- helpers of several validators ---- */
 
 static bool is_hex(char c)
 {
@@ -42,7 +42,7 @@ bool device_name_valid(const char name[DEVICE_NAME_SIZE])
 		hex_span(rest + 4) == 2 && rest[6] == '.' && rest[7] >= '0' && rest[7] <= '7' && rest[8] == '\0';
 }
 
-/* Every request with a payload begins with its flags word (static_assert below); none has a flag yet but these. */
+/* Every request with a payload begins with its flags word (static_assert below). KNOWN: the request's flags so far. */
 static int flags_known(const struct packet *request, uint32_t known, struct detail *detail)
 {
 	uint32_t flags;
@@ -203,7 +203,7 @@ static int region_valid(const struct region_request *region, struct detail *deta
 		return 0;
 	if (!is_width(region->width))
 		return MALFORMED("width %" PRIu32 " is not 0, 1, 2, 4 or 8", region->width);
-	/* PCI has no access that crosses its own natural alignment. */
+	/* PCI accesses never cross their own natural alignment. */
 	if (region->offset % region->width != 0 || region->length % region->width != 0)
 		return MALFORMED("offset %#" PRIx64 " or length %" PRIu32 " is not a multiple of width %" PRIu32,
 			region->offset, region->length, region->width);
@@ -240,15 +240,15 @@ static int region_op_valid(const struct region_op *op, uint32_t i, struct detail
 		return MALFORMED("operation %" PRIu32 ": offset %#" PRIx64 " overflows", i, op->offset);
 	if ((op->kind == REGION_OP_POLL) != (op->timeout_us != 0))
 		return MALFORMED("operation %" PRIu32 ": POLL has a timeout, the others have none", i);
-	/* Fields without a meaning are zero, so that they can get one. */
+	/* Fields without a meaning are zero, so a later version can give such a field a meaning. */
 	if (op->kind == REGION_OP_READ && op->value != 0)
 		return MALFORMED("operation %" PRIu32 ": READ with a value", i);
 	if (op->kind <= REGION_OP_WRITE && op->mask != 0)
 		return MALFORMED("operation %" PRIu32 ": a mask without use", i);
-	/* Bits that the access does not have would be lost without a word. */
+	/* Bits beyond the width of the access would be lost without a word. */
 	if (op->width < 8 && (op->value | op->mask) >> (8 * op->width) != 0)
 		return MALFORMED("operation %" PRIu32 ": value or mask is wider than %u bytes", i, op->width);
-	/* Could never come true, and would only wait. */
+	/* The POLL could never succeed, and would only wait. */
 	if (op->kind == REGION_OP_POLL && (op->value & ~op->mask) != 0)
 		return MALFORMED("operation %" PRIu32 ": POLL for bits outside its mask", i);
 	return 0;
@@ -341,7 +341,7 @@ static int validate_irq_unmask(const struct packet *request, struct detail *deta
 
 /* ---- domain channel ---- */
 
-/* Elements are one packet's worth at most; that bound is the packet itself. */
+/* The packet itself bounds the number of elements. */
 static int array_valid(const struct packet *request, size_t element_size, struct detail *detail)
 {
 	const struct array_header *array = (const void *)request->payload;
@@ -470,7 +470,7 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 		return MALFORMED("%zu fds", request->fds.count);
 	if (lease->zero != 0)
 		return MALFORMED("padding is not zero");
-	/* The keeper prints it. */
+	/* The keeper prints the rule. */
 	if (!memchr(lease->rule, '\0', sizeof lease->rule))
 		return MALFORMED("the rule's text has no end");
 	r = validate_limits(&lease->windows, detail);
@@ -494,8 +494,8 @@ static int validate_order(const struct packet *request, struct detail *detail)
 	if (r != 0)
 		return r;
 	if (order->reason < ENDED_ADMINISTRATOR || order->reason > ENDED_ERROR)
-		return MALFORMED("reason %" PRIu32 " is none to take a device back", order->reason);
-	/* The keeper passes it on and prints it. */
+		return MALFORMED("reason %" PRIu32 " is no reason to take a device back", order->reason);
+	/* The keeper passes the words on and prints them. */
 	if (!memchr(order->words, '\0', sizeof order->words))
 		return MALFORMED("the words have no end");
 	return name_valid(order->name, detail);

@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 /*
- * The request tables: for each channel kind, what each request must look like and when it is allowed. Servers check
- * with table_check() before they do anything, the fuzzers aim at it, PROTOCOL.md repeats it in words. Anything that
- * is not in a table is refused. The order is fixed: decode (packet_receive), validate (table_check), authorize and
- * act (the server's handler of the same number).
+ * The request tables: for each channel kind, the form of each request and the states that allow the request. Servers
+ * check with table_check() before any action, the fuzzers aim at table_check(), PROTOCOL.md repeats the tables in
+ * words. Requests outside the tables are refused. The order is fixed: decode (packet_receive), validate (table_check),
+ * authorize and act (the server's handler of the same number).
  */
 
-/* The life of a channel as far as requests depend on it. A channel is in one of them. */
+/* The states of a channel, as far as requests depend on the state. A channel is in exactly one state. */
 enum channel_state {
 	STATE_NEW = 1 << 0,   /* before HELLO */
 	STATE_READY = 1 << 1, /* broker, domain and keeper channels after HELLO; device channels: not bound */
@@ -25,14 +25,14 @@ enum channel_state {
 #define STATE_ANY     (STATE_NEW | STATE_READY | STATE_BOUND)
 #define STATE_GREETED (STATE_READY | STATE_BOUND)
 
-/* Checks what sizes and states cannot say. Pure: reads only the packet, changes nothing. Returns 0 or refuse(). */
+/* Checks beyond sizes and states. Pure: reads only the packet, changes nothing. Returns 0 or refuse(). */
 typedef int (*request_validator)(const struct packet *request, struct detail *detail);
 
 struct request_rule {
 	const char *name;    /* NULL: no such request */
-	unsigned int states; /* enum channel_state bits in which it is allowed */
+	unsigned int states; /* enum channel_state bits: the states that allow the request */
 	size_t size;	     /* of the fixed part of the payload */
-	size_t element_size; /* 0: nothing may follow; 1: bytes; else an array of these */
+	size_t element_size; /* 0: nothing may follow; 1: bytes; else an array of elements of this size */
 	unsigned int fds_min;
 	unsigned int fds_max;
 	request_validator validate; /* may be NULL */
@@ -42,7 +42,7 @@ struct request_table {
 	enum channel_kind kind;
 	const struct request_rule *rules; /* indexed by request number */
 	size_t count;
-	bool takes_fds; /* some request carries fds; otherwise the kernel drops them all, unseen (packet_receive) */
+	bool takes_fds; /* some request carries fds; otherwise the kernel drops all fds, unseen (packet_receive) */
 };
 
 extern const struct request_table broker_table;
@@ -55,12 +55,12 @@ const char *table_name(const struct request_table *table, uint16_t type);
 
 /*
  * Validates a received packet on a channel in STATE. Returns 0, or a refusal with its detail: UNSUPPORTED (no such
- * request), NOT_BOUND, ALREADY_BOUND (wrong state) or MALFORMED (whatever else).
+ * request), NOT_BOUND, ALREADY_BOUND (wrong state) or MALFORMED (any other mistake).
  */
 int table_check(const struct request_table *table, enum channel_state state, const struct packet *request,
 	struct detail *detail);
 
-/* Answers HELLO: fills REPLY, or refuses with UNSUPPORTED. FEATURES: what the server has. */
+/* Answers HELLO: fills REPLY, or refuses with UNSUPPORTED. FEATURES: bits of the server's features. */
 int table_hello(const struct request_table *table, uint64_t features, const struct packet *request,
 	struct packet *reply, struct detail *detail);
 

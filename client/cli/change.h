@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <vfio-broker.h>
 
-/* Prints one event on stdout: a line for people, or with JSON one line with one object. Returns an enum cli_exit. */
+/* Prints an event on stdout: a line for people, or with JSON a line with one object. Returns an enum cli_exit. */
 int change_print(const struct vbroker_change *change, bool json);
 
 #endif

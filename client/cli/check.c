@@ -17,7 +17,7 @@ struct check {
 	int claim;
 };
 
-/* The driver is only there to be named; without it the answer is the same. */
+/* The driver is read only to name it in the output; a failure does not change the answer. */
 static void driver_read(const struct cli *cli, struct check *check)
 {
 	struct vbroker_device_entry *entries;
@@ -94,12 +94,12 @@ static int print_json(const struct check *check)
 static void print_driver(const struct check *check)
 {
 	if (check->claim)
-		printf("OPEN would take it from its host driver %s first and give it back at the end.\n",
+		printf("OPEN would take it from its host driver %s first and give it back after the lease.\n",
 			check->driver[0] ? check->driver : "(unknown)");
 	else if (check->driver[0])
-		printf("Its driver is %s; OPEN would leave that as it is.\n", check->driver);
+		printf("Its driver is %s; OPEN would leave the driver alone.\n", check->driver);
 	else
-		printf("It has no driver now.\n");
+		printf("It has no host driver now.\n");
 }
 
 static void print_words(const struct check *check)

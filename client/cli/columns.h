@@ -11,7 +11,7 @@ struct columns;
 struct columns *columns_new(size_t count, const char *const *heads);
 void columns_free(struct columns *columns);
 
-/* Adds the next cell of the current row, or the first of the next one. An empty one is printed as "-". */
+/* Adds the next cell of the current row, or the first of the next row. An empty cell is printed as "-". */
 void columns_cell(struct columns *columns, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Prints all rows on stdout, whatever is not printable ASCII as '?'. Returns 0 or -ENOMEM: a cell was lost before. */

@@ -18,12 +18,14 @@
 #include <unistd.h>
 
 /*
- * The ready-made owner of an IOMMU domain: leases devices, binds them to a domain of its own, and starts a driver that has nothing
- * but their channels and the domain's. The memory that the driver asks for is mapped here and counts against this process.
+ * The ready-made owner of an IOMMU domain: leases devices, binds the devices to a domain of its own, and starts a
+ * driver with the channels of the devices and of the domain, and nothing else. Memory requested by the driver is
+ * mapped here and counts against this process.
  */
 
-/* What the driver is started with; it gives up more by itself (vbroker_sandbox_enter()). A program that is just starting needs its
- * libraries, so these are calls that no driver needs at any time: to other processes, to the network, to the kernel's inside. */
+/* System calls refused to the driver from the start; the driver itself gives up more (vbroker_sandbox_enter()). A
+ * starting program needs its libraries, so these are only calls of no use to any driver at any time: to other
+ * processes, to the network, to the inside of the kernel. */
 static const int refused[] = {
 	SCMP_SYS(socket),
 	SCMP_SYS(socketpair),
@@ -133,7 +135,7 @@ static int open_devices(struct drive *drive, const struct cli *cli)
 	return r == 0 ? CLI_OK : failure_request(cli, "make a domain channel", r);
 }
 
-/* ---- the driver's process, up to its exec ---- */
+/* ---- the driver's process, up to exec() ---- */
 
 static void child_die(const char *what)
 {
@@ -141,8 +143,8 @@ static void child_die(const char *what)
 	_exit(CLI_NO);
 }
 
-/* An exec as root brings back what is in the bounding set, which only who has CAP_SETPCAP can empty; without it, no_new_privs keeps
- * an exec from adding to what is permitted. */
+/* An exec() as root brings back the capabilities in the bounding set. Emptying the bounding set needs CAP_SETPCAP;
+ * without CAP_SETPCAP, no_new_privs keeps exec() from adding to the permitted set. */
 static int drop_capabilities(void)
 {
 	capng_select_t set = CAPNG_SELECT_CAPS;
@@ -171,13 +173,13 @@ static int refuse_calls(void)
 	return r;
 }
 
-/* Descriptors 3 on, and their names: the domain, then the devices. All others but the standard ones go. */
+/* Descriptors 3 on, and their names: the domain, then the devices. All others but the standard ones are closed. */
 static void child_take_fds(struct drive *drive)
 {
 	const struct drive_options *options = drive->options;
 	char names[64 * (DRIVE_DEVICES_MAX + 1)] = "domain", number[16];
 	int count = 1 + (int)options->devices_count;
-	/* Out of the way first: a number among 3 ... 3 + count may be one that is still needed. */
+	/* First copied out of the way: a number among 3 ... 3 + count may be a descriptor still needed. */
 	int high[DRIVE_DEVICES_MAX + 1];
 
 	for (int i = 0; i < count; i++) {
@@ -227,7 +229,7 @@ static void child_run(struct drive *drive)
 	_exit(CLI_NO);
 }
 
-/* ---- serving it ---- */
+/* ---- serving the driver ---- */
 
 static int start_driver(struct drive *drive)
 {
@@ -251,7 +253,7 @@ static int start_driver(struct drive *drive)
 	return CLI_OK;
 }
 
-/* Passes signals on. True, with its exit status, when the driver has ended. */
+/* Passes signals on. True, with the driver's exit status, when the driver has ended. */
 static bool take_signal(struct drive *drive, int *ret_status)
 {
 	struct signalfd_siginfo info;
@@ -265,7 +267,8 @@ static bool take_signal(struct drive *drive, int *ret_status)
 	return false;
 }
 
-/* A driver that has closed its domain channel, or broke it, goes on without: its mappings are gone. */
+/* If the driver has closed the domain channel, or broken the protocol, the driver goes on without the channel: its
+ * mappings are gone. */
 static void serve(struct drive *drive)
 {
 	int r = vbroker_domain_server_dispatch(drive->server);
@@ -304,7 +307,7 @@ static int wait_for_driver(struct drive *drive)
 	return WEXITSTATUS(status);
 }
 
-/* Whether a device was taken away, which may be why the driver has ended. */
+/* Says if a device was taken away: the loss may be why the driver has ended. */
 static void explain_revocations(const struct drive *drive)
 {
 	for (size_t i = 0; i < drive->options->devices_count; i++) {

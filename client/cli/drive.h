@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Devices that one driver gets. */
+/* The most devices for one driver. */
 #define DRIVE_DEVICES_MAX 16
 
 /* The command line of "drive". */
@@ -14,15 +14,19 @@ struct drive_options {
 	const char *devices[DRIVE_DEVICES_MAX];
 	size_t devices_count;
 	struct vbroker_budget budget;
-	char **driver; /* its arguments, ended by NULL */
+	char **driver; /* the driver's arguments, ended by NULL */
 };
 
-/* Where --budget says nothing: enough for the queues and buffers of most drivers, and far below what a domain can have. */
+/* The budget without --budget: enough for the queues and buffers of most drivers, and far below the limits of a
+ * domain. */
 #define DRIVE_BUDGET_BYTES    (UINT64_C(256) << 20)
 #define DRIVE_BUDGET_MAPPINGS 4096
 #define DRIVE_BUDGET_MEMORIES 1024
 
-/* Reads "64M" or "64M,100": bytes, and mappings. False if it is neither. */
+/* The command. Ends with the driver's exit status. */
+int drive_run(const struct cli *cli);
+
+/* Reads "64M" or "64M,100": bytes, and mappings. False if TEXT is neither. */
 bool drive_budget(const char *text, struct vbroker_budget *ret_budget);
 
 #endif

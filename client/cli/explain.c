@@ -17,7 +17,7 @@
 
 #define GROUPS_MAX 4096
 
-/* What was asked and what came. */
+/* The question and the answer. */
 struct question {
 	char device[WORDS_DEVICE_SIZE];
 	char user[64]; /* a name where there is one */
@@ -28,7 +28,7 @@ struct question {
 
 /* ---- asking ---- */
 
-/* A uid that nobody has an entry for has no groups that anybody knows. */
+/* A uid without an entry has no known groups. */
 static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct vbroker_subject *ret_subject,
 	struct question *question)
 {
@@ -38,8 +38,7 @@ static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct v
 	if (!cli->user) {
 		entry = getpwuid(uid);
 	} else if (!typed_user(cli->user, &uid, &entry)) {
-		fprintf(stderr, "vfio-brokerctl: there is no user %s\n", cli->user);
-		return CLI_USAGE;
+		return failure_user(cli->user);
 	}
 	*ret_subject = (struct vbroker_subject){
 		.uid = uid, .gid = cli->user ? uid : getgid(), .groups = groups, .unit = cli->unit};
@@ -93,7 +92,8 @@ static void print_limits(const struct vbroker_explanation *answer)
 	if (answer->verdict == VBROKER_VERDICT_ALLOWED) {
 		printf("\nWhat the rule gives:\n  taken from its host driver: %s\n", answer->rebind ? "yes" : "no");
 		if (answer->direct)
-			puts("  access: direct, the VFIO device itself, which cannot be taken back while its holder lives");
+			puts("  access: direct, the VFIO device itself; "
+			     "nobody can take it back while its holder lives");
 		if (answer->lease_time_us != 0)
 			printf("  lease-time: %s\n", words_duration(answer->lease_time_us, time, sizeof time));
 		print_limit("devices by this rule at a time, for one user", answer->devices);
@@ -103,7 +103,7 @@ static void print_limits(const struct vbroker_explanation *answer)
 			printf("  bytes in register windows: %" PRIu64 "\n", answer->window_size);
 		print_limit("memory mappings of a driver by one domain channel", answer->mappings);
 	}
-	printf("\nWhat the user may have of all:\n");
+	printf("\nLimits of the user, over all devices:\n");
 	print_limit("sessions at a time", answer->user_sessions);
 	print_limit("devices at a time", answer->user_devices);
 	print_limit("leases begun in a minute", answer->opens_per_minute);

@@ -17,11 +17,11 @@ int failure_connect(const char *socket, int result)
 			strerror(-result));
 		return CLI_NO_BROKER;
 	case -EACCES:
-		fprintf(stderr, "%s\nIts socket is closed to this user: 'ls -l %s' shows who may connect.\n",
+		fprintf(stderr, "%s\nThe socket is closed to this user: 'ls -l %s' shows who may connect.\n",
 			strerror(EACCES), socket);
 		return CLI_NO_BROKER;
 	default:
-		fprintf(stderr, "%s\nSee what it says: journalctl -u vfio-broker.service\n",
+		fprintf(stderr, "%s\nSee the log of the broker: journalctl -u vfio-broker.service\n",
 			vbroker_explain(result, text, sizeof text));
 		return result > 0 ? CLI_NO : CLI_NO_BROKER;
 	}
@@ -45,6 +45,12 @@ int failure_request(const struct cli *cli, const char *what, int result)
 int failure_name(const char *command)
 {
 	fprintf(stderr, "vfio-brokerctl: %s: %s; 'vfio-brokerctl list' shows them\n", command, vbroker_detail());
+	return CLI_USAGE;
+}
+
+int failure_user(const char *name)
+{
+	fprintf(stderr, "vfio-brokerctl: there is no user %s\n", name);
 	return CLI_USAGE;
 }
 

@@ -4,14 +4,18 @@
 
 #include "cli.h"
 
-/* Says on stderr why the session could not be opened and what to do. Returns the exit code. */
+/* Says on stderr why the session could not be opened and how to help. Returns the exit code. */
 int failure_connect(const char *socket, int result);
 
-/* Says on stderr what vbroker_... answered to a step of a command. WHAT completes "cannot ...". Returns the exit code. */
+/* Says on stderr how vbroker_... answered a step of a command. WHAT completes "cannot ...". Returns the exit code. */
 int failure_request(const struct cli *cli, const char *what, int result);
 
-/* Says on stderr that what COMMAND was given is not the name of a device, which the library has put into words. Returns the exit code. */
+/* Says on stderr that the argument of COMMAND is not the name of a device; vbroker_detail() has the words. Returns the
+ * exit code. */
 int failure_name(const char *command);
+
+/* Says on stderr that there is no user NAME. Returns the exit code. */
+int failure_user(const char *name);
 
 /* Says that memory has run out. Returns the exit code. */
 int failure_memory(void);

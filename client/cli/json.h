@@ -20,10 +20,10 @@ void json_add_group(struct json_object *object, uint32_t group);
 /* Null for nobody; else an object with uid, user, pid and unit. */
 void json_add_holder(struct json_object *object, const char *name, const struct vbroker_holder *holder);
 
-/* Prints VALUE on stdout and frees it. Returns an enum cli_exit. */
+/* Prints VALUE on stdout and frees VALUE. Returns an enum cli_exit. */
 int json_print(struct json_object *value);
 
-/* The same on one line, for output that goes on. */
+/* json_print() on one line, for output that goes on. */
 int json_print_line(struct json_object *value);
 
 #endif

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* Bridges cannot be leased; whoever looks for a device does not want to see them. */
+/* Bridges cannot be leased, and would only hide the devices in the list. */
 static bool is_shown(const struct cli *cli, const struct vbroker_device_entry *entry)
 {
 	return cli->all || entry->class_code >> 16 != 0x06;

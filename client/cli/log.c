@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 /*
- * The audit entries of the broker, out of the journal. Only those that journald itself says are from the service: anybody may write
- * entries that look like them otherwise.
+ * The audit entries of the broker, out of the journal. Only entries from the service by journald's own word are taken:
+ * anybody may write entries of the same look.
  */
 #define UNIT_MATCH "_SYSTEMD_UNIT=vfio-broker.service"
 #define ROOT_MATCH "_UID=0"
@@ -72,7 +72,7 @@ static bool since_read(const char *text, uint64_t *ret_us)
 
 /* ---- one entry ---- */
 
-/* A field of the entry that the journal is at; empty if it has none of that name. */
+/* A field of the journal's current entry; empty if the entry has no such field. */
 static void field(sd_journal *journal, const char *name, char *value, size_t size)
 {
 	size_t prefix = strlen(name) + 1, length;
@@ -118,7 +118,7 @@ static int refusal_of(const char *name)
 	return 0;
 }
 
-/* False: it is no audit entry. */
+/* False: the entry is no audit entry. */
 static bool entry_read(sd_journal *journal, struct vbroker_change *change)
 {
 	char name[32];
@@ -153,7 +153,7 @@ static int match(sd_journal *journal, const char *name, const char *value)
 	return sd_journal_add_match(journal, text, 0);
 }
 
-/* What it is asked to show; CLI_USAGE has been explained. */
+/* Limits the journal to the entries wanted by the command line; CLI_USAGE has been explained. */
 static int select_entries(sd_journal *journal, const struct cli *cli)
 {
 	char device[WORDS_DEVICE_SIZE], uid[16];
@@ -170,10 +170,8 @@ static int select_entries(sd_journal *journal, const struct cli *cli)
 		const struct passwd *entry;
 		uint32_t number;
 
-		if (!typed_user(cli->user, &number, &entry)) {
-			fprintf(stderr, "vfio-brokerctl: log: there is no user '%s'\n", cli->user);
-			return CLI_USAGE;
-		}
+		if (!typed_user(cli->user, &number, &entry))
+			return failure_user(cli->user);
 		snprintf(uid, sizeof uid, "%" PRIu32, number);
 		r = match(journal, "VFIO_BROKER_UID", uid);
 	}
@@ -227,7 +225,8 @@ static int follow(sd_journal *journal, const struct cli *cli, uint64_t *printed)
 	return r;
 }
 
-/* Whether this user may read the system's journal, which says nothing by itself: files that may not be opened are as good as not there. */
+/* True if this user may read the system's journal. sd-journal does not tell: files that may not be opened look like
+ * missing files. */
 static bool journal_readable(void)
 {
 	char id[SD_ID128_STRING_MAX], path[96];
@@ -251,7 +250,8 @@ static int explain_nothing(void)
 	if (!journal_readable()) {
 		fprintf(stderr,
 			"vfio-brokerctl: log: this user may not read the system's journal\n"
-			"What to do: ask as root, or have an administrator add the user to the group systemd-journal.\n");
+			"What to do: ask as root, or have an administrator add the user to the group "
+			"systemd-journal.\n");
 		return CLI_NO;
 	}
 	fprintf(stderr, "vfio-brokerctl: log: the journal has no such entries of vfio-broker.service\n");

@@ -21,8 +21,8 @@ enum argument_need {
 static const struct command {
 	const char *name;
 	enum argument_need argument;
-	const char *
-		options; /* the letters (in command_line()) of those it has; d: it has a driver's command line after "--" too */
+	/* The letters (in command_line()) of the command's options; d: also a driver's command line after "--". */
+	const char *options;
 	bool needs_broker;
 	int (*run)(const struct cli *cli);
 	const char *usage;
@@ -34,8 +34,8 @@ static const struct command {
 		"the broker's counters, sessions and leases"},
 	{"check", ARGUMENT_REQUIRED, "j", true, check_run, "check DEVICE [--json]",
 		"could this user lease the device now, and if not, why"},
-	{"release", ARGUMENT_REQUIRED, "jf", true, release_run, "release [--force] DEVICE [--json]",
-		"end the quarantine of a device, as root: after a reset; --force: without one"},
+	{"unquarantine", ARGUMENT_REQUIRED, "jf", true, release_run, "unquarantine [--force] DEVICE [--json]",
+		"end the quarantine of a device, as root: after a reset; --force: without one (alias: release)"},
 	{"revoke", ARGUMENT_REQUIRED, "jt", true, revoke_run, "revoke DEVICE [--deadline T] [--json]",
 		"take a device back, as root; its holder has T (5s, 500ms, 2min; default 5s) to finish"},
 	{"policy", ARGUMENT_WORDS, "jun", false, policy_run,
@@ -62,7 +62,8 @@ static int help_run(const struct cli *cli)
 		printf("  %-24s%s%s\n", commands[i].usage,
 			strlen(commands[i].usage) < 24 ? "" : "\n                          ", commands[i].help);
 	printf("\nThe broker's socket is %s unless --socket names another.\n", VBROKER_SOCKET);
-	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. See vfio-brokerctl(1).\n");
+	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. "
+	       "See vfio-brokerctl(1).\n");
 	return CLI_OK;
 }
 
@@ -73,8 +74,19 @@ static int version_run(const struct cli *cli)
 	return CLI_OK;
 }
 
+/* Names for scripts of earlier releases; the help names each as "(alias: NAME)", and so do the completions. */
+static const struct {
+	const char *alias, *name;
+} aliases[] = {
+	{"release", "unquarantine"}, /* elsewhere, "release" is the end of a lease */
+};
+
 static const struct command *command_find(const char *name)
 {
+	for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++) {
+		if (strcmp(aliases[i].alias, name) == 0)
+			name = aliases[i].name;
+	}
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
@@ -105,7 +117,7 @@ static int drive_line(const struct command *command, const struct drive_options 
 
 #define LETTERS_MAX 32
 
-/* One option. *NAME: the command that it stands for. Returns CLI_OK or the exit code. */
+/* Reads one option. *NAME: the command named by the option. Returns CLI_OK or the exit code. */
 static int option_read(int letter, struct cli *cli, struct drive_options *drive, const char **name)
 {
 	switch (letter) {
@@ -143,7 +155,7 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 		cli->follow = true;
 		return CLI_OK;
 	case 'o':
-		return CLI_OK; /* it is the only form of numbers */
+		return CLI_OK; /* the only form of the numbers */
 	case 'h':
 		*name = "help";
 		return CLI_OK;
@@ -155,7 +167,7 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 	}
 }
 
-/* Reads options wherever they stand, up to "--". Returns CLI_OK and the command, or the exit code. */
+/* Reads options in any place, up to "--". Returns CLI_OK and the command, or the exit code. */
 static int command_line(
 	int argc, char **argv, struct cli *cli, struct drive_options *drive, const struct command **ret_command)
 {
@@ -171,7 +183,7 @@ static int command_line(
 	const struct command *command;
 	int letter, words = 0, r;
 
-	/* What follows "--" is another program's. */
+	/* The words after "--" are another program's. */
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);

@@ -18,7 +18,7 @@ int monitor_run(const struct cli *cli)
 
 		if (exit_code != CLI_OK)
 			return exit_code;
-		/* Whoever reads a pipe wants each line when it happens. */
+		/* The reader of a pipe wants each line at once. */
 		if (fflush(stdout) != 0)
 			return CLI_NO;
 	}

@@ -18,8 +18,8 @@ static int usage(const char *complaint)
 /* ---- check ---- */
 
 /*
- * The files are read by the service's own program: what it says is what the service would say, and there is one reader of
- * the format. It is started in this one's place, with this user's rights.
+ * The service's own program reads the files, so the answer is the service's answer, and there is only one reader of
+ * the format. The program takes the place of this process, with the rights of this user.
  */
 static int check(const struct cli *cli)
 {
@@ -43,7 +43,7 @@ static int check(const struct cli *cli)
 
 /* ---- show ---- */
 
-/* As a policy file again: what is in force, and where each rule stands. */
+/* Prints a policy file again: the rules in force, and the place of each rule. */
 static int show(const struct cli *cli)
 {
 	struct vbroker_policy_line *lines;

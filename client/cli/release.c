@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 /*
- * The kernel's own reset of one device (pci_reset_function). Done by this process, because it may take as long as the device
- * takes to come back. NAME is one that the broker has just answered for, so it is no path. Returns 0 or a negative errno.
+ * The kernel's own reset of one device (pci_reset_function). Done by this process, because the reset may take as long
+ * as the device takes to come back. NAME is no path: the broker has just answered for the name. Returns 0 or a
+ * negative errno.
  */
 static int reset(const char *name)
 {
@@ -36,8 +37,9 @@ static int reset_failed(const char *name, const struct vbroker_released *now, in
 	else
 		fprintf(stderr, "vfio-brokerctl: resetting %s: %s; it stays quarantined.\n", name, strerror(-error));
 	fprintf(stderr,
-		"What to do: switch its slot or the machine off and on; or, if it is known to be idle and to hold nothing that the\n"
-		"next user must not see: vfio-brokerctl release --force %s\n",
+		"What to do: switch the slot of the device or the machine off and on. "
+		"Or, if the device is known\nto be idle and to hold no secrets of its last user: "
+		"vfio-brokerctl unquarantine --force %s\n",
 		name);
 	return CLI_NO;
 }
@@ -64,7 +66,8 @@ int release_run(const struct cli *cli)
 
 	words_device(name, cli->argument);
 	snprintf(what, sizeof what, "end the quarantine of %s", name);
-	/* Nobody's device is reset under his hands: the broker knows whether it is one that nobody may have. */
+	/* No device is reset while in use: the broker answers whether the device is quarantined, so that nobody may
+	 * have it. */
 	r = vbroker_session_release(cli->session, name, flags | VBROKER_RELEASE_ASK, &released);
 	if (r != 0)
 		return failure_request(cli, what, r);

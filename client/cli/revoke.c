@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A driver that is told can finish what is under way in that time, and nobody waits long for one that cannot be told. */
+/* A driver that hears the warning can finish its work in this time, and for a deaf driver nobody waits long. */
 #define DEADLINE_MS 5000
 
 static const struct {
@@ -89,7 +89,8 @@ static void print_steps(const struct vbroker_revocation *revocation)
 			printf("  %-30s %12s  this device cannot be reset alone\n", steps[i].words, "-");
 	}
 	if (revocation->reset == VBROKER_RESET_UNSURE)
-		printf("  its holder has had the VFIO device itself (access = direct), and may undo this until he closes it\n");
+		printf("  the holder has the VFIO device itself (access = direct), "
+		       "and can undo these steps until closing it\n");
 }
 
 static void print_words(const char *name, const struct vbroker_revocation *revocation)
@@ -116,7 +117,7 @@ static void print_words(const char *name, const struct vbroker_revocation *revoc
 		break;
 	case VBROKER_REVOKE_INCOMPLETE:
 		printf("revocation: incomplete: %s\n", revocation->detail);
-		printf("What to do: nobody gets the device meanwhile. Once that has ended, it is free by itself; "
+		printf("What to do: wait. Nobody gets the device meanwhile; it becomes free by itself at the end. "
 		       "'vfio-brokerctl check %s' says what is left.\n",
 			name);
 		break;

@@ -10,8 +10,8 @@
 #include <time.h>
 
 /*
- * The broker's numbers as OpenMetrics text (https://prometheus.io/docs/specs/om/open_metrics_spec/), for the textfile collector of a
- * node exporter, say. Names and labels stay.
+ * The broker's numbers as OpenMetrics text (https://prometheus.io/docs/specs/om/open_metrics_spec/), for the textfile
+ * collector of a node exporter, say. Names and labels stay.
  */
 
 static void family(const char *name, const char *type, const char *unit, const char *help)
@@ -149,7 +149,7 @@ int stats_run(const struct cli *cli)
 		print_counters(&status);
 		print_states(entries, count);
 		print_leases(leases, leases_count, entries, count);
-		/* Whoever reads it knows by this that it is whole. */
+		/* The end mark tells the reader that the text is complete. */
 		printf("# EOF\n");
 	}
 	free(entries);

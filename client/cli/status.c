@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* All that the broker says about itself. The arrays are owned. */
+/* The broker's whole report about itself. The arrays are owned. */
 struct status {
 	struct vbroker_status counters;
 	struct vbroker_session_entry *sessions;
@@ -29,7 +29,7 @@ static int status_read(const struct cli *cli, struct status *status)
 	return r;
 }
 
-/* Who a lease belongs to, or NULL: the session has ended between the two requests. */
+/* The holder of a lease, or NULL: the session has ended between the two requests. */
 static const struct vbroker_holder *holder_of(const struct status *status, const struct vbroker_lease_entry *lease)
 {
 	for (size_t i = 0; i < status->sessions_count; i++) {
@@ -150,7 +150,7 @@ static int print_json(const struct status *status)
 
 /* ---- tables ---- */
 
-/* Those that there were. */
+/* Only kinds and refusals with a count above 0. */
 static void print_events(const struct vbroker_status *counters)
 {
 	const char *before = "events: ";
@@ -188,7 +188,7 @@ static void print_counters(const struct vbroker_status *counters)
 		counters->requests, counters->opens, counters->releases, counters->refusals, counters->malformed);
 	print_events(counters);
 	if (counters->watchers + counters->missed > 0)
-		printf("watchers: %" PRIu32 ", which have missed %" PRIu64 " events by not reading\n",
+		printf("watchers: %" PRIu32 "; %" PRIu64 " events were lost because watchers did not read in time\n",
 			counters->watchers, counters->missed);
 	if (counters->suppressed + counters->lost > 0)
 		printf("audit: %" PRIu64 " events were summed up, %" PRIu64 " entries were not taken by the journal\n",
@@ -209,7 +209,8 @@ static void print_policy(const struct vbroker_status *counters)
 		printf("policy: %" PRIu32 " rules in force, read %s ago\n", counters->policy_rules,
 			words_duration(counters->policy_age_us, age, sizeof age));
 	if (counters->policy_error[0])
-		printf("  %s\n  Correct it: files are read again when they change ('vfio-brokerctl policy check' does it now).\n",
+		printf("  %s\n  Correct the mistake: changed files are read again at once. "
+		       "'vfio-brokerctl policy check' tries them before.\n",
 			counters->policy_error);
 }
 

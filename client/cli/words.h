@@ -8,7 +8,7 @@
 
 /* Numbers in words, for tables and JSON alike. */
 
-/* "NVMe" for 0x010802 and so on; a constant string, empty for a class that has no name here. */
+/* "NVMe" for 0x010802 and so on; a constant string, empty for a class without a name here. */
 const char *words_class(uint32_t class_code);
 
 /* "leased" and so on; a constant string. */

@@ -2,8 +2,9 @@
 /*
  * edu-dma DEVICE: a whole driver for QEMU's teaching device "edu", as short as a driver can be.
  *
- * It asks the device who it is, lets it compute a factorial, and moves data to the device and back by DMA; the device
- * says by an interrupt (MSI) when it is done. The device is documented in QEMU's docs/specs/edu.txt.
+ * The driver asks the device for its identity, lets the device compute a factorial, and moves data to the device and
+ * back by DMA; the device says by an interrupt (MSI) when the work is done. The device is documented in QEMU's
+ * docs/specs/edu.txt.
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -21,8 +22,8 @@
 
 /* Registers in BAR 0 */
 #define EDU_ID			0x00 /* 0xRRrr00ed: major and minor version */
-#define EDU_LIVENESS		0x04 /* reads as the inverse of what was written */
-#define EDU_FACTORIAL		0x08 /* write n, read n! when it is ready */
+#define EDU_LIVENESS		0x04 /* reads as the inverse of the value written */
+#define EDU_FACTORIAL		0x08 /* write n, read n! when ready */
 #define EDU_STATUS		0x20
 #define EDU_STATUS_INTERRUPT	0x80 /* interrupt when the factorial is ready */
 #define EDU_INTERRUPT		0x24 /* why there was an interrupt ... */
@@ -37,11 +38,12 @@
 #define EDU_DMA_FROM_DEVICE	0x03
 #define EDU_DMA_INTERRUPT	0x04
 
-/* The device's own buffer, at this address in its own address space. QEMU 7.2 aborts at DMAs of all 4096 bytes. */
+/* The device's own buffer, at this address in the device's own address space. QEMU 7.2 aborts at DMAs of all 4096
+ * bytes. */
 #define EDU_BUFFER     0x40000
 #define EDU_BUFFER_MAX 4095
 
-/* Its DMA engine has 28 address bits. */
+/* The device's DMA engine has 28 address bits. */
 #define EDU_IOVA_MAX 0x0fffffff
 
 #define INTERRUPT_TIMEOUT_MS 5000
@@ -76,7 +78,7 @@ static int write_register(struct vbroker_device *device, uint64_t offset, uint64
 	return r == 0 ? 0 : complain("writing a register", r);
 }
 
-/* Waits for the interrupt, checks that it came for REASON, and acknowledges it. */
+/* Waits for the interrupt, checks that the reason is REASON, and acknowledges the interrupt. */
 static int wait_interrupt(struct vbroker_device *device, int event, uint64_t reason)
 {
 	struct pollfd p = {.fd = event, .events = POLLIN};
@@ -131,7 +133,7 @@ static int compute_factorial(struct vbroker_device *device, int event)
 	return 0;
 }
 
-/* The four register writes of one DMA are one program: one round trip to whoever holds the device. */
+/* The four register writes of one DMA are one program: a single round trip to the holder of the device. */
 static int run_dma(
 	struct vbroker_device *device, int event, uint64_t from, uint64_t to, uint64_t count, uint64_t command)
 {
@@ -159,7 +161,7 @@ static int run_dma(
 	return wait_interrupt(device, event, EDU_INTERRUPT_DMA);
 }
 
-/* Sends a pattern to the device's buffer, wipes our copy, and gets it back. */
+/* Sends a pattern to the device's buffer, wipes our copy, and gets the pattern back. */
 static int move_data(struct vbroker_device *device, int event, uint8_t *memory, uint64_t iova)
 {
 	for (size_t i = 0; i < EDU_BUFFER_MAX; i++)
@@ -216,7 +218,7 @@ int main(int argc, char **argv)
 		perror("edu-dma");
 		return 1;
 	}
-	/* Started by "vfio-brokerctl drive", it has its channels already. */
+	/* Started by "vfio-brokerctl drive", this program has inherited its channels. */
 	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), argv[1], &device);
 	if (r == -ENOENT)
 		r = vbroker_open(argv[1], &device);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hostile-dma DEVICE: a driver of QEMU's edu device that tries to reach memory that it was not given, by the only means it has, the
- * device's DMA. To be started by "vfio-brokerctl drive": the owner's memory is what it is after.
+ * hostile-dma DEVICE: a driver of QEMU's edu device that tries to reach memory of others, by the only means of a
+ * driver, the device's DMA. To be started by "vfio-brokerctl drive": the target is the memory of the domain's owner.
  *
- * The IOMMU lets the device reach what was mapped through this driver's domain channel, and nothing else: a read from
- * elsewhere gives zeroes or nothing, a write goes nowhere, and the kernel's log has a line for each ("DMAR: ... fault").
+ * The IOMMU lets the device reach memory mapped through this driver's domain channel, and nothing else: a read from
+ * elsewhere gives zeroes or nothing, a write goes nowhere, and the kernel's log has a line for each ("DMAR: ...
+ * fault").
  */
 #include <errno.h>
 #include <linux/vfio.h>
@@ -23,7 +24,7 @@
 #define EDU_DMA_TO_DEVICE   0x01U
 #define EDU_DMA_FROM_DEVICE 0x03U
 #define EDU_BUFFER	    0x40000
-#define EDU_IOVA_END	    0x10000000ULL /* it has 28 address bits */
+#define EDU_IOVA_END	    0x10000000ULL /* the device has 28 address bits */
 #define SIZE		    2048U
 
 #define PATTERN 0xa5
@@ -36,7 +37,7 @@ static int complain(const char *what, int result)
 	return -1;
 }
 
-/* One DMA to its end. */
+/* A single DMA, waited for. */
 static int move(struct vbroker_device *device, uint64_t from, uint64_t to, uint32_t command)
 {
 	struct vbroker_op ops[] = {
@@ -57,12 +58,13 @@ static int move(struct vbroker_device *device, uint64_t from, uint64_t to, uint3
 	return r == 0 ? 0 : complain("DMA", r);
 }
 
-/* Fetches what is at IOVA by the device, and hands it to this process: true if it is anything but zeroes and ones. */
+/* Fetches the bytes at IOVA by the device, and hands the bytes to this process: true if the bytes are anything but
+ * zeroes and ones. */
 static bool fetched(struct vbroker_device *device, uint64_t iova, struct vbroker_memory *memory)
 {
 	uint8_t *bytes = vbroker_memory_address(memory);
 
-	/* So that the device's buffer has nothing of what came before. */
+	/* The device's buffer must have no bytes of an earlier DMA. */
 	memset(bytes, 0, SIZE);
 	if (move(device, vbroker_memory_iova(memory), EDU_BUFFER, EDU_DMA_TO_DEVICE) < 0 ||
 		move(device, iova, EDU_BUFFER, EDU_DMA_TO_DEVICE) < 0 ||
@@ -110,7 +112,7 @@ int main(int argc, char **argv)
 		r = vbroker_sandbox_enter();
 	if (r != 0)
 		return complain(argv[1], r) < 0;
-	/* Its own memory first: a test that reaches nothing at all would prove nothing. */
+	/* The driver's own memory first: a test that reaches nothing at all would prove nothing. */
 	thrown(device, vbroker_memory_iova(memory), memory);
 	memset(vbroker_memory_address(memory), 0, SIZE);
 	if (move(device, EDU_BUFFER, vbroker_memory_iova(memory), EDU_DMA_FROM_DEVICE) < 0)
@@ -119,7 +121,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "hostile-dma: the device does not even reach what it was given\n");
 		return 1;
 	}
-	/* Then all that the device can name: its neighbours, and a walk through its 256 MiB. */
+	/* Then all addresses that the device can name: the neighbours of the memory, and a walk through 256 MiB. */
 	for (uint64_t iova = 0; iova < EDU_IOVA_END; iova += iova < 0x10000 ? 0x1000 : 0x1000000) {
 		if (is_ours(memory, iova))
 			continue;

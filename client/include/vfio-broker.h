@@ -5,20 +5,21 @@
 /**
  * DOC: libvfio-broker
  *
- * Drive a PCI device from a process that is not root. A root daemon (vfio-brokerd) decides who gets which device; the
- * caller owns the IOMMU domain, maps its own memory into it and pays for it; registers and interrupts are reached
- * through a device channel, a socket that can be handed to another process.
+ * Drive a PCI device from a process without root. A root daemon (vfio-brokerd) decides who gets which device. The
+ * caller owns the IOMMU domain, maps its own memory into the domain and pays for it. Registers and interrupts are
+ * reached through a device channel, a socket that can be handed to another process.
  *
- * Results: 0 is success, a negative value is the errno of something that failed here, a positive one is an
- * &enum vbroker_refusal, a documented answer. vbroker_detail() then has the particulars in words. Output parameters
+ * Results: 0 is success, a negative value is the errno of a failure in this process, a positive value is an &enum
+ * vbroker_refusal, a documented answer. vbroker_detail() then has the particulars in words. Output parameters
  * (ret_...) are written on success only.
  *
- * Threads: the library starts none and keeps no global state but vbroker_detail(), which is per thread. One object is
- * used by one thread at a time; different objects by different threads freely, except that a device bound to
- * a domain must be released before the domain is closed.
+ * Threads: the library starts none and keeps no global state but vbroker_detail(), kept per thread. An object is used
+ * by one thread at a time; different objects by different threads freely, except that a device bound to a domain must
+ * be released before the domain is closed.
  *
  * Order of things: session (or an inherited device channel) -> device -> bind to a domain -> map, use. Closing the
- * session releases all its devices. Nothing here is inherited by fork() and exec() unless it is passed explicitly.
+ * session releases all its devices. No descriptor of the library is inherited over fork() and exec() unless passed
+ * explicitly.
  */
 
 #include <stddef.h>
@@ -33,7 +34,7 @@ extern "C" {
 /**
  * enum vbroker_refusal - answers other than yes
  *
- * The numbers are stable. vbroker_refusal_name(), _sentence() and _advice() put them into words.
+ * The numbers are stable. vbroker_refusal_name(), _sentence() and _advice() give the words.
  */
 enum vbroker_refusal {
 	VBROKER_NO_IOMMU = 1,
@@ -66,22 +67,22 @@ enum vbroker_refusal {
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
 const char *vbroker_refusal_name(int refusal);
-/** vbroker_refusal_sentence() - what the refusal means, one sentence; a constant string, never NULL */
+/** vbroker_refusal_sentence() - the meaning of the refusal, one sentence; a constant string, never NULL */
 const char *vbroker_refusal_sentence(int refusal);
-/** vbroker_refusal_advice() - what a person can do about it; a constant string, never NULL */
+/** vbroker_refusal_advice() - the remedy, for a person to carry out; a constant string, never NULL */
 const char *vbroker_refusal_advice(int refusal);
 
 /**
  * vbroker_detail() - the particulars of the last failure in this thread
  *
- * Which sibling device, which holder, which limit. Empty when there is nothing to add. Valid until the thread's next
- * vbroker call.
+ * Names the sibling device, the holder or the limit, for instance. Empty when there is nothing to add. Valid until the
+ * thread's next vbroker call.
  */
 const char *vbroker_detail(void);
 
 /**
- * vbroker_explain() - one line about a result: name or errno text, sentence, detail
- * @result: what a vbroker function returned
+ * vbroker_explain() - a line about a result: name or errno text, sentence, detail
+ * @result: returned by a vbroker function
  * @buffer: where to write, always ended by a NUL
  * @size: of the buffer in bytes
  *
@@ -91,29 +92,29 @@ const char *vbroker_explain(int result, char *buffer, size_t size);
 
 /* ---- sessions ---- */
 
-/** struct vbroker_session - a broker channel; closing it releases its devices */
+/** struct vbroker_session - a broker channel; closing the session releases its devices */
 struct vbroker_session;
 /** struct vbroker_device - a device channel */
 struct vbroker_device;
-/** struct vbroker_domain - an IOMMU domain that this process owns */
+/** struct vbroker_domain - an IOMMU domain, owned by this process or behind a domain channel */
 struct vbroker_domain;
 
 /**
  * vbroker_session_open() - connects to the broker and agrees on a version
- * @path: of its socket, or NULL for VBROKER_SOCKET
+ * @path: of the broker's socket, or NULL for VBROKER_SOCKET
  * @ret_session: the caller's, for vbroker_session_close()
  *
- * -ENOENT or -ECONNREFUSED: there is no broker. -EACCES: its socket is closed to this user.
+ * -ENOENT or -ECONNREFUSED: there is no broker. -EACCES: the socket is closed to this user.
  */
 int vbroker_session_open(const char *path, struct vbroker_session **ret_session);
 
-/** vbroker_session_close() - releases the session and, in the broker, its devices. NULL is fine. */
+/** vbroker_session_close() - releases the session and, in the broker, all devices of the session. NULL is fine. */
 void vbroker_session_close(struct vbroker_session *session);
 
 /** vbroker_session_fd() - for poll(): readable or hung up when the broker is gone. Stays the session's. */
 int vbroker_session_fd(const struct vbroker_session *session);
 
-/** vbroker_session_ping() - one round trip */
+/** vbroker_session_ping() - a round trip */
 int vbroker_session_ping(struct vbroker_session *session);
 
 enum vbroker_device_state {
@@ -127,14 +128,14 @@ enum vbroker_device_state {
 
 #define VBROKER_GROUP_NONE UINT32_MAX
 
-/** struct vbroker_holder - who has something; pid 0: nobody */
+/** struct vbroker_holder - the process that has something; pid 0: nobody */
 struct vbroker_holder {
 	uint32_t uid;
 	uint32_t pid;
-	char unit[64]; /* systemd unit, cut if it is longer; empty: none */
+	char unit[64]; /* systemd unit, cut if longer; empty: none */
 };
 
-/** struct vbroker_device_entry - one PCI device of the machine */
+/** struct vbroker_device_entry - a PCI device of the machine */
 struct vbroker_device_entry {
 	char name[32];	 /* "0000:01:00.0" */
 	char driver[32]; /* the host driver at this moment; empty: none */
@@ -149,11 +150,11 @@ struct vbroker_device_entry {
 /**
  * vbroker_session_list() - the machine's PCI devices
  * @ret_entries: an array for the caller to free()
- * @ret_count: its length
+ * @ret_count: the number of entries
  */
 int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count);
 
-/** struct vbroker_obstacle - something that stands between the caller and a device */
+/** struct vbroker_obstacle - a reason why the caller cannot have a device */
 struct vbroker_obstacle {
 	int refusal; /* enum vbroker_refusal */
 	char detail[256];
@@ -162,29 +163,30 @@ struct vbroker_obstacle {
 /**
  * vbroker_session_check() - could this caller lease the device now?
  * @ret_obstacles: an array for the caller to free(), most important first; none: yes
- * @ret_count: its length
+ * @ret_count: the number of obstacles
  * @ret_claim: 1 if the device would be taken from its host driver
  */
 int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
 	size_t *ret_count, int *ret_claim);
 
 enum vbroker_release_flags {
-	VBROKER_RELEASE_FORCE = 1, /* the device was not reset, and shall be had again all the same */
-	VBROKER_RELEASE_ASK = 2	   /* only say what would be ended */
+	VBROKER_RELEASE_FORCE = 1, /* ends the quarantine of a device that was not reset */
+	VBROKER_RELEASE_ASK = 2	   /* changes nothing, only says what would be ended */
 };
 
-/** struct vbroker_released - what vbroker_session_release() ended, in words */
+/** struct vbroker_released - the quarantine ended by vbroker_session_release(), in words */
 struct vbroker_released {
 	char ended[256];      /* why the device was held back, since when, its last holder */
-	char unverified[256]; /* what nobody has made sure of */
+	char unverified[256]; /* the facts that nobody has verified */
 };
 
 /**
  * vbroker_session_release() - ends the quarantine of a device; root only
  * @flags: enum vbroker_release_flags. Without FORCE the caller vouches for having reset the device.
  *
- * VBROKER_NOT_QUARANTINED: there is none, or somebody has the device. VBROKER_QUARANTINED: its keeper or the kernel has not
- * let go of it, and nothing can force them. VBROKER_DEVICE_BAD_STATE: it does not answer (not with FORCE).
+ * VBROKER_NOT_QUARANTINED: there is no quarantine, or somebody has the device. VBROKER_QUARANTINED: the device's
+ * keeper or the kernel has not let go of the device, and nothing can force either. VBROKER_DEVICE_BAD_STATE: the
+ * device does not answer (not with FORCE).
  */
 int vbroker_session_release(
 	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released);
@@ -192,36 +194,36 @@ int vbroker_session_release(
 #define VBROKER_STATUS_CHANGES 32
 #define VBROKER_STATUS_DENIALS 64
 
-/** struct vbroker_status - what the broker has now, and its counters since its start */
+/** struct vbroker_status - the broker's present state, and counters since the broker's start */
 struct vbroker_status {
 	uint64_t uptime_us;
 	uint32_t sessions, leases, keepers, keepers_spare, devices;
 	uint32_t quarantined; /* IOMMU groups */
 	uint32_t watchers;    /* sessions that watch */
 	uint64_t requests, opens, refusals, releases, malformed;
-	/* The policy: its rules in force (without a policy nobody gets anything), and since when; if the files on disk have a
-	 * mistake, they are not in force, and policy_error says why; else it is empty. */
+	/* The policy: the number of rules in force (without a policy nobody gets anything), and the age. If the files
+	 * on disk have a mistake, the files are not in force, and policy_error says why; else policy_error is empty. */
 	int policy_in_force;
 	uint32_t policy_rules;
 	uint64_t policy_age_us;
 	char policy_error[256];
-	uint64_t suppressed;			  /* events that were summed up instead of being told one by one */
-	uint64_t lost;				  /* entries that the journal did not take */
-	uint64_t missed;			  /* events that watchers did not get because they did not read */
+	uint64_t suppressed;			  /* events summed up instead of reported singly */
+	uint64_t lost;				  /* entries not accepted by the journal */
+	uint64_t missed;			  /* events lost because watchers did not read in time */
 	uint64_t changes[VBROKER_STATUS_CHANGES]; /* by enum vbroker_change_kind */
 	uint64_t denials[VBROKER_STATUS_DENIALS]; /* by enum vbroker_refusal */
 };
 
 int vbroker_session_status(struct vbroker_session *session, struct vbroker_status *ret_status);
 
-/** enum vbroker_policy_kind - what a line of the policy is */
+/** enum vbroker_policy_kind - the kind of a line of the policy */
 enum vbroker_policy_kind {
-	VBROKER_POLICY_SECTION = 1, /* "allow nvme"; its number is the line in the file that follows */
+	VBROKER_POLICY_SECTION = 1, /* "allow nvme"; @number is the line in the file named next */
 	VBROKER_POLICY_FILE = 2,
-	VBROKER_POLICY_KEY = 3, /* "class = 0108" */
+	VBROKER_POLICY_KEY = 3 /* "class = 0108" */
 };
 
-/** struct vbroker_policy_line - one line of the policy in force */
+/** struct vbroker_policy_line - a line of the policy in force */
 struct vbroker_policy_line {
 	enum vbroker_policy_kind kind;
 	uint32_t number;
@@ -229,15 +231,16 @@ struct vbroker_policy_line {
 };
 
 /**
- * vbroker_session_policy() - the rules in force, in the order in which they are asked
+ * vbroker_session_policy() - the rules in force, in the order in which rules are asked
  * @ret_lines: an array for the caller to free()
- * @ret_count: its length
+ * @ret_count: the number of lines
  *
- * Root sees all of them, others those about themselves. VBROKER_DENIED if there is no policy, because its files have a mistake.
+ * Root sees all rules, other users the rules about themselves. VBROKER_DENIED if there is no policy, because the files
+ * have a mistake.
  */
 int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count);
 
-/** struct vbroker_subject - whom to ask about; all of it stays the caller's */
+/** struct vbroker_subject - the user to ask about; all pointers stay the caller's */
 struct vbroker_subject {
 	uint32_t uid; /* callers other than root may ask about themselves; the broker knows their groups itself */
 	uint32_t gid;
@@ -247,30 +250,30 @@ struct vbroker_subject {
 };
 
 enum vbroker_verdict {
-	VBROKER_VERDICT_NO_RULE = 0, /* no rule fits, which means no */
+	VBROKER_VERDICT_NO_RULE = 0, /* no rule fits: the answer is no */
 	VBROKER_VERDICT_DENIED = 1,
-	VBROKER_VERDICT_ALLOWED = 2,
+	VBROKER_VERDICT_ALLOWED = 2
 };
 
 #define VBROKER_UNLIMITED 0xffffffffu
 
-/** struct vbroker_rule_entry - a rule that was looked at */
+/** struct vbroker_rule_entry - a rule looked at for a decision */
 struct vbroker_rule_entry {
-	enum vbroker_verdict verdict; /* what it says where it fits */
+	enum vbroker_verdict verdict; /* the rule's answer, if the rule fits */
 	uint32_t line;
 	char name[64];
 	char file[160];
-	char why[152]; /* it does not fit; empty: it fits, and decides */
+	char why[152]; /* why the rule does not fit; empty: the rule fits, and decides */
 };
 
-/** struct vbroker_explanation - what the policy says about a device and a user */
+/** struct vbroker_explanation - the policy's answer about a device and a user */
 struct vbroker_explanation {
 	enum vbroker_verdict verdict;
-	struct vbroker_rule_entry *rules; /* for the caller to free(): all up to the one that decides */
+	struct vbroker_rule_entry *rules; /* for the caller to free(): all rules up to the deciding one */
 	size_t rules_count;
-	/* Of the rule that allows it; numbers may be VBROKER_UNLIMITED. */
+	/* Of the rule that allows the device; numbers may be VBROKER_UNLIMITED. */
 	int rebind;
-	int direct; /* its holder may have the VFIO device itself: vbroker_device_file() */
+	int direct; /* the holder may have the VFIO device itself: vbroker_device_file() */
 	uint32_t windows;
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
 	uint64_t lease_time_us; /* 0: for ever */
@@ -281,11 +284,11 @@ struct vbroker_explanation {
 	uint32_t user_sessions, user_devices, opens_per_minute, connections_per_minute;
 };
 
-/** vbroker_session_explain() - which rule decides about the device @name and @subject, and why those before it do not */
+/** vbroker_session_explain() - which rule decides about device @name and @subject, and why no earlier rule */
 int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
 	struct vbroker_explanation *ret_explanation);
 
-/** struct vbroker_session_entry - one connection to the broker */
+/** struct vbroker_session_entry - a connection to the broker */
 struct vbroker_session_entry {
 	uint64_t id;
 	struct vbroker_holder peer;
@@ -298,10 +301,10 @@ struct vbroker_session_entry {
 int vbroker_session_sessions(
 	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count);
 
-/** struct vbroker_lease_entry - one leased device and the keeper that holds it */
+/** struct vbroker_lease_entry - a leased device and the keeper that holds the device */
 struct vbroker_lease_entry {
 	char name[32];
-	uint64_t session; /* id of the session it belongs to */
+	uint64_t session; /* id of the session with the lease */
 	uint64_t age_us;
 	uint32_t group;
 	uint32_t keeper_pid;
@@ -309,16 +312,16 @@ struct vbroker_lease_entry {
 	enum vbroker_device_state state;
 };
 
-/** vbroker_session_leases() - who has what; an array for the caller to free() */
+/** vbroker_session_leases() - the leased devices and their sessions; an array for the caller to free() */
 int vbroker_session_leases(
 	struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
 
-/* ---- following what happens ---- */
+/* ---- following events ---- */
 
-/** enum vbroker_change_kind - what happens to devices and their users; vbroker_change_name() has the words */
+/** enum vbroker_change_kind - kinds of events about devices and their users; vbroker_change_name() has the words */
 enum vbroker_change_kind {
 	VBROKER_CHANGE_GRANT = 1, /* a device was leased */
-	VBROKER_CHANGE_BIND = 2,  /* it was bound to an IOMMU domain, and may do DMA */
+	VBROKER_CHANGE_BIND = 2,  /* a device was bound to an IOMMU domain, and may do DMA */
 	VBROKER_CHANGE_UNBIND = 3,
 	VBROKER_CHANGE_DENIAL = 4,  /* an OPEN, or another request or connection, was refused */
 	VBROKER_CHANGE_RELEASE = 5, /* a lease has ended */
@@ -331,35 +334,35 @@ enum vbroker_change_kind {
 	VBROKER_CHANGE_ADD = 12, /* a device has come */
 	VBROKER_CHANGE_REMOVE = 13,
 	VBROKER_CHANGE_FAULT = 14, /* a device has reported an error */
-	VBROKER_CHANGE_LOST = 15   /* nothing but the news that events were missed */
+	VBROKER_CHANGE_LOST = 15   /* carries no news but the number of missed events */
 };
 
 /** vbroker_change_name() - "grant", "revoke-pending" and so on; a constant string, never NULL */
 const char *vbroker_change_name(int kind);
 
-/** struct vbroker_change - one event; what is not known or does not apply is 0 or empty */
+/** struct vbroker_change - an event; fields without a known or meaningful value are 0 or empty */
 struct vbroker_change {
 	uint64_t time_us; /* since 1970 */
-	uint64_t missed;  /* events before this one that did not get here, because they were not read in time */
+	uint64_t missed;  /* events lost before this one, because the client did not read in time */
 	enum vbroker_change_kind kind;
 	uint32_t level; /* 3 error, 4 warning, 5 notice, 6 information */
 	int refusal;	/* enum vbroker_refusal */
 	uint32_t group; /* or VBROKER_GROUP_NONE */
 	uint64_t session;
 	uint64_t duration_us; /* grant: since OPEN; release: of the lease; bind and revoke: of itself */
-	uint64_t count;	      /* events that this one stands for: what one user repeats is summed up */
+	uint64_t count;	      /* number of events summed up in this one, when a user repeats the same */
 	struct vbroker_holder who;
 	char device[32];
-	char rule[128];	   /* of the policy; only in what concerns the caller's user, and for root */
+	char rule[128];	   /* of the policy; only for events about the caller's user, and for root */
 	char message[352]; /* a sentence for people */
 };
 
 /**
  * vbroker_session_watch() - has the broker send events to this session from now on
  *
- * Everybody gets what concerns devices; denials, and the rules of the policy, are shown to the user they concern and to root.
- * The session goes on to answer requests. Do not keep a busy session and watch by it at a time, though: events that come while a reply is
- * waited for are kept up to a number of 64. QUOTA: a user has eight of these at most.
+ * Everybody gets events about devices. Denials, and the rules of the policy, are shown to the user concerned and to
+ * root. The session goes on to answer requests. Do not watch by a busy session, though: at most 64 events are kept
+ * while a call waits for a reply. QUOTA: a user has eight watching sessions at most.
  */
 int vbroker_session_watch(struct vbroker_session *session);
 
@@ -367,8 +370,8 @@ int vbroker_session_watch(struct vbroker_session *session);
  * vbroker_session_event() - the next event
  * @timeout_ms: 0: do not wait; -1: wait for ever
  *
- * -EAGAIN: there is none (yet). Before polling vbroker_session_fd(), take events until there is none. Who does not read
- * loses events, and is told how many by the next one. -ECONNRESET: the broker is gone.
+ * -EAGAIN: there is none (yet). Before polling vbroker_session_fd(), take events until there is none. A client that
+ * does not read loses events, and the next event says how many. -ECONNRESET: the broker is gone.
  */
 int vbroker_session_event(struct vbroker_session *session, int timeout_ms, struct vbroker_change *ret_change);
 
@@ -377,56 +380,56 @@ int vbroker_session_event(struct vbroker_session *session, int timeout_ms, struc
 /** enum vbroker_end_reason - why a lease ended, or is to end */
 enum vbroker_end_reason {
 	VBROKER_ENDED_NONE = 0,
-	VBROKER_ENDED_RELEASED = 1,	 /* its holder released it */
-	VBROKER_ENDED_HANGUP = 2,	 /* its holder closed the device channel, or died */
-	VBROKER_ENDED_BROKEN = 3,	 /* its holder broke the protocol, or sent what may not be sent */
-	VBROKER_ENDED_SESSION = 4,	 /* its holder's session ended, or the service stopped */
+	VBROKER_ENDED_RELEASED = 1,	 /* the holder released the device */
+	VBROKER_ENDED_HANGUP = 2,	 /* the holder closed the device channel, or died */
+	VBROKER_ENDED_BROKEN = 3,	 /* the holder broke the protocol, or sent something forbidden */
+	VBROKER_ENDED_SESSION = 4,	 /* the holder's session ended, or the service stopped */
 	VBROKER_ENDED_ADMINISTRATOR = 5, /* revoked */
-	VBROKER_ENDED_POLICY = 6,	 /* the policy does not allow it any more */
-	VBROKER_ENDED_TIME = 7,		 /* the policy does not allow it any longer */
+	VBROKER_ENDED_POLICY = 6,	 /* the policy does not allow the lease any more */
+	VBROKER_ENDED_TIME = 7,		 /* the lease time of the policy is over */
 	VBROKER_ENDED_UNPLUG = 8,	 /* the host wanted the device: hot-unplug, or vfio-pci was unbound */
 	VBROKER_ENDED_ERROR = 9		 /* the device reported an uncorrectable error */
 };
 
-/** enum vbroker_release_step - what is done with a device that is let go of, in this order */
+/** enum vbroker_release_step - the steps of taking a device out of use, in this order */
 enum vbroker_release_step {
 	VBROKER_STEP_WINDOWS = 0,    /* register windows taken back */
 	VBROKER_STEP_INTERRUPTS = 1, /* interrupts off */
 	VBROKER_STEP_MASTER = 2,     /* bus mastering off: no DMA */
 	VBROKER_STEP_RESET = 3,	     /* if the device has a reset of its own */
 	VBROKER_STEP_CLOSE = 4,	     /* device closed */
-	VBROKER_STEP_LEAVE = 5	     /* its group out of the IOMMU domain, with the last bound device of it */
+	VBROKER_STEP_LEAVE = 5	     /* the group is out of the IOMMU domain, with its last bound device */
 };
 #define VBROKER_STEPS 6
 
 enum vbroker_reset_result {
-	VBROKER_RESET_NOT_OPEN = 0, /* no need: it was not bound in this lease */
+	VBROKER_RESET_NOT_OPEN = 0, /* no need: the device was not bound in this lease */
 	VBROKER_RESET_DONE = 1,
-	VBROKER_RESET_NONE = 2,	  /* it cannot be reset alone */
+	VBROKER_RESET_NONE = 2,	  /* the device cannot be reset alone */
 	VBROKER_RESET_FAILED = 3, /* the step's error says how */
-	VBROKER_RESET_UNSURE = 4  /* whatever it was: its holder has the VFIO device itself, until he closes it */
+	VBROKER_RESET_UNSURE = 4  /* in any case: the holder has the VFIO device itself until the holder closes it */
 };
 
 enum vbroker_revoke_result {
 	VBROKER_REVOKE_COMPLETE = 1,  /* the kernel has the device back */
-	VBROKER_REVOKE_NOBODY = 2,    /* nobody had it, or has it any more */
+	VBROKER_REVOKE_NOBODY = 2,    /* nobody had the device, or has the device any more */
 	VBROKER_REVOKE_INCOMPLETE = 3 /* @detail says what is left */
 };
 
 struct vbroker_step {
-	int taken; /* 0: there was nothing to do, or, if incomplete, it is not known to be done */
+	int taken; /* 0: there was nothing to do, or, if incomplete, the step is not known to be done */
 	int error; /* errno, or 0 */
 	uint32_t time_us;
 };
 
-/** struct vbroker_revocation - how it went */
+/** struct vbroker_revocation - the course of a revocation */
 struct vbroker_revocation {
 	enum vbroker_revoke_result result;
 	uint32_t group;		      /* or VBROKER_GROUP_NONE */
 	uint32_t keeper_pid;	      /* 0: not known */
 	uint64_t time_us;	      /* since the request */
-	struct vbroker_holder holder; /* who has it, or had it last */
-	int reported;		      /* 0: its keeper did not say how; what follows is empty */
+	struct vbroker_holder holder; /* the present holder, or the last */
+	int reported;		      /* 0: the keeper sent no report; the fields from here to @steps are empty */
 	enum vbroker_end_reason reason;
 	enum vbroker_reset_result reset;
 	struct vbroker_step steps[VBROKER_STEPS];
@@ -435,11 +438,11 @@ struct vbroker_revocation {
 
 /**
  * vbroker_session_revoke() - takes a device back, whoever has it; for root
- * @deadline_ms: its holder may go on so long, and release it itself; 0: at once
- * @ret_revocation: how it went
+ * @deadline_ms: for so long the holder may go on, and release the device itself; 0: at once
+ * @ret_revocation: the course of the revocation
  *
- * Returns when it is complete, or known not to be: some seconds after the deadline at most. Of several deadlines the earliest
- * counts. Refusals: DENIED, NO_SUCH_DEVICE.
+ * Returns when the revocation is complete, or known to be incomplete: some seconds after the deadline at most. Of
+ * several deadlines the earliest counts. Refusals: DENIED, NO_SUCH_DEVICE.
  */
 int vbroker_session_revoke(struct vbroker_session *session, const char *name, uint32_t deadline_ms,
 	struct vbroker_revocation *ret_revocation);
@@ -447,11 +450,11 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 /* ---- the simple case ---- */
 
 /**
- * vbroker_open() - session, device and a domain of its own in one call
+ * vbroker_open() - session, device and a domain of its own in a single call
  * @name: PCI address, "0000:01:00.0"
  * @ret_device: bound and ready; vbroker_device_close() ends all three
  *
- * Then vbroker_domain_map(vbroker_device_domain(device), ...), use it, close it.
+ * Then vbroker_domain_map(vbroker_device_domain(device), ...), use the device, close the device.
  */
 int vbroker_open(const char *name, struct vbroker_device **ret_device);
 
@@ -470,21 +473,21 @@ struct vbroker_domain *vbroker_device_domain(const struct vbroker_device *device
 int vbroker_device_open(struct vbroker_session *session, const char *name, struct vbroker_device **ret_device);
 
 /**
- * vbroker_device_adopt() - makes a device of a device channel that another process passed
+ * vbroker_device_adopt() - makes a device of a device channel passed by another process
  * @fd: taken on success, the caller's on failure
  *
- * NOT_A_DEVICE if it is something else.
+ * NOT_A_DEVICE if @fd is something else.
  */
 int vbroker_device_adopt(int fd, struct vbroker_device **ret_device);
 
-/** vbroker_device_fd() - the device channel, to pass it on or to poll for a hang-up. Stays the device's. */
+/** vbroker_device_fd() - the device channel, to pass on or to poll for a hang-up. Stays the device's. */
 int vbroker_device_fd(const struct vbroker_device *device);
 
 /**
- * vbroker_device_close() - releases the device (and what vbroker_open() made with it), frees the object
+ * vbroker_device_close() - releases the device (and all else made by vbroker_open()), frees the object
  *
- * When it returns, the device has been reset where it can be, and its group has left the domain. That holds for
- * all copies of the channel: other processes that have one find the device REVOKED. NULL is fine.
+ * On return the device has been reset, if it can be reset, and the device's group has left the domain. The release
+ * holds for all copies of the channel: other processes with a copy find the device REVOKED. NULL is fine.
  */
 void vbroker_device_close(struct vbroker_device *device);
 
@@ -501,21 +504,25 @@ struct vbroker_notice {
  * vbroker_device_revocation() - is the device about to be taken back?
  * @ret_notice: written if so
  *
- * 0: no. VBROKER_REVOKED: yes, finish and vbroker_device_close() it before @left_us is over. Another refusal or a negative errno:
- * it is gone already (GONE, DEVICE_BAD_STATE, ...); so it is if the result is VBROKER_REVOKED and @left_us is 0 for good.
+ * 0: no. VBROKER_REVOKED: yes; finish and vbroker_device_close() the device before @left_us is over. Another refusal
+ * or a negative errno: the device is gone already (GONE, DEVICE_BAD_STATE, ...). The device is also gone if the result
+ * is VBROKER_REVOKED and @left_us stays 0.
  *
- * Asks nobody and waits for nothing: it reads what has come. A program with an event loop calls it when vbroker_device_fd() is
- * readable, which it is at no other time while no call is under way; one without, between two pieces of work.
+ * Asks nobody and waits for nothing: the call reads packets received so far. A program with an event loop calls this
+ * function when vbroker_device_fd() is readable; outside of calls only a revocation makes the fd readable. A program
+ * without an event loop calls it between two pieces of work.
  */
 int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice);
 
 /**
  * vbroker_device_file() - the VFIO device itself, for programs that speak linux/vfio.h themselves
- * @ret_fd: another descriptor of it, for the caller to close() before vbroker_device_unbind() or vbroker_device_close()
+ * @ret_fd: another descriptor of the VFIO device, for the caller to close() before vbroker_device_unbind() or
+ * vbroker_device_close()
  *
- * Only where the rule has access = direct: VBROKER_DENIED otherwise. What is done by it, neither this library nor the keeper knows
- * of: interrupts that it sets up replace theirs, those for errors and hot-unplug as well. As long as a copy of it, or a mapping, is
- * there, the device cannot be taken back from who has it, nor leased to anybody else.
+ * Only where the rule has access = direct: VBROKER_DENIED otherwise. Neither this library nor the keeper knows of
+ * actions through this descriptor: interrupts set up by the caller replace the keeper's, also the interrupts for
+ * errors and hot-unplug. As long as a copy of the descriptor, or a mapping, exists, the device cannot be taken back
+ * from its holder, nor leased to anybody else.
  */
 int vbroker_device_file(struct vbroker_device *device, int *ret_fd);
 
@@ -561,7 +568,7 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 /**
  * vbroker_device_bind() - puts the device's IOMMU group into the domain; then switches bus mastering on
  *
- * Several devices can be bound to one domain. Refusals: NO_DOMAINS, DOMAIN_INCOMPATIBLE, DEVICE_BAD_STATE,
+ * Several devices can be bound to the same domain. Refusals: NO_DOMAINS, DOMAIN_INCOMPATIBLE, DEVICE_BAD_STATE,
  * NOT_A_DOMAIN, ALREADY_BOUND, GROUP_NOT_VIABLE.
  */
 int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *domain);
@@ -569,8 +576,8 @@ int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *do
 /**
  * vbroker_bind() - the same for bare file descriptors, a device channel and a domain, in either order
  *
- * Nothing is changed unless there is exactly one of each: NOT_A_DEVICE and NOT_A_DOMAIN say which is missing.
- * No request may be under way on the channel. Both fds stay the caller's.
+ * Nothing is changed unless there is exactly one of each: NOT_A_DEVICE and NOT_A_DOMAIN say which is missing. No
+ * request may be under way on the channel. Both fds stay the caller's.
  */
 int vbroker_bind(int fd, int other_fd);
 
@@ -579,7 +586,7 @@ int vbroker_device_unbind(struct vbroker_device *device);
 
 /* ---- regions: BARs and configuration space, numbered as in linux/vfio.h ---- */
 
-/** vbroker_region_read() - one access of 1, 2, 4 or 8 bytes at a multiple of its width; the value in host order */
+/** vbroker_region_read() - an access of 1, 2, 4 or 8 bytes at a multiple of the width; the value in host order */
 int vbroker_region_read(
 	struct vbroker_device *device, uint32_t region, uint64_t offset, unsigned int width, uint64_t *ret_value);
 int vbroker_region_write(
@@ -592,13 +599,13 @@ int vbroker_region_write_bytes(struct vbroker_device *device, uint32_t region, u
 	size_t length, unsigned int width);
 
 enum vbroker_op_kind {
-	VBROKER_OP_READ = 1,   /* result: what was read */
+	VBROKER_OP_READ = 1,   /* result: the value read */
 	VBROKER_OP_WRITE = 2,  /* writes value */
-	VBROKER_OP_MODIFY = 3, /* writes (read & ~mask) | (value & mask); result: what was read */
-	VBROKER_OP_POLL = 4    /* reads until (read & mask) == value; result: what was read last */
+	VBROKER_OP_MODIFY = 3, /* writes (read & ~mask) | (value & mask); result: the value read */
+	VBROKER_OP_POLL = 4    /* reads until (read & mask) == value; result: the last value read */
 };
 
-/** struct vbroker_op - one step of a register program */
+/** struct vbroker_op - a step of a register program */
 struct vbroker_op {
 	enum vbroker_op_kind kind;
 	uint32_t region;
@@ -610,7 +617,7 @@ struct vbroker_op {
 	uint64_t result; /* set by vbroker_region_program() */
 };
 
-/** The operations that one call carries at most. */
+/** The largest number of operations in one call. */
 #define VBROKER_PROGRAM_MAX 2000
 
 /**
@@ -621,55 +628,59 @@ int vbroker_region_program(struct vbroker_device *device, struct vbroker_op *ops
 
 /* ---- register windows: loads and stores instead of commands ---- */
 
-/** struct vbroker_window - a mapping of registers, which the kernel takes back with the device */
+/** struct vbroker_window - a mapping of registers; the kernel takes the window back with the device */
 struct vbroker_window;
 
 enum vbroker_window_flags {
 	VBROKER_WINDOW_WRITE = 1, /* stores are wanted, not only loads */
 	/*
-	 * What the window gives once the device was taken back: all ones, as a device that was pulled out does (what the
-	 * process itself stores there afterwards, it may load again). Without this flag: SIGBUS.
+	 * Content of the window once the device was taken back: all ones, like a device pulled out of the machine
+	 * (later stores of the process itself can be loaded again). Without this flag: SIGBUS.
 	 */
 	VBROKER_WINDOW_ONES = 2
 };
 
 /**
  * vbroker_window_open() - a window over part of a BAR of a bound device
- * @region: the BAR, 0 to 5, whose flags have VFIO_REGION_INFO_FLAG_MMAP
- * @offset: in bytes from its start, page-aligned
+ * @region: the BAR, 0 to 5, with VFIO_REGION_INFO_FLAG_MMAP among the flags
+ * @offset: in bytes from the start of the BAR, page-aligned
  * @length: in bytes, a multiple of the page size; a BAR smaller than a page counts as one page
  * @flags: enum vbroker_window_flags
  * @ret_window: the caller's, for vbroker_window_close(); may outlive the device object
  *
- * The registers stay reachable until the device is unbound, closed or taken back, or its keeper ends: then every mapping
- * in every process gives what @flags chose, for good. A load or store while PCI memory access is switched off
- * gives SIGBUS whatever the flags.
+ * The registers stay reachable until the device is unbound, closed or taken back, or the keeper ends. From then on
+ * every mapping in every process behaves as chosen by @flags, for good. A load or store while PCI memory access is
+ * switched off gives SIGBUS whatever the flags.
  *
- * Refusals: WINDOW_UNAVAILABLE (no kernel module: use vbroker_region_read() and its like), UNSUPPORTED (no such BAR, or the
- * pages of the MSI-X table), DENIED and QUOTA (the policy's limits), MALFORMED, NOT_BOUND.
+ * Refusals: WINDOW_UNAVAILABLE (no kernel module: use vbroker_region_read() and its like), UNSUPPORTED (no such BAR,
+ * or the pages of the MSI-X table), DENIED and QUOTA (the policy's limits), MALFORMED, NOT_BOUND.
  */
 int vbroker_window_open(struct vbroker_device *device, uint32_t region, uint64_t offset, uint64_t length,
 	unsigned int flags, struct vbroker_window **ret_window);
 
-/** vbroker_window_fd() - its file descriptor, to pass it on: it can be mapped, shared, and nothing else. Stays the window's. */
+/**
+ * vbroker_window_fd() - the file descriptor of the window, to pass on: it can be mapped, shared, and nothing else.
+ * Stays the window's.
+ */
 int vbroker_window_fd(const struct vbroker_window *window);
 
 /**
- * vbroker_window_map() - maps all of it
+ * vbroker_window_map() - maps the whole window
  * @ret_address: of the byte at the window's @offset; the same at each call, valid until vbroker_window_close()
  *
- * Access it by vbroker_load32() and its like.
+ * Access the registers by vbroker_load32() and its like.
  */
 int vbroker_window_map(struct vbroker_window *window, volatile void **ret_address);
 
-/** vbroker_window_close() - unmaps and closes it, and frees the object. NULL is fine. */
+/** vbroker_window_close() - unmaps and closes the window, and frees the object. NULL is fine. */
 void vbroker_window_close(struct vbroker_window *window);
 
 /*
- * One access of a register through a window, of exactly that width (64 bits: on 64-bit processors), at a multiple of it. Values are in host order, registers
- * little endian, as PCI has them. Ordered like the kernel's readl() and writel() (Documentation/memory-barriers.txt): what this
- * thread has stored in memory before a store is visible to the device when the register's value arrives; what it reads from
- * memory after a load is not older than the load. Loads and stores of one device stay in order among each other.
+ * A single access of a register through a window, of exactly the given width (64 bits: on 64-bit processors), at a
+ * multiple of the width. Values are in host order, registers little endian, as in PCI. Ordered like the kernel's
+ * readl() and writel() (Documentation/memory-barriers.txt): memory stored by this thread before a store is visible to
+ * the device when the register's value arrives; memory read after a load is not older than the load. Loads and stores
+ * of one device stay in order among each other.
  */
 #if defined(__x86_64__) || defined(__i386__)
 #define VBROKER_BARRIER_()                                                                                             \
@@ -712,12 +723,12 @@ VBROKER_ACCESSORS_(64)
  * vbroker_irq_set() - lets vectors signal eventfds
  * @index: VFIO_PCI_INTX_IRQ_INDEX (0), VFIO_PCI_MSI_IRQ_INDEX (1) or VFIO_PCI_MSIX_IRQ_INDEX (2)
  * @start: first vector
- * @eventfds: one for each vector, at most 253; they stay the caller's
+ * @eventfds: one for each vector, at most 253; all stay the caller's
  */
 int vbroker_irq_set(struct vbroker_device *device, uint32_t index, uint32_t start, const int *eventfds, uint32_t count);
 /** vbroker_irq_clear() - @count 0 with @start 0 switches the whole interrupt off */
 int vbroker_irq_clear(struct vbroker_device *device, uint32_t index, uint32_t start, uint32_t count);
-/** vbroker_irq_unmask() - INTx masks itself each time it fires */
+/** vbroker_irq_unmask() - INTx is masked each time it fires */
 int vbroker_irq_unmask(struct vbroker_device *device, uint32_t index, uint32_t start, uint32_t count);
 
 /* ---- domains ---- */
@@ -728,7 +739,7 @@ int vbroker_irq_unmask(struct vbroker_device *device, uint32_t index, uint32_t s
  */
 int vbroker_domain_open(struct vbroker_domain **ret_domain);
 
-/** vbroker_domain_close() - all mappings end with it once no device is bound any more. NULL is fine. */
+/** vbroker_domain_close() - all mappings end with the domain once no device is bound any more. NULL is fine. */
 void vbroker_domain_close(struct vbroker_domain *domain);
 
 /** vbroker_domain_fd() - the file descriptor for BIND. Stays the domain's. */
@@ -742,9 +753,11 @@ struct vbroker_range {
 
 /**
  * vbroker_domain_ranges() - the IOVAs that all devices of the domain can be given
+ * @ret_ranges: an array for the caller to free()
+ * @ret_count: the number of ranges
  * @ret_page_sizes: bit mask of the page sizes; the lowest is the granule of every mapping
  *
- * NOT_BOUND before the first device is bound. Another device may narrow them.
+ * NOT_BOUND before the first device is bound. Another device may narrow the ranges.
  */
 int vbroker_domain_ranges(
 	struct vbroker_domain *domain, struct vbroker_range **ret_ranges, size_t *ret_count, uint64_t *ret_page_sizes);
@@ -759,11 +772,10 @@ enum vbroker_access { VBROKER_DEVICE_READS = 1, VBROKER_DEVICE_WRITES = 2 };
  * @length: in bytes, a multiple of the page size
  * @access: enum vbroker_access bits
  * @iova: page-aligned, or VBROKER_IOVA_ANY to let the library choose
- * @ret_iova: where the devices find it; may be NULL if @iova was given
+ * @ret_iova: the address for the devices; may be NULL if @iova was given
  *
- * The memory is pinned and counts against RLIMIT_MEMLOCK of this process until it is unmapped. Mixing chosen
- * and given IOVAs is fine. Refusals: NOT_BOUND, MEMLOCK, IOVA_IN_USE, IOVA_INVALID, QUOTA (65,535 mappings).
- * -EFAULT: no such memory.
+ * The memory is pinned and counts against RLIMIT_MEMLOCK of this process until unmapped. Mixing chosen and given IOVAs
+ * is fine. Refusals: NOT_BOUND, MEMLOCK, IOVA_IN_USE, IOVA_INVALID, QUOTA (65,535 mappings). -EFAULT: no such memory.
  */
 int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
 	uint64_t *ret_iova);
@@ -775,9 +787,9 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
  */
 int vbroker_domain_unmap(struct vbroker_domain *domain, uint64_t iova, size_t length);
 
-/* ---- memory that the library makes, for domains of one's own and behind a channel ---- */
+/* ---- memory made by the library, for domains of one's own and behind a channel ---- */
 
-/** struct vbroker_memory - memory that this process and the devices of a domain reach: a sealed memfd */
+/** struct vbroker_memory - memory shared by this process and the devices of a domain: a sealed memfd */
 struct vbroker_memory;
 
 #define VBROKER_MEMORY_HUGE 1U /* by huge pages, where there are some free */
@@ -789,95 +801,105 @@ struct vbroker_memory;
  * @flags: VBROKER_MEMORY_HUGE or 0
  * @ret_memory: the caller's, for vbroker_memory_free(); vbroker_domain_close() frees what is left
  *
- * One round trip where the domain is behind a channel; the memory is the owner's then, and counts against its limits. Refusals
- * as of vbroker_domain_map().
+ * A single round trip if the domain is behind a channel; the memory then belongs to the owner of the domain, and
+ * counts against the owner's limits. Refusals as of vbroker_domain_map().
  */
 int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigned int access, unsigned int flags,
 	struct vbroker_memory **ret_memory);
 
-/** vbroker_memory_free() - unmaps it everywhere; behind a channel, whoever else has its descriptor has zeroes then. NULL is fine. */
+/**
+ * vbroker_memory_free() - unmaps the memory everywhere. NULL is fine.
+ *
+ * Behind a channel, other processes with a copy of the descriptor find zeroes afterwards.
+ */
 void vbroker_memory_free(struct vbroker_memory *memory);
 
-/** vbroker_memory_address() - where this process finds it, for reading and writing; page-aligned */
+/** vbroker_memory_address() - the memory's address in this process, for reading and writing; page-aligned */
 void *vbroker_memory_address(const struct vbroker_memory *memory);
-/** vbroker_memory_iova() - where the devices find it: @length bytes without a gap */
+/** vbroker_memory_iova() - the memory's address for the devices: @length bytes without a gap */
 uint64_t vbroker_memory_iova(const struct vbroker_memory *memory);
 uint64_t vbroker_memory_length(const struct vbroker_memory *memory);
-/** vbroker_memory_fd() - the memfd, to share it with another process. Stays the memory's. */
+/** vbroker_memory_fd() - the memfd, to share the memory with another process. Stays the memory's. */
 int vbroker_memory_fd(const struct vbroker_memory *memory);
 
 /* ---- domain channels: a driver asks the owner of the domain for memory ---- */
 
 /**
- * vbroker_domain_adopt() - makes a domain of a domain channel that its owner passed
+ * vbroker_domain_adopt() - makes a domain of a domain channel passed by the domain's owner
  * @fd: taken on success, the caller's on failure
  *
- * The driver's side. Ranges, maps and memory work as in a domain of one's own, but for vbroker_domain_map(), which takes memory of
- * vbroker_memory_alloc() alone (NOT_MEMORY). Limits are the owner's: MEMLOCK is about its memory, QUOTA about the channel's budget.
- * NOT_A_DOMAIN if @fd is something else.
+ * The driver's side. Ranges, maps and memory work as in a domain of one's own, except that vbroker_domain_map() takes
+ * memory of vbroker_memory_alloc() alone (NOT_MEMORY). Limits are the owner's: MEMLOCK is about the owner's memory,
+ * QUOTA about the channel's budget. NOT_A_DOMAIN if @fd is something else.
  */
 int vbroker_domain_adopt(int fd, struct vbroker_domain **ret_domain);
 
 /** struct vbroker_domain_server - the owner's end of a domain channel */
 struct vbroker_domain_server;
 
-/** struct vbroker_budget - what a driver may have through one channel at a time */
+/** struct vbroker_budget - the most that a driver may have through one channel at a time */
 struct vbroker_budget {
-	uint64_t bytes;	   /* mapped, that is pinned and charged to the owner; no memory may be larger as a whole */
-	uint32_t mappings; /* in the domain, which has 65,535 at most; the policy may allow fewer */
-	uint32_t memories; /* shared with the owner, each of which is a mapping in its address space */
+	uint64_t bytes;	   /* mapped bytes: pinned and charged to the owner; no single memory may be larger */
+	uint32_t mappings; /* in the domain, with room for 65,535 at most; the policy may allow fewer */
+	uint32_t memories; /* shared with the owner; each is a mapping in the owner's address space */
 };
 
 /**
  * vbroker_domain_serve() - makes a domain channel
- * @domain: its owner's, with a device bound; must outlive the server
+ * @domain: stays the caller's, with a device bound; must outlive the server
  * @ret_server: the caller's, for vbroker_domain_server_close()
  * @ret_channel: the caller's, to pass to the driver, and to close here then
  *
- * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for vbroker_domain_server_events() and call
- * vbroker_domain_server_dispatch() when there is something. No thread is started and nothing waits. The memory that a
- * driver maps counts against the limits of the process that calls dispatch. If the policy says for a device that vbroker_device_bind()
- * has bound how many mappings a channel may have (vfio-broker.policy(5), "mappings"), what goes beyond it is QUOTA as well.
- * UNSUPPORTED for a domain behind a channel.
+ * The owner's side, for programs with an event loop: poll vbroker_domain_server_fd() for
+ * vbroker_domain_server_events() and call vbroker_domain_server_dispatch() when there is something. No thread is
+ * started and nothing waits. Memory mapped by a driver counts against the limits of the process that calls dispatch.
+ * The policy may limit the mappings of a channel (vfio-broker.policy(5), "mappings") for a device bound by
+ * vbroker_device_bind(): more mappings are QUOTA as well. UNSUPPORTED for a domain behind a channel.
  */
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel);
 
 /** vbroker_domain_server_fd() - to poll. Stays the server's. */
 int vbroker_domain_server_fd(const struct vbroker_domain_server *server);
-/** vbroker_domain_server_events() - what to poll it for at this moment: POLLIN or POLLOUT */
+/** vbroker_domain_server_events() - the events to poll for at this moment: POLLIN or POLLOUT */
 short vbroker_domain_server_events(const struct vbroker_domain_server *server);
 
 /**
  * vbroker_domain_server_dispatch() - serves one request, if there is one
  *
- * -EPIPE: the driver has closed the channel. -EPROTO: it broke the protocol. After any failure: vbroker_domain_server_close().
+ * -EPIPE: the driver has closed the channel. -EPROTO: the driver broke the protocol. After any failure:
+ * vbroker_domain_server_close().
  */
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 
 /**
- * vbroker_open_passed() - a device and its domain from channels that the program was started with
+ * vbroker_domain_server_close() - ends all mappings made by the driver through this channel, and no others. NULL is
+ * fine.
+ */
+void vbroker_domain_server_close(struct vbroker_domain_server *server);
+
+/**
+ * vbroker_open_passed() - a device and its domain from channels inherited at the program's start
  * @names: getenv("LISTEN_FDNAMES"); may be NULL
  * @name: PCI address
- * @ret_device: bound and ready, as vbroker_open() makes it
+ * @ret_device: bound and ready, as made by vbroker_open()
  *
- * For programs that "vfio-brokerctl drive" starts, and others that follow sd_listen_fds(3): the descriptors from 3 on are called
- * "domain" and "device-0000-01-00.0". They stay open. -ENOENT: there are none of these names; vbroker_open() is the way then.
+ * For programs started by "vfio-brokerctl drive", and others that follow sd_listen_fds(3): the descriptors from 3 on
+ * are called "domain" and "device-0000-01-00.0". The inherited descriptors stay open. -ENOENT: there are none of these
+ * names; use vbroker_open() then.
  */
 int vbroker_open_passed(const char *names, const char *name, struct vbroker_device **ret_device);
 
 /**
- * vbroker_sandbox_enter() - gives up everything that a driver with its channels open does not need, for good
+ * vbroker_sandbox_enter() - gives up everything not needed by a driver with open channels, for good
  *
- * No new privileges, no capability, no file by its name (Landlock, where the kernel has it), and some twenty system calls: requests
- * and replies, poll, read and write of open descriptors, mapping memory that is never executed, memory of malloc(), futexes,
- * the clock, exit. Everything else is EPERM: opening, sockets, processes, ioctl(). Call it after the last open(), eventfd()
- * and thread start; a domain of one's own, which is mapped by ioctl(), is of no use after it. Holds for all threads.
+ * No new privileges, no capability, no file by name (Landlock, where the kernel has it), and some twenty system calls:
+ * requests and replies, poll, read and write of open descriptors, mapping memory without execution, memory of
+ * malloc(), futexes, the clock, exit. Everything else is EPERM: opening, sockets, processes, ioctl(). Call this
+ * function after the last open(), eventfd() and thread start. A domain of one's own is mapped by ioctl(), and so is of
+ * no use afterwards. Holds for all threads.
  */
 int vbroker_sandbox_enter(void);
-
-/** vbroker_domain_server_close() - ends all that the driver mapped through this channel, and only that. NULL is fine. */
-void vbroker_domain_server_close(struct vbroker_domain_server *server);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* What a bare file descriptor is, as far as the kernel tells without asking whoever is behind it. */
+/* The type of a bare file descriptor, as far as the kernel can tell without asking a server behind the file. */
 enum thing {
 	THING_OTHER,
 	THING_CHANNEL, /* of some kind: HELLO will tell */
@@ -17,7 +17,7 @@ enum thing {
 
 static enum thing classify(int fd)
 {
-	if (device_is_channel(fd))
+	if (requester_is_channel(fd))
 		return THING_CHANNEL;
 	return domain_is_domain(fd) ? THING_DOMAIN : THING_OTHER;
 }
@@ -62,7 +62,7 @@ static int bind_pair(int channel, int domain)
 }
 
 /*
- * Which of the two is meant to be which is told by what they are, not by their order. Everything is known before the
+ * The types of the two descriptors tell the device from the domain, not their order. Both types are known before the
  * first packet is sent.
  */
 int vbroker_bind(int fd, int other_fd)

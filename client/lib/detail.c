@@ -3,39 +3,9 @@
 
 #include "vfio-broker.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define SAME(name) static_assert((int)VBROKER_##name == (int)REFUSAL_##name, "public and wire numbers differ")
-SAME(NO_IOMMU);
-SAME(NO_DOMAINS);
-SAME(DOMAIN_INCOMPATIBLE);
-SAME(DEVICE_BAD_STATE);
-SAME(NOT_A_DOMAIN);
-SAME(NOT_A_DEVICE);
-SAME(GROUP_NOT_VIABLE);
-SAME(DEVICE_BUSY);
-SAME(NO_SUCH_DEVICE);
-SAME(DENIED);
-SAME(QUOTA);
-SAME(MEMLOCK);
-SAME(IOVA_IN_USE);
-SAME(IOVA_INVALID);
-SAME(NOT_BOUND);
-SAME(ALREADY_BOUND);
-SAME(QUARANTINED);
-SAME(REVOKED);
-SAME(GONE);
-SAME(UNSUPPORTED);
-SAME(MALFORMED);
-SAME(NO_KEEPER);
-SAME(FAILED);
-SAME(WINDOW_UNAVAILABLE);
-SAME(NOT_MEMORY);
-SAME(NOT_QUARANTINED);
-static_assert(REFUSAL_MAX == 27, "a new refusal needs its public twin");
 
 static _Thread_local struct detail last;
 

@@ -5,14 +5,14 @@
 #include "refusal.h"
 
 /*
- * The particulars of the last failure in this thread, for vbroker_detail(). Every public function that can fail begins
- * with detail_clear(), so that the words of an older failure never stand beside a newer one.
+ * The particulars of the last failure in this thread, for vbroker_detail(). Every public function with a failure to
+ * report begins with detail_clear(), so that the text of an older failure never stands beside a newer result.
  */
 
-/* Empties the thread's detail and returns it, for refuse() and packet_refusal() to write to. Never NULL. */
+/* Empties the thread's detail and returns the buffer, for refuse() and packet_refusal() to write to. Never NULL. */
 struct detail *detail_clear(void);
 
-/* The thread's detail as it is. */
+/* The present detail of the thread. */
 const struct detail *detail_get(void);
 
 /* Writes the thread's detail and returns RESULT, a refusal or a negative errno. */

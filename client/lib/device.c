@@ -11,44 +11,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* A keeper answers HELLO at once, unless it is in the middle of another request of the same channel. */
-#define GREETING_TIMEOUT_MS 10000
 
 static const struct requester_reply nothing = {0};
 
-/* ---- making one ---- */
-
-static int socket_option(int fd, int option)
-{
-	int value = -1;
-	socklen_t size = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
-}
-
-int device_is_channel(int fd)
-{
-	struct sockaddr_storage peer;
-	socklen_t size = sizeof peer;
-
-	return socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_SEQPACKET &&
-		getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
-}
+/* ---- making a device object ---- */
 
 int device_greet(struct requester *channel)
 {
 	enum channel_kind kind;
 	int r;
 
-	channel->timeout_ms = GREETING_TIMEOUT_MS;
-	r = requester_hello(channel, &kind);
-	channel->timeout_ms = -1;
+	r = requester_greet(channel, &kind);
 	if (r == -EPROTO || r == -ETIMEDOUT)
 		return detail_set(REFUSAL_NOT_A_DEVICE, "file descriptor %d is a socket, but %s", channel->fd,
-			r == -EPROTO ? "what is behind it does not speak the protocol" : "nobody answers HELLO on it");
+			r == -EPROTO ? "the other end does not speak the protocol" : "nobody answers HELLO on it");
 	if (r != 0)
 		return r;
 	if (kind != CHANNEL_DEVICE)
@@ -82,7 +59,7 @@ static int device_new(int fd, struct vbroker_device **ret_device)
 int vbroker_device_adopt(int fd, struct vbroker_device **ret_device)
 {
 	detail_clear();
-	if (!device_is_channel(fd))
+	if (!requester_is_channel(fd))
 		return detail_set(
 			REFUSAL_NOT_A_DEVICE, "file descriptor %d is not a connected SOCK_SEQPACKET socket", fd);
 	return device_new(fd, ret_device);
@@ -101,6 +78,12 @@ int vbroker_device_open(struct vbroker_session *session, const char *name, struc
 	if (r == 0)
 		fd_take(&channel);
 	return r;
+}
+
+void device_take_domain(struct vbroker_device *device, struct vbroker_domain *domain)
+{
+	device->domain = domain;
+	device->own_domain = domain;
 }
 
 int vbroker_open(const char *name, struct vbroker_device **ret_device)
@@ -132,8 +115,9 @@ int vbroker_open(const char *name, struct vbroker_device **ret_device)
 }
 
 /*
- * The order matters: RELEASE first, because its reply says that the device is closed and its group has left the
- * domain; only then is closing the domain the end of its mappings, and closing the session not a race with the keeper.
+ * The order matters. RELEASE is first, because the reply says that the device is closed and the group has left the
+ * domain. Only then does closing the domain end the mappings, and only then is closing the session no race with the
+ * keeper.
  */
 void vbroker_device_close(struct vbroker_device *device)
 {
@@ -141,7 +125,8 @@ void vbroker_device_close(struct vbroker_device *device)
 		return;
 	detail_clear();
 	requester_begin(&device->channel, DEVICE_RELEASE, 0);
-	/* A broken channel has released the device already, or will when it is closed now. */
+	/* A broken channel has released the device already, or will release the device when the channel is closed
+	 * below. */
 	(void)requester_call(&device->channel, &nothing);
 	close(device->channel.fd);
 	requester_clear(&device->channel);
@@ -151,7 +136,7 @@ void vbroker_device_close(struct vbroker_device *device)
 	detail_clear();
 }
 
-/* ---- what it says and does as a whole ---- */
+/* ---- requests about the whole device ---- */
 
 int vbroker_device_fd(const struct vbroker_device *device)
 {
@@ -227,7 +212,7 @@ static void read_irqs(struct vbroker_device_info *info, const struct irq_record 
 
 int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device_info *ret_info)
 {
-	/* Both kinds of records follow, so that the length of the whole is checked here. */
+	/* Both kinds of records follow, so the total length is checked here. */
 	static const struct requester_reply expected = {.size = sizeof(struct describe_reply), .element_size = 1};
 	const struct describe_reply *reply;
 	const struct region_record *regions;
@@ -243,8 +228,8 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 	if (reply->regions > VBROKER_REGIONS_MAX || reply->irqs > VBROKER_IRQS_MAX ||
 		device->channel.packet.header.length !=
 			sizeof *reply + reply->regions * sizeof *regions + reply->irqs * sizeof *irqs)
-		return detail_set(-EPROTO, "%u regions and %u interrupts, or another length than theirs",
-			reply->regions, reply->irqs);
+		return detail_set(-EPROTO, "%u regions and %u interrupts in a reply of another length", reply->regions,
+			reply->irqs);
 	regions = (const void *)(reply + 1);
 	irqs = (const void *)(regions + reply->regions);
 	memset(ret_info, 0, sizeof *ret_info);

@@ -5,20 +5,21 @@
 #include "requester.h"
 #include "vfio-broker.h"
 
+/* Written by device.c alone. */
 struct vbroker_device {
 	struct requester channel;
 	struct vbroker_domain *domain;	     /* borrowed; NULL: not bound by this object */
-	struct vbroker_session *own_session; /* owned: what vbroker_open() made for it, else NULL */
+	struct vbroker_session *own_session; /* owned: made by vbroker_open(), else NULL */
 	struct vbroker_domain *own_domain;
 };
 
-/* True if FD could be a channel: a connected Unix socket that keeps packets apart. Asks only the kernel. */
-int device_is_channel(int fd);
-
-/* HELLO to whoever is at the other end of FD. Returns 0 or NOT_A_DEVICE with its detail, or what failed. */
+/* HELLO to the peer of CHANNEL. Returns 0, NOT_A_DEVICE with a detail, or the failure. */
 int device_greet(struct requester *channel);
 
-/* BIND with DOMAIN, which stays the caller's. On success a struct bind_reply is in the channel's packet. */
+/* Notes that DEVICE is bound to DOMAIN. From now on vbroker_device_close() closes DOMAIN. Sends nothing. */
+void device_take_domain(struct vbroker_device *device, struct vbroker_domain *domain);
+
+/* BIND with DOMAIN, an fd that stays the caller's. On success a struct bind_reply is in the channel's packet. */
 int device_send_bind(struct requester *channel, int domain);
 
 #endif

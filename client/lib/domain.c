@@ -21,29 +21,30 @@
 #include <unistd.h>
 
 /*
- * The kernel knows best what is mapped: other processes may hold the domain too, and a domain that loses its last
- * device loses its mappings without a word. The record in `space` follows the kernel; it serves to choose IOVAs and to say
+ * The kernel decides what is mapped. Other processes may hold the domain too, and a domain loses all mappings with the
+ * last device, without notice. The record in `space` follows the kernel; the record serves to choose IOVAs and to say
  * in words why the kernel refused.
  */
 struct vbroker_domain {
-	struct remote *remote; /* owned; NULL: this process has the domain itself, and all that follows is of use */
+	struct remote
+		*remote; /* owned; NULL: this process has the domain itself, and all the fields below are in use */
 	struct memory_list memories;
 	const struct domain_kernel *kernel;
 	int fd;			      /* owned */
-	bool fresh;		      /* what follows is what the kernel said after the last BIND */
+	bool fresh;		      /* the fields below are the kernel's answer after the last BIND */
 	struct iova_space *space;     /* owned; NULL: no device is bound, as far as we know */
-	struct vbroker_range *ranges; /* owned; the usable ones */
+	struct vbroker_range *ranges; /* owned; the usable IOVAs */
 	size_t ranges_count;
 	uint64_t page_sizes;
 	uint64_t granule;	   /* the smallest page size */
 	uint32_t channel_mappings; /* domain_channel_mappings() */
 };
 
-/* drivers/vfio/vfio_iommu_type1.c: dma_entry_limit, U16_MAX unless the administrator changed it */
+/* drivers/vfio/vfio_iommu_type1.c: dma_entry_limit, U16_MAX unless the administrator changed the parameter */
 #define MAPPINGS_MAX 65535
 
-/* VFIO_IOMMU_GET_INFO says how much room it needs. That can grow in between, but not for ever, nor beyond all measure: a
- * megabyte is 65,000 ranges. */
+/* VFIO_IOMMU_GET_INFO says how much room the answer needs. The need can grow between two calls, but not for ever, and
+ * not without bound: a megabyte is 65,000 ranges. */
 #define INFO_TRIES    4
 #define INFO_SIZE_MAX (1U << 20)
 
@@ -127,7 +128,7 @@ void vbroker_domain_close(struct vbroker_domain *domain)
 
 	if (!domain)
 		return;
-	/* Memory may outlive its domain, which it must not look for then. */
+	/* Memory must not outlive the domain: vbroker_memory_free() would use a freed domain. */
 	while ((memory = LIST_FIRST(&domain->memories)))
 		vbroker_memory_free(memory);
 	forget(domain);
@@ -146,15 +147,15 @@ bool domain_is_domain(int fd)
 {
 	struct statx s;
 
-	/* A FUSE server is not asked with AT_STATX_DONT_SYNC, so it cannot keep us waiting. It could have claimed these
-	 * numbers earlier; the keeper, which is the one to act on them, looks again. */
+	/* With AT_STATX_DONT_SYNC no FUSE server is asked, so none can keep us waiting. A FUSE server could have
+	 * claimed these numbers earlier; the keeper, the process that acts on the numbers, looks again. */
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &s) == 0 && S_ISCHR(s.stx_mode) &&
 		s.stx_rdev_major == DOMAIN_MAJOR && s.stx_rdev_minor == DOMAIN_MINOR;
 }
 
-/* ---- what the kernel says about the domain ---- */
+/* ---- the kernel's answer about the domain ---- */
 
-/* *RET_INFO is the caller's to free. Returns 0, -ENOMEM, or what the kernel said. */
+/* *RET_INFO is the caller's to free. Returns 0, -ENOMEM, or the kernel's errno. */
 static int info_read(const struct vbroker_domain *domain, struct vfio_iommu_type1_info **ret_info)
 {
 	size_t size = 4096;
@@ -188,7 +189,8 @@ static bool info_copy(const struct vfio_iommu_type1_info *info, size_t offset, v
 	return true;
 }
 
-/* Where the capability with ID begins in INFO, or 0. Offsets are the kernel's; a loop in them ends all the same. */
+/* Where the capability with ID begins in INFO, or 0. Offsets come from the kernel; the search ends even if the offsets
+ * form a loop. */
 static size_t info_capability(const struct vfio_iommu_type1_info *info, uint16_t id)
 {
 	uint32_t offset = info->flags & VFIO_IOMMU_INFO_CAPS ? info->cap_offset : 0;
@@ -360,7 +362,7 @@ static int refuse_memlock(const struct vbroker_domain *domain, uint64_t need)
 
 	memlock_read(&memlock);
 	locked = memlock.locked;
-	/* Without /proc, what this domain has mapped is the least it can be. */
+	/* Without /proc, the bytes mapped in this domain are the least that can be locked. */
 	if (!memlock.known)
 		iova_space_sum(domain->space, &count, &locked);
 	if (memlock.limit == UINT64_MAX || (locked < memlock.limit && need <= memlock.limit - locked))
@@ -384,7 +386,7 @@ static int refuse_in_use(const struct vbroker_domain *domain, uint64_t first, ui
 		first, last);
 }
 
-/* The kernel's errno for a MAP whose form has been checked. */
+/* Answers the kernel's errno for a MAP of valid form. */
 static int refuse_map(struct vbroker_domain *domain, int error, const struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t last = map->iova + (map->size - 1);
@@ -400,7 +402,8 @@ static int refuse_map(struct vbroker_domain *domain, int error, const struct vfi
 		return refuse_memlock(domain, map->size);
 	case -ENOSPC:
 		return detail_set(REFUSAL_QUOTA,
-			"the kernel allows %d mappings in one domain (dma_entry_limit of vfio_iommu_type1); map larger pieces",
+			"the kernel allows %d mappings in one domain (dma_entry_limit of vfio_iommu_type1); "
+			"map larger pieces",
 			MAPPINGS_MAX);
 	case -EFAULT:
 		return detail_set(-EFAULT, "not all of %#" PRIx64 "-%#" PRIx64 " is memory of this process%s",
@@ -431,8 +434,8 @@ static int check_form(const struct vbroker_domain *domain, uint64_t address, uin
 	return 0;
 }
 
-/* The record first, so that nothing can fail once the kernel has mapped. Returns 0, a refusal, or a negative errno, that of
- * the kernel for refuse_map(). */
+/* The record comes first, so that nothing can fail once the kernel has mapped. Returns 0, a refusal, or a negative
+ * errno, namely the kernel's for refuse_map(). */
 static int map_anywhere(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t iova;
@@ -450,8 +453,8 @@ static int map_anywhere(struct vbroker_domain *domain, struct iova_use use, stru
 	return r;
 }
 
-/* A device that came in by other means than vbroker_device_bind() may have narrowed the usable ranges: EINVAL is
- * reason for one look at the kernel and one more try. */
+/* A device bound by other means than vbroker_device_bind() may have narrowed the usable ranges. EINVAL is reason to
+ * ask the kernel again and to try a second time. */
 static int map_anywhere_twice(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
 	int r = map_anywhere(domain, use, map);
@@ -462,7 +465,8 @@ static int map_anywhere_twice(struct vbroker_domain *domain, struct iova_use use
 	return r != 0 ? r : map_anywhere(domain, use, map);
 }
 
-/* The kernel first, because it decides: a record that it contradicts is of a mapping that has ended. */
+/* The kernel comes first, because the kernel decides: a record that contradicts the kernel is of a mapping that has
+ * ended. */
 static int map_at(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t last = map->iova + (map->size - 1);
@@ -486,7 +490,7 @@ static int map_at(struct vbroker_domain *domain, struct iova_use use, struct vfi
 	return r;
 }
 
-/* The owner cannot reach memory of this process by its address: it must be of the kind that was shared with it. */
+/* The owner cannot reach memory of this process by address: the memory must be shared with the owner already. */
 static int map_remotely(struct vbroker_domain *domain, const void *address, size_t length, unsigned int access,
 	uint64_t iova, uint64_t *ret_iova)
 {
@@ -496,7 +500,8 @@ static int map_remotely(struct vbroker_domain *domain, const void *address, size
 
 	if (!memory)
 		return detail_set(REFUSAL_NOT_MEMORY,
-			"%p is not in memory of vbroker_memory_alloc(); through a domain channel nothing else can be mapped",
+			"%p is not in memory of vbroker_memory_alloc(); "
+			"through a domain channel nothing else can be mapped",
 			address);
 	r = remote_map(domain->remote, -1, memory->handle,
 		(uint64_t)((const char *)address - (const char *)memory->address), length, access, iova, NULL, &chosen);
@@ -545,7 +550,7 @@ int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t leng
 
 /* ---- unmapping ---- */
 
-/* The kernel said EINVAL to an UNMAP whose form is right: it would cut a mapping, or there is no device any more. */
+/* The kernel said EINVAL to an UNMAP of valid form: either a mapping would be cut, or there is no device any more. */
 static int refuse_unmap(struct vbroker_domain *domain, uint64_t first, uint64_t last)
 {
 	struct vbroker_range at_first, at_last;
@@ -601,4 +606,23 @@ int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *o
 	uint64_t *steps, struct vbroker_range *ret_range)
 {
 	return domain->space ? iova_space_owned(domain->space, owner, first, last, steps, ret_range) : -ENOENT;
+}
+
+/* ---- memory of vbroker_memory_alloc() ---- */
+
+void vbroker_memory_free(struct vbroker_memory *memory)
+{
+	struct remote *remote;
+
+	if (!memory)
+		return;
+	detail_clear();
+	remote = domain_remote(memory->domain);
+	/* A domain without devices has lost this mapping already. */
+	(void)vbroker_domain_unmap(memory->domain, memory->iova, memory->length);
+	if (remote)
+		(void)remote_forget(remote, memory->handle);
+	LIST_REMOVE(memory, in_domain);
+	memory_discard(memory);
+	detail_clear();
 }

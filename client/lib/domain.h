@@ -17,16 +17,18 @@ bool domain_is_domain(int fd);
 
 struct remote;
 
-/* What a domain behind a channel is asked through; NULL: it is this process's own. */
+/* The channel to the domain's owner; NULL: this process owns the domain itself. */
 struct remote *domain_remote(const struct vbroker_domain *domain);
 
-/* Its vbroker_memory objects. */
+/* The vbroker_memory objects of the domain. */
 struct memory_list *domain_memories(struct vbroker_domain *domain);
 
 /*
- * vbroker_domain_map() and vbroker_domain_unmap() for somebody who is told when a mapping ends, by whatever means: also from within
- * these, as from within any function on the domain. What domain_unmap_for() unmaps has ended as far as USE's owner knows whatever the
- * kernel says, which refuses only what has ended already, with the domain's last device.
+ * vbroker_domain_map() and vbroker_domain_unmap() for a caller that wants to know when a mapping ends. USE's owner is
+ * told of every end, also from within these two functions and any other function on the domain.
+ *
+ * domain_unmap_for() never fails: the kernel refuses an unmap only when the mapping went away with the last device,
+ * and the owner has been told then.
  */
 int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
 	unsigned int access, uint64_t iova, uint64_t *ret_iova);
@@ -36,12 +38,13 @@ void domain_unmap_for(struct vbroker_domain *domain, const struct vbroker_range 
 int domain_owned(const struct vbroker_domain *domain, const struct iova_owner *owner, uint64_t first, uint64_t last,
 	uint64_t *steps, struct vbroker_range *ret_range);
 
-/* Around a BIND: forgets the mappings and limits of a former life if all devices have left since; then, that a device has come, by
- * whose lease a domain channel may have so many mappings. */
+/* To be called before and after a BIND. domain_before_bind() forgets the mappings and limits of earlier devices if all
+ * have left since. domain_after_bind() notes that a device has come, and that the device's lease allows a domain
+ * channel so many mappings. */
 void domain_before_bind(struct vbroker_domain *domain);
 void domain_after_bind(struct vbroker_domain *domain, uint32_t channel_mappings);
 
-/* How many mappings one domain channel may have, by the leases of all devices that were bound; or MAPPINGS_UNLIMITED. */
+/* How many mappings one domain channel may have, by the leases of all devices bound so far; or MAPPINGS_UNLIMITED. */
 uint32_t domain_channel_mappings(const struct vbroker_domain *domain);
 
 #endif

@@ -6,20 +6,20 @@
 #include <stdint.h>
 
 /*
- * What the owner of an IOMMU domain asks of the kernel, one function per step; the twin of the keeper's kernel.h.
- * Every function returns 0 or a negative errno and is as dumb as the system call behind it: what an errno
- * means is decided in domain.c. A second one for iommufd fits in beside domain_type1.
+ * The kernel interface for the owner of an IOMMU domain, one function per step; the twin of the keeper's kernel.h.
+ * Every function returns 0 or a negative errno and is as dumb as the system call behind it: what an errno means is
+ * decided in domain.c. An implementation for iommufd fits in beside domain_type1.
  */
 struct domain_kernel {
 	const char *name;
 	/* Opens a fresh domain (/dev/vfio/vfio). Returns an fd, close-on-exec, owned by the caller. */
 	int (*open)(void);
-	/* VFIO_IOMMU_GET_INFO with its capability chain: INFO has info->argsz bytes; the kernel may ask for more by
-	 * raising it. -EINVAL before the first device is bound. */
+	/* VFIO_IOMMU_GET_INFO with the capability chain: INFO has info->argsz bytes; the kernel raises argsz to ask
+	 * for more. -EINVAL before the first device is bound. */
 	int (*info)(int domain, struct vfio_iommu_type1_info *info);
 	/* VFIO_IOMMU_MAP_DMA */
 	int (*map)(int domain, struct vfio_iommu_type1_dma_map *map);
-	/* VFIO_IOMMU_UNMAP_DMA; the kernel sets unmap->size to what it unmapped. */
+	/* VFIO_IOMMU_UNMAP_DMA; the kernel sets unmap->size to the number of bytes unmapped. */
 	int (*unmap)(int domain, struct vfio_iommu_type1_dma_unmap *unmap);
 };
 

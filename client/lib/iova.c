@@ -11,28 +11,29 @@
 
 /*
  * Extents, used and free, tile the usable ranges without gaps; two free ones are never neighbours within a range. All
- * are in a tree by address. The free ones are in a second tree too, by size: one extent of each size is in
- * it and leads a list of the others of that size. Programs map few different sizes, so that tree stays
- * small even when a million pages are free one by one, and taking one of them touches little memory.
+ * extents are in a tree by address. The free extents are in a second tree too, by size: one extent of each size is in
+ * the tree and leads a list of all others of equal size. Programs map few different sizes, so the tree by size stays
+ * small even when a million pages are free one by one, and taking a page touches little memory.
  */
 struct extent {
-	/* What a walk by address reads is one cache line. */
+	/* A walk by address reads one cache line. */
 	alignas(64) RB_ENTRY(extent) by_address;
 	uint64_t first;
 	uint64_t last;
 	bool used;
-	bool leads;	     /* free ones only: is in the tree by size */
-	struct iova_use use; /* used ones only */
-	/* free ones only: */
-	uint64_t span; /* the size that can be handed out, less one; the key there */
+	bool leads;	     /* free extents only: is in the tree by size */
+	struct iova_use use; /* used extents only */
+	/* free extents only: */
+	uint64_t span; /* the size that can be handed out, less one; the key of the tree by size */
 	RB_ENTRY(extent) by_size;
-	struct extent *peer_before; /* others of this size; NULL before the leader */
+	struct extent *peer_before; /* other extents of this size; NULL before the leader */
 	struct extent *peer_after;
 };
 
 /*
- * Extents are made many at a time, each time twice as many, and go with the space: what is free again is a spare one. From
- * HUGE_PAGE on they lie in huge pages, if the kernel has some: a walk down a tree of a million is a miss of the TLB on each level.
+ * Extents are allocated many at a time, each time twice as many, and are freed with the space; an extent no longer
+ * needed becomes a spare. From HUGE_PAGE on, slabs lie in huge pages, if the kernel has some: a walk down a tree of a
+ * million extents is a TLB miss on each level.
  */
 struct slab {
 	struct slab *next;
@@ -49,7 +50,7 @@ struct iova_space {
 	struct address_tree by_address;
 	struct size_tree by_size;
 	struct slab *slabs;   /* owned */
-	size_t slab_size;     /* of the next one */
+	size_t slab_size;     /* of the next slab */
 	struct extent *spare; /* at least as many as the operation under way still needs; a list by peer_after */
 	uint64_t granule;
 	size_t used_count;
@@ -68,7 +69,7 @@ static int compare_size(const struct extent *a, const struct extent *b)
 	return (a->span > b->span) - (a->span < b->span);
 }
 
-/* RB_GENERATE_STATIC of libbsd needs a macro __unused that glibc has not. */
+/* RB_GENERATE_STATIC of libbsd needs a macro __unused, missing in glibc. */
 #define TREE static __attribute__((unused))
 RB_GENERATE_INTERNAL(address_tree, extent, by_address, compare_address, TREE)
 RB_GENERATE_INTERNAL(size_tree, extent, by_size, compare_size, TREE)
@@ -81,7 +82,7 @@ static void spare_add(struct iova_space *space, struct extent *extent)
 	space->spare = extent;
 }
 
-/* Makes sure of COUNT spare extents, so that what follows cannot fail half way. */
+/* Makes sure of COUNT spare extents, so that the steps after this call cannot fail half way. */
 static int spare_reserve(struct iova_space *space, unsigned int count)
 {
 	const struct extent *extent = space->spare;
@@ -121,7 +122,7 @@ static struct extent *spare_take(struct iova_space *space, uint64_t first, uint6
 
 /* ---- the tree by size ---- */
 
-/* IOVA 0 is never handed out, so its granule does not count. */
+/* IOVA 0 is never handed out, so the first granule does not count. */
 static uint64_t offered_first(const struct iova_space *space, const struct extent *extent)
 {
 	return extent->first == 0 ? space->granule : extent->first;
@@ -168,7 +169,8 @@ static void size_remove(struct iova_space *space, struct extent *extent)
 	}
 }
 
-/* EXTENT has less than it is in the tree for; in its place there if that is right still, as it is for a large one. */
+/* EXTENT has become smaller than its key in the tree by size. The place in the tree stays if still right, as mostly
+ * for a large extent; else the extent is inserted anew. */
 static void size_shrunk(struct iova_space *space, struct extent *extent)
 {
 	uint64_t span = extent->last - offered_first(space, extent);
@@ -187,7 +189,7 @@ static void size_shrunk(struct iova_space *space, struct extent *extent)
 
 /* ---- the tree by address ---- */
 
-/* The extent that ADDRESS is in, else the next one above it, else NULL. */
+/* The extent that contains ADDRESS, else the next extent above, else NULL. */
 static struct extent *extent_from(const struct iova_space *space, uint64_t address)
 {
 	struct extent *extent = RB_ROOT(&space->by_address);
@@ -206,7 +208,7 @@ static struct extent *extent_from(const struct iova_space *space, uint64_t addre
 	return found;
 }
 
-/* Links PART in as a child of PARENT, at AT: the place of its neighbour is known, so nothing needs to be looked for. */
+/* Links PART in as a child of PARENT, at AT: the neighbour's place is known, so no search is needed. */
 static void insert_at(struct iova_space *space, struct extent *part, struct extent *parent, struct extent **at)
 {
 	*at = part;
@@ -227,7 +229,7 @@ static void insert_before(struct iova_space *space, struct extent *part, struct 
 	insert_at(space, part, parent, &RB_RIGHT(parent, by_address));
 }
 
-/* Makes FIRST ... LAST, which is part of the free EXTENT, a used extent of its own. Needs two spares. */
+/* Makes FIRST ... LAST, a part of the free EXTENT, a used extent. Needs two spares. */
 static void carve(struct iova_space *space, struct extent *extent, uint64_t first, uint64_t last, struct iova_use use)
 {
 	struct extent *low = NULL, *used = extent;
@@ -258,7 +260,7 @@ static bool joins(const struct extent *low, const struct extent *high)
 	return low && high && !low->used && !high->used && low->last + 1 == high->first;
 }
 
-/* Adds the free extent HIGH to LOW, its neighbour, which is in no size list at the moment. */
+/* Adds the free extent HIGH to LOW, the neighbour, which is in no size list at the moment. */
 static void absorb(struct iova_space *space, struct extent *low, struct extent *high)
 {
 	RB_REMOVE(address_tree, &space->by_address, high);
@@ -266,7 +268,7 @@ static void absorb(struct iova_space *space, struct extent *low, struct extent *
 	spare_add(space, high);
 }
 
-/* Makes a used extent free, and tells its owner. Returns the free extent that it is in now. */
+/* Makes a used extent free, and tells the owner. Returns the free extent around the range. */
 static struct extent *set_free(struct iova_space *space, struct extent *extent)
 {
 	struct extent *low = RB_PREV(address_tree, &space->by_address, extent);
@@ -314,8 +316,8 @@ static int inherit(struct iova_space *space, const struct iova_space *former)
 	struct extent *extent;
 
 	RB_FOREACH(extent, address_tree, (struct address_tree *)&former->by_address) {
-		/* -EINVAL: not usable any more. The kernel lets no device in while something is mapped there, so it
-		 * is not mapped. */
+		/* -EINVAL: not usable any more. The kernel lets no device in while the range is mapped, so the mapping
+		 * has ended. */
 		if (extent->used && iova_space_take_at(space, extent->first, extent->last, extent->use) == -ENOMEM)
 			return -ENOMEM;
 	}
@@ -376,7 +378,7 @@ int iova_space_take(struct iova_space *space, uint64_t length, struct iova_use u
 
 	if (!extent)
 		return -ENOSPC;
-	/* One behind the leader leaves the tree alone. */
+	/* An extent behind the leader can go without a change of the tree. */
 	if (extent->peer_after)
 		extent = extent->peer_after;
 	r = spare_reserve(space, 2);
@@ -410,7 +412,7 @@ int iova_space_take_at(struct iova_space *space, uint64_t first, uint64_t last, 
 	r = spare_reserve(space, 2);
 	if (r < 0)
 		return r;
-	/* Usable and nothing in use: it is all in one free extent. */
+	/* The range is usable and nothing in it is in use, so one free extent contains the whole range. */
 	extent = extent_from(space, first);
 	assert(extent && !extent->used && extent->first <= first && extent->last >= last);
 	carve(space, extent, first, last, use);

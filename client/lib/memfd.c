@@ -58,7 +58,7 @@ bool memfd_check(int fd)
 
 int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size, bool *ret_writable)
 {
-	/* mm/memfd.c: EINVAL for every file that is not on the kernel's own memory file systems, without asking it. */
+	/* mm/memfd.c: EINVAL for every file outside the kernel's own memory file systems, without asking a server. */
 	int seals = fcntl(fd, F_GET_SEALS);
 	bool writable = seals >= 0 && !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 	struct stat status;
@@ -77,8 +77,8 @@ int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size,
 			"a memfd of %llu KiB, more than the channel's whole budget of %llu KiB",
 			(unsigned long long)status.st_size / 1024, (unsigned long long)size_max / 1024);
 	address = mmap(NULL, (size_t)status.st_size, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
-	/* Linux before 6.7, but for later stable releases, takes a shared mapping for one that could be written some day. Content that is
-	 * sealed is the same in a private one. */
+	/* Linux before 6.7, except later stable releases, takes every shared mapping for one that could become
+	 * writable. Sealed content is the same in a private mapping. */
 	if (address == MAP_FAILED && errno == EPERM && (seals & F_SEAL_WRITE))
 		address = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (address == MAP_FAILED)

@@ -14,8 +14,8 @@ void memlock_read(struct memlock *ret_memlock)
 	char line[128];
 
 	getrlimit(RLIMIT_MEMLOCK, &limit);
-	/* type1 counts what it pins as locked (VmLck), iommufd as pinned (VmPin). The limit is for each of them, but
-	 * a process uses one. */
+	/* type1 counts pinned memory as locked (VmLck), iommufd as pinned (VmPin). The limit holds for each counter,
+	 * but a process uses only one. */
 	while (status && fgets(line, sizeof line, status)) {
 		if (sscanf(line, "VmLck: %" SCNu64, &kib) != 1 && sscanf(line, "VmPin: %" SCNu64, &kib) != 1)
 			continue;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What this process may lock, and what it has locked. */
+/* How much memory this process may lock, and how much is locked. */
 struct memlock {
 	uint64_t limit;	 /* RLIMIT_MEMLOCK in bytes; UINT64_MAX: none */
 	uint64_t locked; /* in bytes; valid if known */

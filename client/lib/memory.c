@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory.h"
 
-#include "detail.h"
-#include "domain.h"
-#include "memfd.h"
-#include "remote.h"
-
-#include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,98 +20,13 @@ const struct vbroker_memory *memory_find(const struct memory_list *list, const v
 	return NULL;
 }
 
-/* Memory of this process's own, mapped by this process. */
-static int alloc_here(struct vbroker_memory *memory, uint64_t length, unsigned int access, bool huge)
-{
-	bool writable;
-	int r = memfd_make(length, huge ? UINT64_MAX : 0, &memory->length);
-
-	if (r < 0)
-		return detail_set(r, "making a memfd of %llu bytes", (unsigned long long)length);
-	memory->fd = r;
-	r = memfd_map(memory->fd, UINT64_MAX, &memory->address, &memory->length, &writable);
-	if (r == 0)
-		r = vbroker_domain_map(
-			memory->domain, memory->address, memory->length, access, VBROKER_IOVA_ANY, &memory->iova);
-	return r;
-}
-
-/* Memory of the owner's, mapped by the owner. */
-static int alloc_there(
-	struct vbroker_memory *memory, struct remote *remote, uint64_t length, unsigned int access, bool huge)
-{
-	bool writable;
-	int r = remote_alloc(remote, length, access, huge, &memory->fd, &memory->handle, &memory->iova);
-
-	if (r != 0)
-		return r;
-	r = memfd_map(memory->fd, UINT64_MAX, &memory->address, &memory->length, &writable);
-	if (r == 0 && (memory->length < length || !writable))
-		r = detail_set(-EPROTO, "the domain's owner sent other memory than it was asked for");
-	if (r != 0) {
-		struct detail why = *detail_get();
-
-		(void)remote_unmap(remote, memory->iova, memory->address ? memory->length : length);
-		(void)remote_forget(remote, memory->handle);
-		*detail_clear() = why;
-	}
-	return r;
-}
-
-static void discard(struct vbroker_memory *memory)
+void memory_discard(struct vbroker_memory *memory)
 {
 	if (memory->address)
 		munmap(memory->address, memory->length);
 	if (memory->fd >= 0)
 		close(memory->fd);
 	free(memory);
-}
-
-int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigned int access, unsigned int flags,
-	struct vbroker_memory **ret_memory)
-{
-	struct remote *remote = domain_remote(domain);
-	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	bool huge = flags & VBROKER_MEMORY_HUGE;
-	struct vbroker_memory *memory;
-	int r;
-
-	detail_clear();
-	if (length == 0 || length > INT64_MAX - page || (flags & ~VBROKER_MEMORY_HUGE) || access == 0 ||
-		(access & ~(VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES)))
-		return detail_set(-EINVAL, "memory of %llu bytes, access %#x, flags %#x", (unsigned long long)length,
-			access, flags);
-	memory = calloc(1, sizeof *memory);
-	if (!memory)
-		return -ENOMEM;
-	memory->domain = domain;
-	memory->fd = -1;
-	length = (length + page - 1) / page * page;
-	r = remote ? alloc_there(memory, remote, length, access, huge) : alloc_here(memory, length, access, huge);
-	if (r != 0) {
-		discard(memory);
-		return r;
-	}
-	LIST_INSERT_HEAD(domain_memories(domain), memory, in_domain);
-	*ret_memory = memory;
-	return 0;
-}
-
-void vbroker_memory_free(struct vbroker_memory *memory)
-{
-	struct remote *remote;
-
-	if (!memory)
-		return;
-	detail_clear();
-	remote = domain_remote(memory->domain);
-	/* A domain that has lost its devices has lost this mapping already. */
-	(void)vbroker_domain_unmap(memory->domain, memory->iova, memory->length);
-	if (remote)
-		(void)remote_forget(remote, memory->handle);
-	LIST_REMOVE(memory, in_domain);
-	discard(memory);
-	detail_clear();
 }
 
 void *vbroker_memory_address(const struct vbroker_memory *memory)

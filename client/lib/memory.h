@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-/* Memory that this process and the devices of a domain reach, in the list of its domain. */
+/* Memory shared by this process and the devices of a domain, in the list of the domain. */
 struct vbroker_memory {
 	LIST_ENTRY(vbroker_memory) in_domain;
 	struct vbroker_domain *domain; /* borrowed */
@@ -20,7 +20,11 @@ struct vbroker_memory {
 
 LIST_HEAD(memory_list, vbroker_memory);
 
-/* The memory that has LENGTH bytes at ADDRESS, or NULL. */
+/* The memory with LENGTH bytes at ADDRESS, or NULL. */
 const struct vbroker_memory *memory_find(const struct memory_list *list, const void *address, uint64_t length);
+
+/* Unmaps MEMORY from this process, closes the descriptor and frees the object. MEMORY is in no list, and not mapped in
+ * the domain. */
+void memory_discard(struct vbroker_memory *memory);
 
 #endif

@@ -11,7 +11,7 @@
 /* sd_listen_fds(3) */
 #define FIRST_FD 3
 
-/* The number of the descriptor that is called NAME in NAMES, or -1. */
+/* The number of the descriptor called NAME in NAMES, or -1. */
 static int find(const char *names, const char *name)
 {
 	size_t length = strlen(name);
@@ -73,7 +73,7 @@ int vbroker_open_passed(const char *names, const char *name, struct vbroker_devi
 		return detail_set(r, "%s", why.text);
 	}
 	fd_take(&copy);
-	device->domain = device->own_domain = domain;
+	device_take_domain(device, domain);
 	*ret_device = device;
 	return 0;
 }

@@ -8,18 +8,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-static_assert((int)VBROKER_OP_READ == (int)REGION_OP_READ, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_WRITE == (int)REGION_OP_WRITE, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_MODIFY == (int)REGION_OP_MODIFY, "public and wire numbers differ");
-static_assert((int)VBROKER_OP_POLL == (int)REGION_OP_POLL, "public and wire numbers differ");
-static_assert(VBROKER_PROGRAM_MAX == PROGRAM_OPS_MAX, "public and wire numbers differ");
 static_assert(sizeof(struct region_request) + REGION_LENGTH_MAX <= MESSAGE_PAYLOAD_MAX, "a write fits a packet");
 static_assert(sizeof(struct program_request) + PROGRAM_OPS_MAX * sizeof(struct region_op) <= MESSAGE_PAYLOAD_MAX,
 	"a program fits a packet");
 
 static const struct requester_reply nothing = {0};
 
-/* ---- one piece of at most REGION_LENGTH_MAX bytes ---- */
+/* ---- a piece of at most REGION_LENGTH_MAX bytes ---- */
 
 static void fill(struct region_request *request, uint32_t region, uint64_t offset, size_t length, unsigned int width)
 {
@@ -53,7 +48,7 @@ static int write_piece(struct requester *channel, uint32_t region, uint64_t offs
 	return requester_call(channel, &nothing);
 }
 
-/* ---- one value ---- */
+/* ---- a single value ---- */
 
 static bool is_width(unsigned int width)
 {
@@ -116,8 +111,8 @@ int vbroker_region_write_bytes(struct vbroker_device *device, uint32_t region, u
 
 /* ---- programs ---- */
 
-/* The wire wants zero where a field has no meaning; here it may hold what an earlier use left. What the wire's
- * narrower fields cannot hold, it could not judge. */
+/* The wire wants zero where a field has no meaning; the caller's struct may hold values of an earlier use there.
+ * Values too large for the narrower fields of the wire are refused here, because the keeper would never see them. */
 static int encode_op(struct region_op *wire, const struct vbroker_op *op, size_t i)
 {
 	bool polls = op->kind == VBROKER_OP_POLL;

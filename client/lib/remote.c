@@ -2,23 +2,14 @@
 #include "remote.h"
 
 #include "detail.h"
-#include "device.h"
 #include "requester.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static_assert((unsigned int)VBROKER_DEVICE_READS == (unsigned int)MAP_DEVICE_READ, "public and wire numbers differ");
-static_assert((unsigned int)VBROKER_DEVICE_WRITES == (unsigned int)MAP_DEVICE_WRITE, "public and wire numbers differ");
-static_assert(VBROKER_IOVA_ANY == IOVA_ANY, "public and wire numbers differ");
-
-/* An owner answers HELLO as soon as its event loop comes round. */
-#define GREETING_TIMEOUT_MS 10000
-
 struct remote {
-	struct requester channel; /* its fd is owned */
+	struct requester channel; /* owns the fd */
 };
 
 int remote_open(int fd, struct remote **ret_remote)
@@ -27,16 +18,14 @@ int remote_open(int fd, struct remote **ret_remote)
 	enum channel_kind kind;
 	int r;
 
-	if (!device_is_channel(fd))
+	if (!requester_is_channel(fd))
 		return detail_set(
 			REFUSAL_NOT_A_DOMAIN, "file descriptor %d is not a connected SOCK_SEQPACKET socket", fd);
 	remote = malloc(sizeof *remote);
 	if (!remote)
 		return -ENOMEM;
 	requester_init(&remote->channel, fd, &domain_table);
-	remote->channel.timeout_ms = GREETING_TIMEOUT_MS;
-	r = requester_hello(&remote->channel, &kind);
-	remote->channel.timeout_ms = -1;
+	r = requester_greet(&remote->channel, &kind);
 	if (r == 0 && kind != CHANNEL_DOMAIN)
 		r = detail_set(REFUSAL_NOT_A_DOMAIN, "file descriptor %d is a channel, but not a domain's", fd);
 	else if (r < 0)
@@ -81,7 +70,7 @@ int remote_ranges(struct remote *remote, struct vbroker_range **ret_ranges, size
 	reply = packet_body(&remote->channel.packet, sizeof *reply);
 	records = (const void *)(reply + 1);
 	if ((remote->channel.packet.header.length - sizeof *reply) / sizeof *records != reply->count)
-		return detail_set(-EPROTO, "%u ranges, or another length than theirs", reply->count);
+		return detail_set(-EPROTO, "%u ranges in a reply of another length", reply->count);
 	ranges = calloc(reply->count + 1U, sizeof *ranges);
 	if (!ranges)
 		return -ENOMEM;
@@ -102,7 +91,7 @@ static void *begin_one(struct remote *remote, uint16_t type, size_t size)
 	return header + 1;
 }
 
-/* The one result of a reply; a refused element of one is a refused request. */
+/* The result of a reply with one element. If the only element is refused, the request is. */
 static int call_one(struct remote *remote, size_t size, unsigned int fds, const void **ret_result)
 {
 	const struct requester_reply expected = {.size = sizeof(struct array_header) + size, .fds = fds};
@@ -114,7 +103,7 @@ static int call_one(struct remote *remote, size_t size, unsigned int fds, const 
 	header = packet_body(&remote->channel.packet, sizeof *header);
 	if (header->count != 1 || *(const uint32_t *)(const void *)(header + 1) != REFUSAL_NONE) {
 		fdset_clear(&remote->channel.packet.fds);
-		return detail_set(-EPROTO, "a reply that is not that of one element");
+		return detail_set(-EPROTO, "a reply of the wrong form to a request of one element");
 	}
 	*ret_result = header + 1;
 	return 0;

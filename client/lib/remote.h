@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 /*
- * The asking end of a domain channel: what a struct vbroker_domain is when another process owns the IOMMU domain. The functions of
- * domain.c and memory.c of the same names hand over to these.
+ * The asking end of a domain channel: the inside of a struct vbroker_domain when another process owns the IOMMU
+ * domain. The functions of the same names in domain.c and alloc.c hand over to the functions below.
  */
 struct remote;
 
-/* FD is a domain channel; taken on success. NOT_A_DOMAIN if it is something else. */
+/* FD is a domain channel; taken on success. NOT_A_DOMAIN if FD is anything else. */
 int remote_open(int fd, struct remote **ret_remote);
 void remote_close(struct remote *remote);
 int remote_fd(const struct remote *remote);
@@ -21,8 +21,8 @@ int remote_fd(const struct remote *remote);
 int remote_ranges(
 	struct remote *remote, struct vbroker_range **ret_ranges, size_t *ret_count, uint64_t *ret_page_sizes);
 
-/* Maps part of memory that was passed before (HANDLE), or of the memfd FD, which stays the caller's, and is passed now (FD not -1).
- * *RET_HANDLE may be NULL. */
+/* Maps part of some memory: of memory passed before (HANDLE, with FD -1), or of the memfd FD, passed with this
+ * request. FD stays the caller's. *RET_HANDLE may be NULL. */
 int remote_map(struct remote *remote, int fd, uint32_t handle, uint64_t offset, uint64_t length, unsigned int access,
 	uint64_t iova, uint32_t *ret_handle, uint64_t *ret_iova);
 int remote_unmap(struct remote *remote, uint64_t iova, uint64_t length);

@@ -13,6 +13,27 @@
 #include <sys/socket.h>
 #include <time.h>
 
+/* A keeper answers HELLO at once, unless busy with another request of the same channel; the owner of a domain answers
+ * as soon as its event loop comes round. */
+#define GREETING_TIMEOUT_MS 10000
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t size = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &size) < 0 ? -1 : value;
+}
+
+int requester_is_channel(int fd)
+{
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof peer;
+
+	return socket_option(fd, SO_DOMAIN) == AF_UNIX && socket_option(fd, SO_TYPE) == SOCK_SEQPACKET &&
+		getpeername(fd, (struct sockaddr *)&peer, &size) == 0;
+}
+
 void requester_init(struct requester *requester, int fd, const struct request_table *table)
 {
 	requester->fd = fd;
@@ -31,6 +52,13 @@ void requester_init(struct requester *requester, int fd, const struct request_ta
 void requester_clear(struct requester *requester)
 {
 	packet_clear(&requester->packet);
+}
+
+void requester_on_event(
+	struct requester *requester, void (*hear)(void *context, const struct packet *event), void *context)
+{
+	requester->on_event = hear;
+	requester->event_context = context;
 }
 
 void *requester_begin(struct requester *requester, uint16_t type, size_t size)
@@ -101,7 +129,8 @@ static bool is_event(const struct message_header *header)
 	return header->flags == MESSAGE_EVENT && header->cookie == 0;
 }
 
-/* The server says why it closes the channel. After RELEASE the reason is NONE: somebody with a copy sent that. */
+/* The server says why the channel is closed. After RELEASE the reason is NONE: another process with a copy of the
+ * channel sent RELEASE. */
 static int end_by_event(struct requester *requester)
 {
 	const struct closed_event *event = packet_body(&requester->packet, sizeof *event);
@@ -110,12 +139,12 @@ static int end_by_event(struct requester *requester)
 	if (!event || requester->packet.header.length != sizeof *event || event->refusal > INT32_MAX)
 		return end(requester, -EPROTO, "a CLOSED event of the wrong form");
 	if (event->refusal == REFUSAL_NONE)
-		return end(requester, REFUSAL_REVOKED, "it was released through another copy of this channel");
+		return end(requester, REFUSAL_REVOKED, "the device was released through another copy of this channel");
 	text_copy(why, sizeof why, event->detail, sizeof event->detail);
 	return end(requester, (int)event->refusal, why);
 }
 
-/* A refusal with cookie 0 concerns the channel as a whole (PROTOCOL.md): too many sessions, say. It is the last packet. */
+/* A refusal with cookie 0 concerns the whole channel (PROTOCOL.md): too many sessions, say. No packet follows. */
 static bool is_farewell(const struct message_header *header)
 {
 	return header->flags == (MESSAGE_REPLY | MESSAGE_REFUSED) && header->cookie == 0;
@@ -142,7 +171,8 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* An event that does not end the channel: one is kept for vbroker_device_revocation(), the others are of a newer server. */
+/* Handles an event that does not end the channel. REVOKE_PENDING is kept for vbroker_device_revocation(); all other
+ * events are of a newer server. */
 static void take_event(struct requester *requester)
 {
 	const struct pending_event *pending = packet_body(&requester->packet, sizeof *pending);
@@ -173,28 +203,8 @@ static int check_refused(struct requester *requester, uint16_t type)
 	return packet_refusal(&requester->packet, detail_clear());
 }
 
-/* About the channel, not about one request: too many sessions, or a header that could not be read. */
-static bool is_channel_refusal(const struct requester *requester)
-{
-	const struct message_header *header = &requester->packet.header;
-
-	return header->flags == (MESSAGE_REPLY | MESSAGE_REFUSED) && header->cookie == 0;
-}
-
-/* The server refuses the channel as a whole, and closes it. */
-static int end_refused(struct requester *requester, uint16_t type)
-{
-	int r = check_refused(requester, type);
-	char why[DETAIL_SIZE];
-
-	if (requester->end != 0)
-		return r;
-	snprintf(why, sizeof why, "%s", detail_get()->text);
-	return end(requester, r, why);
-}
-
-/* The channel is hung up: what the server sent before it went may say why. (A reset connection has reported that to
- * whoever called this, once; now it gives what came before.) */
+/* The channel is hung up; the last packets of the server may say why. (A reset connection has reported ECONNRESET
+ * once, to the caller; now the socket gives the packets from before.) */
 static int end_of_channel(struct requester *requester)
 {
 	int r;
@@ -211,7 +221,7 @@ static int end_of_channel(struct requester *requester)
 
 /* ---- a request and its reply ---- */
 
-/* The socket can be non-blocking: whoever passed it may share it with an event loop. */
+/* The socket can be non-blocking: the process that passed the socket may share it with an event loop. */
 static int wait_for(const struct requester *requester, short events, int timeout_ms)
 {
 	struct pollfd p = {.fd = requester->fd, .events = events};
@@ -246,8 +256,6 @@ static int check_reply(
 {
 	const struct message_header *reply = &requester->packet.header;
 
-	if (is_channel_refusal(requester))
-		return end_refused(requester, sent->type);
 	if (!(reply->flags & MESSAGE_REPLY) || (reply->flags & ~(MESSAGE_REPLY | MESSAGE_REFUSED)) ||
 		reply->type != sent->type || reply->cookie != sent->cookie)
 		return end_misbehaved(requester, sent->type, "something else came");
@@ -274,7 +282,7 @@ static int receive(struct requester *requester, bool fds_wanted)
 	return r;
 }
 
-/* A broker that was killed between a reply and the next request may have its successor answer a second time. */
+/* If a broker is killed between a reply and the next request, the next broker may answer a second time. */
 static bool is_old_reply(const struct requester *requester)
 {
 	const struct message_header *header = &requester->packet.header;
@@ -283,7 +291,7 @@ static bool is_old_reply(const struct requester *requester)
 		header->cookie < requester->cookie;
 }
 
-/* Receives the next packet that is neither event nor old reply, or finds out that there will be none. */
+/* Receives the next packet except events and old replies, or finds out that none will come. */
 static int receive_reply(struct requester *requester, uint16_t type, bool fds_wanted)
 {
 	for (;;) {
@@ -297,7 +305,8 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return end(requester, r, "waiting for the reply");
 		if (is_farewell(&requester->packet.header))
 			return end_by_farewell(requester);
-		/* What it brought, a device channel say, is closed now: the next packet may be long in coming. */
+		/* The reply's descriptors, a device channel say, are closed now: the next packet may be long in
+		 * coming. */
 		if (is_old_reply(requester)) {
 			fdset_clear(&requester->packet.fds);
 			continue;
@@ -333,7 +342,7 @@ int requester_event(struct requester *requester, int timeout_ms)
 			return end_by_farewell(requester);
 		if (is_event(&requester->packet.header))
 			return is_closed_event(requester) ? end_by_event(requester) : 0;
-		/* A second reply to a request that was answered already (PROTOCOL.md, "a restart"). */
+		/* A second reply to a request answered already (PROTOCOL.md, "a restart"). */
 	}
 }
 
@@ -362,7 +371,7 @@ int requester_call(struct requester *requester, const struct requester_reply *ex
 		r = receive_reply(requester, sent.type, expected->fds > 0);
 	if (r == 0)
 		r = check_reply(requester, &sent, expected);
-	/* What was received with a failure, or not sent, is nobody's. */
+	/* Nobody takes descriptors that were received with a failure, or not sent. */
 	if (r != 0)
 		fdset_clear(&requester->packet.fds);
 	return r;
@@ -385,6 +394,16 @@ int requester_hello(struct requester *requester, enum channel_kind *ret_kind)
 		return end_misbehaved(requester, COMMON_HELLO, "a version that nobody asked for");
 	*ret_kind = (enum channel_kind)reply->kind;
 	return 0;
+}
+
+int requester_greet(struct requester *requester, enum channel_kind *ret_kind)
+{
+	int r;
+
+	requester->timeout_ms = GREETING_TIMEOUT_MS;
+	r = requester_hello(requester, ret_kind);
+	requester->timeout_ms = -1;
+	return r;
 }
 
 int requester_ping(struct requester *requester)

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What a driver does once it has its channels: it asks over them, waits, computes, and ends. Twenty system calls, no more: malloc()
- * does without brk(). */
+/* The needs of a driver with open channels: ask over the channels, wait, compute, and end. Twenty system calls, no
+ * more: malloc() does without brk(). */
 static const struct {
 	int syscall;
 	/* Allowed only if (argument & mask) == value; no restriction with mask 0. */
@@ -21,7 +21,7 @@ static const struct {
 	uint64_t mask;
 	uint64_t value;
 } allowed[] = {
-	/* requests, replies and the descriptors that come with them */
+	/* requests, replies and the descriptors with a reply */
 	{SCMP_SYS(sendto), 0, 0, 0},
 	{SCMP_SYS(sendmsg), 0, 0, 0},
 	{SCMP_SYS(recvfrom), 0, 0, 0},
@@ -36,7 +36,7 @@ static const struct {
 	{SCMP_SYS(ppoll), 0, 0, 0},
 	{SCMP_SYS(read), 0, 0, 0},
 	{SCMP_SYS(write), 0, 0, 0},
-	/* memory of its own and that it was given; nothing of it is ever executed */
+	/* memory of the process and memory received; none of it is ever executed */
 	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
 	{SCMP_SYS(munmap), 0, 0, 0},
 	{SCMP_SYS(futex), 0, 0, 0},
@@ -56,7 +56,7 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
 
-/* No file by its name, for anything; kernels without Landlock have the filter for that. */
+/* No file by name, for anything; on kernels without Landlock the filter refuses file names. */
 static int enter_landlock(void)
 {
 	struct landlock_ruleset_attr nothing = {
@@ -84,7 +84,7 @@ static int enter_filter(void)
 	/* Foreign system call tables (i386, x32) would pass other numbers for the same calls. */
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	/* All threads that there are. */
+	/* All threads of the process. */
 	if (r == 0)
 		r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	for (size_t i = 0; r == 0 && i < sizeof allowed / sizeof allowed[0]; i++) {
@@ -111,7 +111,8 @@ int vbroker_sandbox_enter(void)
 	detail_clear();
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0)
 		return detail_set(-errno, "no_new_privs");
-	/* Another process with this uid must not be able to reach into this one, nor find its memory in a core file. */
+	/* Another process with this uid must not be able to reach into this process, nor find the memory in a core
+	 * file. */
 	if (prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0)
 		return detail_set(-errno, "PR_SET_DUMPABLE");
 	r = drop_capabilities();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The serving end of a domain channel: the owner of an IOMMU domain maps memory into it on behalf of a driver that has nothing but
- * the channel. What the driver can cost is bounded by the channel's budget, before the kernel is asked.
+ * The serving end of a domain channel: the owner of an IOMMU domain maps memory on behalf of a driver with nothing but
+ * the channel. The cost of a driver is bounded by the channel's budget, before the kernel is asked.
  */
 #include "channel.h"
 #include "detail.h"
@@ -21,37 +21,37 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Descriptors whose close could block that one driver may send (stranger.h). */
+/* Descriptors with a close() that could block: how many a driver may send (stranger.h). */
 #define STRANGERS_MAX 16
 
-/* Memory that the driver shares; its handle is its place in the array, plus one. */
+/* Memory shared by the driver; the handle is the place in the array, plus one. */
 struct memory {
 	void *address; /* NULL: no such handle */
 	uint64_t size;
 	bool writable;
-	bool forgotten; /* goes with its last mapping */
+	bool forgotten; /* goes with the last mapping */
 	bool ours;	/* made here, for ALLOC */
 	uint32_t mappings;
 };
 
-/* What a driver can have looked at by the UNMAPs of one packet: mappings of others', and the room between them, twice as many as a
- * domain has room for. */
+/* How many ranges the UNMAPs of one packet may look at: mappings of other channels, and the room between mappings,
+ * twice as many as a domain has room for. */
 #define UNMAP_STEPS_MAX (UINT64_C(1) << 18)
 
 struct vbroker_domain_server {
 	struct vbroker_domain *domain; /* borrowed */
-	struct iova_owner owner;       /* of mappings, whose tag is the handle of their memory */
+	struct iova_owner owner;       /* of mappings; a mapping's tag is the handle of the memory */
 	struct channel channel;
 	struct vbroker_budget left; /* of the budget */
 	struct vbroker_budget budget;
 	struct memory *memories; /* owned */
 	size_t memories_room;
-	size_t memories_from; /* no place below this one is free */
+	size_t memories_from; /* no place below is free */
 	uint64_t page_rest;   /* the bits of an address within a page */
-	uint64_t too_long;    /* for the memlock limit, as the kernel has said in this packet */
+	uint64_t too_long;    /* for the memlock limit, by the kernel's answer in this packet */
 	uint64_t steps;	      /* left of UNMAP_STEPS_MAX in this packet */
 	unsigned int strangers;
-	unsigned int unread; /* descriptors in replies that the driver may not have read yet */
+	unsigned int unread; /* descriptors in replies possibly not read by the driver yet */
 	struct channel_buffers buffers;
 };
 
@@ -109,9 +109,10 @@ static void memory_remove(struct vbroker_domain_server *server, uint32_t handle)
 {
 	struct memory *memory = &server->memories[handle - 1];
 
-	/* Its pages are this process's, but the driver may keep the descriptor. Those it has after this are its own. */
+	/* The pages are this process's, but the driver may keep the descriptor. Pages touched later are the driver's
+	 * own. */
 	if (memory->ours && madvise(memory->address, memory->size, MADV_REMOVE) < 0) {
-		/* The program locks all its memory (mlockall()). */
+		/* The program locks all memory (mlockall()). */
 		munlock(memory->address, memory->size);
 		madvise(memory->address, memory->size, MADV_REMOVE);
 	}
@@ -146,7 +147,7 @@ static int check_mappings(const struct vbroker_domain_server *server)
 	return 0;
 }
 
-/* domain_map_for() a driver, whom the words must not tell where things are in this process. */
+/* domain_map_for() a driver. The detail must not tell the driver where memory is in this process. */
 static int map_quietly(struct vbroker_domain_server *server, const struct memory *memory, uint32_t handle,
 	const struct map_element *element, uint64_t *ret_iova)
 {
@@ -185,9 +186,9 @@ static int map(
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
-	/* The kernel pins as much as it may, and lets go of it again, before it says no. */
+	/* The kernel pins as many pages as allowed, and unpins all again, before it says no. */
 	if (element->length >= server->too_long)
-		return detail_set(REFUSAL_MEMLOCK, "as of an element before this one");
+		return detail_set(REFUSAL_MEMLOCK, "refused like an earlier element of this request");
 	r = map_quietly(server, memory, handle, element, ret_iova);
 	if (r == REFUSAL_MEMLOCK)
 		server->too_long = element->length;
@@ -216,19 +217,19 @@ static int owned(struct vbroker_domain_server *server, uint64_t first, uint64_t 
 	return domain_owned(server->domain, &server->owner, first, last, &server->steps, ret_range);
 }
 
-/* Unmaps FROM, which is the first of this channel's mappings up to LAST, and the others. */
+/* Unmaps FROM, the first of this channel's mappings up to LAST, and all the others. */
 static void unmap_all(struct vbroker_domain_server *server, struct vbroker_range from, uint64_t last)
 {
 	uint64_t unlimited = UINT64_MAX;
 
-	/* Each time anew: with the first of them all of them may turn out to have ended. */
+	/* Each mapping is looked up anew: with the first unmap all of the mappings may turn out to have ended. */
 	do
 		domain_unmap_for(server->domain, &from);
 	while (from.last < last &&
 		domain_owned(server->domain, &server->owner, from.last + 1, last, &unlimited, &from) == 0);
 }
 
-/* 0: the range is not too long to look through it, from this channel's first mapping on. */
+/* 0: the range is short enough for a search from this channel's first mapping on. */
 static int look_through(struct vbroker_domain_server *server, struct vbroker_range from, uint64_t last)
 {
 	int r = 0;
@@ -249,8 +250,9 @@ static int refuse_unmap(uint64_t first, uint64_t last, int result)
 		REFUSAL_IOVA_INVALID, "this channel has nothing mapped in %#" PRIx64 "-%#" PRIx64, first, last);
 }
 
-/* All of this channel's mappings in the range, and no part of one; others' are not touched. Only the first and the last can be
- * cut: to look at all of them would be work that a driver has done for nothing, again and again. */
+/* Unmaps all of this channel's mappings in the range. Refuses to cut a mapping; mappings of other channels are not
+ * touched. Only the first and the last mapping can be cut: a look at all of them would let a driver cause work for
+ * nothing, again and again. */
 static int unmap_range(struct vbroker_domain_server *server, uint64_t first, uint64_t last)
 {
 	struct vbroker_range begin, end;
@@ -300,7 +302,8 @@ static int answer(const struct packet *request, int result, struct detail *detai
 	return result;
 }
 
-/* Returns the results, all zero: COUNT of SIZE bytes each. No result is larger than its element, so there is room. */
+/* Returns the results, all zero: COUNT of SIZE bytes each. No result is larger than an element of the request, so
+ * there is room. */
 static void *begin_results(struct packet *reply, uint32_t count, size_t size)
 {
 	struct array_header *header = packet_append(reply, sizeof *header);
@@ -351,7 +354,7 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 		r = memory_add(server, fds->fds[i], &handle);
 	if (r != 0)
 		return r;
-	/* A memfd: nothing that stranger_close() would have to find out about. */
+	/* A memfd: stranger_close() would have nothing to find out. */
 	if (new)
 		close(fdset_take(fds, i));
 	r = map(server, element, handle, &result->iova);
@@ -418,8 +421,9 @@ static int serve_forget(void *context, struct packet *request, struct packet *re
 }
 
 /*
- * Descriptors on their way count against RLIMIT_NOFILE of this process's user, not of the driver's (unix(7), ETOOMANYREFS); nobody of
- * that user could pass any if a driver let them pile up. Bytes that are not read yet say that there may be some.
+ * Descriptors in unread packets count against RLIMIT_NOFILE of this process's user, not of the driver's (unix(7),
+ * ETOOMANYREFS). If a driver let descriptors pile up, no process of this user could pass any. Unread bytes say that
+ * there may be some.
  */
 static int check_unread(struct vbroker_domain_server *server)
 {
@@ -452,7 +456,7 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 		r = check_mappings(server);
 	if (r != 0)
 		return r;
-	/* Before the kernel is asked for anything: what does not fit the budget is not made. */
+	/* Checked before the kernel is asked for anything: no memory is made beyond the budget. */
 	if (server->left.bytes < element->length)
 		return detail_set(REFUSAL_QUOTA, "%" PRIu64 " KiB wanted, %" PRIu64 " KiB left in the channel's budget",
 			element->length / 1024, server->left.bytes / 1024);
@@ -471,7 +475,7 @@ static int alloc_element(struct vbroker_domain_server *server, const struct allo
 	}
 	result->handle = as_map.handle;
 	server->unread++;
-	/* There is room: elements of one packet are FDSET_MAX at most. */
+	/* There is room: a packet has at most FDSET_MAX elements. */
 	return fdset_add(fds, fd_take(&fd));
 }
 
@@ -499,7 +503,7 @@ static const channel_handler handlers[DOMAIN_TYPE_MAX] = {
 
 static const struct channel_service service = {&domain_table, handlers, 0};
 
-/* ---- its life ---- */
+/* ---- making, serving, closing ---- */
 
 int vbroker_domain_serve(struct vbroker_domain *domain, const struct vbroker_budget *budget,
 	struct vbroker_domain_server **ret_server, int *ret_channel)
@@ -547,7 +551,7 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 	int r;
 
 	detail_clear();
-	/* What a driver sends must not be able to stall this process, not even by its close(). */
+	/* A driver's descriptor must not be able to stall this process, not even by close(). */
 	stranger_trust(memfd_check);
 	server->buffers.request.fds.dispose = stranger_close;
 	server->too_long = UINT64_MAX;

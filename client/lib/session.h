@@ -7,15 +7,13 @@
 
 struct vbroker_session {
 	struct requester channel;
-	struct watch *watch; /* owned; NULL: it does not watch */
+	struct watch *watch; /* owned, ended by free(); NULL: the session does not watch */
 };
+
+/* Puts NAME into a request. The broker judges the form; here the name only has to fit. */
+int session_put_name(char field[DEVICE_NAME_SIZE], const char *name);
 
 /* OPEN. *RET_CHANNEL is the device channel, owned by the caller. */
 int session_lease(struct vbroker_session *session, const char *name, int *ret_channel);
-
-void holder_read(struct vbroker_holder *holder, const struct holder_record *record);
-
-/* The events of a session that watches, and came when a reply was waited for. NULL is fine. */
-void watch_free(struct watch *watch);
 
 #endif

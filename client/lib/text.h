@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* The same as refusal_printable() for a field that ends with a NUL or is full. */
+/* refusal_printable() for a field that ends with a NUL or is full. */
 static inline void text_copy(char *to, size_t size, const char *text, size_t length)
 {
 	refusal_printable(to, size, text, strnlen(text, length));

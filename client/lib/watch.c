@@ -1,32 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 #include "change.h"
 #include "detail.h"
+#include "holder.h"
 #include "session.h"
 #include "text.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
-static_assert((int)VBROKER_CHANGE_GRANT == (int)CHANGE_GRANT, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_DENIAL == (int)CHANGE_DENIAL, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_REVOKE == (int)CHANGE_REVOKE, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_QUARANTINE_FORCE == (int)CHANGE_QUARANTINE_FORCE, "public and wire numbers differ");
-static_assert((int)VBROKER_CHANGE_LOST == (int)CHANGE_LOST, "public and wire numbers differ");
-
 #define KEPT_MAX 64
 
-/* Events that came while a reply was waited for, in the order they came. */
+/* Events received while a reply was waited for, in order of arrival. */
 struct watch {
 	size_t first, count;
-	uint64_t missed; /* there was no room for them */
+	uint64_t missed; /* events without room in the array */
 	struct change_event kept[KEPT_MAX];
 };
-
-void watch_free(struct watch *watch)
-{
-	free(watch);
-}
 
 const char *vbroker_change_name(int kind)
 {
@@ -40,7 +29,7 @@ static const struct change_event *change_of(const struct packet *packet)
 	return packet->header.type == BROKER_EVENT_CHANGE && packet->header.length == sizeof *change ? change : NULL;
 }
 
-/* Those that had no room were before the next event that is told, and after the last one that was kept. */
+/* Events dropped for lack of room are counted in `missed` of the next event delivered. */
 static uint64_t take_missed(struct watch *watch)
 {
 	uint64_t missed = watch->missed;
@@ -79,15 +68,14 @@ int vbroker_session_watch(struct vbroker_session *session)
 			return -ENOMEM;
 	}
 	/* Events may come before the reply. */
-	session->channel.on_event = on_event;
-	session->channel.event_context = watch;
+	requester_on_event(&session->channel, on_event, watch);
 	requester_begin(&session->channel, BROKER_WATCH, sizeof(struct watch_request));
 	r = requester_call(&session->channel, &expected);
 	if (r == 0) {
 		session->watch = watch;
 	} else if (!session->watch) {
-		session->channel.on_event = NULL;
-		watch_free(watch);
+		requester_on_event(&session->channel, NULL, NULL);
+		free(watch);
 	}
 	return r;
 }

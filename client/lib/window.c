@@ -2,14 +2,10 @@
 #include "detail.h"
 #include "device.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-static_assert((int)VBROKER_WINDOW_WRITE == (int)WINDOW_WRITE, "public and wire numbers differ");
-static_assert((int)VBROKER_WINDOW_ONES == (int)WINDOW_ONES, "public and wire numbers differ");
 
 struct vbroker_window {
 	int fd;	       /* owned */
@@ -57,8 +53,9 @@ int vbroker_window_fd(const struct vbroker_window *window)
 #define HUGE_PAGE ((size_t)2 << 20)
 
 /*
- * A multiple of HUGE_PAGE where LENGTH bytes are free; NULL: wherever the kernel likes. Only a hint, never MAP_FIXED: another
- * thread may map something there in the meantime, and that must be neither replaced nor, on failure, unmapped.
+ * A multiple of HUGE_PAGE with LENGTH free bytes; NULL: the kernel chooses. Only a hint, never MAP_FIXED: another
+ * thread may map something there in the meantime, and the other mapping must be neither replaced nor, on failure,
+ * unmapped.
  */
 static void *aligned_hint(size_t length)
 {
@@ -83,7 +80,7 @@ int vbroker_window_map(struct vbroker_window *window, volatile void **ret_addres
 	}
 	hint = window->length >= HUGE_PAGE ? aligned_hint(window->length) : NULL;
 	address = mmap(hint, window->length, protection, MAP_SHARED, window->fd, 0);
-	/* drivers: this file is not there any more */
+	/* drivers: the mapped file is gone */
 	if (address == MAP_FAILED && errno == ENODEV)
 		return detail_set(REFUSAL_REVOKED, "the window was taken back with its device");
 	if (address == MAP_FAILED)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* What CLOCK (CLOCK_REALTIME, CLOCK_BOOTTIME) says, in nanoseconds. */
+/* The time of CLOCK (CLOCK_REALTIME, CLOCK_BOOTTIME) in nanoseconds. */
 static inline uint64_t clock_ns_of(clockid_t clock)
 {
 	struct timespec now;
@@ -19,7 +19,7 @@ static inline uint64_t clock_us_of(clockid_t clock)
 	return clock_ns_of(clock) / 1000;
 }
 
-/* Time that only goes forward, for durations and deadlines. */
+/* A clock for durations and deadlines; never goes backward. */
 static inline uint64_t clock_ns(void)
 {
 	return clock_ns_of(CLOCK_MONOTONIC);

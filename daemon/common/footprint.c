@@ -21,14 +21,15 @@ static void drop(const struct dl_phdr_info *info, const ElfW(Phdr) * segment, ui
 
 static int drop_read_only(struct dl_phdr_info *info, size_t size, void *page_size)
 {
-	/* Where the list of segments is, is one of the pages that go; looking there again would bring them back. */
+	/* The list of segments is itself in a dropped page. The copy is read instead, because a read of the list
+	 * would bring the page back. */
 	ElfW(Phdr) segments[SEGMENTS_MAX];
 	size_t count = 0;
 
 	(void)size;
 	for (int i = 0; i < info->dlpi_phnum && count < SEGMENTS_MAX; i++) {
 		/* Safe because nothing ever wrote there: segments without PF_W are not relocated (there is no
-		 * DT_TEXTREL in position-independent code), so the file still has every byte of them. */
+		 * DT_TEXTREL in position-independent code), so the file still has every byte of the segment. */
 		if (info->dlpi_phdr[i].p_type == PT_LOAD && !(info->dlpi_phdr[i].p_flags & PF_W))
 			segments[count++] = info->dlpi_phdr[i];
 	}

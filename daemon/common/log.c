@@ -43,7 +43,7 @@ void log_line(int level, const char *format, ...)
 	if ((size_t)used > sizeof line - 2)
 		used = (int)sizeof line - 2;
 	line[used++] = '\n';
-	/* One write, so that lines of several processes do not mix. A full or closed stderr must not stop a daemon. */
+	/* A single write, so lines of several processes do not mix. A full or closed stderr must not stop a daemon. */
 	if (write(STDERR_FILENO, line, (size_t)used) < 0)
 		errno = saved;
 	errno = saved;

@@ -5,9 +5,9 @@
 #include <syslog.h>
 
 /*
- * The daemons' log: one line per event on stderr with the <N> prefix that systemd turns into a journal priority
- * (sd-daemon(3)). LEVEL is LOG_ERR ... LOG_DEBUG of syslog.h. Only the top layers of a daemon call this. What a client
- * sent is quoted (refusal_quote()) before it gets here.
+ * The daemons' log: one line per event on stderr with a <N> prefix, turned into a journal priority by systemd
+ * (sd-daemon(3)). LEVEL is LOG_ERR ... LOG_DEBUG of syslog.h. Only the top layers of a daemon log. Callers quote a
+ * client's text with refusal_quote() first.
  */
 void log_line(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -15,9 +15,9 @@ void log_line(int level, const char *format, ...) __attribute__((format(printf, 
 void log_set_level(int level);
 
 /*
- * A journal that does not read (journald is stopped, or waits for a disk) holds up whoever writes to it once the socket's
- * buffer is full. After this, lines that do not fit are lost instead; it concerns stderr only if it is a socket, which systemd
- * makes for each service alone.
+ * Makes log_line() lose lines instead of waiting. Without this call, a journal that does not read (journald is stopped,
+ * or waits for a disk) would block the daemon as soon as the socket's buffer is full. Has an effect only if stderr is a
+ * socket: systemd makes such a socket for each service alone, so no other program is affected.
  */
 void log_never_wait(void);
 

@@ -5,7 +5,8 @@
 #include <seccomp.h>
 
 #if defined(__SANITIZE_ADDRESS__)
-/* What AddressSanitizer's own runtime does at reports and at the leak check before exit; never in an installed build. */
+/* System calls of AddressSanitizer's own runtime, at reports and at the leak check before exit; never in an
+ * installed build. */
 /* clang-format off */
 static const struct sandbox_rule sanitizer_rules[] = {
 	{SCMP_SYS(clone), 0, 0, 0},	  {SCMP_SYS(wait4), 0, 0, 0},	     {SCMP_SYS(ptrace), 0, 0, 0},
@@ -48,7 +49,7 @@ int sandbox_enter(const struct sandbox_rule *rules, size_t count)
 
 	if (!filter)
 		return -ENOMEM;
-	/* Foreign system call tables (i386, x32) would pass other numbers for the same calls: no way in by them. */
+	/* Foreign system call tables (i386, x32) would pass other numbers for the same calls: they kill the process. */
 	r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	if (r == 0)
 		r = add_rules(filter, rules, count);

@@ -2,10 +2,14 @@
 #include "binding.h"
 #include "clock.h"
 #include "config.h"
-#include "device.h"
 #include "fdset.h"
+#include "group.h"
+#include "interrupt.h"
+#include "region.h"
 #include "release.h"
+#include "state.h"
 #include "stranger.h"
+#include "window.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -71,7 +75,7 @@ static const struct meaning meanings[] = {
 	{STEP_ENABLE, ENODEV, REFUSAL_GONE, "it has left the machine"},
 };
 
-/* The detail names device, group, step and errno. Returns what the step's failure means. */
+/* The detail names device, group, step and errno. Returns the refusal for the step's failure, or ERROR itself. */
 static int failed(const struct device *device, enum step step, int error, struct detail *detail)
 {
 	const struct meaning *meaning = NULL;
@@ -108,7 +112,7 @@ static int attach(struct group *group, const struct device *device, int domain, 
 {
 	int r = group->kernel->group_attach(group->fd, domain);
 
-	/* Viable a moment ago, so a host driver came just now; if not, EPERM means the IOMMU. */
+	/* The group was viable a moment ago: either a host driver came just now, or EPERM is about the IOMMU. */
 	if (r == -EPERM) {
 		int changed = check_viable(device, detail);
 
@@ -125,13 +129,13 @@ static int setup(const struct group *group, const struct device *device, int dom
 	if (group->kernel->domain_ready(domain))
 		return 0;
 	r = group->kernel->domain_setup(domain);
-	/* Another keeper with a group for the same domain, or the owner itself, may have been faster. */
+	/* Another keeper with a group for the same domain, or the domain's owner, may have been faster. */
 	if (r == -EINVAL && group->kernel->domain_ready(domain))
 		return 0;
 	return r < 0 ? failed(device, STEP_SETUP, r, detail) : 0;
 }
 
-/* Takes DOMAIN. On success the group is in it. */
+/* Takes DOMAIN. On success the group is in DOMAIN. */
 static int join(struct group *group, const struct device *device, int domain, struct detail *detail)
 {
 	OWNED_FD owned = domain;
@@ -148,7 +152,7 @@ static int join(struct group *group, const struct device *device, int domain, st
 	r = attach(group, device, owned, detail);
 	if (r != 0)
 		return r;
-	group->domain = fd_take(&owned);
+	group_join(group, fd_take(&owned));
 	r = setup(group, device, group->domain, detail);
 	if (r != 0)
 		group_leave(group);
@@ -168,7 +172,7 @@ static int discover(struct device *device)
 	r = region_discover(device, info.num_regions);
 	if (r == 0)
 		r = interrupt_discover(device, info.num_irqs);
-	/* Without a configuration space it is no PCI device, and nothing below would hold. */
+	/* A device without a configuration space is no PCI device, and nothing below would hold. */
 	if (r == 0 &&
 		(device->region_count <= VFIO_PCI_CONFIG_REGION_INDEX ||
 			device->regions[VFIO_PCI_CONFIG_REGION_INDEX].size < PCI_STD_HEADER_SIZEOF))
@@ -183,7 +187,7 @@ static int check_answers(const struct device *device, struct detail *detail)
 
 	if (r < 0)
 		return failed(device, STEP_DISCOVER, r, detail);
-	/* What the bus gives when nobody answers. */
+	/* The bus reads all ones when nobody answers. */
 	if (vendor == 0xffff)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE,
 			"%s, IOMMU group %u: its configuration space reads ffff: it does not answer",
@@ -192,8 +196,8 @@ static int check_answers(const struct device *device, struct detail *detail)
 }
 
 /*
- * Opens the device with bus mastering off, and switches that on only when nothing can fail any more: a device that was left
- * in the middle of something must not get at the new domain's memory through a BIND that is then refused.
+ * Opens the device with bus mastering off, and switches bus mastering on only when nothing can fail any more: a device
+ * left in the middle of a transfer must not reach the new domain's memory through a BIND that is then refused.
  */
 static int open_device(struct device *device, struct detail *detail)
 {
@@ -216,12 +220,18 @@ static int open_device(struct device *device, struct detail *detail)
 	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
 }
 
+void binding_init(struct device *device)
+{
+	device->fd = -1;
+}
+
 int binding_check(const struct device *device, int fd, struct detail *detail)
 {
-	/* A SET_CONTAINER with anything else would be harmless today, and an unclear EBADFD. */
+	/* SET_CONTAINER with another file would be harmless today, and fail with an unclear EBADFD. */
 	if (!device->group->kernel->domain_check(fd))
-		return refuse(detail, REFUSAL_NOT_A_DOMAIN, "for %s came %s, not an open IOMMU domain",
-			device->lease.name, stranger_name(fd));
+		return refuse(detail, REFUSAL_NOT_A_DOMAIN,
+			"BIND of %s needs an open IOMMU domain, but the descriptor passed is %s", device->lease.name,
+			stranger_name(fd));
 	return 0;
 }
 
@@ -241,14 +251,15 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 	if (r == 0)
 		return 0;
 	binding_close_device(device);
-	/* The client has not reached the device: what is to be reported is still the BIND before this one, if there was one. */
-	device->report = before;
+	/* The client has not reached the device in this BIND: the report stays with an earlier BIND of the lease, if
+	 * any. */
+	release_undo(&device->report, &before);
 	if (!group_bound(group, NULL))
 		group_leave(group);
 	return r;
 }
 
-/* Sometimes the host has the device locked, for moments: somebody reads or writes its files in sysfs. */
+/* The host locks the device for moments, when somebody reads or writes the device's files in sysfs. */
 static int reset_patiently(const struct device *device)
 {
 	int r = device->group->kernel->device_reset(device->fd);
@@ -260,29 +271,30 @@ static int reset_patiently(const struct device *device)
 	return r;
 }
 
-/* VFIO resets at the last close, too, and tells nobody whether it could. Bus mastering is off, and a reset leaves it so. */
+/* VFIO resets at the last close, too, and tells nobody the result. Bus mastering is off, and stays off over a reset. */
 static void reset(struct device *device)
 {
 	struct release_report *report = &device->report;
 	uint64_t start = clock_us();
 	int r;
 
-	report->reset = RESET_NONE;
+	release_reset(report, RESET_NONE);
 	if (!device->resettable)
 		return;
-	/* The host holds the lock that a reset needs for as long as it waits for the device, which is until it is closed. */
+	/* At an unplug the host waits for the close of the device, and holds the lock of the reset until then. */
 	r = report->reason == ENDED_UNPLUG ? -EAGAIN : reset_patiently(device);
 	release_took(report, RELEASE_RESET, start, r);
-	report->reset = r < 0 ? RESET_FAILED : RESET_DONE;
+	release_reset(report, r < 0 ? RESET_FAILED : RESET_DONE);
 }
 
-/* What its holder can undo by the VFIO device, if he has that, is done all the same: most have closed it by then. The host that takes the
- * device away waits until he has. */
+/* With access = direct the holder could undo these steps through its own copy of the device. They are done anyway:
+ * most holders have closed the copy by then. The result is UNSURE, except at an unplug, where the kernel waits for
+ * the last close. */
 static void finish(struct device *device)
 {
 	reset(device);
 	if (device->handed_out && device->report.reason != ENDED_UNPLUG)
-		device->report.reset = RESET_UNSURE;
+		release_reset(&device->report, RESET_UNSURE);
 }
 
 int binding_close_device(struct device *device)
@@ -292,25 +304,23 @@ int binding_close_device(struct device *device)
 
 	if (device->fd < 0)
 		return 0;
-	*report = (struct release_report){.reason = report->reason};
-	/* First: from here on nobody reaches the device but this process. */
+	release_begin(report);
+	/* First: from here on only this process reaches the device. */
 	if (device->windows >= 0)
 		release_took(report, RELEASE_WINDOWS, start, window_revoke(device));
 	start = clock_us();
 	if (device->irq_on != INTERRUPT_NONE)
 		release_took(report, RELEASE_INTERRUPTS, start, interrupt_off(device));
 	start = clock_us();
-	/* VFIO does it at the last close, too; but this process need not have the last copy for it to be off now. */
+	/* VFIO does the same at the last close, but the last copy of the device may be elsewhere. */
 	if (device->region_count > VFIO_PCI_CONFIG_REGION_INDEX)
 		release_took(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
 	finish(device);
 	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
 	release_took(report, RELEASE_CLOSE, start, 0);
-	fd_cleanup(&device->unplug);
-	fd_cleanup(&device->fault);
-	device->region_count = 0;
-	device->irq_count = 0;
+	interrupt_forget(device);
+	region_forget(device);
 	return release_result(report);
 }
 

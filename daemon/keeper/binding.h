@@ -11,28 +11,33 @@ struct device;
 /*
  * The tie between a device and an IOMMU domain: BIND and UNBIND.
  *
- * The kernel's errnos are ambiguous (EINVAL alone has five meanings), so each step looks at the state before its
- * system call, and what an errno can still mean then is a row of the table in binding.c.
+ * The kernel's errnos are ambiguous (EINVAL alone has five meanings), so each step looks at the state before the system
+ * call. Each meaning still possible then is a row of the table in binding.c.
  *
- * Hazard 1: whoever owns the domain can make VFIO_GROUP_UNSET_CONTAINER hang, by mapping memory of a file system that
- * it serves itself and stalls. Closing the device does not hang. So the device is closed first, always: from then on it can
- * neither reach memory nor interrupt anybody, whatever becomes of this process.
+ * The owner of the domain can make VFIO_GROUP_UNSET_CONTAINER hang, by mapping memory of a stalled file system of its
+ * own (daemon/README.md, section "Hazards": the stalled file system). Closing the device does not hang. So the device
+ * is always closed first: from then on the device can neither reach memory nor interrupt anybody, whatever becomes of
+ * this process.
  */
 
-/* Refuses if FD is not a domain at all; it stays the caller's. */
+/* For a new device in zeroed memory: not bound. */
+void binding_init(struct device *device);
+
+/* Refuses an FD other than a domain. FD stays the caller's. */
 int binding_check(const struct device *device, int fd, struct detail *detail);
 
-/* Binds a device that is not bound. Takes DOMAIN, which binding_check() let pass, also on failure. Undoes everything if
- * it fails. Returns 0, a refusal, or a negative errno with a detail. */
+/* Binds an unbound device. Takes DOMAIN, also on failure; binding_check() has let DOMAIN pass. On failure everything is
+ * undone. Returns 0, a refusal, or a negative errno with a detail. */
 int binding_make(struct device *device, int domain, struct detail *detail);
 
 /*
- * Windows taken back, interrupts off, bus mastering off, reset, device closed: goes to the end whatever fails. Returns 0 or the
- * first negative errno; device->report has all of it. Nothing to do if it is not bound.
+ * Windows taken back, interrupts off, bus mastering off, reset, device closed: each step is done even if an earlier
+ * step has failed. Returns 0 or the first negative errno; device->report has the result of every step. An unbound
+ * device: nothing to do.
  */
 int binding_close_device(struct device *device);
 
-/* binding_close_device(), then the group leaves the domain if this was its last bound device. */
+/* binding_close_device(); after the last bound device of a group, the group leaves the domain, too. */
 int binding_undo(struct device *device);
 
 #endif

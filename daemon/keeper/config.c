@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
-#include "device.h"
 #include "region.h"
+#include "state.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -53,10 +53,10 @@ int config_command(const struct device *device, uint16_t clear, uint16_t set)
 	return region_put(device, VFIO_PCI_CONFIG_REGION_INDEX, PCI_COMMAND, &raw, sizeof raw);
 }
 
-/* PCI Local Bus Specification 3.0, 6.7: a list of ID, next, and what the ID says. */
+/* PCI Local Bus Specification 3.0, 6.7: a list; each entry begins with its ID and the offset of the next entry. */
 int config_capability(const struct device *device, uint8_t id)
 {
-	/* Each takes four bytes at least, so a longer list is a circle. */
+	/* Each entry has four bytes at least, so a longer list is a circle. */
 	unsigned int left = (256 - PCI_STD_HEADER_SIZEOF) / PCI_CAP_SIZEOF;
 	uint16_t status, entry;
 	uint8_t at;

@@ -2,8 +2,15 @@
 #include "device.h"
 #include "binding.h"
 #include "clock.h"
+#include "interrupt.h"
 #include "log.h"
 #include "program.h"
+#include "region.h"
+#include "release.h"
+#include "revocation.h"
+#include "state.h"
+#include "stranger.h"
+#include "window.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +23,7 @@ static void device_enter(struct device *device, enum device_life life)
 {
 	device->life = life;
 	if (life != DEVICE_ENDED)
-		device->channel.state = life == DEVICE_BOUND ? STATE_BOUND : STATE_READY;
+		channel_enter(&device->channel, life == DEVICE_BOUND ? STATE_BOUND : STATE_READY);
 }
 
 struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel)
@@ -30,12 +37,10 @@ struct device *device_new(struct group *group, const struct lease_request *lease
 	device->group = group;
 	device->lease = *lease;
 	device->life = DEVICE_LEASED;
-	device->fd = -1;
-	device->unplug = -1;
-	device->fault = -1;
+	binding_init(device);
+	interrupt_init(device);
 	revocation_init(&device->revocation);
 	device->windows = fd_take(&owned_windows);
-	device->irq_on = INTERRUPT_NONE;
 	channel_init(&device->channel, fd_take(&owned));
 	return device;
 }
@@ -98,7 +103,7 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 	}
 	((struct bind_reply *)packet_append(reply, sizeof(struct bind_reply)))->mappings = device->lease.mappings;
 	device_enter(device, DEVICE_BOUND);
-	/* The broker records it, as it does UNBIND (report_bound()). */
+	device->rebound = true;
 	device->binding_us = clock_us() - start;
 	return 0;
 }
@@ -113,6 +118,7 @@ static int serve_unbind(void *context, struct packet *request, struct packet *re
 	(void)reply;
 	/* Whatever failed on the way, the device is closed. */
 	device_enter(device, DEVICE_LEASED);
+	device->rebound = true;
 	device->binding_us = clock_us() - start;
 	if (r < 0) {
 		refuse(detail, REFUSAL_FAILED, "%s is closed, but not cleanly: %s", device->lease.name, strerror(-r));
@@ -153,7 +159,7 @@ static int serve_region_window(void *context, struct packet *request, struct pac
 	return r;
 }
 
-/* A second one of its own from the kernel: what its holder does with it, this process can neither see nor end. */
+/* Hands out a second fd of the device, made by the kernel: this process can neither see nor end its use. */
 static int serve_file(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	struct device *device = context;
@@ -212,8 +218,8 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 }
 
 /*
- * The reply says that the device is closed, and out of the domain if it was the last one in it. It is sent by
- * device_farewell(), when the broker knows: the client may open the device again right after it.
+ * The reply confirms the close of the device and, after the last device, the group's leaving of the domain. The reply
+ * is sent by device_farewell(), after the broker was told: the client may open the device again right after the reply.
  */
 static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
@@ -242,11 +248,12 @@ static const channel_handler handlers[DEVICE_TYPE_MAX] = {
 
 static const struct channel_service service = {&device_table, handlers, 0};
 
-void device_serve(struct device *device, struct channel_buffers *buffers)
+bool device_serve(struct device *device, struct channel_buffers *buffers)
 {
 	unsigned int kept = stranger_kept();
 	int r;
 
+	device->rebound = false;
 	buffers->request.fds.dispose = stranger_close;
 	r = channel_serve(&device->channel, &service, device, buffers);
 	buffers->request.fds.dispose = NULL;
@@ -254,6 +261,7 @@ void device_serve(struct device *device, struct channel_buffers *buffers)
 	device->strangers += stranger_kept() - kept;
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
+	return device->rebound && device->life != DEVICE_ENDED;
 }
 
 /* ---- the end ---- */
@@ -263,21 +271,21 @@ void device_end(struct device *device, enum end_reason why)
 	uint64_t start = clock_us();
 	int r;
 
-	device->report.reason = why;
+	release_for(&device->report, why);
 	r = binding_close_device(device);
 	device_enter(device, DEVICE_ENDED);
 	if (r < 0)
-		log_line(LOG_WARNING, "%s: let go of in %llu us, but not cleanly: %s", device->lease.name,
+		log_line(LOG_WARNING, "%s: given back in %llu us, but not cleanly: %s", device->lease.name,
 			(unsigned long long)(clock_us() - start), strerror(-r));
 	else
-		log_line(LOG_INFO, "%s: let go of in %llu us", device->lease.name,
+		log_line(LOG_INFO, "%s: given back in %llu us", device->lease.name,
 			(unsigned long long)(clock_us() - start));
 	if (device->report.reset == RESET_FAILED)
-		log_line(LOG_WARNING, "%s: could not be reset: %s", device->lease.name,
+		log_line(LOG_WARNING, "%s: the reset failed: %s", device->lease.name,
 			strerror((int)device->report.steps[RELEASE_RESET].error));
 }
 
-/* What the client is told, by enum end_reason; without words: those of the revocation. */
+/* The text of CLOSED, by enum end_reason; NULL: the text of the revocation order. */
 static const struct {
 	enum refusal why;
 	const char *words;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "group.h"
-#include "device.h"
 #include "fdset.h"
+#include "state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -59,6 +59,12 @@ const struct device *group_bound(const struct group *group, const struct device 
 	return NULL;
 }
 
+void group_join(struct group *group, int domain)
+{
+	assert(group->domain < 0);
+	group->domain = domain;
+}
+
 int group_leave(struct group *group)
 {
 	int r;
@@ -68,8 +74,8 @@ int group_leave(struct group *group)
 	assert(!group_bound(group, NULL));
 	r = group->kernel->group_detach(group->fd);
 	close(fd_take(&group->domain));
-	/* It has left already: the kernel sees to it when the last device of a group goes away (vfio_device_remove_group() in
-	 * drivers/vfio/group.c). */
+	/* EINVAL: the group has left already. The kernel makes a group leave with its last device
+	 * (vfio_device_remove_group() in drivers/vfio/group.c). */
 	return r == -EINVAL ? 0 : r;
 }
 

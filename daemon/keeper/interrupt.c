@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "interrupt.h"
-#include "device.h"
+#include "state.h"
+#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,6 +21,13 @@ static_assert(offsetof(union irq_set, data.fds) == offsetof(struct vfio_irq_set,
 
 static const char *const kinds[] = {"INTx", "MSI", "MSI-X"};
 
+void interrupt_init(struct device *device)
+{
+	device->unplug = -1;
+	device->fault = -1;
+	device->irq_on = INTERRUPT_NONE;
+}
+
 int interrupt_discover(struct device *device, uint32_t count)
 {
 	device->irq_on = INTERRUPT_NONE;
@@ -28,7 +36,7 @@ int interrupt_discover(struct device *device, uint32_t count)
 		struct vfio_irq_info info = {.argsz = sizeof info, .index = i};
 		int r = device->group->kernel->irq_info(device->fd, &info);
 
-		/* Only PCI Express devices have the error interrupt; the others answer EINVAL: not there. */
+		/* Only PCI Express devices have the error interrupt; other devices answer EINVAL: not there. */
 		if (r < 0 && r != -EINVAL)
 			return r;
 		device->irqs[i] = (struct interrupt){0};
@@ -36,6 +44,13 @@ int interrupt_discover(struct device *device, uint32_t count)
 			device->irqs[i] = (struct interrupt){info.flags, info.count};
 	}
 	return 0;
+}
+
+void interrupt_forget(struct device *device)
+{
+	fd_cleanup(&device->unplug);
+	fd_cleanup(&device->fault);
+	device->irq_count = 0;
 }
 
 static int control(
@@ -59,7 +74,7 @@ static int failed(const struct device *device, const struct irq_request *request
 	return error;
 }
 
-/* What a client may ask for at all. The error and device request interrupts are the keeper's. */
+/* Which requests a client may make at all. The error and device request interrupts are the keeper's. */
 static int check(const struct device *device, const struct irq_request *request, struct detail *detail)
 {
 	const struct interrupt *irq = &device->irqs[request->index < IRQS_MAX ? request->index : 0];
@@ -76,7 +91,7 @@ static int check(const struct device *device, const struct irq_request *request,
 	return 0;
 }
 
-/* Whether the kernel could do it now; its EINVAL would not say which of these it is. */
+/* Refuses requests that conflict with the interrupts switched on; the kernel's EINVAL would not tell the reason. */
 static int check_on(const struct device *device, const struct irq_request *request, struct detail *detail)
 {
 	if (device->irq_on == INTERRUPT_NONE)
@@ -120,7 +135,7 @@ int interrupt_set(
 	memcpy(set.data.fds, eventfds->fds, request->count * sizeof set.data.fds[0]);
 	r = control(device, &set, request->index, request->start, request->count,
 		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER);
-	/* Of anonymous inodes only the kernel can tell an eventfd; everything else it could mean was checked. */
+	/* Among anonymous inodes only the kernel can tell an eventfd; all other meanings of EINVAL were checked. */
 	if (r == -EINVAL)
 		return refuse(detail, REFUSAL_MALFORMED,
 			"%s of %s, vectors %" PRIu32 " + %" PRIu32 ": one of the descriptors is not an eventfd",
@@ -154,7 +169,7 @@ int interrupt_clear(struct device *device, const struct irq_request *request, st
 		return 0;
 	if (count > device->irq_vectors - request->start)
 		count = device->irq_vectors - request->start;
-	/* -1 takes a vector's eventfd away and leaves the others on. */
+	/* -1 takes a vector's eventfd away and leaves the other vectors on. */
 	memset(set.data.fds, 0xff, sizeof set.data.fds);
 	for (uint32_t done = 0; done < count; done += FDSET_MAX) {
 		uint32_t part = count - done < FDSET_MAX ? count - done : FDSET_MAX;
@@ -185,7 +200,8 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
 	return r < 0 ? failed(device, request, "unmask", r, detail) : 0;
 }
 
-/* An eventfd that the kernel signals by the interrupt INDEX, or -1: this kernel or device does not have that. */
+/* An eventfd signalled by the interrupt INDEX, owned by the caller, or -1: kernel or device does not have the
+ * interrupt. */
 static int watch(const struct device *device, uint32_t index)
 {
 	OWNED_FD event = -1;

@@ -10,32 +10,29 @@
 
 struct device;
 
-/* A kind of interrupt of a device, as the kernel described it when the device was bound. */
-struct interrupt {
-	uint32_t flags; /* VFIO_IRQ_INFO_* */
-	uint32_t count;
-};
+/* For a new device in zeroed memory: no interrupt is on, none is known. */
+void interrupt_init(struct device *device);
 
-/* device->irq_on: no kind of interrupt is on. */
-#define INTERRUPT_NONE UINT32_MAX
-
-/* Asks the kernel for all interrupts of a device that was just opened. Returns 0 or a negative errno. */
+/* Asks the kernel for all interrupts of a device just opened. Returns 0 or a negative errno. */
 int interrupt_discover(struct device *device, uint32_t count);
 
-/* The requests IRQ_SET (EVENTFDS stay the caller's; the kernel has its own references then), IRQ_CLEAR, IRQ_UNMASK. */
+/* For a device just closed: closes its eventfds, forgets its interrupts. */
+void interrupt_forget(struct device *device);
+
+/* The requests IRQ_SET, IRQ_CLEAR, IRQ_UNMASK. EVENTFDS stay the caller's; the kernel takes references of its own. */
 int interrupt_set(
 	struct device *device, const struct irq_request *request, const struct fdset *eventfds, struct detail *detail);
 int interrupt_clear(struct device *device, const struct irq_request *request, struct detail *detail);
 int interrupt_unmask(struct device *device, const struct irq_request *request, struct detail *detail);
 
 /*
- * Asks to be told, by device->unplug, when the host wants the device back: for hot-unplug, or because somebody
- * unbinds vfio-pci. The host waits until it is closed. And by device->fault, when the device reports an uncorrectable error. A
- * kernel or device that cannot tell is as good as before.
+ * Has the kernel signal device->unplug when the host wants the device back: for hot-unplug, or because somebody unbinds
+ * vfio-pci. The host waits until the device is closed. device->fault is signalled when the device reports an
+ * uncorrectable error. A kernel or device without these signals is no failure: the eventfd is -1 then.
  */
 void interrupt_watch(struct device *device);
 
-/* Switches what the client set off. Returns 0 or a negative errno. */
+/* Switches the client's interrupts off. Returns 0 or a negative errno. */
 int interrupt_off(struct device *device);
 
 #endif

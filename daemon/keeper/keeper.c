@@ -3,10 +3,13 @@
 #include "binding.h"
 #include "clock.h"
 #include "device.h"
+#include "group.h"
 #include "log.h"
 #include "query.h"
 #include "release.h"
 #include "revocation.h"
+#include "state.h"
+#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -37,7 +40,7 @@ static bool is_channel(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET;
 }
 
-/* The broker is trusted, but a mistake there must not turn into one device under two names or a mix of groups. */
+/* The broker is trusted, but a mistake there must not lead to a device with two leases or to a mix of groups. */
 static int lease_check(
 	const struct keeper *keeper, const struct lease_request *lease, const struct fdset *fds, struct detail *detail)
 {
@@ -68,8 +71,8 @@ static int lease_check(
 	return 0;
 }
 
-/* The control file WINDOWS if it is one that window.c can speak with, else -1: then there are no windows, which is no reason to
- * have no device. Takes it. */
+/* Takes WINDOWS and returns the fd if it is a control file of the version known to window.c, else -1: the lease goes on
+ * without windows. */
 static int usable_windows(const struct keeper *keeper, const struct lease_request *lease, int windows)
 {
 	OWNED_FD owned = windows;
@@ -79,8 +82,8 @@ static int usable_windows(const struct keeper *keeper, const struct lease_reques
 	if (r == 0 && info.version == VFIO_WINDOW_VERSION)
 		return fd_take(&owned);
 	if (r < 0)
-		log_line(LOG_WARNING, "%s: no register windows: what came as control file is %s: %s", lease->name,
-			stranger_name(owned), strerror(-r));
+		log_line(LOG_WARNING, "%s: no register windows: instead of a control file vfio-brokerd passed %s: %s",
+			lease->name, stranger_name(owned), strerror(-r));
 	else
 		log_line(LOG_WARNING, "%s: no register windows: vfio_window has version %u, this keeper needs %u",
 			lease->name, info.version, VFIO_WINDOW_VERSION);
@@ -134,7 +137,7 @@ static void report(struct keeper *keeper, uint16_t type, const struct device *de
 	channel_notify(&keeper->channel, event);
 }
 
-/* Tells the broker, for its records, what DEVICE has become. */
+/* Tells the broker, for its records, whether DEVICE is bound now. */
 static void report_bound(struct keeper *keeper, const struct device *device)
 {
 	struct packet *event = &keeper->event;
@@ -148,7 +151,7 @@ static void report_bound(struct keeper *keeper, const struct device *device)
 	channel_notify(&keeper->channel, event);
 }
 
-/* Takes an ended device out of the group and tells the broker, for whom REMAINING 0 means that the group is free. */
+/* Takes an ended device out of the group and tells the broker. REMAINING 0 tells the broker that the group is free. */
 static void report_released(struct keeper *keeper, struct device *device)
 {
 	struct group *group = &keeper->group;
@@ -159,16 +162,16 @@ static void report_released(struct keeper *keeper, struct device *device)
 	report(keeper, KEEPER_EVENT_RELEASED, device);
 }
 
-/* Devices that are closed, and whose group has not left the domain since. */
+/* True if the device is closed and the group has not left the domain since. */
 static bool is_leaving(const struct device *device)
 {
 	return device->life == DEVICE_ENDED && device->report.taken && !(device->report.taken & 1U << RELEASE_LEAVE);
 }
 
 /*
- * One step for all devices that have ended. It may never return (binding.h). So the broker is told before, who knows then that
- * the devices are quiet, and what this process hangs in; and so are the clients, if there are no others that would have to
- * wait with them. Whoever has asked for RELEASE is answered when all of it is done.
+ * The last step of all ended devices; may never return (binding.h). So the broker is told before the step: the broker
+ * then knows that the devices are quiet, and where this process hangs. The clients are told before, too, unless other
+ * leases of the group go on. A RELEASE is answered after the step.
  */
 static void leave_domain(struct keeper *keeper)
 {
@@ -199,8 +202,8 @@ static void leave_domain(struct keeper *keeper)
 }
 
 /*
- * What is still to be done for devices that have ended. The broker hears of each before its client does: that may open
- * the device again at once.
+ * Finishes and frees all ended devices. The broker is told of each device before the client, because the client may
+ * open the device again at once.
  */
 static void reap(struct keeper *keeper)
 {
@@ -220,7 +223,7 @@ static void reap(struct keeper *keeper)
 	}
 }
 
-/* ---- what a broker asks and orders later on ---- */
+/* ---- later requests of the broker ---- */
 
 static int serve_revoke(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
@@ -229,7 +232,7 @@ static int serve_revoke(void *context, struct packet *request, struct packet *re
 	struct device *device = group_find(&keeper->group, order->name);
 
 	(void)reply;
-	/* RELEASED is on its way to the broker. */
+	/* The lease has ended, and RELEASED is on its way to the broker. */
 	if (!device)
 		return refuse(detail, REFUSAL_REVOKED, "%s is not leased any more", order->name);
 	revocation_order(device, order, &keeper->event);
@@ -242,14 +245,14 @@ static int serve_query(void *context, struct packet *request, struct packet *rep
 
 	(void)request;
 	(void)detail;
-	/* A lease that the earlier broker was killed with, before its client had it, is none. */
+	/* An earlier broker was killed before it sent the device channel to the client: nobody has such a lease. */
 	for (size_t i = 0; i < keeper->group.device_count; i++) {
 		if (query_client_gone(keeper->group.devices[i]))
 			device_end(keeper->group.devices[i], ENDED_HANGUP);
 	}
 	reap(keeper);
 	query_answer(&keeper->group, reply);
-	log_line(LOG_INFO, "vfio-brokerd was started anew: %zu leases go on", keeper->group.device_count);
+	log_line(LOG_INFO, "vfio-brokerd has restarted: %zu leases go on", keeper->group.device_count);
 	return 0;
 }
 
@@ -262,7 +265,7 @@ static const struct channel_service service = {&keeper_table, handlers, 0};
 
 /* ---- the end of all ---- */
 
-/* All devices are closed before the group leaves the domain: whoever waits for the devices to be quiet need not wait for that. */
+/* Closes all devices before the group leaves the domain: the devices are quiet even if leaving hangs. */
 static void release_all(struct keeper *keeper, enum end_reason why)
 {
 	struct group *group = &keeper->group;
@@ -289,9 +292,10 @@ void keeper_release(struct keeper *keeper)
 }
 
 /*
- * A file that was passed here, and whose close could block, is in this process for good (stranger.h); and when the process is
- * killed, the kernel has it flushed before it closes anything, the devices included. So that its death stays the revocation,
- * such a process does not go on: not even without a bound device, because there could be one a moment later.
+ * A client has sent a file whose close could block, so the file stays open in this process for good (stranger.h). If
+ * the process were killed later, the kernel would flush the file before closing the devices, and the flush can hang. A
+ * kill of the keeper must always revoke, so the process ends now: even without a bound device, because a BIND could
+ * come a moment later.
  */
 static void release_tainted(struct keeper *keeper, const struct device *device)
 {
@@ -302,8 +306,9 @@ static void release_tainted(struct keeper *keeper, const struct device *device)
 }
 
 /*
- * The lease ends, because after an uncorrectable error nobody knows what the device still does, and to whose memory: the
- * kernel's own drivers stop everything then, too. A driver that can recover leases the device again, and gets it reset.
+ * Ends the lease: after an uncorrectable error nobody knows what the device still does, and to whose memory. The
+ * kernel's own drivers stop everything then, too. A driver able to recover leases the device again, and gets a device
+ * freshly reset.
  */
 static void end_faulty(struct keeper *keeper, struct device *device)
 {
@@ -320,7 +325,7 @@ static void end_faulty(struct keeper *keeper, struct device *device)
 
 /* ---- the loop ---- */
 
-/* What is polled: the broker first, and then as many for each device. */
+/* The slots of poll(): first the broker's, then DEVICE_SLOTS for each device. */
 enum device_slot {
 	SLOT_CHANNEL,
 	SLOT_UNPLUG,
@@ -335,7 +340,8 @@ static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 {
 	const struct group *group = &keeper->group;
 
-	/* POLLRDHUP, because the end of the broker counts at once, even with requests or an unread reply before it. */
+	/* POLLRDHUP, because the end of the broker counts at once, even with requests or an unread reply still on
+	 * the socket. */
 	slots[0] = (struct pollfd){keeper->channel.fd, (short)(channel_events(&keeper->channel) | POLLRDHUP), 0};
 	for (size_t i = 0; i < group->device_count; i++) {
 		const struct device *device = group->devices[i];
@@ -348,7 +354,7 @@ static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 	return 1 + DEVICE_SLOTS * group->device_count;
 }
 
-/* The broker's turn comes first: nothing that clients do may delay a revocation by more than one request. */
+/* The broker's turn comes first: clients may delay a revocation by one request at most. */
 static bool serve_broker(struct keeper *keeper, short events)
 {
 	if (events & (POLLRDHUP | POLLHUP | POLLERR))
@@ -358,18 +364,14 @@ static bool serve_broker(struct keeper *keeper, short events)
 
 static void serve_device(struct keeper *keeper, struct device *device, const struct pollfd *slots)
 {
-	enum device_life life = device->life;
-
 	if (slots[SLOT_FAULT].revents) {
 		end_faulty(keeper, device);
 	} else if (slots[SLOT_UNPLUG].revents) {
 		log_line(LOG_NOTICE, "%s: the host asks for the device", device->lease.name);
 		device_end(device, ENDED_UNPLUG);
-	} else {
-		device_serve(device, &keeper->buffers);
-	}
-	if (device->life != life && device->life != DEVICE_ENDED)
+	} else if (device_serve(device, &keeper->buffers)) {
 		report_bound(keeper, device);
+	}
 	if (device->strangers > 0)
 		release_tainted(keeper, device);
 	else if (device->life == DEVICE_ENDED)
@@ -401,7 +403,7 @@ bool keeper_step(struct keeper *keeper, int timeout_ms)
 	do
 		r = poll(slots, fill(keeper, slots), revocation_timeout(&keeper->group, timeout_ms));
 	while (r < 0 && errno == EINTR);
-	/* Without poll there is no way to hear of anything any more. */
+	/* Without poll() the keeper would never hear of anything again. */
 	if (r < 0 || (slots[0].revents && !serve_broker(keeper, slots[0].revents))) {
 		keeper_release(keeper);
 	} else if ((due = revocation_due(&keeper->group))) {

@@ -11,25 +11,26 @@
 #include <stdint.h>
 
 /*
- * What the keeper asks of the kernel, one function per step, so that tests can put a fake in its place. Every
- * function returns 0 (or the result its comment names) or a negative errno, and is as dumb as the system call behind it:
- * what an errno means is decided in binding.c. Borrowed fds stay the caller's.
+ * The keeper's requests to the kernel, one function per step, so that tests can use a fake instead. Every function
+ * returns 0 (or the result named in its comment) or a negative errno, and is as dumb as the system call behind it: what
+ * an errno means is decided in binding.c. Borrowed fds stay the caller's.
  *
- * vfio_type1 is the VFIO container API (Documentation/driver-api/vfio.rst). iommufd fits in beside it: its domain_*
- * functions take an iommufd, group_attach/detach do nothing, and device_get binds and attaches the device's cdev.
+ * vfio_type1 (type1.h) is the VFIO container API (Documentation/driver-api/vfio.rst). iommufd would fit the same table:
+ * domain_* functions would take an iommufd, group_attach/detach do nothing, and device_get bind and attach the device's
+ * cdev.
  */
 struct vfio_kernel {
 	const char *name;
-	/* The system calls that these functions make, for the process's filter. */
+	/* The system calls of these functions, for the process's filter. */
 	const struct sandbox_rule *rules;
 	size_t rule_count;
 
-	/* True if FD is a domain of this kind, found out without any call that a file system of the sender could
-	 * stall (statx with AT_STATX_DONT_SYNC asks no FUSE server). */
+	/* True if FD is a domain of this kind. Makes no call that a file system of the sender could stall (statx with
+	 * AT_STATX_DONT_SYNC asks no FUSE server). */
 	bool (*domain_check)(int fd);
-	/* True if both are the same open domain (kcmp, KCMP_FILE). */
+	/* True if A and B are the same open domain (kcmp, KCMP_FILE). */
 	bool (*domain_same)(int a, int b);
-	/* True if VFIO_SET_IOMMU was done on it (VFIO_IOMMU_GET_INFO answers). */
+	/* True if VFIO_SET_IOMMU was done on DOMAIN (VFIO_IOMMU_GET_INFO answers). */
 	bool (*domain_ready)(int domain);
 	/* VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU. */
 	int (*domain_setup)(int domain);
@@ -42,7 +43,8 @@ struct vfio_kernel {
 
 	/* VFIO_GROUP_GET_DEVICE_FD. Returns a new fd, owned by the caller, closed by device_close. */
 	int (*device_get)(int group, const char *name);
-	/* Closing the last copy lets VFIO switch interrupts and bus mastering off and reset the device if it can. */
+	/* At the close of the last copy VFIO switches interrupts and bus mastering off, and resets the device if
+	 * possible. */
 	void (*device_close)(int device);
 	/* VFIO_DEVICE_GET_INFO, _GET_REGION_INFO, _GET_IRQ_INFO: argsz and index are set by the caller. */
 	int (*device_info)(int device, struct vfio_device_info *info);
@@ -52,20 +54,19 @@ struct vfio_kernel {
 	int (*irq_set)(int device, struct vfio_irq_set *set);
 	/* VFIO_DEVICE_RESET */
 	int (*device_reset)(int device);
-	/* One pread or pwrite at region offset + OFFSET, as region_info gave it: bytes done or a negative errno. */
+	/* One pread or pwrite at POSITION, the offset given by region_info plus the offset in the region. Returns
+	 * bytes done or a negative errno. */
 	long (*region_read)(int device, uint64_t position, void *data, size_t length);
 	long (*region_write)(int device, uint64_t position, const void *data, size_t length);
 
-	/* Register windows (kmod/vfio_window.h), by a control file of the module. */
+	/* Register windows (kmod/vfio_window.h), through a control file of the module. */
 	int (*window_info)(int control, struct vfio_window_info *info);
 	/* Returns a new fd, the caller's. */
 	int (*window_create)(int control, const struct vfio_window_create *create);
 	int (*window_revoke)(int control);
 };
 
-extern const struct vfio_kernel vfio_type1;
-
-/* The kernel of this program: linked in with main.c, so that a test can have a keeper on another one. */
+/* The kernel of this program. main.c is linked with type1.c or, for tests, with a fake; both define the function. */
 const struct vfio_kernel *keeper_kernel(void);
 
 #endif

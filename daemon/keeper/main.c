@@ -14,15 +14,15 @@
 #include <unistd.h>
 
 /*
- * vfio-keeper: holds one IOMMU group for vfio-brokerd. systemd starts it for each connection to its socket
- * (Accept=yes) and passes that connection; everything else it will ever have comes over it.
+ * vfio-keeper: holds one IOMMU group for vfio-brokerd. systemd starts a keeper for each connection to
+ * vfio-keeper.socket (Accept=yes) and passes the connection; all other files of a keeper come over the connection.
  *
  * The convention of sd_listen_fds(3) is followed here by hand, because libsystemd would cost each of many keepers more
- * memory than all the rest of it.
+ * memory than the whole keeper without it.
  */
 #define LISTEN_FDS_START 3
 
-/* 192 KiB, of which only what requests touch is ever in memory. */
+/* 192 KiB; only pages touched by requests are ever in memory. */
 static struct keeper keeper;
 
 /* Returns the channel to the broker, or -1. */
@@ -32,7 +32,7 @@ static int passed_channel(void)
 	int type = 0;
 	socklen_t size = sizeof type;
 
-	/* Somebody else's sockets, inherited through some other program, are not meant for us. */
+	/* Sockets of another service, inherited through some other program, are not for this process. */
 	if (!pid || !count || atol(pid) != getpid() || strcmp(count, "1") != 0)
 		return -1;
 	if (getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
@@ -64,7 +64,7 @@ int main(void)
 	/* The log may go away before this process does. */
 	signal(SIGPIPE, SIG_IGN);
 	log_never_wait();
-	/* The pauses of a POLL are shorter than the 50 us that the kernel rounds sleeps to. */
+	/* The pauses of a POLL are shorter than 50 us, the kernel's usual rounding of sleeps. */
 	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
 	r = enter_sandbox();
 	if (r < 0) {
@@ -73,7 +73,7 @@ int main(void)
 	}
 	keeper_init(&keeper, keeper_kernel(), channel);
 	log_line(LOG_DEBUG, "vfio-keeper: ready, on %s", keeper_kernel()->name);
-	/* A keeper without a lease is one that the broker holds in reserve: it is in no hurry, and should be small. */
+	/* The broker holds keepers without a lease in reserve. Such a keeper is in no hurry, and should be small. */
 	do {
 		if (!keeper.leased)
 			footprint_trim();

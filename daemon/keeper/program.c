@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "program.h"
 #include "clock.h"
-#include "device.h"
+#include "region.h"
+#include "state.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -32,7 +33,7 @@ static int check(const struct device *device, const struct region_op *ops, uint3
 	return 0;
 }
 
-/* Registers are little endian, as everything of PCI. */
+/* Registers are little endian, like all of PCI. */
 static int get(const struct device *device, const struct region_op *op, uint64_t *ret_value)
 {
 	uint64_t raw = 0;
@@ -57,8 +58,8 @@ static int modify(const struct device *device, const struct region_op *op, uint6
 	return r == 0 ? put(device, op, (*ret_value & ~op->mask) | (op->value & op->mask)) : r;
 }
 
-/* Returns -ETIMEDOUT if the register does not get there. There is always a read after the deadline, so that a keeper that
- * was not scheduled for a while does not report a time-out of the device. */
+/* Returns -ETIMEDOUT if the register does not reach the value in time. There is always a read after the deadline: a
+ * keeper not scheduled for a while must not report a time-out of the device. */
 static int await(const struct device *device, const struct region_op *op, uint64_t *ret_value)
 {
 	struct timespec pause = {.tv_nsec = POLL_PAUSE_MIN_NS};
@@ -92,7 +93,7 @@ static int step(const struct device *device, const struct region_op *op, uint64_
 		return put(device, op, op->value);
 	case REGION_OP_MODIFY:
 		return modify(device, op, ret_value);
-	default: /* the table lets nothing else through but REGION_OP_POLL */
+	default: /* REGION_OP_POLL: the table refuses all other kinds */
 		return await(device, op, ret_value);
 	}
 }
@@ -120,7 +121,7 @@ int program_run(
 	} else if (r < 0) {
 		outcome->stop = PROGRAM_FAILED;
 		outcome->error = (uint32_t)-r;
-		/* The operation was not done: what it may have read is no result. */
+		/* The operation was not done: a value read on the way is no result. */
 		results[outcome->done] = 0;
 	}
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "query.h"
-#include "device.h"
+#include "packet.h"
+#include "state.h"
 
 #include <poll.h>
 #include <string.h>

@@ -2,22 +2,22 @@
 #ifndef KEEPER_QUERY_H
 #define KEEPER_QUERY_H
 
-#include "group.h"
-#include "packet.h"
-
 #include <stdbool.h>
 
 struct device;
+struct group;
+struct packet;
 
 /*
- * QUERY: what a broker asks that was started after the one which made the leases. It has no other memory of them than
- * what the keepers were given with each LEASE (struct lease_origin).
+ * QUERY: a broker started after the leases were made asks each keeper for its leases. The broker's only memory of a
+ * lease is the struct lease_origin given to the keeper with LEASE.
  */
 
-/* The client's end of its channel is closed: it will never ask anything, and no broker shall think that it has the device. */
+/* True if the client's end of the channel is closed: no request can come any more, and QUERY must not report the
+ * lease. */
 bool query_client_gone(const struct device *device);
 
-/* Fills REPLY, which is started, with all leases of GROUP. */
+/* Appends all leases of GROUP to REPLY. The caller has started REPLY. */
 void query_answer(const struct group *group, struct packet *reply);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "region.h"
-#include "device.h"
+#include "state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@ int region_discover(struct device *device, uint32_t count)
 		struct vfio_region_info info = {.argsz = sizeof info, .index = i};
 		int r = device->group->kernel->region_info(device->fd, &info);
 
-		/* vfio-pci has no VGA region on most machines and answers EINVAL for it: not there, like size 0. */
+		/* On most machines vfio-pci has no VGA region and answers EINVAL: no such region, like size 0. */
 		if (r < 0 && r != -EINVAL)
 			return r;
 		device->regions[i] = (struct region){0};
@@ -21,6 +21,11 @@ int region_discover(struct device *device, uint32_t count)
 			device->regions[i] = (struct region){info.flags, info.size, info.offset};
 	}
 	return 0;
+}
+
+void region_forget(struct device *device)
+{
+	device->region_count = 0;
 }
 
 int region_check(const struct device *device, uint32_t index, uint64_t offset, uint64_t length, uint32_t access,
@@ -46,7 +51,7 @@ static int complete(long done, size_t length)
 {
 	if (done < 0)
 		return (int)done;
-	/* The kernel stops early where the device stops to answer (memory switched off, power state). */
+	/* The kernel stops early where the device stops answering (memory switched off, power state). */
 	return (size_t)done == length ? 0 : -EIO;
 }
 

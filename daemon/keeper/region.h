@@ -2,31 +2,26 @@
 #ifndef KEEPER_REGION_H
 #define KEEPER_REGION_H
 
-#include "kernel.h"
 #include "message.h"
 #include "refusal.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct device;
 
-/* A range of a device's registers, as the kernel described it when the device was bound. */
-struct region {
-	uint32_t flags;	   /* VFIO_REGION_INFO_FLAG_* */
-	uint64_t size;	   /* bytes; 0: not there */
-	uint64_t position; /* where it starts in the device's file */
-};
-
-/* Asks the kernel for all regions of a device that was just opened. Returns 0 or a negative errno. */
+/* Asks the kernel for all regions of a device just opened. Returns 0 or a negative errno. */
 int region_discover(struct device *device, uint32_t count);
 
-/* May the client touch LENGTH bytes at OFFSET? ACCESS: VFIO_REGION_INFO_FLAG_READ, _WRITE or both. Returns 0 or refuses. */
+/* For a device just closed: forgets its regions. */
+void region_forget(struct device *device);
+
+/* May the client touch LENGTH bytes at OFFSET? ACCESS: VFIO_REGION_INFO_FLAG_READ, _WRITE or both. Returns 0 or
+ * refuses. */
 int region_check(const struct device *device, uint32_t index, uint64_t offset, uint64_t length, uint32_t access,
 	struct detail *detail);
 
-/* One access each of a range that region_check() allowed. Returns 0 or a negative errno; -EIO if it was cut short. */
+/* One access to a range allowed by region_check(). Returns 0 or a negative errno; -EIO after a short read or write. */
 int region_get(const struct device *device, uint32_t index, uint64_t offset, void *data, size_t length);
 int region_put(const struct device *device, uint32_t index, uint64_t offset, const void *data, size_t length);
 

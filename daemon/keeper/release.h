@@ -6,13 +6,25 @@
 
 #include <stdint.h>
 
-/* What is written down while a device is let go of: each step's time and result, for the broker and whoever asked it. */
+/* The record of a device's release: time and result of each step, for the broker and for the broker's clients. */
 
-/* STEP was begun at START_US (clock_us()) and gave R, 0 or a negative errno. Returns R. */
+/* Records why the device is released. */
+void release_for(struct release_report *report, enum end_reason why);
+
+/* The device is about to be closed: forgets the steps of an earlier close. The reason stays. */
+void release_begin(struct release_report *report);
+
+/* Records a step begun at START_US (clock_us()) and ended now with R, 0 or a negative errno. Returns R. */
 int release_took(struct release_report *report, enum release_step step, uint64_t start_us, int r);
 
-/* The first step that failed, as negative errno, or 0. A failed reset does not count: the device is closed all the same, and
- * report->reset tells. */
+/* Records the result of the reset. */
+void release_reset(struct release_report *report, enum reset_result result);
+
+/* Forgets a close that is not to be reported. EARLIER is a copy of the report from before the close. */
+void release_undo(struct release_report *report, const struct release_report *earlier);
+
+/* The negative errno of the first failed step, or 0. A failed reset does not count: the device is closed all the
+ * same, and report->reset records the failure. */
 int release_result(const struct release_report *report);
 
 #endif

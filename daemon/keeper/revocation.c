@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "revocation.h"
 #include "clock.h"
-#include "device.h"
 #include "log.h"
+#include "state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ void revocation_init(struct revocation *revocation)
 	*revocation = (struct revocation){.deadline_us = REVOCATION_NEVER};
 }
 
-/* At its deadline the holder is told by CLOSED; this is for those who have time left. */
+/* Tells a holder with time left. At the deadline the holder gets CLOSED instead. */
 static void announce(struct device *device, uint64_t left_us, struct packet *event)
 {
 	const struct revocation *revocation = &device->revocation;
@@ -30,7 +30,7 @@ void revocation_order(struct device *device, const struct revoke_order *order, s
 {
 	struct revocation *revocation = &device->revocation;
 	uint64_t now = clock_us();
-	/* One below never. */
+	/* The largest deadline is one below REVOCATION_NEVER. */
 	uint64_t deadline =
 		order->deadline_us < REVOCATION_NEVER - 1 - now ? now + order->deadline_us : REVOCATION_NEVER - 1;
 
@@ -56,7 +56,7 @@ int revocation_timeout(const struct group *group, int timeout_ms)
 	if (first == REVOCATION_NEVER)
 		return timeout_ms;
 	now = clock_us();
-	/* Rounded up: a moment before the deadline there is nothing to do yet. */
+	/* Rounded up: before the deadline there is nothing to do. */
 	wait_ms = first <= now ? 0 : (first - now + 999) / 1000;
 	if (timeout_ms >= 0 && (uint64_t)timeout_ms < wait_ms)
 		return timeout_ms;
@@ -68,7 +68,7 @@ struct device *revocation_due(const struct group *group)
 	for (size_t i = 0; i < group->device_count; i++) {
 		struct device *device = group->devices[i];
 
-		/* After each request: without a revocation it is not worth the look at the clock. */
+		/* Called after each request: a device without a revocation does not cost a look at the clock. */
 		if (device->revocation.deadline_us != REVOCATION_NEVER && device->revocation.deadline_us <= clock_us())
 			return device;
 	}

@@ -10,11 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What the keeper does whatever kernel interface is under it. */
+/* The keeper's system calls on every kernel interface. */
 static const struct sandbox_rule own[] = {
 	/* its loop, and its channels (proto/packet.c) */
 	{SCMP_SYS(poll), 0, 0, 0},
-	{SCMP_SYS(ppoll), 0, 0, 0}, /* what poll() is where there is no such system call */
+	{SCMP_SYS(ppoll), 0, 0, 0}, /* poll() on architectures without the system call poll */
 	{SCMP_SYS(recvmsg), 0, 0, 0},
 	{SCMP_SYS(recvfrom), 0, 0, 0}, /* recv() */
 	{SCMP_SYS(sendmsg), 0, 0, 0},
@@ -22,21 +22,21 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR},
-	/* what is this file descriptor? (stranger.c, keeper.c) */
+	/* the kind of a file descriptor (stranger.c, keeper.c) */
 	{SCMP_SYS(statx), 0, 0, 0},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
 	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_TYPE},
 	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_DOMAIN},
-	/* the kernel's request to let a device go (interrupt.c) */
+	/* the kernel's request to give a device back (interrupt.c) */
 	{SCMP_SYS(eventfd2), 0, 0, 0},
-	/* who is this process? (keeper.c) */
+	/* pid and uid of the process (keeper.c, query.c) */
 	{SCMP_SYS(getpid), 0, 0, 0},
 	{SCMP_SYS(getuid), 0, 0, 0},
-	/* time, where it needs a system call; POLL */
+	/* time, where a system call is needed; POLL */
 	{SCMP_SYS(clock_gettime), 0, 0, 0},
 	{SCMP_SYS(clock_nanosleep), 0, 0, 0},
 	{SCMP_SYS(restart_syscall), 0, 0, 0},
-	/* malloc(); memory that could be executed stays refused */
+	/* malloc(); executable memory stays refused */
 	{SCMP_SYS(brk), 0, 0, 0},
 	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
 	{SCMP_SYS(munmap), 0, 0, 0},

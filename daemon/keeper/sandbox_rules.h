@@ -7,12 +7,12 @@
 
 #include <stddef.h>
 
-/* Rules of the keeper itself and of any kernel it may be on; more is a mistake that sandbox_rules() reports. */
+/* Rules of the keeper itself and of its kernel; sandbox_rules() fails if there are more. */
 #define SANDBOX_RULES_MAX 96
 
 /*
- * Fills RULES with what a keeper on KERNEL may do from its first request on: it gets all files it will ever have over
- * its channels, so it opens, creates, executes and forks nothing. Returns how many rules, or -ENOSPC.
+ * Fills RULES with the system calls of a keeper on KERNEL from its first request on. A keeper gets all its files over
+ * its channels, so it opens, creates, executes and forks nothing. Returns the number of rules, or -ENOSPC.
  */
 int sandbox_rules(const struct vfio_kernel *kernel, struct sandbox_rule rules[SANDBOX_RULES_MAX]);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "kernel.h"
+#include "type1.h"
 #include "stranger.h"
 
 #include <errno.h>
@@ -128,7 +128,7 @@ static int type1_window_revoke(int control)
 	return result(ioctl(control, VFIO_WINDOW_REVOKE, &revoke));
 }
 
-/* The kernel looks at the lower 32 bits of a request number only. */
+/* The kernel looks only at the lower 32 bits of a request number. */
 #define IOCTL SCMP_SYS(ioctl), 1, UINT32_MAX
 
 static const struct sandbox_rule rules[] = {

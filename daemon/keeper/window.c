@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "window.h"
 #include "config.h"
-#include "device.h"
+#include "state.h"
 #include "vfio_window.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ int window_discover(struct device *device)
 
 /* ---- what may be mapped ---- */
 
-/* One rule per check. The device, the kernel and the hardware come first, because they are the same for everybody. */
+/* One rule per check. Device, kernel and hardware come first: these limits are the same for everybody. */
 static int check_range(const struct device *device, const struct window_request *request, struct detail *detail)
 {
 	const struct region *region = &device->regions[request->region < REGIONS_MAX ? request->region : 0];
@@ -51,13 +51,14 @@ static int check_range(const struct device *device, const struct window_request 
 		return refuse(detail, REFUSAL_MALFORMED,
 			"offset %#" PRIx64 " or length %#" PRIx64 " is not a multiple of the page size %#" PRIx64,
 			request->offset, request->length, page);
-	/* A BAR smaller than a page has the page for itself, or VFIO would not map it. */
+	/* A BAR smaller than a page has the page for itself, or VFIO would refuse to map the BAR. */
 	if (last >= (region->size + page - 1) / page * page)
 		return refuse(detail, REFUSAL_MALFORMED,
 			"%#" PRIx64 " bytes at %#" PRIx64 " are not within region %" PRIu32
 			" of %s, which has %#" PRIx64,
 			request->length, request->offset, request->region, device->lease.name, region->size);
-	/* Interrupt remapping would contain what a client writes there; the keeper's own settings would be lost. */
+	/* Interrupt remapping would contain a client's writes to the table, but the keeper's own settings would be
+	 * lost. */
 	if (msix->region == request->region && msix->first <= msix->last && request->offset <= msix->last &&
 		last >= msix->first / page * page)
 		return refuse(detail, REFUSAL_UNSUPPORTED,
@@ -89,7 +90,7 @@ static int check_policy(const struct device *device, const struct window_request
 		request->length, request->offset, request->region, device->lease.name, device->lease.rule);
 }
 
-/* Counted by the kernel: a client gives a window back by closing and unmapping it, which nobody else is told of. */
+/* The kernel counts the windows: a client gives a window back by closing and unmapping, and nobody else is told. */
 static int check_quota(const struct device *device, const struct window_request *request, struct detail *detail)
 {
 	const struct window_limits *limits = &device->lease.windows;
@@ -120,7 +121,8 @@ int window_open(struct device *device, const struct window_request *request, int
 
 	if (device->windows < 0)
 		return refuse(detail, REFUSAL_WINDOW_UNAVAILABLE,
-			"%s: vfio-brokerd could not open %s when it leased the device: is the kernel module vfio_window loaded?",
+			"%s: vfio-brokerd could not open %s when it leased the device: is the kernel module "
+			"vfio_window loaded?",
 			device->lease.name, VFIO_WINDOW_NODE);
 	r = check_range(device, request, detail);
 	if (r == 0)

@@ -10,28 +10,21 @@
 struct device;
 
 /*
- * Register windows of a device: file descriptors for ranges of its BARs, which the client maps, and which the kernel module
- * vfio_window takes back with one call. The lease brings the control file that they are made with; its end, also by the
- * death of this process, is theirs.
+ * Register windows of a device: file descriptors for ranges of its BARs, mapped by the client. The kernel module
+ * vfio_window takes all of them back with one call. Windows are made through a control file, and the lease brings the
+ * control file. The close of the control file, also by the death of this process, ends all windows.
  */
 
-/* Where the device has the table that says what its MSI-X interrupts write, and where to. */
-struct msix_table {
-	uint32_t region;
-	uint64_t first;
-	uint64_t last; /* byte; before `first`: there is no table */
-};
-
-/* Finds the table in the configuration space of a device that was just opened. Returns 0 or a negative errno. */
+/* Finds the MSI-X table of a device just opened, by its configuration space. Returns 0 or a negative errno. */
 int window_discover(struct device *device);
 
 /*
- * REGION_WINDOW. *RET_FD is the caller's. Refusals: WINDOW_UNAVAILABLE, MALFORMED (alignment), UNSUPPORTED (what cannot be
- * mapped, and the MSI-X table), DENIED and QUOTA (the policy's limits).
+ * REGION_WINDOW. *RET_FD is the caller's. Refusals: WINDOW_UNAVAILABLE, MALFORMED (alignment), UNSUPPORTED (the range
+ * cannot be mapped, or holds the MSI-X table), DENIED and QUOTA (the policy's limits).
  */
 int window_open(struct device *device, const struct window_request *request, int *ret_fd, struct detail *detail);
 
-/* Takes all windows of the device back: nobody reaches its registers through them when this returns. Returns 0 or a
+/* Takes all windows of the device back: on return nobody reaches registers through a window. Returns 0 or a
  * negative errno. */
 int window_revoke(struct device *device);
 

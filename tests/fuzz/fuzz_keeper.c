@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
-#include "device.h"
 #include "input.h"
 #include "keeper.h"
 #include "log.h"
+#include "state.h"
 #include "stranger.h"
 
 #include <fcntl.h>

@@ -2,9 +2,10 @@
 #include "service_keepers.h"
 
 #include "container.h"
-#include "device.h"
+#include "group.h"
 #include "keeper.h"
 #include "log.h"
+#include "state.h"
 #include "stranger.h"
 
 #include <string.h>

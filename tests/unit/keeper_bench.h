@@ -5,10 +5,12 @@
 #include "unit.h"
 
 #include "container.h"
-#include "device.h"
+#include "fdset.h"
 #include "keeper.h"
+#include "limits.h"
 #include "log.h"
 #include "packet.h"
+#include "state.h"
 
 #include <errno.h>
 #include <fcntl.h>

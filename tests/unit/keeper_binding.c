@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "keeper_bench.h"
 
+#include "group.h"
+#include "stranger.h"
+
 #include <linux/pci_regs.h>
 #include <sys/stat.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "config.h"
-#include "device.h"
+#include "kernel.h"
+#include "state.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -2,6 +2,7 @@
 #include "keeper_bench.h"
 
 #include "clock.h"
+#include "revocation.h"
 
 #include <time.h>
 

@@ -4,6 +4,7 @@
 #include "kernel.h"
 #include "packet.h"
 #include "sandbox_rules.h"
+#include "type1.h"
 
 #include <errno.h>
 #include <fcntl.h>

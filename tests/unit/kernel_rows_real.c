@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "kernel_rows.h"
+#include "type1.h"
 
 #include <fcntl.h>
 #include <stdio.h>

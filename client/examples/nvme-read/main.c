@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nvme-read DEVICE: reads an NVMe disk from a process that is not root, without a kernel driver: queues, doorbells,
+ * nvme-read DEVICE: reads an NVMe disk from a process without root, without a kernel driver: queues, doorbells,
  * interrupts and DMA are driven from here (nvme.c).
  */
 #include "nvme.h"
@@ -43,7 +43,7 @@ struct options {
 	bool sandbox;
 };
 
-/* One job of reading: reads are numbered; read i is in slot i % depth, so that they can be written in order. */
+/* A job of reading. Reads are numbered; read i is in slot i % depth, so that reads can be written in order. */
 struct job {
 	struct nvme *nvme;
 	struct nvme_namespace namespace;
@@ -119,7 +119,7 @@ static void show_doorbells(const struct nvme *nvme)
 		registers->no_window[0] ? ", because: " : "", registers->no_window);
 }
 
-/* What the driver meets at its next register access. */
+/* Shows how the driver's next register access ends. */
 static void show_window_end(struct nvme *nvme)
 {
 	uint32_t value;
@@ -181,7 +181,7 @@ static int write_all(int fd, const uint8_t *data, size_t length)
 	return 0;
 }
 
-/* Blocks are read whole; of the first and the last, only what was asked for is written. */
+/* Blocks are read whole; of the first and the last block, only the requested part is written. */
 static int write_read(struct job *job, uint64_t read)
 {
 	unsigned int slot = (unsigned int)(read % job->nvme->depth);
@@ -221,14 +221,14 @@ static int say_interrupted(const struct job *job)
 	return 130;
 }
 
-/* The device will be taken back: nothing new is begun, what is under way is finished, and the rest is left. */
+/* The device will be taken back: no read is begun any more, reads under way are finished, and the rest is left. */
 static void be_polite(struct job *job)
 {
 	struct vbroker_notice notice;
 	char text[512];
 	int r = job->cut ? 0 : vbroker_device_revocation(job->nvme->device, &notice);
 
-	/* No time left: the next request says it, too. */
+	/* No time left: the next request says so, too. */
 	if (r != VBROKER_REVOKED || notice.left_us == 0)
 		return;
 	vbroker_explain(r, text, sizeof text);
@@ -269,7 +269,7 @@ static int run(struct job *job)
 	return job->cut ? 1 : 0;
 }
 
-/* Cuts the job to what the namespace has, and into reads. */
+/* Cuts the job to the size of the namespace, and into reads. */
 static int plan(struct job *job, const struct options *options)
 {
 	uint64_t size = job->namespace.blocks * job->namespace.block_size;
@@ -315,7 +315,7 @@ static int drive(const struct options *options, int output)
 	bool passed;
 	int r;
 
-	/* Started by "vfio-brokerctl drive", it has its channels already. */
+	/* Started by "vfio-brokerctl drive", this program has inherited its channels. */
 	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), options->device, &device);
 	passed = r == 0;
 	if (r == -ENOENT)
@@ -323,8 +323,8 @@ static int drive(const struct options *options, int output)
 	if (r != 0)
 		return complain(options->device, r, NULL);
 	r = nvme_open(&nvme, device, options->window);
-	/* All files are open, and the memory comes from the domain's owner. Whatever the disk sends in, there is little that it
-	 * could make of this process from here on. */
+	/* All files are open, and the memory comes from the domain's owner. Whatever the disk sends, there is little
+	 * to make of this process from here on. */
 	if (r == 0 && passed && options->sandbox)
 		r = vbroker_sandbox_enter();
 	r = r == 0 ? read_disk(&nvme, options, output) : complain("starting the controller", r, &nvme);

@@ -109,7 +109,7 @@ static int memory_map(struct nvme *nvme, struct nvme_memory *memory, size_t size
 	return 0;
 }
 
-/* A device that was taken back has left the domain, and the mappings are gone with it: that is fine, too. */
+/* A device that was taken back has left the domain, and the mappings are gone too: no failure. */
 static void memory_unmap(struct nvme_memory *memory)
 {
 	vbroker_memory_free(memory->memory);
@@ -118,7 +118,8 @@ static void memory_unmap(struct nvme_memory *memory)
 
 /* ---- queues ---- */
 
-/* A queue of fresh, zeroed memory: COMMANDS bytes into it the commands, COMPLETIONS bytes into it the completions. */
+/* A queue of fresh, zeroed memory: COMMANDS bytes into the memory the commands, COMPLETIONS bytes into the memory the
+ * completions. */
 static void queue_init(struct nvme_queue *queue, uint16_t id, uint16_t entries, const struct nvme_memory *memory,
 	size_t commands, size_t completions)
 {
@@ -140,8 +141,9 @@ static void queue_push(struct nvme_queue *queue, const struct nvme_command *comm
 }
 
 /*
- * Takes the next completion if it is there. The controller writes the entry and with it, last, the phase bit; this
- * memory is shared with it, so the rest of the entry and the data are read only after that bit (acquire).
+ * Takes the next completion if there is any. The controller writes the entry and, last, the phase bit in the entry.
+ * The memory is shared with the controller, so the rest of the entry and the data are read only after the phase bit
+ * (acquire).
  */
 static bool queue_pop(struct nvme_queue *queue, struct nvme_completion *ret_completion)
 {
@@ -158,7 +160,7 @@ static bool queue_pop(struct nvme_queue *queue, struct nvme_completion *ret_comp
 	return true;
 }
 
-/* Tells the controller what changed: new commands, completions taken. Both in one go. */
+/* Tells the controller of both changes at once: new commands, and completions taken. */
 static int queue_ring(struct nvme *nvme, struct nvme_queue *queue)
 {
 	struct registers_write doorbells[2];
@@ -182,7 +184,7 @@ static int queue_ring(struct nvme *nvme, struct nvme_queue *queue)
 	return 0;
 }
 
-/* Doorbells through a window say nothing of a device that was taken back; the end of its channel does. */
+/* Doorbells through a window say nothing of a device that was taken back; the end of the device channel does. */
 static int await_interrupt(struct nvme *nvme)
 {
 	struct pollfd polled[] = {{.fd = nvme->event, .events = POLLIN}, {.fd = vbroker_device_fd(nvme->device)}};
@@ -212,7 +214,7 @@ static int queue_wait(struct nvme *nvme, struct nvme_queue *queue, struct nvme_c
 	int r;
 
 	while (!queue_pop(queue, ret_completion)) {
-		/* Before sleeping: the controller does not start what it was not told of. */
+		/* Before sleeping: the controller starts no command before the doorbell. */
 		r = queue_ring(nvme, queue);
 		if (r == 0)
 			r = await_interrupt(nvme);
@@ -237,7 +239,7 @@ static int admin_run(struct nvme *nvme, const char *what, const struct nvme_comm
 	queue_push(&nvme->admin, command);
 	do
 		r = queue_wait(nvme, &nvme->admin, &completion);
-	while (r == -EINTR); /* one command, answered soon: a signal can wait that long */
+	while (r == -EINTR); /* one command, answered soon: a signal can wait so long */
 	if (r != 0)
 		return r;
 	if (completion.status & 0x7ff)
@@ -308,7 +310,7 @@ static int enable(struct nvme *nvme)
 	return r;
 }
 
-/* MSI-X if the controller has it, else MSI: one vector is all we need. */
+/* MSI-X if the controller has MSI-X, else MSI: one vector is all we need. */
 static int enable_interrupt(struct nvme *nvme)
 {
 	static const uint32_t order[] = {VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX};
@@ -401,13 +403,13 @@ static void delete_queue(struct nvme *nvme, uint8_t opcode)
 	(void)admin_run(nvme, "deleting a queue", &command, NULL);
 }
 
-/* 7.6.2 Shutdown: the queues, then the notification, then off. Deleting a queue aborts what is in it. */
+/* 7.6.2 Shutdown: the queues, then the notification, then off. Deleting a queue aborts its commands. */
 static void shut_down(struct nvme *nvme)
 {
 	char problem[sizeof nvme->problem];
 	uint32_t cc;
 
-	/* What matters is why we are here, not what fails on the way out. */
+	/* The first problem matters; problems on the way out do not. */
 	memcpy(problem, nvme->problem, sizeof problem);
 	if (nvme->io.entries > 0) {
 		delete_queue(nvme, ADMIN_DELETE_SQ);
@@ -500,7 +502,7 @@ static int create_io_queues(struct nvme *nvme)
 		.opcode = ADMIN_CREATE_SQ,
 		.prp1 = htole64(nvme->io.commands_iova),
 		.cdw10 = htole32(size_and_id),
-		.cdw11 = htole32(IO_QUEUE << 16 | 1), /* its completion queue; contiguous */
+		.cdw11 = htole32(IO_QUEUE << 16 | 1), /* the completion queue of this queue; contiguous */
 	};
 	int r = admin_run(nvme, "SET FEATURES (number of queues)", &number, NULL);
 
@@ -540,7 +542,7 @@ int nvme_start_io(struct nvme *nvme, unsigned int depth, size_t transfer)
 	r = memory_map(nvme, &nvme->io_memory, nvme->data_offset + depth * nvme->slot_size);
 	if (r != 0)
 		return r;
-	/* A queue of n entries holds n - 1 (4.1.1): one more than slots. */
+	/* A queue of n entries holds n - 1 (4.1.1): one entry more than slots. */
 	queue_init(&queue, IO_QUEUE, (uint16_t)(depth + 1), &nvme->io_memory, 0, commands);
 	nvme->io = queue;
 	r = create_io_queues(nvme);

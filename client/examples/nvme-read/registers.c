@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One program may wait this long (vbroker_region_program); longer waits are several. */
+/* The longest wait of one program (vbroker_region_program); longer waits are several programs. */
 #define WAIT_PIECE_MS 500U
 
 void registers_open_window(struct registers *registers, size_t size)
@@ -97,7 +97,7 @@ int registers_wait(struct registers *registers, uint64_t offset, uint32_t mask, 
 	return r;
 }
 
-/* All of them or none, so that their order is kept. */
+/* All of the registers or none, so that the order is kept. */
 static bool window_covers(const struct registers *registers, const struct registers_write *writes, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -114,8 +114,8 @@ int registers_ring(struct registers *registers, const struct registers_write *do
 			vbroker_store32(registers->mapped + doorbells[i].offset, doorbells[i].value);
 		return 0;
 	}
-	/* The commands first, then the doorbell: this orders them for the compiler and the CPU up to the system call,
-	 * and the kernel's own register write orders them for the bus. */
+	/* The commands first, then the doorbell: this fence orders both for the compiler and the CPU up to the system
+	 * call, and the kernel's own register write orders both for the bus. */
 	atomic_thread_fence(memory_order_release);
 	return registers_write(registers, doorbells, count);
 }

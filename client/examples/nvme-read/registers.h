@@ -7,8 +7,8 @@
 #include <vfio-broker.h>
 
 /*
- * The only way that this driver reaches registers: by commands, each a round trip to the holder of the device, or, where it
- * can have one, through a window, by loads and stores. What matters for speed is registers_ring(), which is the only one
+ * This driver's only way to registers: by commands, each a round trip to the holder of the device, or, if there can be
+ * a window, by loads and stores through the window. Only registers_ring() matters for speed: no other function is
  * called while data flows.
  */
 struct registers {
@@ -29,19 +29,20 @@ struct registers_write {
 	uint32_t value;
 };
 
-/* All return what the vbroker function behind them returned. Offsets are in BAR 0. A device that was taken back reads all ones
- * through a window. */
+/* All functions return the result of the vbroker function behind them. Offsets are in BAR 0. A device that was taken
+ * back reads all ones through a window. */
 int registers_read(struct registers *registers, uint64_t offset, uint32_t *ret_value);
 
 /* Writes up to REGISTERS_WRITES_MAX registers in order. */
 #define REGISTERS_WRITES_MAX 8
 int registers_write(struct registers *registers, const struct registers_write *writes, size_t count);
 
-/* Waits until (register & mask) == value. *RET_LAST is what was read last, also when the result is -ETIMEDOUT. */
+/* Waits until (register & mask) == value. *RET_LAST is the last value read, also when the result is -ETIMEDOUT. */
 int registers_wait(struct registers *registers, uint64_t offset, uint32_t mask, uint32_t value, unsigned int timeout_ms,
 	uint32_t *ret_last);
 
-/* Writes doorbells. Everything this thread stored in memory before is visible to the device when it hears them. */
+/* Writes doorbells. Everything stored in memory by this thread before is visible to the device when the doorbells
+ * arrive. */
 int registers_ring(struct registers *registers, const struct registers_write *doorbells, size_t count);
 
 #endif

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VFIO_DRIVER "vfio-pci"
-
 /* ---- the record: two lines, host driver and driver_override; either may be empty ---- */
 
 static int claim_write(const char *directory, const char *name, const struct claim *claim)

@@ -14,6 +14,9 @@
 
 #define DRIVER_NAME_SIZE 32
 
+/* The driver that a leased device has. */
+#define VFIO_DRIVER "vfio-pci"
+
 /* One PCI device at one moment. */
 struct host_device {
 	char name[DEVICE_NAME_SIZE];   /* NUL-padded */

@@ -15,30 +15,35 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The first lease of a group needs the group's node and a keeper for it. */
-static int open_group(struct broker *broker, struct iommu_group *group, struct keeper **ret_keeper, int *ret_fd,
-	struct detail *detail)
+/* Opens the group's node if admission could not: the device was not with vfio-pci yet. */
+static int open_node(struct broker *broker, const struct iommu_group *group, struct grant *grant, struct detail *detail)
 {
-	struct keeper *keeper = group->keeper;
-	OWNED_FD fd = -1;
+	int fd = grant->group_fd >= 0 ? grant->group_fd : broker->host->group_open(group->number);
 
-	if (keeper) {
-		*ret_keeper = keeper;
-		return 0;
-	}
-	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
-	 * (request/admission.c), and the fd goes to a keeper, never to the caller. */
-	fd = broker->host->group_open(group->number);
 	if (fd == -EBUSY)
 		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 	if (fd < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group->number, strerror(-fd));
-	keeper = keeper_take(broker, detail);
-	if (!keeper)
-		return REFUSAL_NO_KEEPER;
-	*ret_keeper = keeper;
-	*ret_fd = fd_take(&fd);
+	grant->group_fd = fd;
 	return 0;
+}
+
+/* The first lease of a group needs the group's node and a keeper for it. */
+static int open_group(struct broker *broker, const struct iommu_group *group, struct grant *grant,
+	struct keeper **ret_keeper, struct detail *detail)
+{
+	int r;
+
+	*ret_keeper = group->keeper;
+	if (group->keeper)
+		return 0;
+	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
+	 * (request/admission.c), and the fd goes to a keeper, never to the caller. */
+	r = open_node(broker, group, grant, detail);
+	if (r != 0)
+		return r;
+	*ret_keeper = keeper_take(broker, detail);
+	return *ret_keeper ? 0 : REFUSAL_NO_KEEPER;
 }
 
 /* Safe for a hostile caller: the caller gets windows from the keeper, never this file. Each lease has a file of its
@@ -52,18 +57,16 @@ static int open_windows(const struct broker *broker, const struct device *device
 	return fd;
 }
 
-static int offer(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
-	struct detail *detail)
+static int offer(struct session *session, struct device *device, struct grant *grant, struct detail *detail)
 {
 	struct broker *broker = session->broker;
 	struct iommu_group *group = device->group;
-	OWNED_FD group_fd = -1;
 	struct keeper *keeper;
 	struct lease *lease;
 	int ends[2];
 	int r;
 
-	r = open_group(broker, group, &keeper, &group_fd, detail);
+	r = open_group(broker, group, grant, &keeper, detail);
 	if (r != 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
@@ -75,9 +78,9 @@ static int offer(struct session *session, struct device *device, const struct po
 	}
 	if (!group->keeper)
 		group_hold(group, session, keeper);
-	lease_terms(lease, rule, answer);
-	review_grant(lease, rule);
-	r = keeper_offer(keeper, lease, fd_take(&group_fd), open_windows(broker, device), ends[1]);
+	lease_terms(lease, grant->rule, grant->answer);
+	review_grant(lease, grant->rule);
+	r = keeper_offer(keeper, lease, grant->now, fd_take(&grant->group_fd), open_windows(broker, device), ends[1]);
 	if (r < 0) {
 		group_lease_end(lease);
 		return refuse(detail, REFUSAL_NO_KEEPER, "sending it the device failed: %s", strerror(-r));
@@ -85,14 +88,15 @@ static int offer(struct session *session, struct device *device, const struct po
 	return CHANNEL_LATER;
 }
 
-int grant_lease(struct session *session, struct device *device, const struct policy_rule *rule, lease_answer answer,
-	struct detail *detail)
+int grant_lease(struct session *session, struct device *device, struct grant *grant, struct detail *detail)
 {
 	struct broker *broker = session->broker;
-	int r = rebind_to_vfio(broker, device, detail);
+	int r = rebind_to_vfio(broker, device, grant->now, detail);
 
 	if (r == 0)
-		r = offer(session, device, rule, answer, detail);
+		r = offer(session, device, grant, detail);
+	if (grant->group_fd >= 0)
+		close(fd_take(&grant->group_fd));
 	if (r != CHANNEL_LATER)
 		rebind_undo(broker, device);
 	return r;

@@ -206,11 +206,11 @@ int keeper_query(struct keeper *keeper)
 
 /* ---- orders to a keeper ---- */
 
-int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel)
+int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
+	int windows, int channel)
 {
 	struct packet *packet = &keeper->broker->outgoing;
 	struct lease_request *request;
-	struct host_device now;
 	int r;
 
 	assert(!keeper->offered);
@@ -239,13 +239,10 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int w
 		.since = lease->since_us,
 		.holder = lease->device->group->holder,
 	};
-	r = keeper->broker->host->read(lease->device->name, &now);
-	if (r == 0) {
-		request->vendor = now.vendor;
-		request->device = now.device;
-		request->class = now.class;
-		r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
-	}
+	request->vendor = device->vendor;
+	request->device = device->device;
+	request->class = device->class;
+	r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
 	if (r == 0)
 		r = loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
 	if (r < 0) {

@@ -34,11 +34,12 @@ int keeper_query(struct keeper *keeper);
 void keeper_assign(struct keeper *keeper, struct iommu_group *group);
 
 /*
- * Sends LEASE. GROUP_FD (-1: the keeper has the group), WINDOWS (the control file for register windows; negative:
- * there is none) and CHANNEL, the keeper's end, are taken, also on failure. The answer goes to keeper_events:
- * lease_accepted() or group_lease_refused() follows.
+ * Sends LEASE of a device that was read as DEVICE. GROUP_FD (-1: the keeper has the group), WINDOWS (the control file
+ * for register windows; negative: there is none) and CHANNEL, the keeper's end, are taken, also on failure. The
+ * answer goes to keeper_events: lease_accepted() or group_lease_refused() follows.
  */
-int keeper_offer(struct keeper *keeper, struct lease *lease, int group_fd, int windows, int channel);
+int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
+	int windows, int channel);
 
 /* Sends REVOKE for LEASE, which the keeper has or was offered. Returns 0 or a negative errno. */
 int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,

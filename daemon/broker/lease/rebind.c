@@ -7,11 +7,13 @@
 
 #include <string.h>
 
-int rebind_to_vfio(struct broker *broker, struct device *device, struct detail *detail)
+int rebind_to_vfio(struct broker *broker, struct device *device, const struct host_device *now, struct detail *detail)
 {
 	const struct claim *old = device->claim;
 	int r;
 
+	if (strcmp(now->driver, VFIO_DRIVER) == 0)
+		return 0;
 	/* Claimed before, and not given back because the group was never free in between; or claimed by a broker that
 	 * was killed in the middle of the claim. */
 	if (device->claim)

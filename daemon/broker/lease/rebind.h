@@ -6,9 +6,9 @@
 
 /* Devices that change their driver for a lease: from the host driver to vfio-pci and back (host/claim.h). */
 
-/* Binds DEVICE to vfio-pci, unless vfio-pci drives DEVICE already. Returns 0 or a refusal; after a refusal everything
- * is as before. */
-int rebind_to_vfio(struct broker *broker, struct device *device, struct detail *detail);
+/* Binds DEVICE, just read as NOW, to vfio-pci, unless vfio-pci drives DEVICE already. Returns 0 or a refusal; after a
+ * refusal everything is as before. */
+int rebind_to_vfio(struct broker *broker, struct device *device, const struct host_device *now, struct detail *detail);
 
 /* Undoes rebind_to_vfio() while the group is FREE. A group that a keeper holds gives the device back when free. */
 void rebind_undo(struct broker *broker, struct device *device);

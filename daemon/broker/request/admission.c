@@ -59,7 +59,7 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 
 static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
-	admission->claim = strcmp(device->driver, "vfio-pci") != 0;
+	admission->claim = strcmp(device->driver, VFIO_DRIVER) != 0;
 	if (!admission->claim || device->driver[0] == '\0')
 		return;
 	if (rule && rule->verdict == POLICY_ALLOW && !rule->rebind)
@@ -71,7 +71,7 @@ static void check_driver(const struct host_device *device, const struct policy_r
 /* drivers/pci and drivers/vfio: these do no DMA on their own account (driver_managed_dma). */
 static bool harmless(const struct host_device *device)
 {
-	return device->driver[0] == '\0' || strcmp(device->driver, "vfio-pci") == 0 ||
+	return device->driver[0] == '\0' || strcmp(device->driver, VFIO_DRIVER) == 0 ||
 		strcmp(device->driver, "pci-stub") == 0 || strcmp(device->driver, "pcieport") == 0;
 }
 
@@ -166,18 +166,15 @@ static void check_group(const struct broker *broker, const struct session *sessi
 
 /*
  * A program that does not go through this service may have the group. Asked of the kernel before anything is claimed: in
- * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it.
+ * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it. An open node is the
+ * admission's, so that a lease need not open it again.
  */
 static void check_node_free(const struct broker *broker, const struct iommu_group *group, struct admission *admission)
 {
-	int fd;
-
 	if (group->state != GROUP_FREE)
 		return;
-	fd = broker->host->group_open(group->number);
-	if (fd >= 0)
-		close(fd);
-	else if (fd == -EBUSY)
+	admission->group_fd = broker->host->group_open(group->number);
+	if (admission->group_fd == -EBUSY)
 		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
 
@@ -209,34 +206,48 @@ static void check_quota(const struct broker *broker, const struct session *sessi
 		OBSTACLE(REFUSAL_QUOTA, "%s", detail.text);
 }
 
-void admission_check(
-	struct broker *broker, const struct session *session, const char *name, struct admission *admission)
+static void check_all(const struct broker *broker, const struct session *session, const struct device *device,
+	struct admission *admission)
 {
-	const struct device *device = inventory_find(&broker->inventory, name);
-	struct host_device now;
+	const struct host_device *now = &admission->now;
 	bool only_transient;
 
-	admission->count = 0;
-	admission->rule = NULL;
-	admission->claim = admission->transient = admission->unresponsive = false;
-	if (!device || !device->present || broker->host->read(name, &now) < 0) {
-		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
-		return;
-	}
-	admission->rule = check_policy(broker, session, &now, admission);
+	admission->rule = check_policy(broker, session, now, admission);
 	if (device->group)
 		check_group(broker, session, device->group, device, admission);
 	else
-		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", name);
+		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", now->name);
 	only_transient = admission->transient && admission->count == 1;
 	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
 	if (!admission->transient && !device->claim)
-		check_driver(&now, admission->rule, admission);
+		check_driver(now, admission->rule, admission);
 	if (device->group && !only_transient)
-		check_siblings(broker, device->group, name, admission);
+		check_siblings(broker, device->group, now->name, admission);
 	if (device->group)
 		check_node_free(broker, device->group, admission);
-	check_answers(broker, device->group, &now, admission);
+	check_answers(broker, device->group, now, admission);
 	check_quota(broker, session, admission);
 	admission->transient = only_transient && admission->count == 1;
+}
+
+void admission_check(
+	const struct broker *broker, const struct session *session, const char *name, struct admission *admission)
+{
+	const struct device *device = inventory_find(&broker->inventory, name);
+
+	admission->count = 0;
+	admission->rule = NULL;
+	admission->group_fd = -1;
+	admission->claim = admission->transient = admission->unresponsive = false;
+	if (!device || !device->present || broker->host->read(name, &admission->now) < 0)
+		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
+	else
+		check_all(broker, session, device, admission);
+}
+
+void admission_clear(struct admission *admission)
+{
+	if (admission->group_fd >= 0)
+		close(admission->group_fd);
+	admission->group_fd = -1;
 }

@@ -5,6 +5,7 @@
 #include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "fdset.h"
 #include "lease/grant.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
@@ -92,11 +93,27 @@ static void answer(struct session *session, struct lease *lease, int result, con
 }
 
 /* Returns as a channel handler does. */
+static int act_on(struct session *session, struct device *device, struct admission *admission, struct detail *detail)
+{
+	struct grant grant = {.rule = admission->rule, .now = &admission->now, .answer = answer};
+
+	if (admission->transient && loop_now(session->broker->event) - session->opening_since_us < OPEN_WAIT_US)
+		return wait_for_group(session, device->group);
+	if (admission->count > 0) {
+		*detail = admission->obstacles[0].detail;
+		return admission->obstacles[0].refusal;
+	}
+	grant.group_fd = fd_take(&admission->group_fd);
+	return grant_lease(session, device, &grant, detail);
+}
+
+/* Returns as a channel handler does. */
 static int open_device(struct session *session, struct detail *detail)
 {
 	struct broker *broker = session->broker;
 	struct device *device = inventory_find(&broker->inventory, session->opening);
 	struct admission admission;
+	int r;
 
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
@@ -106,13 +123,9 @@ static int open_device(struct session *session, struct detail *detail)
 		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
 	quarantine_if_unresponsive(broker, device, &admission);
-	if (admission.transient && loop_now(broker->event) - session->opening_since_us < OPEN_WAIT_US)
-		return wait_for_group(session, device->group);
-	if (admission.count > 0) {
-		*detail = admission.obstacles[0].detail;
-		return admission.obstacles[0].refusal;
-	}
-	return grant_lease(session, device, admission.rule, answer, detail);
+	r = act_on(session, device, &admission, detail);
+	admission_clear(&admission);
+	return r;
 }
 
 static void again(struct waiter *waiter)
@@ -157,6 +170,7 @@ int open_check(void *context, struct packet *request, struct packet *reply, stru
 
 	(void)detail;
 	admission_check(session->broker, session, check->name, &admission);
+	admission_clear(&admission);
 	quarantine_if_unresponsive(
 		session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
 	answer = packet_append(reply, sizeof *answer);
