@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Opens the group's node, where admission found none: its device was not with vfio-pci yet. */
+/* Opens the group's node if admission could not: the device was not with vfio-pci yet. */
 static int open_node(struct broker *broker, const struct iommu_group *group, struct grant *grant, struct detail *detail)
 {
 	int fd = grant->group_fd >= 0 ? grant->group_fd : broker->host->group_open(group->number);
@@ -37,8 +37,8 @@ static int open_group(struct broker *broker, const struct iommu_group *group, st
 	*ret_keeper = group->keeper;
 	if (group->keeper)
 		return 0;
-	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one (admission.c),
-	 * and the fd goes to a keeper, never to the caller. */
+	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
+	 * (request/admission.c), and the fd goes to a keeper, never to the caller. */
 	r = open_node(broker, group, grant, detail);
 	if (r != 0)
 		return r;
@@ -46,8 +46,8 @@ static int open_group(struct broker *broker, const struct iommu_group *group, st
 	return *ret_keeper ? 0 : REFUSAL_NO_KEEPER;
 }
 
-/* Safe for a hostile caller: it gets windows from the keeper, never this file; each lease has a file of its own, so that
- * taking back its windows takes back nobody else's. */
+/* Safe for a hostile caller: the caller gets windows from the keeper, never this file. Each lease has a file of its
+ * own, so that taking back the windows of a lease takes back nobody else's. */
 static int open_windows(const struct broker *broker, const struct device *device)
 {
 	int fd = broker->host->window_open();

@@ -4,7 +4,7 @@
 
 #include "state/broker.h"
 
-/* What a lease is granted by. */
+/* The terms of a grant. */
 struct grant {
 	const struct policy_rule *rule;
 	const struct host_device *now; /* the device as admission read it, in this turn of the loop */
@@ -13,9 +13,10 @@ struct grant {
 };
 
 /*
- * Leases DEVICE, which admission.h has nothing against, to SESSION by GRANT, whose group_fd is taken: claims it, opens its group if that
- * is not open yet, and offers both to a keeper. Returns CHANNEL_LATER (the answer follows, unless the session ends before), a
- * refusal, or a negative errno; then everything is as before.
+ * Leases DEVICE to SESSION by GRANT, after admission_check() has found no obstacle. GRANT's group_fd is taken. Claims
+ * DEVICE, opens the group if the group is not open yet, and offers both to a keeper. Returns CHANNEL_LATER (the
+ * answer follows, unless the session ends before), a refusal, or a negative errno; on a refusal or an error
+ * everything is as before.
  */
 int grant_lease(struct session *session, struct device *device, struct grant *grant, struct detail *detail);
 

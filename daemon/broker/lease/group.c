@@ -46,22 +46,25 @@ void group_forget_keeper(struct iommu_group *group)
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
 
-/* on_timer() comes back after that time. */
+/* Calls on_timer() after DELAY_US. */
 static void recheck_in(struct iommu_group *group, uint64_t delay_us)
 {
 	if (loop_timer(group->broker->event, &group->timer, delay_us, on_timer, group) < 0)
 		log_line(LOG_ERR, "group %u: out of memory for a timer, it stays unusable", group->number);
 }
 
-/* A BAR that a holder has mapped by the VFIO device, and into the domain of another device of his, is reached by that one also when he
- * has closed the first: the kernel keeps such mappings (DESIGN.md, hazard 3). */
+/*
+ * A holder with access = direct may have mapped a BAR by the VFIO device, and into the domain of another device of
+ * the same holder. The other device reaches the BAR even after the holder has closed the first device: the kernel
+ * keeps such mappings (daemon/README.md, hazard 3).
+ */
 static bool is_reached_by_others(const struct iommu_group *group)
 {
 	const struct iommu_group *other;
 
 	if (!group->direct)
 		return false;
-	/* Whose leases these are, an earlier broker's keepers have still to say. */
+	/* The keepers of an earlier broker have still to name the holders of QUERIED groups. */
 	LIST_FOREACH(other, &group->broker->inventory.groups, in_inventory) {
 		if (other->state == GROUP_QUERIED)
 			return true;
@@ -113,7 +116,7 @@ static void record_quarantine_end(const struct iommu_group *group)
 
 static void become_free(struct iommu_group *group)
 {
-	/* Still not free while the devices go, so that the group is not freed under this function. */
+	/* The group is still not FREE while the devices go, so that no device frees the group under this function. */
 	restore_devices(group);
 	if (group->timer)
 		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
@@ -124,7 +127,8 @@ static void become_free(struct iommu_group *group)
 	waiter_wake(group);
 }
 
-/* The kernel has let go. Devices that were not reset rest first, if they may be had again or go back then. */
+/* The kernel has let go. Devices that were not reset cool down first, if the devices may then be leased again or go
+ * back. */
 static void on_closed(struct iommu_group *group)
 {
 	uint64_t rest;
@@ -180,7 +184,7 @@ void group_arm_deadline(struct iommu_group *group)
 		recheck_in(group, due + GROUP_QUARANTINE_US > now ? due + GROUP_QUARANTINE_US - now : 0);
 }
 
-/* A keeper that has not taken a device back when it should have will not: whatever it still has is told to end, too. */
+/* A keeper that has not taken a device back in time never will: the keeper is told to end all leases that are left. */
 static void give_up_if_late(struct iommu_group *group)
 {
 	uint64_t now = loop_now(group->broker->event), due = first_due(group);
@@ -284,7 +288,7 @@ static void end_leases(struct iommu_group *group)
 		event = audit_of_lease(CHANGE_RELEASE, device->lease);
 		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
 			peer_record_text(&event.who, who, sizeof who));
-		/* The device may have been closed, and said to be, before the group hung. */
+		/* The keeper may have closed the device, and said so, before the group hung. */
 		quarantine_lease_ended(device->lease, device->lease->report.taken ? &device->lease->report : NULL);
 		group_lease_end(device->lease);
 	}
@@ -367,8 +371,8 @@ void group_restore_recorded(struct device *device, struct broker *broker)
 	const struct quarantine *q = device->quarantine;
 	struct iommu_group *group = device->group;
 
-	/* Of a device that is not on record as in use, this holder may not be the last: a keeper that has the group knows better, and so does the record
-	 * of a sibling that is in use. */
+	/* If DEVICE is not on record as in use, Q's holder may not be the last. A keeper that has the group knows
+	 * better, and so does the record of a sibling in use. */
 	if (device->handed_out || (group->holder.pid == 0 && !group->keeper))
 		group->holder = q->holder;
 	if (device->handed_out)

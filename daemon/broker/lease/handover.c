@@ -19,7 +19,7 @@ static bool has_end(const char *text, size_t size)
 	return memchr(text, '\0', size) != NULL;
 }
 
-/* Not that a keeper would lie; but it is less trusted than the broker, and its words are printed. */
+/* Keepers do not lie; but a keeper is less trusted than the broker, and the broker prints the keeper's words. */
 static const struct query_record *records_of(const struct iommu_group *group, const struct packet *packet)
 {
 	const struct query_reply *reply = packet_body(packet, sizeof *reply);
@@ -49,7 +49,7 @@ static struct session *session_of(const struct broker *broker, const struct leas
 	return NULL;
 }
 
-/* Returns how many could be taken. */
+/* Returns how many leases could be taken over. */
 static uint32_t take_leases(
 	struct iommu_group *group, struct session *session, const struct query_record *records, uint32_t count)
 {
@@ -77,14 +77,15 @@ static void review_group(const struct iommu_group *group)
 {
 	const struct device *device;
 
-	/* The first that is taken back takes all with it. */
+	/* The first lease taken back takes all others of the group along. */
 	LIST_FOREACH(device, &group->devices, in_group) {
 		if (device->lease && group->state == GROUP_HELD)
 			review_adopted(device->lease);
 	}
 }
 
-/* What is on record as in use and is none of the leases has ended meanwhile. Returns false if the group has to go as one. */
+/* A device on record as in use, but without a lease, has been released meanwhile. Returns false if the whole group
+ * has to be taken back. */
 static bool decide_ended(const struct iommu_group *group)
 {
 	struct device *device;
@@ -127,12 +128,12 @@ int handover_answered(struct keeper *keeper, const struct packet *packet)
 		group_release(group);
 		return 0;
 	}
-	/* The process that was in it may have ended, and its socket been passed on. */
+	/* The process that opened the session may have ended, and the socket been passed on. */
 	peer_learn_unit(&session->peer, &group->holder);
 	group_adopt_holder(group, session);
-	/* Those that could not be taken over have not ended. */
+	/* Leases that could not be taken over have not ended. */
 	known = taken < reply->count || decide_ended(group);
-	/* Before anybody can have more of the group. */
+	/* Waiters hear the leases before anybody can have more of the group. */
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
 	if (!known)
 		group_release(group);
@@ -149,7 +150,7 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 
 	if (event->origin.since >= broker->started_us)
 		return;
-	/* It speaks of what it has had, and of nothing else. */
+	/* A keeper may report devices of its own group only. */
 	if (device && device->group != keeper->group)
 		return;
 	if (device && quarantine_is_in_use(device)) {
@@ -157,7 +158,7 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 			group_note_direct(device->group);
 		quarantine_lease_ended_before_takeover(broker, device, &event->report);
 	}
-	/* These may be the keeper's last words: who had the group is not to be learned from an answer any more. */
+	/* RELEASED may be the keeper's last message: no answer to QUERY will name the holder of the group any more. */
 	if (device && device->group->state == GROUP_QUERIED)
 		group_held_by(device->group, &event->origin.holder);
 	if (!event->used)

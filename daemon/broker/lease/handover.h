@@ -4,9 +4,10 @@
 
 #include "state/broker.h"
 
-/* What the keepers of an earlier broker say: who has which device, and what was released meanwhile (service/takeover.h). */
+/* Messages from keepers of an earlier broker: who has which device, and what was released meanwhile
+ * (service/takeover.h). */
 
-/* REPLY to QUERY. Returns 0 or -EPROTO. The keeper's group may have been told to let go afterwards. */
+/* REPLY to QUERY. Returns 0 or -EPROTO. Afterwards the keeper's group may be RELEASING. */
 int handover_answered(struct keeper *keeper, const struct packet *reply);
 
 /* KEEPER has released a device that is not leased, as far as this broker knows. */

@@ -18,8 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Requests to keepers are told apart by type, there being one of each at a time. QUERY has the time when this broker was started:
- * earlier ones may have asked as well. */
+/* Replies of keepers are told apart by type: at most a single request of each type is unanswered at a time. The
+ * cookie of QUERY is the time when this broker was started, because earlier brokers may have asked as well. */
 #define COOKIE 1
 
 void keeper_free(struct keeper *keeper)
@@ -34,7 +34,7 @@ void keeper_free(struct keeper *keeper)
 	sd_event_source_disable_unref(keeper->timeout);
 	if (keeper->group)
 		store_forget_keeper(keeper->group->number);
-	/* It sees the end, although systemd may still have a copy. */
+	/* The keeper sees the end, although systemd may still have a copy of the socket. */
 	shutdown(keeper->fd, SHUT_RDWR);
 	close(keeper->fd);
 	free(keeper);
@@ -104,7 +104,7 @@ static int keeper_make(struct broker *broker, int fd, enum keeper_state state, s
 		return -ENOMEM;
 	*keeper = (struct keeper){.broker = broker, .fd = fd, .state = state};
 	r = sd_event_add_io(broker->event, &keeper->io, fd, EPOLLIN, on_io, keeper);
-	/* Before clients: what a keeper lets go of may be what the next client asks for. */
+	/* Keepers come before clients: the next client may ask for a device that a keeper is letting go of. */
 	if (r >= 0)
 		r = sd_event_source_set_priority(keeper->io, SD_EVENT_PRIORITY_IMPORTANT);
 	if (r < 0) {
@@ -121,7 +121,7 @@ static int keeper_make(struct broker *broker, int fd, enum keeper_state state, s
 static int keeper_new(struct broker *broker, struct keeper **ret_keeper)
 {
 	struct keeper *keeper;
-	/* systemd listens. */
+	/* systemd listens on this socket. */
 	OWNED_FD fd = connection_open(broker->options->keeper_socket, SOCK_SEQPACKET);
 	int r;
 
@@ -174,11 +174,12 @@ void keeper_assign(struct keeper *keeper, struct iommu_group *group)
 	assert(broker->spare == keeper && !keeper->group);
 	broker->spare = NULL;
 	keeper->group = group;
-	/* Before it gets anything that the next broker would have to know of. The spare one just ends with its broker. */
+	/* Stored before the keeper gets anything that concerns the next broker. The spare keeper is not stored: the
+	 * spare just ends with the broker. */
 	store_keeper(keeper->fd, group->number);
 }
 
-/* ---- one of an earlier broker ---- */
+/* ---- a keeper of an earlier broker ---- */
 
 struct keeper *keeper_adopt(struct broker *broker, int fd, struct iommu_group *group)
 {
@@ -203,7 +204,7 @@ int keeper_query(struct keeper *keeper)
 	return r;
 }
 
-/* ---- what it is told ---- */
+/* ---- orders to a keeper ---- */
 
 int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
 	int windows, int channel)
@@ -271,11 +272,12 @@ void keeper_let_go(struct keeper *keeper)
 {
 	keeper->state = KEEPER_LETTING_GO;
 	keeper_answered(keeper);
-	/* It reads the end of its channel, lets go of everything, reports and ends; then we read the end of ours. */
+	/* The keeper reads the end of the channel, lets go of everything, reports and ends; then we read the end of
+	 * ours. */
 	shutdown(keeper->fd, SHUT_WR);
 }
 
-/* ---- what it has said ---- */
+/* ---- news from a keeper ---- */
 
 void keeper_ready(struct keeper *keeper)
 {

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* The channel has closed, by the keeper's end or its death, or we gave it up. */
+/* The channel has closed because the keeper ended or died, or the broker gave the keeper up. */
 static void keeper_gone(struct keeper *keeper)
 {
 	struct broker *broker = keeper->broker;
@@ -26,7 +26,7 @@ static void keeper_gone(struct keeper *keeper)
 
 	if (keeper->state != KEEPER_LETTING_GO)
 		log_line(LOG_WARNING, "keeper (pid %u) ended unexpectedly", keeper->pid);
-	/* It was the spare one, or ended before its LEASE was answered and another was prepared. */
+	/* The keeper was the spare, or ended before LEASE was answered and another spare was prepared. */
 	if (broker->spare == keeper || !broker->spare)
 		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	keeper_free(keeper);
@@ -60,7 +60,7 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 	const struct lease_reply *reply = packet_body(packet, sizeof *reply);
 	struct detail detail;
 
-	/* It may have answered before it read that it shall let go. */
+	/* The keeper may have answered before reading the order to let go. */
 	if (keeper->state == KEEPER_LETTING_GO)
 		return 0;
 	if (!lease)
@@ -91,15 +91,15 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	device = inventory_find(&keeper->broker->inventory, event->name);
 	if (device && device->group == keeper->group)
 		waiter_tell(keeper->group, &(struct waiter_news){.event = WAITER_RELEASED, .released = event});
-	/* Told to let go, or its lease was refused: the end of the lease is known already. */
+	/* Told to let go, or the lease was refused: the end of the lease is known already. */
 	if (!device || !device->lease || device->group != keeper->group) {
 		handover_released(keeper, event);
 		return 0;
 	}
-	/* It has not taken it yet: its answer to LEASE is still to come, and must find the lease. */
+	/* The keeper has not taken the device yet. The answer to LEASE is still to come, and must find the lease. */
 	if (device->lease == keeper->offered)
 		return -EPROTO;
-	/* The group was taken back while its answer to LEASE was on the way: the client never had the device. */
+	/* The group was taken back while the answer to LEASE was on the way: the client never had the device. */
 	if (device->lease->state == LEASE_OFFERED) {
 		refuse(&detail, REFUSAL_REVOKED, "%s: taken back before it was handed over", device->name);
 		group_lease_refused(device->lease, REFUSAL_REVOKED, &detail);
@@ -116,14 +116,14 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
 	}
 	quarantine_lease_ended(device->lease, &event->report);
-	/* Nobody knows when its holder closes it but the kernel, by its group: that goes as one. */
+	/* Only the kernel knows when the holder closes the device, so the group is released as a whole. */
 	if (event->report.reset == RESET_UNSURE)
 		group_release(keeper->group);
 	group_lease_end(device->lease);
 	return 0;
 }
 
-/* The lease that an event of the keeper is about, if it has that. */
+/* The lease that an event of KEEPER is about, or NULL if KEEPER does not have the lease. */
 static struct lease *lease_of(const struct keeper *keeper, const char name[DEVICE_NAME_SIZE])
 {
 	const struct device *device;
@@ -146,7 +146,7 @@ static int on_leaving(struct keeper *keeper, const struct packet *packet)
 	return event ? 0 : -EPROTO;
 }
 
-/* The end of the lease follows by itself. */
+/* KEEPER_EVENT_RELEASED follows, and ends the lease. */
 static int on_fault(struct keeper *keeper, const struct packet *packet)
 {
 	const struct fault_event *event = packet_body(packet, sizeof *event);
@@ -200,7 +200,7 @@ static int on_event(struct keeper *keeper, const struct packet *packet)
 
 static int on_query_reply(struct keeper *keeper, const struct packet *packet)
 {
-	/* Several brokers may have asked, each killed before it was answered. */
+	/* Several brokers may have asked, each killed before the answer came. */
 	if (keeper->state == KEEPER_LETTING_GO || packet->header.cookie != keeper->broker->started_us)
 		return 0;
 	if (keeper->state != KEEPER_QUERIED || (packet->header.flags & MESSAGE_REFUSED))
@@ -226,10 +226,11 @@ static int on_packet(struct keeper *keeper, const struct packet *packet)
 			keeper_ready(keeper);
 		return 0;
 	case KEEPER_LEASE:
-		/* To an earlier broker: the lease has ended with that one's end of the device channel. */
+		/* The answer is for an earlier broker: the lease ended when that broker's copy of the client's end
+		 * was closed. */
 		return keeper->state == KEEPER_QUERIED ? 0 : on_lease_reply(keeper, packet);
 	case KEEPER_REVOKE:
-		/* Noted; or refused, because RELEASED is on its way. */
+		/* The keeper has noted the order, or refuses because RELEASED is on the way. */
 		return 0;
 	case KEEPER_QUERY:
 		return on_query_reply(keeper, packet);
@@ -258,7 +259,7 @@ static void readable(struct keeper *keeper)
 static void timed_out(struct keeper *keeper)
 {
 	if (keeper->state == KEEPER_QUERIED) {
-		log_line(LOG_ERR, "group %u: its keeper has not said in %llu s what it holds: it shall let go",
+		log_line(LOG_ERR, "group %u: the keeper has not named its leases in %llu s, and is told to let go",
 			keeper->group->number, KEEPER_ANSWER_US / 1000000);
 		group_adopt_failed(keeper->group);
 		return;

@@ -4,7 +4,7 @@
 
 #include "state/broker.h"
 
-/* What keepers say, and that they end or say nothing in time. */
+/* Messages from keepers, ends of keepers, and keepers that do not answer in time. */
 
 extern const struct keeper_events keeper_inbox;
 

@@ -101,7 +101,7 @@ struct lease *lease_adopt(struct session *session, struct device *device, const 
 	lease->answered = record->origin.cookie;
 	lease->direct = record->flags & QUERY_DIRECT;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
-	/* The rule may have gone; what it said of the end of the lease is on record. */
+	/* The rule may have gone from the policy; the record keeps what the rule said of the end of the lease. */
 	if (device->quarantine)
 		lease->reset = device->quarantine->reset;
 	return lease;

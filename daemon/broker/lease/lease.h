@@ -9,34 +9,36 @@
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
-/* SESSION has DEVICE, and CHANNEL (taken) is the client's end of its device channel. NULL: no memory. */
+/* A lease of DEVICE for SESSION. CHANNEL (taken, also on failure) is the client's end of the device channel. NULL: no
+ * memory. */
 struct lease *lease_new(struct session *session, struct device *device, int channel);
 
-/* SESSION has DEVICE, by a lease that an earlier broker made and a keeper has told of. NULL: no memory. */
+/* A lease of DEVICE for SESSION that an earlier broker made, as a keeper has told by RECORD. NULL: no memory. */
 struct lease *lease_adopt(struct session *session, struct device *device, const struct query_record *record);
 
-/* What RULE lets its holder do, and who tells the client that it has it. */
+/* Sets what RULE lets the holder do, and ANSWER, the function that answers the client's OPEN. */
 void lease_terms(struct lease *lease, const struct policy_rule *rule, lease_answer answer);
 
-/* RULE allows it from now on, and says what is due at its end; NULL: no rule does, and the last one goes on saying that. */
+/* RULE allows LEASE from now on, and says what is due at the end of LEASE. NULL: no rule allows LEASE; the last rule
+ * still says what is due. */
 void lease_set_rule(struct lease *lease, const struct policy_rule *rule);
 
 /* The keeper has the device. */
 void lease_accepted(struct lease *lease);
 
-/* The client's end of the device channel, which is the caller's from now on. */
+/* Returns the client's end of the device channel, and hands ownership to the caller. */
 int lease_take_channel(struct lease *lease);
 
-/* Its keeper takes the device back at DUE_US. */
+/* The keeper takes the device back at DUE_US. */
 void lease_due(struct lease *lease, uint64_t due_us);
 
-/* The keeper has closed the device, and says REPORT. */
+/* The keeper has closed the device, by REPORT, and is about to leave the domain. */
 void lease_leaving(struct lease *lease, const struct release_report *report);
 
-/* The session has ended; its leases go on until their keepers have let go. */
+/* The session has ended; the lease goes on until the keeper has let go. */
 void lease_orphan(struct lease *lease);
 
-/* The device is not leased any more. group_lease_ended() is for the others, who look at its group. */
+/* The device is not leased any more. Callers that must move the group, too, call group_lease_end(). */
 void lease_free(struct lease *lease);
 
 #endif

@@ -33,14 +33,14 @@ static void forget(const struct broker *broker, struct device *device)
 	record_remove(broker->options->quarantine_directory, device->name);
 }
 
-/* Of the device: which lease it is about. */
+/* An event about DEVICE, and about the lease that Q describes. */
 static struct audit_event event_of(enum change_kind kind, const struct device *device, const struct quarantine *q)
 {
 	return (struct audit_event){
 		.kind = kind, .device = device->name, .group = device->group, .who = q->holder, .rule = q->rule};
 }
 
-/* A copy of Q is the device's from now on. */
+/* Makes a copy of Q the quarantine of DEVICE. */
 static void set(struct broker *broker, struct device *device, const struct quarantine *q)
 {
 	struct quarantine *copy = device->quarantine ? device->quarantine : malloc(sizeof *copy);
@@ -65,7 +65,7 @@ static void set(struct broker *broker, struct device *device, const struct quara
 		log_line(LOG_INFO, "not quarantined, because rule %s has reset = optional: %s", q->rule, text);
 }
 
-/* Of a lease as it stands now. */
+/* A quarantine for LEASE as the lease stands now. */
 static struct quarantine of_lease(const struct lease *lease, enum quarantine_reason reason)
 {
 	struct quarantine q = {
@@ -80,7 +80,7 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 	return q;
 }
 
-/* What stood against the device before the lease that it is in, or that has just ended; or NULL. */
+/* What stood against DEVICE before the present lease, or before the lease that has just ended; or NULL. */
 static const struct quarantine *prior_to_lease(const struct device *device)
 {
 	return quarantine_is_in_use(device) ? device->prior : device->quarantine;
@@ -96,22 +96,22 @@ void quarantine_record_use(struct lease *lease)
 	struct quarantine q = of_lease(lease, QUARANTINE_IN_USE);
 	struct device *device = lease->device;
 
-	/* What stands against the device already stays: it is still true if this lease ends without a BIND. What has left the machine takes
-	 * its record with it. */
+	/* The quarantine that stands against the device already stays in memory: it still holds if the present lease
+	 * ends without a BIND. A device that has left the machine has no record any more. */
 	if (device->present)
 		quarantine_record_write(lease->broker, device, &q, prior_to_lease(device));
 	device->handed_out = true;
 }
 
-/* Why, if the keeper has said that it was not. Where sysfs knows a method, the one that VFIO tried has failed, though it says that
- * it had none. */
+/* The reason, after the keeper has said "not reset". Where sysfs knows a method, VFIO has tried the method in vain,
+ * although VFIO reports no method. */
 static enum quarantine_reason not_reset(const struct broker *broker, const struct device *device, int error)
 {
 	return error == 0 && broker->host->resettable(device->name) <= 0 ? QUARANTINE_NO_RESET
 									 : QUARANTINE_RESET_FAILED;
 }
 
-/* The lease has changed nothing: what was true before it still is. */
+/* The lease has changed nothing: what held before the lease holds again. */
 static void restore_prior(const struct broker *broker, struct device *device)
 {
 	if (quarantine_is_in_use(device)) {
@@ -125,7 +125,8 @@ static void restore_prior(const struct broker *broker, struct device *device)
 		forget(broker, device);
 }
 
-/* The device was not reset in a lease by a stricter rule, nor in the one of Q after that: the stricter still counts. */
+/* The device was not reset after a lease by a stricter rule, nor after the lease of Q: the stricter rule still
+ * counts. */
 static void keep_stricter(struct quarantine *q, const struct quarantine *before)
 {
 	if (policy_settle(&before->reset) > policy_settle(&q->reset))
@@ -137,13 +138,17 @@ static void keep_stricter(struct quarantine *q, const struct quarantine *before)
 }
 
 /*
- * Q has the lease that has ended; what it means is found here.
+ * Q describes the lease that has ended; decide() finds the consequence.
  *
- * A keeper that died has reported nothing. The kernel then closed the device, and vfio-pci's close resets it by the same
- * methods that sysfs lists (pci_reset_function()), or those failing, not at all, telling nobody. If there is one, it is believed: the next
- * open resets the device again before bus mastering goes on, so that DMA that was still queued does not
- * reach the next domain. If there is none, nothing happened. But a device that was not reset before may not have been opened in
- * the lease, either, and so not have been closed: that still stands.
+ * A keeper that died has reported nothing. The kernel then closed the device. On close, vfio-pci resets the device by
+ * the same methods that sysfs lists (pci_reset_function()), or, if all fail, not at all, and tells nobody.
+ *
+ * If there is a method, the method is believed to have worked: the next open resets the device again before bus
+ * mastering goes on, so that DMA still queued does not reach the next domain. If there is no method, no reset
+ * happened.
+ *
+ * But a device that was not reset before may not have been opened in the lease, either, and so not have been closed:
+ * the prior quarantine still stands.
  */
 static void decide(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
@@ -175,7 +180,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 	struct device *device = lease->device;
 	struct broker *broker = lease->broker;
 
-	/* The client never had it. */
+	/* The client never had the device. */
 	if (!device->handed_out)
 		return;
 	if (report && report->reset == RESET_NOT_OPEN) {
@@ -186,7 +191,7 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		decide(broker, device, of_lease(lease, QUARANTINE_IN_USE), report);
 		return;
 	}
-	/* The kernel may still be closing it, or its holder using it: quarantine_group_free() looks what became of it. */
+	/* The kernel may still be closing the device, or the holder using it: quarantine_group_free() decides. */
 	if (!quarantine_is_in_use(device)) {
 		struct quarantine *in_use = malloc(sizeof *in_use);
 
@@ -221,7 +226,7 @@ bool quarantine_lease_ended_unreported(struct broker *broker, struct device *dev
 	return true;
 }
 
-/* It has had the time to leave. */
+/* The device has had the time to leave. */
 static void decide_staying(struct broker *broker, struct device *device)
 {
 	struct quarantine q = *device->quarantine;
@@ -238,7 +243,7 @@ void quarantine_group_free(struct iommu_group *group)
 		assert(!device->lease);
 		if (quarantine_is_in_use(device))
 			decide(group->broker, device, *device->quarantine, NULL);
-		/* While it leaves, it may read all ones. */
+		/* A device that is leaving may read all ones. */
 		if (quarantine_is_leaving(device) &&
 			quarantine_device_cooldown_us(device->quarantine, loop_now(group->broker->event)) > 0)
 			continue;
@@ -260,7 +265,7 @@ void quarantine_check_alive(struct broker *broker, struct device *device)
 	if (quarantine_is_leaving(device) ||
 		(device->quarantine && device->quarantine->reason == QUARANTINE_UNRESPONSIVE))
 		return;
-	/* It may be not reset as well: the lease is the same. */
+	/* The device may also be not reset: both are of the same lease. */
 	if (device->quarantine)
 		q = *device->quarantine;
 	q.reason = QUARANTINE_UNRESPONSIVE;
@@ -277,7 +282,7 @@ void quarantine_left(struct broker *broker, struct device *device)
 		event.duration_us = loop_now(broker->event) - device->quarantine->since_us;
 		audit_record(broker, &event, "%s: no longer quarantined, it has left the machine", device->name);
 	}
-	/* Also a record that only the disk has, of a lease that goes on. */
+	/* Removes also a record that only the disk has, of a lease that goes on. */
 	forget(broker, device);
 }
 
@@ -318,9 +323,9 @@ int quarantine_load(struct broker *broker)
 	return quarantine_record_each(broker, on_record);
 }
 
-/* ---- what it means ---- */
+/* ---- refusals ---- */
 
-/* The stricter of two rules: of the lease, and of who asks. */
+/* The stricter of two rules: the rule of the last lease, and the rule of the user who asks. */
 static enum reset_need stricter(const struct quarantine *q, const struct policy_rule *rule, char *name, size_t size)
 {
 	enum reset_need need = rule ? rule->reset.need : RESET_REQUIRED;

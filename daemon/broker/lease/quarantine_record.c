@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if it was in use, three more may
- * follow, of what stood against it before ---- */
+/* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if the device was in
+ * use, three more lines may follow, with what stood against the device before the lease ---- */
 
 #define NUMBERS_SIZE 160
 
@@ -39,7 +39,7 @@ void quarantine_record_write(const struct broker *broker, const struct device *d
 			device->name, broker->options->quarantine_directory, strerror(-r));
 }
 
-/* A line that must fit TO, without its end. Returns what is behind it, or NULL. */
+/* Copies a line that must fit TO, without the line's end. Returns the text behind the line, or NULL. */
 static const char *take_line(const char *text, char *to, size_t size)
 {
 	size_t length = strcspn(text, "\n");
@@ -51,7 +51,8 @@ static const char *take_line(const char *text, char *to, size_t size)
 	return text + length + 1;
 }
 
-/* Reads what *TEXT begins with, and moves it behind that. Reason 0: it makes no sense. */
+/* Reads a quarantine from the beginning of *TEXT, and moves *TEXT behind the quarantine. Reason 0: the text makes no
+ * sense. */
 static struct quarantine parse(const char **text, uint64_t now)
 {
 	const struct quarantine nonsense = {0};

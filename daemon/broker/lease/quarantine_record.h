@@ -4,13 +4,13 @@
 
 #include "state/broker.h"
 
-/* Quarantines on disk, a file per device (base/record.h): the next broker reads what a killed one has written. */
+/* Quarantines on disk, a file per device (base/record.h): the next broker reads the records of a killed broker. */
 
-/* Q for DEVICE. BEFORE: NULL, or what stood against the device before it was in use. A failure is logged. */
+/* Writes Q for DEVICE. BEFORE: NULL, or the quarantine prior to the lease. A failure is logged. */
 void quarantine_record_write(const struct broker *broker, const struct device *device, const struct quarantine *q,
 	const struct quarantine *before);
 
-/* Returns 0 or a negative errno, which ends the reading. Q and BEFORE (NULL: none) are borrowed. */
+/* Returns 0 or a negative errno; an error ends the reading. Q and BEFORE (NULL: none) are borrowed. */
 typedef int (*quarantine_record_found)(
 	struct broker *broker, const char *name, const struct quarantine *q, const struct quarantine *before);
 

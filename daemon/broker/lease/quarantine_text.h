@@ -6,7 +6,7 @@
 
 /* Quarantine in words, for refusals and the journal. */
 
-/* Why, since when, the last holder. Returns BUFFER. */
+/* The reason, the time, the last holder. Returns BUFFER. */
 const char *quarantine_text(const struct broker *broker, const struct device *device, char *buffer, size_t size);
 
 /* "since 2026-11-24 23:50:01 (3 min)", in local time. Returns BUFFER. */

@@ -13,7 +13,7 @@ static const struct policy_rule *limits_of(const struct broker *broker, uid_t ui
 	return broker->policy ? policy_limits(broker->policy, uid) : NULL;
 }
 
-/* What the limits say, or FALLBACK, and where that stands. */
+/* The limit that LIMITS has, or FALLBACK, and where the limit stands. */
 static struct quota_limit limit_of(
 	const struct policy_rule *limits, uint32_t limit, unsigned int fallback, const char *option)
 {
@@ -117,7 +117,8 @@ static int check_rule(const struct broker *broker, const struct session *session
 	}
 	if (rule->devices_per_unit == POLICY_UNSET)
 		return 0;
-	/* As the holders of devices are kept: cut alike. All processes without a unit count as one. */
+	/* Units are cut to the same length as in the records of holders. All processes without a unit count as the
+	 * same unit. */
 	peer_record(&session->peer, &who);
 	held = count_held(broker, rule, NULL, who.unit);
 	if (held >= rule->devices_per_unit)

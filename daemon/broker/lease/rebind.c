@@ -14,8 +14,8 @@ int rebind_to_vfio(struct broker *broker, struct device *device, const struct ho
 
 	if (strcmp(now->driver, VFIO_DRIVER) == 0)
 		return 0;
-	/* Claimed before, and not given back because its group was never free in between; or by a broker that was killed
-	 * in the middle of it. */
+	/* Claimed before, and not given back because the group was never free in between; or claimed by a broker that
+	 * was killed in the middle of the claim. */
 	if (device->claim)
 		r = claim_finish(broker->host, device->name);
 	else

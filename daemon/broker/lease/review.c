@@ -15,7 +15,7 @@
 
 static int on_term(sd_event_source *source, uint64_t now, void *userdata);
 
-/* (Re)arms the timer of the lease's end by its rule. */
+/* Arms, or rearms, the timer that ends the lease when the rule's lease-time is over. */
 static void set_term(struct lease *lease)
 {
 	struct broker *broker = lease->broker;
@@ -47,7 +47,7 @@ static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 void review_grant(struct lease *lease, const struct policy_rule *rule)
 {
 	lease_set_rule(lease, rule);
-	/* The record is of the rule in force. */
+	/* The record on disk follows the rule in force. */
 	if (lease->state != LEASE_OFFERED)
 		quarantine_record_use(lease);
 	set_term(lease);
@@ -61,26 +61,26 @@ static const struct policy_rule *rule_of(const struct lease *lease)
 	struct host_device now;
 	int r;
 
-	/* Its session has ended: it is on its way back. */
+	/* The session has ended: the device is on the way back. */
 	if (!lease->session)
 		return NULL;
 	r = broker->host->read(lease->device->name, &now);
-	/* The device is leaving the machine: so does the lease, by itself. */
+	/* The device is leaving the machine: the lease ends by itself. */
 	if (r == -ENODEV)
 		return NULL;
 	if (r < 0) {
-		log_line(LOG_ERR, "%s: cannot be looked at, so no rule is found for it: %s", lease->device->name,
+		log_line(LOG_ERR, "%s: cannot be read, so no rule is found for the device: %s", lease->device->name,
 			strerror(-r));
 		return NULL;
 	}
 	rule = policy_decide(broker->policy, &now, &lease->session->peer);
-	/* What may have been handed out is not what this rule allows. */
+	/* The VFIO device may have been handed out, and RULE does not allow that. */
 	if (rule && lease->direct && !rule->direct)
 		return NULL;
 	return rule && rule->verdict == POLICY_ALLOW ? rule : NULL;
 }
 
-/* No rule allows it, and nobody has said so yet. */
+/* No rule allows the lease, and no order takes the lease back within REVIEW_DEADLINE_US. */
 static bool lost(const struct device *device)
 {
 	const struct lease *lease = device->lease;
@@ -116,7 +116,7 @@ void review_leases(struct broker *broker)
 			set_term(device->lease);
 		}
 	}
-	/* One at a time: what ends may take other leases and devices with it. */
+	/* Revokes a single lease at a time: a lease that ends may take other leases and devices along. */
 	do {
 		LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
 			if (lost(device))

@@ -26,7 +26,7 @@ void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline
 			(unsigned long long)(deadline_us / 1000), words);
 	else
 		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
-	/* A keeper that takes no orders any more is told by the end of its channel. */
+	/* A keeper that takes no orders any more reads the end of the channel instead. */
 	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
 		group_release(group);
 	else

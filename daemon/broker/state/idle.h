@@ -4,7 +4,8 @@
 
 #include "state/broker.h"
 
-/* To be told at the start, and when the last session has ended: memory is given back if there is none for a while. */
+/* Call at the start, and when the last session has ended: memory is given back if there is no session for
+ * IDLE_TRIM_US. */
 void idle_arm(struct broker *broker);
 
 #endif

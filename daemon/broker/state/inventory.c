@@ -77,7 +77,8 @@ void group_prune(struct iommu_group *group)
 
 const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLOCKER_SIZE])
 {
-	/* The VFIO device is an anonymous inode, and keeps the group open without its node: fuser finds neither. */
+	/* The VFIO device is an anonymous inode, and keeps the group open without the group's node: fuser finds
+	 * neither. */
 	if (group->direct && group->holder.pid)
 		snprintf(buffer, GROUP_BLOCKER_SIZE,
 			"by access = direct its holder may have it still, or reach it by other devices that he has: kill %u",
@@ -111,7 +112,7 @@ static void device_leave_group(struct device *device)
 
 static void device_join_group(struct inventory *inventory, struct device *device, uint32_t number)
 {
-	/* A lease and a claim are the group's as well: it keeps the device until they have ended. */
+	/* A lease and a claim belong to the group as well: the device stays in the group until both have ended. */
 	device->group_changed = (!device->group || device->group->number != number) && (device->lease || device->claim);
 	if (device->group_changed || (device->group && device->group->number == number))
 		return;
@@ -198,7 +199,7 @@ void inventory_compare(struct inventory *inventory, host_changed changed, void *
 	struct host_device now;
 
 	while (device) {
-		/* It may be freed. */
+		/* DEVICE may be freed. */
 		struct device *next = LIST_NEXT(device, in_inventory);
 
 		memcpy(name, device->name, sizeof name);

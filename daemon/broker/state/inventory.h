@@ -15,16 +15,17 @@ void inventory_clear(struct inventory *inventory);
 /* The host says that a device came or went. */
 void inventory_changed(struct inventory *inventory, enum host_change change, const char *name);
 
-/* Some devices came or went unnoticed: calls CHANGED for each, which should call inventory_changed(). */
+/* Some devices came or went unnoticed: calls CHANGED for each such device. CHANGED should call inventory_changed(). */
 void inventory_compare(struct inventory *inventory, host_changed changed, void *context);
 
 /* NULL: no such device. */
 struct device *inventory_find(const struct inventory *inventory, const char *name);
 
-/* Makes a device that the host may not have at the moment: a claim record of an earlier run names it. */
+/* Finds the device or makes one that the host may not have at the moment: a claim record of an earlier run names the
+ * device. NULL: no memory. */
 struct device *inventory_get(struct inventory *inventory, const char *name);
 
-/* Frees DEVICE if nothing refers to it any more, or lets it change its group at last. */
+/* Frees DEVICE if nothing refers to the device any more, or lets DEVICE change its group at last. */
 void inventory_prune(struct inventory *inventory, struct device *device);
 
 /* ---- groups ---- */
@@ -32,21 +33,21 @@ void inventory_prune(struct inventory *inventory, struct device *device);
 /* Finds the group or makes it. NULL: no memory. */
 struct iommu_group *group_get(struct inventory *inventory, uint32_t number);
 
-/* Frees GROUP if it has no devices and no state any more. */
+/* Frees GROUP if the group has no devices and no state any more. */
 void group_prune(struct iommu_group *group);
 
 /* Whether the group still has a lease. */
 bool group_leased(const struct iommu_group *group);
 
-/* What to say of a group that is EBUSY and not ours; its number goes in twice. */
+/* The text about a group that is EBUSY and not ours; takes the group's number twice. */
 #define GROUP_FOREIGN_FORMAT                                                                                           \
 	"/dev/vfio/%u is open in a program that did not get it from this service; 'fuser -v /dev/vfio/%u' names it"
 
-/* What to say of a device whose group is QUERIED, with its name and the group's number. */
+/* The text about a device whose group is QUERIED; takes the device's name and the group's number. */
 #define GROUP_QUERIED_FORMAT                                                                                           \
 	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
 
-/* Of a group that is not free although its keeper is gone: who has it, and what to do. Returns BUFFER. */
+/* Of a group that is not free although the keeper is gone: names the holder and the remedy. Returns BUFFER. */
 #define GROUP_BLOCKER_SIZE 192
 const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLOCKER_SIZE]);
 

@@ -23,7 +23,7 @@ uint64_t quarantine_device_cooldown_us(const struct quarantine *q, uint64_t now)
 {
 	if (q->reason == QUARANTINE_LEAVING)
 		return quarantine_cooldown_left(q, LEAVING_US, now);
-	/* One that nobody may have needs no time. */
+	/* A device that nobody may have needs no time. */
 	if (q->reason == QUARANTINE_IN_USE || q->reason == QUARANTINE_UNRESPONSIVE || q->reset.need == RESET_REQUIRED)
 		return 0;
 	return quarantine_cooldown_left(q, policy_settle(&q->reset), now);

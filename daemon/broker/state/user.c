@@ -62,7 +62,7 @@ void users_sweep(struct users *users, uint64_t now_us)
 			user_free(users, user);
 		}
 	}
-	/* Twice as many as stay: each look is paid for by those that came since the last one. */
+	/* Twice as many as stay: users added since the last sweep pay for the next sweep. */
 	users->idle_sweep = users->idle * 2 > IDLE_SWEEP_FIRST ? users->idle * 2 : IDLE_SWEEP_FIRST;
 }
 
@@ -112,7 +112,7 @@ void user_charge_lease(struct user *user)
 	user->leases++;
 }
 
-/* It would get a new start if it were forgotten before it has rested. */
+/* A user forgotten before the rates are idle again would get a new start. */
 static void user_drop(struct users *users, struct user *user)
 {
 	if (!is_idle(user))

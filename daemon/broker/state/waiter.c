@@ -45,7 +45,8 @@ void waiter_wake(struct iommu_group *group)
 	struct waiter_list woken = TAILQ_HEAD_INITIALIZER(woken);
 	struct waiter *waiter, *next;
 
-	/* All leave before the first looks: it may wait for the same group again, or the group be gone with it. */
+	/* All waiters leave before the first looks again: the first may wait for the same group anew, or end the
+	 * group. */
 	for (waiter = TAILQ_FIRST(&group->waiters); waiter; waiter = next) {
 		next = TAILQ_NEXT(waiter, in_group);
 		if (!waiter->kind->again)
