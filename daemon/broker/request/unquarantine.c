@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Not enough to know which uid it was that did it: root is who answers for the machine. */
+/* A record of the requester's uid would not be enough: root alone answers for the machine. */
 static int check_administrator(const struct session *session, const char *name, struct detail *detail)
 {
 	char who[128];
@@ -25,7 +25,7 @@ static int check_administrator(const struct session *session, const char *name, 
 		peer_text(&session->peer, who, sizeof who));
 }
 
-/* The kernel cannot be made to let go, nor may a device be taken out of a keeper's hands here. */
+/* The kernel cannot be made to let go, and RELEASE takes no device from a keeper: that is the job of REVOKE. */
 static int check_group(
 	const struct broker *broker, const struct iommu_group *group, const char *name, struct detail *detail)
 {
@@ -66,7 +66,7 @@ static int check_quarantined(const struct device *device, struct detail *detail)
 		other ? " shares its IOMMU group with one that is: " : "", other ? other->name : "");
 }
 
-/* What can be known without the requester: whether the device answers. */
+/* The broker can find out without the requester only whether the device answers. */
 static int check_answers(const struct broker *broker, const struct device *device, struct detail *detail)
 {
 	uint32_t ids;
@@ -135,7 +135,8 @@ int unquarantine_serve(void *context, struct packet *request, struct packet *rep
 	if (release->flags & BROKER_RELEASE_ASK)
 		return 0;
 	record(session, device, forced);
-	/* Safe for a hostile caller: there is none, it is root. The group is nobody's, so its device can go back to its host driver. */
+	/* Safe for a hostile caller: check_administrator() lets root pass alone. Nobody holds the group, so the
+	 * device can go back to its host driver. */
 	group_end_quarantine(broker, device);
 	return 0;
 }
