@@ -154,7 +154,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may block it ('dmesg' shows hung tasks)",
+				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may "
+				"block it ('dmesg' shows hung tasks)",
 				group->number, since, who);
 		else
 			OBSTACLE(REFUSAL_QUARANTINED,

@@ -118,8 +118,8 @@ static void describe_stuck(const struct iommu_group *group, const struct lease *
 		reply->reported = 1;
 		reply->report = lease->report;
 		snprintf(reply->detail, sizeof reply->detail,
-			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever serves a file "
-			"that the domain's owner has mapped (FUSE) holds it up; end that process",
+			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever "
+			"serves a file that the domain's owner has mapped (FUSE) holds it up; end that process",
 			group->number);
 	} else if (group->keeper && group->keeper->pid) {
 		snprintf(reply->detail, sizeof reply->detail,
@@ -127,8 +127,8 @@ static void describe_stuck(const struct iommu_group *group, const struct lease *
 			group->keeper->pid);
 	} else if (group->keeper) {
 		snprintf(reply->detail, sizeof reply->detail,
-			"its keeper has said nothing since the service was restarted; end it: the instance of vfio-keeper@.service that "
-			"'fuser -v /dev/vfio/%u' names",
+			"its keeper has said nothing since the service was restarted; end it: the instance of "
+			"vfio-keeper@.service that 'fuser -v /dev/vfio/%u' names",
 			group->number);
 	} else {
 		snprintf(reply->detail, sizeof reply->detail,

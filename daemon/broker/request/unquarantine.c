@@ -47,7 +47,8 @@ static int check_group(
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)
 			return refuse(detail, REFUSAL_QUARANTINED,
-				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force the kernel; end what blocks it (last holder %s)",
+				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force "
+				"the kernel; end what blocks it (last holder %s)",
 				name, group->keeper->pid, group->number, since, who);
 		return refuse(detail, REFUSAL_QUARANTINED,
 			"%s: IOMMU group %u is not free, %s: nothing can force the kernel; %s (last holder %s)", name,
@@ -88,8 +89,8 @@ static void describe(const struct broker *broker, const struct device *device, b
 	quarantine_text(broker, device, answer->ended, sizeof answer->ended);
 	if (forced)
 		snprintf(answer->unverified, sizeof answer->unverified,
-			"whether %s is idle and knows nothing of its last holder: nobody has reset it since, and DMA of the last holder "
-			"may reach the memory of the next",
+			"whether %s is idle and knows nothing of its last holder: nobody has reset it since, "
+			"and DMA of the last holder may reach the memory of the next",
 			device->name);
 	else
 		snprintf(answer->unverified, sizeof answer->unverified,
