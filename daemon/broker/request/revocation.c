@@ -327,6 +327,6 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	 * not be revoked by the old REVOKE. */
 	if (device->lease && device->lease->since_us >= session->broker->started_us && session_may_repeat(session))
 		return nobody(session, device, reply,
-			"who had it when this was asked has it no more; it has been leased since");
+			"the holder at the time of the request has it no more; the device has been leased again since");
 	return take_back(session, device, body);
 }

@@ -218,7 +218,8 @@ static int take_passed(struct broker_options *options)
 		else if (listener < 0 && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
 			listener = fd;
 		else
-			log_line(LOG_WARNING, "what is this? systemd has passed \"%s\"", names[i]);
+			log_line(LOG_WARNING, "ignoring unknown socket \"%s\" passed by systemd (LISTEN_FDNAMES)",
+				names[i]);
 		free(names[i]);
 	}
 	free(names);
