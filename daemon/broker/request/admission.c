@@ -34,7 +34,7 @@ static void add(struct admission *admission, enum refusal refusal, const char *f
 	va_end(arguments);
 }
 
-/* Policy first: who may not have the device learns no more about it than anybody can see in sysfs. */
+/* Policy first: a user without a right to the device learns no more about the device than anybody can see in sysfs. */
 static const struct policy_rule *check_policy(const struct broker *broker, const struct session *session,
 	const struct host_device *device, struct admission *admission)
 {
@@ -68,7 +68,7 @@ static void check_driver(const struct host_device *device, const struct policy_r
 			device->name, device->driver, rule->name, rule->file, rule->line);
 }
 
-/* drivers/pci and drivers/vfio: these do no DMA on their own account (driver_managed_dma). */
+/* In the kernel's drivers/pci and drivers/vfio: such drivers do no DMA of their own (driver_managed_dma). */
 static bool harmless(const struct host_device *device)
 {
 	return device->driver[0] == '\0' || strcmp(device->driver, VFIO_DRIVER) == 0 ||
@@ -91,7 +91,7 @@ static void check_siblings(
 	}
 }
 
-/* Of each device of the group: what one of them does by DMA reaches the domain of all. */
+/* For each device of the group: DMA of any device reaches the domain that all devices of the group share. */
 static void check_quarantine(const struct broker *broker, const struct session *session,
 	const struct iommu_group *group, struct admission *admission)
 {
@@ -101,7 +101,7 @@ static void check_quarantine(const struct broker *broker, const struct session *
 	LIST_FOREACH(device, &group->devices, in_group) {
 		int refusal = quarantine_refuses(broker, device, admission->rule, session->peer.uid, &detail);
 
-		/* That it rests is said once. */
+		/* check_transient() reports the cooldown; do not report it twice. */
 		if (refusal != 0 && !(refusal == REFUSAL_DEVICE_BUSY && group->state == GROUP_RESTORING))
 			OBSTACLE((enum refusal)refusal, "%s", detail.text);
 	}
@@ -154,7 +154,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)
 			OBSTACLE(REFUSAL_QUARANTINED,
-				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may block it ('dmesg' shows hung tasks)",
+				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may "
+				"block it ('dmesg' shows hung tasks)",
 				group->number, since, who);
 		else
 			OBSTACLE(REFUSAL_QUARANTINED,
@@ -165,9 +166,9 @@ static void check_group(const struct broker *broker, const struct session *sessi
 }
 
 /*
- * A program that does not go through this service may have the group. Asked of the kernel before anything is claimed: in
- * an owned group no host driver could be given its device back. No node is no obstacle: nobody can have it. An open node is the
- * admission's, so that a lease need not open it again.
+ * A program may have opened the group without this service. The kernel is asked before the broker claims anything: in
+ * an owned group no host driver could get a device back. A group without a node is no obstacle: nobody can have opened
+ * the group. ADMISSION keeps the open node, so that a lease need not open the node again.
  */
 static void check_node_free(const struct broker *broker, const struct iommu_group *group, struct admission *admission)
 {
@@ -178,8 +179,8 @@ static void check_node_free(const struct broker *broker, const struct iommu_grou
 		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
 
-/* Not of a device that somebody has, the asking session included, or that is being closed: while it is reset, the kernel would let
- * the broker wait. */
+/* Skipped for a device that somebody has, the asking session included, or that is being closed: the kernel would
+ * make the broker wait as long as a reset of the device takes. */
 static void check_answers(const struct broker *broker, const struct iommu_group *group,
 	const struct host_device *device, struct admission *admission)
 {
@@ -218,7 +219,8 @@ static void check_all(const struct broker *broker, const struct session *session
 	else
 		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", now->name);
 	only_transient = admission->transient && admission->count == 1;
-	/* A device that is being given back is with vfio-pci or between drivers: its driver says nothing now. */
+	/* A device on the way back to the host is with vfio-pci or between drivers: the present driver means
+	 * nothing. */
 	if (!admission->transient && !device->claim)
 		check_driver(now, admission->rule, admission);
 	if (device->group && !only_transient)

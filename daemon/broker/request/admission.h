@@ -18,21 +18,21 @@ struct obstacle {
 #define OBSTACLES_MAX 12
 
 /*
- * What stands between a session and a device, most important first. Looks only, changes nothing: OPEN refuses
+ * The obstacles between a session and a device, the most important first. Looks only, changes nothing: OPEN refuses
  * with the first one, CHECK lists them all.
  */
 struct admission {
 	struct obstacle obstacles[OBSTACLES_MAX];
 	size_t count;
-	struct host_device now;		/* the device as it was read; valid unless it is not there */
-	int group_fd;			/* owned: the group's node; negative: it is not open, or could not be opened */
-	const struct policy_rule *rule; /* of the policy, that allows or denies it; NULL: none fits */
-	bool claim;			/* the device has to be taken from its host driver, or given one */
-	bool unresponsive;		/* its configuration space reads all ones */
-	bool transient; /* the only obstacle is that the device is just being released: worth waiting for */
+	struct host_device now;		/* the device as read; not valid if there is no such device */
+	int group_fd;			/* owned: the group's node; negative: not open, or impossible to open */
+	const struct policy_rule *rule; /* of the policy, allows or denies the device; NULL: no rule fits */
+	bool claim;			/* the device has to go from a host driver, or from no driver, to vfio-pci */
+	bool unresponsive;		/* the device's configuration space reads all ones */
+	bool transient;			/* the only obstacle is a release in progress: worth waiting for */
 };
 
-/* Clear RET_ADMISSION afterwards. */
+/* Looks at device NAME for SESSION. The caller clears RET_ADMISSION afterwards with admission_clear(). */
 void admission_check(
 	const struct broker *broker, const struct session *session, const char *name, struct admission *ret_admission);
 void admission_clear(struct admission *admission);

@@ -20,7 +20,8 @@
 
 static const struct waiter_kind waiting;
 
-/* Waits for the group of a device that is just being released; the first look sets the time limit. */
+/* Has the OPEN wait for GROUP: the group is being released, or its keeper has not answered QUERY yet. Patience with
+ * a release (OPEN_WAIT_US) counts from opening_since_us, the arrival of the request. */
 static int wait_for_group(struct session *session, struct iommu_group *group)
 {
 	struct waiter *waiter = calloc(1, sizeof *waiter);
@@ -37,7 +38,8 @@ static void cancel(struct waiter *waiter)
 	free(waiter);
 }
 
-/* Whoever may have the device may also find out that it does not answer. */
+/* A device that does not answer goes into quarantine. A user without a right to the device cannot cause that by
+ * asking. */
 static void quarantine_if_unresponsive(struct broker *broker, struct device *device, const struct admission *admission)
 {
 	if (admission->unresponsive && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
@@ -52,7 +54,7 @@ static bool was_opened(const struct session *session, const struct device *devic
 	return session_may_repeat(session) && cookie != 0 && cookie == session->opening_cookie;
 }
 
-/* RESULT as a handler returns it; the detail has said it to the client. */
+/* RESULT as a handler returns it. DETAIL goes to the client, too. */
 static void record_denial(struct session *session, int result, const struct detail *detail)
 {
 	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);

@@ -4,7 +4,7 @@
 
 #include "state/broker.h"
 
-/* OPEN, which leases a device, and CHECK, which says what stands in the way. Channel handlers; CONTEXT is the session. */
+/* The handlers of OPEN (leases a device) and CHECK (lists the obstacles). Channel handlers; CONTEXT is the session. */
 int open_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 int open_check(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 

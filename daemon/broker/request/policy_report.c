@@ -76,8 +76,9 @@ int policy_report_rules(void *context, struct packet *request, struct packet *re
 /* ---- EXPLAIN ---- */
 
 /*
- * Whom it is about: anybody, if root asks; otherwise the caller, as the kernel knows it. Any unit may be asked about, what it
- * would be like to be in one is no secret. What RET_PEER points to stays the session's and the request's.
+ * The subject of EXPLAIN: anybody, if root asks; otherwise the caller, as the kernel knows the caller. Any unit may be
+ * asked about: the rules for a caller in another unit are no secret. The memory behind RET_PEER stays the session's and
+ * the request's.
  */
 static int subject(const struct session *session, struct packet *request, struct peer *ret_peer, struct detail *detail)
 {

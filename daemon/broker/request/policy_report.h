@@ -5,8 +5,9 @@
 #include "channel.h"
 
 /*
- * The handlers of POLICY and EXPLAIN; CONTEXT is the session. Root is told about all rules. Others see those about
- * themselves, and may ask about themselves: a policy file that they may not read is not read to them by this service.
+ * The handlers of POLICY and EXPLAIN; CONTEXT is the session. Root sees all rules. Another user sees the rules about
+ * itself, and may ask about itself: no user learns from this service the text of a policy file that the user may not
+ * read.
  */
 int policy_report_rules(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 int policy_report_explain(void *context, struct packet *request, struct packet *reply, struct detail *detail);

@@ -64,7 +64,7 @@ int report_devices(void *context, struct packet *request, struct packet *reply, 
 		record = listing_add(&listing, sizeof *record);
 		if (!record)
 			continue;
-		/* It may be leaving: its name and state are still true. */
+		/* -ENODEV: the device is leaving the machine. The name and the state are still true. */
 		broker->host->read(device->name, &now);
 		device_fill(device, &now, record);
 	}

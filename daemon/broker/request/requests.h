@@ -4,7 +4,7 @@
 
 #include "state/broker.h"
 
-/* What clients may ask: the handler of each request. */
+/* The requests of clients, with the handler of each. A request without a handler is refused. */
 extern const struct channel_service requests_served;
 
 #endif

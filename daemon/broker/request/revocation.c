@@ -14,14 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Somebody who waits for the answer to REVOKE. */
+/* A REVOKE that is not answered yet, and its session. */
 struct revoker {
 	struct waiter waiter;
 	uint64_t since_us;
 	uint64_t deadline_us;
-	bool held_back; /* the order is not given before the keeper of an earlier broker has said who has the device */
-	bool had; /* somebody had it since its group was free; of an earlier broker's keeper that has said nothing: by the record */
-	/* What is known so far. */
+	bool held_back; /* the order waits until the keeper of an earlier broker has said who has the device */
+	bool had; /* somebody had the device since its group was free; before a QUERIED keeper answers: by the record */
+	/* The reply, as far as known. */
 	char name[DEVICE_NAME_SIZE];
 	struct revoke_reply answer;
 };
@@ -58,7 +58,7 @@ static void hear_released(struct revoker *revoker, const struct released_event *
 {
 	if (strcmp(revoker->name, event->name) != 0)
 		return;
-	/* Not known to this broker yet. */
+	/* Of a keeper that is QUERIED: the broker learns the holder only now. */
 	if (revoker->held_back)
 		revoker->answer.holder = event->origin.holder;
 	revoker->answer.reported = 1;
@@ -68,7 +68,7 @@ static void hear_released(struct revoker *revoker, const struct released_event *
 #define NO_MORE	     "nobody has it any more"
 #define STILL_LEASED "other devices of IOMMU group %u are still leased"
 
-/* The group stays with whoever has its other devices, so there is nothing more to wait for. */
+/* The group stays with the holder of its other devices, so there is nothing more to wait for. */
 static void hear_lease_ended(struct revoker *revoker, const char *name)
 {
 	const struct iommu_group *group = revoker->waiter.group;
@@ -79,7 +79,7 @@ static void hear_lease_ended(struct revoker *revoker, const char *name)
 	answer(revoker, REVOKE_COMPLETE);
 }
 
-/* Of a device that nobody had, or has any more. */
+/* For a device without a holder: nobody had the device, or has the device any more. */
 static void describe_nobody(const struct session *session, const char *words, char detail[DETAIL_SIZE])
 {
 	snprintf(detail, DETAIL_SIZE, "%s%s", words,
@@ -92,7 +92,7 @@ static void hear_closed(struct revoker *revoker)
 		answer(revoker, REVOKE_COMPLETE);
 		return;
 	}
-	/* Who is on record had it before that. */
+	/* The holder on record had the device before the group was free last. */
 	revoker->answer.holder = (struct holder_record){0};
 	describe_nobody(revoker->waiter.session, NO_MORE, revoker->answer.detail);
 	answer(revoker, REVOKE_NOBODY);
@@ -109,7 +109,7 @@ static struct lease *lease_of(const struct iommu_group *group, const char *name)
 	return NULL;
 }
 
-/* LEASE: of the device, NULL: none; it has what the keeper has said before it fell silent. */
+/* LEASE: of the device; NULL: none. lease->report has the keeper's last report, from before the keeper fell silent. */
 static void describe_stuck(const struct iommu_group *group, const struct lease *lease, struct revoke_reply *reply)
 {
 	char blocker[GROUP_BLOCKER_SIZE];
@@ -118,8 +118,8 @@ static void describe_stuck(const struct iommu_group *group, const struct lease *
 		reply->reported = 1;
 		reply->report = lease->report;
 		snprintf(reply->detail, sizeof reply->detail,
-			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever serves a file "
-			"that the domain's owner has mapped (FUSE) holds it up; end that process",
+			"the device is closed; its keeper hangs where IOMMU group %u leaves the domain: whoever "
+			"serves a file that the domain's owner has mapped (FUSE) holds it up; end that process",
 			group->number);
 	} else if (group->keeper && group->keeper->pid) {
 		snprintf(reply->detail, sizeof reply->detail,
@@ -127,8 +127,8 @@ static void describe_stuck(const struct iommu_group *group, const struct lease *
 			group->keeper->pid);
 	} else if (group->keeper) {
 		snprintf(reply->detail, sizeof reply->detail,
-			"its keeper has said nothing since the service was restarted; end it: the instance of vfio-keeper@.service that "
-			"'fuser -v /dev/vfio/%u' names",
+			"its keeper has said nothing since the service was restarted; end it: the instance of "
+			"vfio-keeper@.service that 'fuser -v /dev/vfio/%u' names",
 			group->number);
 	} else {
 		snprintf(reply->detail, sizeof reply->detail,
@@ -158,7 +158,7 @@ static void order(const struct revoker *revoker, struct lease *lease)
 
 #define OTHERS_LEASED "nobody had it; other devices of its IOMMU group are leased"
 
-/* A device that is none of those that the keeper has. */
+/* For a device that is not among the devices that the keeper has. */
 static void answer_without(struct revoker *revoker)
 {
 	const struct iommu_group *group = revoker->waiter.group;
@@ -169,7 +169,8 @@ static void answer_without(struct revoker *revoker)
 		answer(revoker, REVOKE_NOBODY);
 		return;
 	}
-	/* Its last words about it have come: the earlier broker had given the order. With its last device, the group's end is waited for. */
+	/* The keeper has reported the release already: the earlier broker had given the order. If that was the last
+	 * device, the answer waits until the kernel has let go of the group. */
 	revoker->answer.keeper_pid = group->keeper->pid;
 	if (group->state == GROUP_HELD) {
 		snprintf(detail, sizeof revoker->answer.detail, STILL_LEASED, group->number);
@@ -186,7 +187,8 @@ static bool is_in(const char *name, const struct query_record *records, uint32_t
 	return false;
 }
 
-/* The keeper of an earlier broker has said which devices it has: what was asked before that is done. */
+/* The keeper of an earlier broker has answered QUERY with RECORDS. Carries out the REVOKE, if the REVOKE had to wait
+ * for that. */
 static void hear_told(struct revoker *revoker, const struct query_record *records, uint32_t count)
 {
 	const struct iommu_group *group = revoker->waiter.group;
@@ -263,7 +265,7 @@ static bool is_open(const struct iommu_group *group)
 	return fd == -EBUSY;
 }
 
-/* Nothing more will happen by itself, or not soon. */
+/* For a group that is QUARANTINED: answers at once, because nothing more will happen without help, or not soon. */
 static int quarantined(const struct session *session, const struct device *device, struct packet *reply)
 {
 	struct revoke_reply *stuck;
@@ -291,7 +293,8 @@ static int take_back(struct session *session, const struct device *device, const
 	revoker->held_back = device->group->state == GROUP_QUERIED;
 	revoker->had = device->lease || device->handed_out;
 	waiter_join(&revoker->waiter, &waiting, session, device->group);
-	/* Without a lease, or with one that ends anyway, it is only waited for. */
+	/* Without a lease there is nothing to order: the REVOKE only waits. revoke_lease() ignores a lease that ends
+	 * already. */
 	if (device->lease)
 		order(revoker, device->lease);
 	return CHANNEL_LATER;
@@ -304,7 +307,7 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 	struct device *device;
 	char who[128];
 
-	/* Safe for a hostile caller: nobody but root gets beyond this, and no policy can change that. */
+	/* Safe for a hostile caller: nobody but root gets beyond this check, and no policy can change the check. */
 	if (session->peer.uid != 0)
 		return refuse(detail, REFUSAL_DENIED, "REVOKE of %s is for root alone, not for %s", body->name,
 			peer_text(&session->peer, who, sizeof who));
@@ -320,9 +323,10 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 		return nobody(session, device, reply, NO_MORE);
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);
-	/* It was meant for whoever had the device then, and who had it then has not got it any more. */
+	/* The REVOKE was sent before the restart and has been carried out since; the present lease is newer and must
+	 * not be revoked by the old REVOKE. */
 	if (device->lease && device->lease->since_us >= session->broker->started_us && session_may_repeat(session))
 		return nobody(session, device, reply,
-			"who had it when this was asked has it no more; it has been leased since");
+			"the holder at the time of the request has it no more; the device has been leased again since");
 	return take_back(session, device, body);
 }

@@ -7,12 +7,13 @@
 #include "state/broker.h"
 
 /*
- * REVOKE: an administrator takes a device back, and is told when that is done: when its keeper has reported all steps and the
- * kernel says that the group is free. revoke_lease() is what does it; here is who waits for it. Any number may wait for one
- * device, and who leaves changes nothing.
+ * REVOKE: an administrator takes a device back, and gets the reply when the device is back: when the keeper has
+ * reported all steps and the kernel says that the group is free. revoke_lease() takes the device back; the code here
+ * waits for the end of the lease. Any number of administrators may wait for the same device, and an administrator that
+ * leaves changes nothing.
  */
 
-/* The handler of REVOKE. */
+/* The handler of REVOKE. CONTEXT is the session. */
 int revocation_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 #endif

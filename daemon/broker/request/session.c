@@ -24,15 +24,15 @@
 
 static_assert(EPOLLIN == POLLIN && EPOLLOUT == POLLOUT, "channel_events() speaks poll, sd-event epoll");
 
-/* The socket is broken. serve() ends the session when the loop reports that it is shut down, so whoever works on a request of any
- * session now can go on with it. */
+/* The socket is broken. serve() ends the session when the loop reports the shutdown, so a handler that works on a
+ * request of any session at the moment can go on with its packet and its session. */
 static void fail(struct session *session)
 {
 	session->failed = true;
 	shutdown(session->channel.fd, SHUT_RDWR);
 }
 
-/* Tells the event loop what the channel waits for now. */
+/* Tells the event loop which events the channel waits for now. */
 static void rearm(struct session *session)
 {
 	short events = channel_events(&session->channel) | watch_events(session);
@@ -44,7 +44,7 @@ static void rearm(struct session *session)
 void session_answer(struct session *session, int result, struct packet *reply, const struct detail *detail)
 {
 	uint64_t refusals = session->channel.refusals;
-	/* A channel that cannot be written to is at its end. */
+	/* A failed write ends the channel. */
 	int r = channel_answer(&session->channel, result, reply, detail);
 
 	session->broker->counters.refusals += session->channel.refusals - refusals;
@@ -71,7 +71,7 @@ static void record_broken(struct session *session)
 		peer_text(&session->peer, who, sizeof who));
 }
 
-/* Serves one request, or goes on with an answer. Nobody else ends a session while the service runs. */
+/* Serves one request, or goes on with an answer. No other function ends a session while the service runs. */
 static void serve(void *owner, uint32_t events)
 {
 	struct session *session = owner;
@@ -84,7 +84,8 @@ static void serve(void *owner, uint32_t events)
 		return;
 	}
 	watch_catch_up(session);
-	/* While an answer is owed nothing is read; a hang-up then ends the session with what may be queued. */
+	/* While an answer is owed nothing is read; a hang-up then ends the session, and queued requests with the
+	 * session. */
 	if (session->channel.deferred) {
 		if (events & (EPOLLHUP | EPOLLERR))
 			session_close(session);
@@ -111,7 +112,8 @@ void session_store(struct session *session)
 	if (session->stored || broker->sessions_stored >= SESSIONS_STORED_MAX ||
 		user->sessions > SESSIONS_STORED_PER_USER)
 		return;
-	/* One with a device is worth more than one that may be gone in a moment, and leases take longer than this. */
+	/* A session with a device is stored without regard to the rate: a lease costs more time than storing does. A
+	 * session without a device may be gone in a moment. */
 	if (LIST_EMPTY(&session->leases) && rate_wait(&user->stores, STORES_PER_MINUTE, loop_now(broker->event)) > 0)
 		return;
 	session->stored = store_session(session->channel.fd, session->id, session->started);
@@ -197,7 +199,8 @@ void session_accept(struct broker *broker, int fd)
 		turn_away(broker, fd, r, NULL);
 		return;
 	}
-	/* Before its groups and its unit are looked up, which takes longer than all the rest: who has too many is soon gone. */
+	/* Comes before the lookup of the peer's groups and unit, the slowest step of all: a user with too many
+	 * sessions is soon turned away. */
 	r = admit(broker, &peer, &user, &detail);
 	if (r != 0) {
 		record_turned_away(broker, &peer, r, &detail);
@@ -213,7 +216,7 @@ void session_accept(struct broker *broker, int fd)
 	session = session_new(broker, fd, &peer, user);
 	if (!session)
 		return;
-	/* Before its first request is read: from then on somebody waits for an answer. */
+	/* Comes before the first request is read: from then on the client waits for an answer. */
 	session_store(session);
 	begin(session);
 }
@@ -226,7 +229,7 @@ void session_adopt(struct broker *broker, const struct stored *stored)
 	uint64_t age, last = broker->last_session;
 	int r = peer_identify_again(stored->fd, stored->started, &peer);
 
-	/* No limit: what was granted stays granted. */
+	/* No limit: an earlier broker admitted the session, and a grant stays. */
 	if (r == 0)
 		r = user_charge_session(&broker->users, peer.uid, UINT32_MAX, &user);
 	if (r < 0) {
@@ -239,7 +242,7 @@ void session_adopt(struct broker *broker, const struct stored *stored)
 	if (!session)
 		return;
 	age = session->started - stored->started;
-	/* A machine that has slept has a monotonic clock that is younger than the session. */
+	/* The monotonic clock does not count sleep: after a suspend the clock may be younger than the session. */
 	session->since_us = age < session->since_us ? session->since_us - age : 0;
 	session->started = stored->started;
 	session->id = stored->session;
@@ -254,7 +257,8 @@ void session_adopt(struct broker *broker, const struct stored *stored)
 
 bool session_may_repeat(const struct session *session)
 {
-	/* Requests are taken off in order, so only the first one can have been answered and still be there. */
+	/* A request leaves the socket with its answer, and in order: only the first request can be answered and
+	 * still there. */
 	return session->found_asking && session->channel.requests == 1;
 }
 
@@ -266,7 +270,7 @@ void session_close(struct session *session)
 	waiter_cancel(session);
 	watch_end(session);
 	fair_queue_leave(&session->place);
-	/* systemd drops its copy when it sees that the socket is shut down. */
+	/* systemd drops its copy of the socket when systemd sees the shutdown. */
 	channel_finish(&session->channel, &broker->buffers.request);
 	broker->sessions_stored -= session->stored;
 	while ((lease = LIST_FIRST(&session->leases))) {

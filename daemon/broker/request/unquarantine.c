@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Not enough to know which uid it was that did it: root is who answers for the machine. */
+/* A record of the requester's uid would not be enough: root alone answers for the machine. */
 static int check_administrator(const struct session *session, const char *name, struct detail *detail)
 {
 	char who[128];
@@ -25,7 +25,7 @@ static int check_administrator(const struct session *session, const char *name, 
 		peer_text(&session->peer, who, sizeof who));
 }
 
-/* The kernel cannot be made to let go, nor may a device be taken out of a keeper's hands here. */
+/* The kernel cannot be made to let go, and RELEASE takes no device from a keeper: that is the job of REVOKE. */
 static int check_group(
 	const struct broker *broker, const struct iommu_group *group, const char *name, struct detail *detail)
 {
@@ -47,7 +47,8 @@ static int check_group(
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
 		if (group->keeper)
 			return refuse(detail, REFUSAL_QUARANTINED,
-				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force the kernel; end what blocks it (last holder %s)",
+				"%s: its keeper (pid %u) still has IOMMU group %u, %s: nothing can force "
+				"the kernel; end what blocks it (last holder %s)",
 				name, group->keeper->pid, group->number, since, who);
 		return refuse(detail, REFUSAL_QUARANTINED,
 			"%s: IOMMU group %u is not free, %s: nothing can force the kernel; %s (last holder %s)", name,
@@ -66,7 +67,7 @@ static int check_quarantined(const struct device *device, struct detail *detail)
 		other ? " shares its IOMMU group with one that is: " : "", other ? other->name : "");
 }
 
-/* What can be known without the requester: whether the device answers. */
+/* The broker can find out without the requester only whether the device answers. */
 static int check_answers(const struct broker *broker, const struct device *device, struct detail *detail)
 {
 	uint32_t ids;
@@ -88,8 +89,8 @@ static void describe(const struct broker *broker, const struct device *device, b
 	quarantine_text(broker, device, answer->ended, sizeof answer->ended);
 	if (forced)
 		snprintf(answer->unverified, sizeof answer->unverified,
-			"whether %s is idle and knows nothing of its last holder: nobody has reset it since, and DMA of the last holder "
-			"may reach the memory of the next",
+			"whether %s is idle and knows nothing of its last holder: nobody has reset it since, "
+			"and DMA of the last holder may reach the memory of the next",
 			device->name);
 	else
 		snprintf(answer->unverified, sizeof answer->unverified,
@@ -135,7 +136,8 @@ int unquarantine_serve(void *context, struct packet *request, struct packet *rep
 	if (release->flags & BROKER_RELEASE_ASK)
 		return 0;
 	record(session, device, forced);
-	/* Safe for a hostile caller: there is none, it is root. The group is nobody's, so its device can go back to its host driver. */
+	/* Safe for a hostile caller: check_administrator() lets root pass alone. Nobody holds the group, so the
+	 * device can go back to its host driver. */
 	group_end_quarantine(broker, device);
 	return 0;
 }

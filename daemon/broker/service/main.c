@@ -33,7 +33,7 @@ struct arguments {
 	const char *policy[RELOAD_DIRECTORIES_MAX + 1];
 	size_t policy_count;
 	bool check_policy;
-	const char *const *files; /* what is checked; ended by NULL */
+	const char *const *files; /* to be checked; ended by NULL */
 };
 
 static const char help[] =
@@ -148,7 +148,8 @@ static void parse_option(struct arguments *arguments, int option)
 	}
 }
 
-/* Of the WORDS to be checked, takes the directories; the others, moved together, are files. */
+/* Takes the directories among the WORDS to be checked. The other words are files, and are moved together at the
+ * front of WORDS. */
 static const char *const *take_directories(struct arguments *arguments, char **words)
 {
 	struct stat st;
@@ -199,7 +200,8 @@ static int listen_at(const char *path)
 	return fd;
 }
 
-/* What systemd has passed: its listening socket (else -1), and the sockets of an earlier broker. */
+/* Takes the sockets that systemd has passed. Returns the listening socket, or -1; the sockets of an earlier broker
+ * go to OPTIONS. */
 static int take_passed(struct broker_options *options)
 {
 	char **names = NULL;
@@ -216,7 +218,8 @@ static int take_passed(struct broker_options *options)
 		else if (listener < 0 && sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) > 0)
 			listener = fd;
 		else
-			log_line(LOG_WARNING, "what is this? systemd has passed \"%s\"", names[i]);
+			log_line(LOG_WARNING, "ignoring unknown socket \"%s\" passed by systemd (LISTEN_FDNAMES)",
+				names[i]);
 		free(names[i]);
 	}
 	free(names);
@@ -224,7 +227,7 @@ static int take_passed(struct broker_options *options)
 	return listener;
 }
 
-/* The listening socket: systemd's, or one of our own for tests. */
+/* The listening socket: from systemd, or a new socket at PATH for tests. */
 static int get_listener(const char *path, int passed)
 {
 	if (path)
@@ -234,7 +237,7 @@ static int get_listener(const char *path, int passed)
 			"no SOCK_SEQPACKET socket from systemd: start vfio-broker.socket, or use --listen PATH");
 		exit(EXIT_FAILURE);
 	}
-	/* systemd passes it blocking unless told otherwise, and the loop accepts until there is nothing left. */
+	/* systemd passes a blocking socket unless told otherwise, and the loop accepts until no connection is left. */
 	if (fcntl(passed, F_SETFL, O_NONBLOCK) < 0)
 		fail("listening socket", errno);
 	return passed;
@@ -276,7 +279,7 @@ static void catch_signals(sd_event *event, struct broker *broker, struct reload 
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	/* Before clients: who asks something after `systemctl reload` has returned is answered by the new policy. */
+	/* SIGHUP goes before clients: a request after `systemctl reload` has returned is answered by the new policy. */
 	if (sd_event_add_signal(event, NULL, SIGUSR1, on_restart, broker) < 0 ||
 		sd_event_add_signal(event, NULL, SIGTERM, on_signal, broker) < 0 ||
 		sd_event_add_signal(event, NULL, SIGINT, on_signal, broker) < 0 ||
@@ -287,7 +290,7 @@ static void catch_signals(sd_event *event, struct broker *broker, struct reload 
 	sd_event_source_unref(hangup);
 }
 
-/* A policy with a mistake grants nothing: the service is up, and every refusal names file and line. */
+/* A policy with a mistake grants nothing: the service is up, and every refusal names the file and the line. */
 static struct policy *read_policy(const struct arguments *arguments, struct policy_error *error)
 {
 	struct policy *policy = NULL;
@@ -333,9 +336,9 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("event loop", r);
 	catch_signals(event, &broker, &reload);
-	/* Tells systemd that the loop turns, if it wants to know (WatchdogSec=). */
+	/* Tells systemd that the loop turns, if the unit asks for that (WatchdogSec=). */
 	sd_event_set_watchdog(event, 1);
-	/* Watched before it is read: a change in between is seen. */
+	/* The watch comes before the first read: a change in between is seen. */
 	reload_init(&reload, event, arguments.policy, &broker);
 	policy_key_prepare();
 	policy = read_policy(&arguments, &policy_error);

@@ -9,7 +9,7 @@
 #include "policy/policy_files.h"
 
 #include <errno.h>
-/* Its basename() is a macro for POSIX's. */
+/* With this header, basename() is a macro for the POSIX function. */
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static void go_up(struct reload_dir *watch)
 {
 	char copy[PATH_MAX];
 
-	/* Both may write into what they are given, and return a part of it. */
+	/* basename() and dirname() may write into the argument, and return a part of the argument. */
 	strcpy(copy, watch->path);
 	snprintf(watch->awaited, sizeof watch->awaited, "%s", basename(copy));
 	strcpy(copy, watch->path);
@@ -41,8 +41,8 @@ static void go_up(struct reload_dir *watch)
 }
 
 /*
- * Watches the watch's directory, or the nearest parent that is there, with what it waits for to appear in it.
- * Returns 0 or a negative errno.
+ * Watches the directory of WATCH, or the nearest parent that exists, and notes the name that has to appear in the
+ * parent. Returns 0 or a negative errno.
  */
 static int watch_once(struct reload_dir *watch)
 {
@@ -60,7 +60,7 @@ static int watch_once(struct reload_dir *watch)
 	}
 }
 
-/* Whether what was not there, when the watch of its parent was made, is there by now. */
+/* Whether the awaited name, which was missing when the watch of the parent was made, exists by now. */
 static bool missed(const struct reload_dir *watch)
 {
 	char path[PATH_MAX + NAME_MAX + 2];
@@ -71,7 +71,7 @@ static bool missed(const struct reload_dir *watch)
 
 static void watch_directory(struct reload *reload, struct reload_dir *watch, const char *directory)
 {
-	/* The old one goes last, so that both are on one inotify descriptor. */
+	/* The old source goes last, so that the old and the new watch share an inotify descriptor. */
 	sd_event_source *old = watch->source;
 	int r, tries = 3;
 
@@ -98,7 +98,7 @@ static void watch_all(struct reload *reload)
 
 /* ---- reading ---- */
 
-/* For `systemctl status`, which shows it at once; READY also ends what RELOADING began. */
+/* `systemctl status` shows STATUS at once; READY also ends the reload that RELOADING began. */
 void reload_tell(const struct broker *broker)
 {
 	if (broker->policy_error.text[0])
@@ -109,7 +109,8 @@ void reload_tell(const struct broker *broker)
 		sd_notifyf(0, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
 }
 
-/* Swaps the policies. No rule of the old one is referred to when it is freed: leases are the only ones that do. */
+/* Swaps the policies. Only leases refer to rules, and review_leases() moves all leases to the new policy before the
+ * old policy is freed. */
 static void adopt(struct broker *broker, struct policy *policy)
 {
 	struct policy *old = broker->policy;
@@ -133,7 +134,7 @@ void reload_now(struct reload *reload, const char *why)
 	reload->changed = false;
 	if (reload->timer)
 		sd_event_source_set_enabled(reload->timer, SD_EVENT_OFF);
-	/* Directories may have come or gone. They are watched before they are read, so that no change is missed. */
+	/* Directories may have come or gone. The watch comes before the read, so that no change is missed. */
 	watch_all(reload);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now(broker->event));
 	if (policy_load(reload->directories, &policy, &error) < 0) {
@@ -161,7 +162,8 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 	return 0;
 }
 
-/* Waits until there is quiet, because changes come in several steps and files in several pieces; not for ever. */
+/* Waits until there is quiet, because changes come in several steps and files in several pieces; at most
+ * RELOAD_PATIENCE_US. */
 static void change(struct reload *reload)
 {
 	struct broker *broker = reload->broker;
@@ -178,7 +180,8 @@ static void change(struct reload *reload)
 			"vfio-broker' tries again");
 }
 
-/* A file that somebody has just made and is still to write: it is read when it is closed. Links are whole at once. */
+/* A new file that its author still has to write: the policy is read when the file is closed. Links are complete at
+ * once. */
 static bool unwritten(const struct reload_dir *watch, const struct inotify_event *event)
 {
 	char path[PATH_MAX + NAME_MAX + 2];
@@ -202,7 +205,7 @@ static int on_inotify(sd_event_source *source, const struct inotify_event *event
 		if (strcmp(name, watch->awaited) == 0)
 			change(watch->reload);
 	} else if (policy_file_name(name) && !unwritten(watch, event)) {
-		/* Being written to: wait for the end of that, but do not begin to wait. */
+		/* IN_MODIFY: somebody writes to the file. That prolongs a wait for quiet, and begins none. */
 		if (!(event->mask & IN_MODIFY) || watch->reload->changed)
 			change(watch->reload);
 	}

@@ -13,8 +13,8 @@
 #define RELOAD_DIRECTORIES_MAX 8
 
 /*
- * Keeps the policy in force what the files on disk say: reads them again when told to (SIGHUP), and when inotify has seen
- * a change and then nothing for a moment. All or nothing: a mistake in one file leaves the old policy in force, and
+ * Keeps the policy in force equal to the files on disk: reads the files again on SIGHUP, and when inotify has seen a
+ * change and then nothing for a moment. All or nothing: a mistake in any file leaves the old policy in force, and
  * broker->policy_error says why.
  */
 struct reload {
@@ -23,25 +23,25 @@ struct reload {
 	const char *const *directories; /* borrowed; ended by NULL */
 	struct reload_dir {
 		struct reload *reload;
-		const char *directory;	    /* whose files these are */
-		char path[PATH_MAX];	    /* what is watched: the directory, or a parent of it ... */
-		char awaited[NAME_MAX + 1]; /* ... in which this has to appear first; empty: the directory itself */
-		sd_event_source *source;    /* NULL: this one is not used */
+		const char *directory;	    /* the policy directory to be watched */
+		char path[PATH_MAX];	    /* under watch: the directory, or a parent of the directory ... */
+		char awaited[NAME_MAX + 1]; /* ... where this name has to appear first; empty: the directory itself */
+		sd_event_source *source;    /* NULL: unused */
 	} watches[RELOAD_DIRECTORIES_MAX];
 	sd_event_source *timer;
-	uint64_t change_us; /* when the first change came that is not read yet */
+	uint64_t change_us; /* when the first change came that has not been read yet */
 	bool changed;
 };
 
 /*
- * Watches DIRECTORIES, at most RELOAD_DIRECTORIES_MAX, from now on, whether they are there or not. Called before the
- * policy is read for the first time, so that no change falls between the two; BROKER, which has to outlive RELOAD, is used
- * by EVENT's loop only. A directory that cannot be watched is logged.
+ * Watches DIRECTORIES, at most RELOAD_DIRECTORIES_MAX, from now on; a directory may appear later. Called before the
+ * policy is read for the first time, so that no change falls between watch and read. BROKER has to outlive RELOAD, and
+ * is used by EVENT's loop only. A failure to watch a directory is logged.
  */
 void reload_init(struct reload *reload, sd_event *event, const char *const *directories, struct broker *broker);
 void reload_clear(struct reload *reload);
 
-/* Tells systemd that the service is ready, and what policy is in force. */
+/* Tells systemd that the service is ready, and which policy is in force. */
 void reload_tell(const struct broker *broker);
 
 /* Reads the policy now; WHY goes to the log. */

@@ -38,7 +38,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 			session_accept(broker, connection);
 			continue;
 		}
-		/* sessions_max keeps fds free for this; a peer that has left again is no error either. */
+		/* sessions_max keeps fds free for accept4(), so EMFILE is worth a message; a peer that has left
+		 * again is no error. */
 		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 			log_line(LOG_ERR, "cannot accept a connection: %s", strerror(errno));
 		break;
@@ -70,7 +71,7 @@ static void on_host_change(void *context, enum host_change change, const char *n
 		inventory_compare(&broker->inventory, on_host_change, broker);
 		return;
 	}
-	/* Before it leaves the inventory; drivers that come and go are no change here. */
+	/* Comes before the device leaves the inventory. A driver that comes or goes is no change here. */
 	if (change == HOST_REMOVED && was_there) {
 		if (device->lease) {
 			event = audit_of_lease(CHANGE_REMOVE, device->lease);
@@ -129,7 +130,7 @@ static unsigned int sessions_that_fit(void)
 	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
 }
 
-/* What is in force. Why there is no policy, or none with a rule, was told when it was read. */
+/* Records the policy in force; a missing or empty policy was reported by read_policy() in main.c. */
 static void record_policy(struct broker *broker)
 {
 	const struct audit_event event = {.kind = CHANGE_POLICY};
@@ -143,7 +144,8 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 {
 	int r;
 
-	/* The packets are 200 KiB, of which only what requests touch shall ever be in memory. */
+	/* The packets are 200 KiB, and only pages that requests touch shall ever be in memory: memset() stops before
+	 * the packets. */
 	memset(broker, 0, offsetof(struct broker, buffers));
 	broker->options = options;
 	broker->event = event;
@@ -171,7 +173,7 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		return r;
 	}
 	sd_event_source_set_io_fd_own(broker->listener, 1);
-	/* Watching begins before looking, so that no device falls between the two. */
+	/* The subscription comes before the inventory is read, so that no device falls between the two. */
 	r = host->subscribe(event, on_host_change, broker);
 	if (r == 0)
 		r = inventory_init(&broker->inventory, host);
@@ -185,7 +187,8 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		r = claim_load(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
-	/* Not each broker of a crash loop has systemd start a process that dies with it. */
+	/* After a restart the spare keeper comes later: in a crash loop systemd would start a keeper for each
+	 * broker, to die with the broker. */
 	if (options->stored_count > 0)
 		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	else
@@ -252,7 +255,7 @@ static void stop_if_done(struct broker *broker)
 	sd_event_exit(broker->event, 0);
 }
 
-/* After each turn of the loop. */
+/* Runs after each turn of the loop. */
 static int on_turn(sd_event_source *source, void *userdata)
 {
 	(void)source;

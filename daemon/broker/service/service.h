@@ -5,9 +5,9 @@
 #include "state/broker.h"
 
 /*
- * Reads inventory and policy, undoes the claims of an earlier run, and serves LISTENER (taken) from then on. HOST and
- * OPTIONS are borrowed until service_clear(). POLICY is
- * taken; NULL with the reason in POLICY_ERROR denies everything. BROKER is cleared by service_clear(), also on failure.
+ * Reads the inventory, takes over from an earlier broker, undoes its claims, and serves LISTENER (taken) from then on.
+ * HOST and OPTIONS are borrowed until service_clear(). POLICY is taken; NULL with the reason in POLICY_ERROR denies
+ * everything. Returns 0 or a negative errno. BROKER is cleared by service_clear(), also on failure.
  */
 int service_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener);
@@ -19,7 +19,7 @@ void service_clear(struct broker *broker);
  */
 void service_leave(struct broker *broker);
 
-/* Has every device let go and given back, then ends the event loop. */
+/* Has every keeper let go and every device given back to its host driver, then ends the event loop. */
 void service_stop(struct broker *broker);
 
 #endif

@@ -18,7 +18,7 @@ static void give_up(int fd, uint32_t number, const char *why)
 {
 	log_line(LOG_ERR, "group %u: the keeper of an earlier broker is not taken over: %s", number, why);
 	store_forget_keeper(number);
-	/* It sees the end, although systemd has a copy. */
+	/* The keeper sees the end, although systemd may still have a copy of the socket. */
 	shutdown(fd, SHUT_RDWR);
 	close(fd);
 }
@@ -38,7 +38,8 @@ static void adopt_keeper(struct broker *broker, const struct stored *stored)
 		return;
 	}
 	group_query(group, broker, keeper);
-	/* -EPIPE: it was told to let go by the earlier broker, or has ended. It may have something to say still. */
+	/* -EPIPE: the earlier broker told the keeper to let go, or the keeper has ended. Its last messages may still
+	 * be on the socket. */
 	if (keeper_query(keeper) < 0)
 		group_release(group);
 }
