@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker_bench.h"
+#include "group.h"
+#include "host.h"
+#include "inventory.h"
+#include "message.h"
+#include "quarantine.h"
+#include "refusal.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+/* A host that says no, and devices that come and go. */
+
+/* ---- the host ---- */
+
+static struct admission_case {
+	const char *name;
+	int look, probe;
+	uint32_t ids;
+	int refusal;
+} cases[] = {
+	{A, 0, -EIO, 0, REFUSAL_DEVICE_BAD_STATE},
+	{A, -ENODEV, 0, 0, REFUSAL_NO_SUCH_DEVICE},
+	{D, 0, 0, 0, REFUSAL_NO_IOMMU},
+	{"0000:77:00.0", 0, 0, 0, REFUSAL_NO_SUCH_DEVICE},
+	{A, 0, 0, UINT32_MAX, REFUSAL_DEVICE_BAD_STATE}, /* which puts it into quarantine */
+	{A, 0, 0, 0x11e81234, REFUSAL_QUARANTINED},
+};
+
+static void the_host_says_no(void **state)
+{
+	int client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		look_error = cases[i].look;
+		machine[0].probe_error = cases[i].probe;
+		machine[0].ids = cases[i].ids;
+		client_open(client, cases[i].name);
+		assert_int_equal(client_answer(client, NULL), cases[i].refusal);
+	}
+	close(client);
+	turn();
+}
+
+static void group_cannot_be_opened(void **state)
+{
+	static const int errors[] = {-EBUSY, -ENOENT, -EPERM};
+	static const int refusals[] = {REFUSAL_DEVICE_BUSY, REFUSAL_DEVICE_BAD_STATE, REFUSAL_DEVICE_BAD_STATE};
+	int client = client_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		group_error = errors[i];
+		client_open(client, C);
+		assert_int_equal(client_answer(client, NULL), refusals[i]);
+		assert_string_equal(machine[2].device.driver, "nvme");
+		assert_int_equal(group(2)->state, GROUP_FREE);
+	}
+	close(client);
+	turn();
+}
+
+static void unplugged_and_back(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	machine[0].present = machine[2].present = false;
+	changed(changed_context, HOST_REMOVED, A);
+	changed(changed_context, HOST_REMOVED, C);
+	changed(changed_context, HOST_REMOVED, C);
+	changed(changed_context, HOST_REMOVED, "0000:99:00.0");
+	changed(changed_context, HOST_ADDED, "0000:99:00.0");
+	assert_int_equal(broker.inventory.count, 2);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_non_null(inventory_find(&broker.inventory, A)); /* leased */
+	machine[0].present = true;
+	machine[0].device.group = 9;
+	changed(changed_context, HOST_ADDED, A);
+	assert_int_equal(group(1)->state, GROUP_HELD);
+	close(client);
+	close(keeper);
+	turn();
+	assert_int_equal(broker.leases_count, 0);
+	assert_int_equal(group(1)->state, GROUP_FREE);
+	assert_ptr_equal(inventory_find(&broker.inventory, A)->group, group(9));
+	machine[0].present = false;
+	changed(changed_context, HOST_REMOVED, A);
+	assert_null(inventory_find(&broker.inventory, A));
+}
+
+/* The kernel had more to say than the broker could hear: what has changed meanwhile is found all the same. */
+static void changes_were_missed(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	machine[0].present = machine[2].present = false;
+	changed(changed_context, HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 2);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_false(inventory_find(&broker.inventory, A)->present); /* leased */
+	machine[0].present = machine[2].present = true;
+	changed(changed_context, HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 4);
+	assert_true(inventory_find(&broker.inventory, A)->present);
+	assert_non_null(inventory_find(&broker.inventory, C));
+	/* a failure to look is no news */
+	look_error = -EIO;
+	changed(changed_context, HOST_MISSED, "");
+	look_error = 0;
+	assert_int_equal(broker.inventory.count, 4);
+	close(client);
+	close(keeper);
+	turn();
+}
+
+/* It left while it was claimed: there is nothing to give back, and nothing to remember. */
+static void unplugged_while_claimed(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+
+	(void)state;
+	machine[2].present = false;
+	changed(changed_context, HOST_REMOVED, C);
+	close(client);
+	close(keeper);
+	turn();
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+}
+
+/* ---- access = direct ---- */
+
+/* The host takes a leased device out of its keeper's hands, which cannot reset it any more. */
+static void host_takes(int keeper, const char *name)
+{
+	struct release_report report = {.reason = ENDED_UNPLUG, .reset = RESET_FAILED};
+
+	report.steps[RELEASE_RESET].error = EAGAIN;
+	keeper_reports(keeper, name, &report, 0);
+	close(keeper);
+	turn();
+}
+
+/* Hot-unplug: it was not reset, but leaves, so that there is nothing to say. It may read all ones meanwhile. */
+static void taken_and_gone(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
+
+	(void)state;
+	machine[2].ids = UINT32_MAX;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_string_equal(machine[2].device.driver, "vfio-pci");
+	/* who asks meanwhile has to wait */
+	machine[2].ids = 0x11e81234;
+	client_open(other, C);
+	assert_int_equal(client_answer(other, NULL), -EAGAIN);
+	machine[2].present = false;
+	changed(changed_context, HOST_REMOVED, C);
+	turn();
+	assert_int_equal(client_answer(other, NULL), REFUSAL_NO_SUCH_DEVICE);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE_END], 0);
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+	assert_int_equal(rmdir(quarantine), 0);
+	close(client);
+	close(other);
+	turn();
+}
+
+/* Somebody has unbound vfio-pci: the device stays, and was not reset. */
+static void taken_and_there(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+	const struct device *device = inventory_find(&broker.inventory, C);
+
+	(void)state;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	for (int i = 0; i < 2000 && group(2)->state != GROUP_FREE; i++)
+		sd_event_run(event, 1000);
+	assert_int_equal(group(2)->state, GROUP_FREE);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 1);
+	assert_true(quarantine_holds(device));
+	assert_int_equal(device->quarantine->reason, QUARANTINE_RESET_FAILED);
+	assert_int_equal(device->quarantine->error, EAGAIN);
+	client_open(client, C);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_QUARANTINED);
+	close(client);
+	turn();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+		CASE(the_host_says_no),
+		CASE(group_cannot_be_opened),
+		CASE(unplugged_and_back),
+		CASE(changes_were_missed),
+		CASE(unplugged_while_claimed),
+		CASE(taken_and_gone),
+		CASE(taken_and_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
