@@ -5,6 +5,7 @@
 #include "harness.h"
 #include "message.h"
 #include "packet.h"
+#include "raw_channel.h"
 #include "unit.h"
 
 #include <signal.h>

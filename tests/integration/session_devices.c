@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "harness.h"
-
 #include "domain.h"
+#include "harness.h"
+#include "raw_channel.h"
 
 #include <linux/vfio.h>
 #include <poll.h>

@@ -4,6 +4,7 @@
 #include "hostile.h"
 #include "message.h"
 #include "packet.h"
+#include "raw_channel.h"
 #include "refusal.h"
 #include "unit.h"
 #include "vfio-broker.h"

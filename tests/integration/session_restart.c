@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 #include "message.h"
+#include "raw_channel.h"
 #include "refusal.h"
 #include "restart.h"
 #include "systemd.h"

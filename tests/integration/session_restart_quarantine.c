@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
 #include "message.h"
+#include "raw_channel.h"
 #include "restart.h"
 #include "unit.h"
 #include "vfio-broker.h"

@@ -3,6 +3,7 @@
 #include "harness.h"
 #include "message.h"
 #include "packet.h"
+#include "raw_channel.h"
 #include "restart.h"
 #include "unit.h"
 #include "vfio-broker.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "harness.h"
-
 #include "actors.h"
+#include "harness.h"
+#include "raw_channel.h"
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>

@@ -5,6 +5,7 @@
 #include "hostile.h"
 #include "message.h"
 #include "packet.h"
+#include "raw_channel.h"
 #include "refusal.h"
 #include "table.h"
 #include "unit.h"
