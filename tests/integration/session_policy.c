@@ -136,7 +136,7 @@ static void other_files_do_not_matter(void **state)
 }
 
 /* What somebody is still writing is not a policy yet: the rule that denies may be what comes last. */
-static void half_written(void **state)
+static void half_written_file_is_not_read(void **state)
 {
 	static const char first[] = "[allow all]\nclass = *\nuser = *\n",
 			  rest[] = "[limits few]\nuser = *\ndevices = 0\n";
@@ -212,7 +212,7 @@ static void mistake_at_start(void **state)
 }
 
 /* Names are looked up in the sandbox, as outside of it. */
-static void names_in_the_sandbox(void **state)
+static void names_are_looked_up_in_the_sandbox(void **state)
 {
 	struct vbroker_session *session = session_begin();
 
@@ -264,7 +264,7 @@ static void directories_come_and_go(void **state)
 
 /* ---- leases ---- */
 
-static void leases_that_are_lost(void **state)
+static void leases_without_a_rule_are_taken_back(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *stays, *goes;
@@ -578,7 +578,7 @@ static void others_see_their_own(void **state)
 static const struct world_options access_direct = {.policy = ALLOW("edu", EDU) "access = direct\n" ALLOW("two", EDU_2)};
 
 /* What the fake kernel cannot show (its devices are open only in its own process), tests/vm/cases/direct does. */
-static void direct(void **state)
+static void direct_holder_gets_the_device_file(void **state)
 {
 	struct vbroker_session *session = session_begin(), *administrator = session_begin();
 	struct vbroker_device *split = device_begin(session, EDU_2), *device = device_begin(session, EDU);
@@ -614,7 +614,7 @@ static void direct(void **state)
 }
 
 /* A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not change leases. */
-static void direct_no_more(void **state)
+static void stricter_rule_takes_direct_leases_back(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU), *split = device_begin(session, EDU_2);
@@ -640,20 +640,20 @@ int main(int argc, char **argv)
 		CASE_IN(by_signal, &only_edu),
 		CASE_IN(by_file_change, &only_edu),
 		CASE_IN(other_files_do_not_matter, &only_edu),
-		CASE_IN(half_written, &only_edu),
+		CASE_IN(half_written_file_is_not_read, &only_edu),
 		CASE_IN(mistake_changes_nothing, &only_edu),
 		CASE_IN(mistake_at_start, &mistaken),
-		CASE_IN(names_in_the_sandbox, &only_edu),
+		CASE_IN(names_are_looked_up_in_the_sandbox, &only_edu),
 		CASE_IN(directories_come_and_go, &two_directories),
-		CASE_IN(leases_that_are_lost, &only_edu),
+		CASE_IN(leases_without_a_rule_are_taken_back, &only_edu),
 		CASE_IN(lease_time, &short_time),
 		CASE_IN(lease_time_changes, &short_time),
 		CASE_IN(devices_by_rule, &few),
 		CASE_IN(sessions_by_limits, &few),
 		CASE_IN(rates, &only_edu),
 		CASE_IN(shown_and_explained, &only_edu),
-		CASE_IN(direct, &access_direct),
-		CASE_IN(direct_no_more, &access_direct),
+		CASE_IN(direct_holder_gets_the_device_file, &access_direct),
+		CASE_IN(stricter_rule_takes_direct_leases_back, &access_direct),
 		CASE_IN(others_see_their_own, &only_edu),
 	};
 

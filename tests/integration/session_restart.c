@@ -104,20 +104,20 @@ static void everything_goes_on(void (*again)(void))
 	world_settle();
 }
 
-static void killed(void **state)
+static void leases_survive_a_kill(void **state)
 {
 	(void)state;
 	everything_goes_on(kill_and_start);
 }
 
-static void restarted(void **state)
+static void leases_survive_a_restart(void **state)
 {
 	(void)state;
 	everything_goes_on(world_restart_broker);
 	assert_non_null(strstr(host_read("log"), "restarting: 1 sessions and 2 leases go on"));
 }
 
-static void killed_again_and_again(void **state)
+static void leases_survive_many_kills(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, NVME);
@@ -137,7 +137,7 @@ static void killed_again_and_again(void **state)
 	world_settle();
 }
 
-static void stopped(void **state)
+static void stop_after_a_kill_ends_all_leases(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, NVME);
@@ -304,7 +304,7 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 }
 
 /* What happened meanwhile it is not told, and it is told that. */
-static void a_watch_goes_on(void **state)
+static void watch_survives_a_kill(void **state)
 {
 	struct vbroker_session *watcher = session_begin(), *session = session_begin();
 	struct vbroker_device *device;
@@ -355,7 +355,7 @@ static void client_leaves_meanwhile(void **state)
 	world_settle();
 }
 
-static void session_leaves_and_its_channels_stay(void **state)
+static void channels_outlive_a_session_that_left(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *nvme = device_begin(session, NVME);
@@ -598,18 +598,18 @@ static void killed_at_random_moments(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		RESTART_CASE(killed),
-		RESTART_CASE(restarted),
-		RESTART_CASE(killed_again_and_again),
-		RESTART_CASE(stopped),
+		RESTART_CASE(leases_survive_a_kill),
+		RESTART_CASE(leases_survive_a_restart),
+		RESTART_CASE(leases_survive_many_kills),
+		RESTART_CASE(stop_after_a_kill_ends_all_leases),
 		CASE_IN(limits_are_charged_again, &two_leases),
 		RESTART_CASE(churn_is_not_stored),
 		RESTART_CASE(requests_wait_for_the_next_broker),
 		RESTART_CASE(answered_open_is_not_answered_again),
 		RESTART_CASE(answered_and_released_open_is_not_answered_again),
-		RESTART_CASE(a_watch_goes_on),
+		RESTART_CASE(watch_survives_a_kill),
 		RESTART_CASE(client_leaves_meanwhile),
-		RESTART_CASE(session_leaves_and_its_channels_stay),
+		RESTART_CASE(channels_outlive_a_session_that_left),
 		RESTART_CASE(device_is_released_meanwhile),
 		RESTART_CASE(keeper_dies_meanwhile),
 		RESTART_CASE(others_do_not_wait_for_a_slow_keeper),

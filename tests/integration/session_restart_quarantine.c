@@ -26,7 +26,7 @@ static void await_judged(const char *name)
 	assert_int_not_equal(host_read(record)[0], '1');
 }
 
-static const struct world_options lax = {
+static const struct world_options reset_optional = {
 	.systemd = true, .policy = "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"};
 
 /* A lease of another process. Afterwards it is on record that EDU was not reset, and who had it. */
@@ -64,7 +64,7 @@ static void end_with_a_reset(unsigned int group, const char *name)
  * revoked, because that one did nothing with the device; so its holder is not who had the device last. That moment is made by
  * hand: the keeper ends, and the next broker has its socket, but no word of it.
  */
-static void revoke_of_what_was_released_before(void **state)
+static void revoke_answers_nobody_where_the_keeper_left_no_word(void **state)
 {
 	int administrator = raw_connect(world()->broker_socket), holder = raw_connect(world()->broker_socket), device;
 	pid_t pids[KEEPERS_MAX] = {0};
@@ -92,7 +92,7 @@ static void revoke_of_what_was_released_before(void **state)
 
 /* A lease that does nothing with the device changes nothing of what stands against that: also if the broker is killed in it, twice, and
  * if it ends while there is none. */
-static void what_stood_against_it_before(void **state)
+static void idle_lease_keeps_the_earlier_record(void **state)
 {
 	char before[512];
 
@@ -120,9 +120,9 @@ static void what_stood_against_it_before(void **state)
 	end_with_a_reset(1, EDU);
 }
 
-static const struct world_options twins = {
+static const struct world_options reset_same_user = {
 	.systemd = true, .policy = "[allow same]\naddress = " TWIN " " TWIN_2 "\nuser = *\nreset = same-user\n"};
-static const struct world_options twins_direct = {.systemd = true,
+static const struct world_options reset_same_user_direct = {.systemd = true,
 	.policy = "[allow same]\naddress = " TWIN " " TWIN_2 "\nuser = *\naccess = direct\nreset = same-user\n"};
 
 static void expect_twin_is_kept_from_strangers(void)
@@ -132,7 +132,7 @@ static void expect_twin_is_kept_from_strangers(void)
 }
 
 /* The broker was killed after it had read how a lease ended, and before it had that on record, while the group goes on with another. */
-static void end_that_was_not_recorded(void **state)
+static void unrecorded_end_is_learned_from_the_keeper(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
@@ -186,7 +186,7 @@ static void direct_ends_while_the_group_goes_on(void **state)
 }
 
 /* Somebody has removed the record: that the device is in use, the keeper knows. */
-static void record_that_is_missing(void **state)
+static void missing_record_is_made_up_by_the_keeper(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN);
@@ -210,11 +210,11 @@ static void record_that_is_missing(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		CASE_IN(revoke_of_what_was_released_before, &lax),
-		CASE_IN(what_stood_against_it_before, &lax),
-		CASE_IN(end_that_was_not_recorded, &twins),
-		CASE_IN(direct_ends_while_the_group_goes_on, &twins_direct),
-		CASE_IN(record_that_is_missing, &twins),
+		CASE_IN(revoke_answers_nobody_where_the_keeper_left_no_word, &reset_optional),
+		CASE_IN(idle_lease_keeps_the_earlier_record, &reset_optional),
+		CASE_IN(unrecorded_end_is_learned_from_the_keeper, &reset_same_user),
+		CASE_IN(direct_ends_while_the_group_goes_on, &reset_same_user_direct),
+		CASE_IN(missing_record_is_made_up_by_the_keeper, &reset_same_user),
 	};
 
 	return HARNESS_RUN(argc, argv, "restart_quarantine", tests);

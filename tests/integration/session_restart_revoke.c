@@ -46,7 +46,7 @@ static void revoke_waits_for_the_keeper(void **state)
 }
 
 /* The same, and the holder's session has gone. */
-static void revoke_of_what_is_released_anyway(void **state)
+static void revoke_of_a_lease_that_is_ending_waits_for_the_keeper(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN);
@@ -75,7 +75,7 @@ static void revoke_of_what_is_released_anyway(void **state)
 }
 
 /* The keeper had its order from the broker that was killed, and does it while the next one waits for its word. */
-static void revoke_that_was_ordered_before(void **state)
+static void revoke_sent_before_the_kill_is_not_sent_again(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
@@ -226,8 +226,8 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		RESTART_CASE(revoke_waits_for_the_keeper),
-		RESTART_CASE(revoke_of_what_is_released_anyway),
-		RESTART_CASE(revoke_that_was_ordered_before),
+		RESTART_CASE(revoke_of_a_lease_that_is_ending_waits_for_the_keeper),
+		RESTART_CASE(revoke_sent_before_the_kill_is_not_sent_again),
 		RESTART_CASE(revoke_with_a_deadline),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),

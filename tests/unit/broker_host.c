@@ -30,7 +30,7 @@ static struct admission_case {
 	{A, 0, 0, 0x11e81234, REFUSAL_QUARANTINED},
 };
 
-static void the_host_says_no(void **state)
+static void failing_host_has_its_refusals(void **state)
 {
 	int client = client_new();
 
@@ -64,7 +64,7 @@ static void group_cannot_be_opened(void **state)
 	turn();
 }
 
-static void unplugged_and_back(void **state)
+static void returning_device_joins_its_new_group(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -94,7 +94,7 @@ static void unplugged_and_back(void **state)
 }
 
 /* The kernel had more to say than the broker could hear: what has changed meanwhile is found all the same. */
-static void changes_were_missed(void **state)
+static void missed_uevents_are_caught_up(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -148,7 +148,7 @@ static void host_takes(int keeper, const char *name)
 }
 
 /* Hot-unplug: it was not reset, but leaves, so that there is nothing to say. It may read all ones meanwhile. */
-static void taken_and_gone(void **state)
+static void unplugged_device_is_not_quarantined(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
 
@@ -176,7 +176,7 @@ static void taken_and_gone(void **state)
 }
 
 /* Somebody has unbound vfio-pci: the device stays, and was not reset. */
-static void taken_and_there(void **state)
+static void device_unbound_by_hand_is_quarantined(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper);
 	const struct device *device = inventory_find(&broker.inventory, C);
@@ -202,13 +202,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-		CASE(the_host_says_no),
+		CASE(failing_host_has_its_refusals),
 		CASE(group_cannot_be_opened),
-		CASE(unplugged_and_back),
-		CASE(changes_were_missed),
+		CASE(returning_device_joins_its_new_group),
+		CASE(missed_uevents_are_caught_up),
 		CASE(unplugged_while_claimed),
-		CASE(taken_and_gone),
-		CASE(taken_and_there),
+		CASE(unplugged_device_is_not_quarantined),
+		CASE(device_unbound_by_hand_is_quarantined),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@
 
 /* ---- the life of a lease ---- */
 
-static void keeper_refuses(void **state)
+static void refusal_of_the_keeper_reaches_the_client(void **state)
 {
 	struct detail detail;
 	int keeper = keeper_start(), client = client_new();
@@ -40,7 +40,7 @@ static void keeper_refuses(void **state)
 /* ---- keepers that misbehave: the broker is root, and they are not ---- */
 
 /* RELEASED for what it has not accepted yet; the answer to LEASE comes afterwards. */
-static void released_before_accepted(void **state)
+static void released_before_accepted_ends_the_lease(void **state)
 {
 	int keeper = keeper_start(), client = client_new();
 
@@ -63,7 +63,7 @@ static void released_before_accepted(void **state)
 }
 
 /* RELEASED for a device that another keeper has. */
-static void released_of_another(void **state)
+static void released_of_another_keepers_device_is_ignored(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 	int other_keeper = keeper_start(), other = client_with(C, other_keeper);
@@ -85,7 +85,7 @@ static void released_of_another(void **state)
 }
 
 /* Anything that is no answer costs the keeper its channel, and its devices go back. */
-static void nonsense(void **state)
+static void nonsense_costs_the_keeper_its_channel(void **state)
 {
 	(void)state;
 	for (int kind = 0; kind < 9; kind++) {
@@ -142,7 +142,7 @@ static void nonsense(void **state)
 }
 
 /* Replies to LEASE of the wrong form, with somebody waiting for them. */
-static void nonsense_as_an_answer(void **state)
+static void malformed_answer_refuses_the_open(void **state)
 {
 	(void)state;
 	for (int kind = 0; kind < 3; kind++) {
@@ -173,7 +173,7 @@ static void nonsense_as_an_answer(void **state)
 }
 
 /* An event that nobody knows is of a newer keeper, and no reason for anything. */
-static void unknown_event(void **state)
+static void unknown_event_is_ignored(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -192,12 +192,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
-		CASE(keeper_refuses),
-		CASE(released_before_accepted),
-		CASE(released_of_another),
-		CASE(nonsense),
-		CASE(nonsense_as_an_answer),
-		CASE(unknown_event),
+		CASE(refusal_of_the_keeper_reaches_the_client),
+		CASE(released_before_accepted_ends_the_lease),
+		CASE(released_of_another_keepers_device_is_ignored),
+		CASE(nonsense_costs_the_keeper_its_channel),
+		CASE(malformed_answer_refuses_the_open),
+		CASE(unknown_event_is_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static void lease_and_release(void **state)
 }
 
 /* It used to put off the keeper in reserve by a second, which everybody who came in that time had to start for himself. */
-static void short_lease(void **state)
+static void short_lease_does_not_delay_the_spare_keeper(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), enabled = 0;
 	uint64_t due = UINT64_MAX;
@@ -58,7 +58,7 @@ static void short_lease(void **state)
 	turn();
 }
 
-static void second_device_of_a_group(void **state)
+static void second_device_goes_to_the_same_keeper(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), other = client_new();
 
@@ -78,7 +78,7 @@ static void second_device_of_a_group(void **state)
 }
 
 /* The keeper sees the end of what the broker sends, which is how it is told to let go. */
-static void end_of_session(void **state)
+static void end_of_session_ends_the_lease(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper);
 
@@ -130,7 +130,7 @@ static void open_waits_for_a_release(void **state)
 	turn();
 }
 
-static void who_waits_may_leave(void **state)
+static void waiting_client_may_leave(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper), waiting = client_new();
 
@@ -167,7 +167,7 @@ static void client_leaves_before_the_answer(void **state)
 }
 
 /* The group is taken back, by policy say, while the keeper's answer is on the way: it has let go before that is read. */
-static void taken_back_before_the_answer(void **state)
+static void lease_taken_back_before_the_answer_is_revoked(void **state)
 {
 	int keeper = keeper_start(), client = client_new();
 
@@ -200,7 +200,7 @@ static void hand_out(const char *name)
 static const struct release_report unsure = {.reason = ENDED_RELEASED, .reset = RESET_UNSURE};
 
 /* Whether it is closed, only the whole group can tell. */
-static void direct_takes_the_group_along(void **state)
+static void direct_lease_ends_with_its_whole_group(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -219,7 +219,7 @@ static void direct_takes_the_group_along(void **state)
 }
 
 /* They may reach it by DMA. */
-static void direct_waits_for_other_devices(void **state)
+static void direct_lease_is_not_over_while_its_holder_has_another(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), other = keeper_start();
 
@@ -267,15 +267,15 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		CASE(lease_and_release),
-		CASE(short_lease),
-		CASE(second_device_of_a_group),
-		CASE(end_of_session),
+		CASE(short_lease_does_not_delay_the_spare_keeper),
+		CASE(second_device_goes_to_the_same_keeper),
+		CASE(end_of_session_ends_the_lease),
 		CASE(open_waits_for_a_release),
-		CASE(who_waits_may_leave),
+		CASE(waiting_client_may_leave),
 		CASE(client_leaves_before_the_answer),
-		CASE(taken_back_before_the_answer),
-		CASE(direct_takes_the_group_along),
-		CASE(direct_waits_for_other_devices),
+		CASE(lease_taken_back_before_the_answer_is_revoked),
+		CASE(direct_lease_ends_with_its_whole_group),
+		CASE(direct_lease_is_not_over_while_its_holder_has_another),
 		CASE(stop_waits_for_keepers),
 	};
 

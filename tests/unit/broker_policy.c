@@ -169,7 +169,7 @@ static struct reset_policy reset_of(const char *lines)
 	return numbers_of(lines).reset;
 }
 
-static void resets(void **state)
+static void reset_keys_are_read(void **state)
 {
 	struct reset_policy reset = reset_of("");
 
@@ -181,7 +181,7 @@ static void resets(void **state)
 	assert_int_equal(reset_of("reset = optional\nreset = same-user\n").need, RESET_SAME_USER);
 }
 
-static void settling(void **state)
+static void settle_keys_are_read(void **state)
 {
 	static const struct {
 		const char *lines;
@@ -278,7 +278,7 @@ static const char *misfit(const char *text, const struct peer *peer)
 	return answer ? answer : "it fits";
 }
 
-static void misfits(void **state)
+static void each_misfit_is_named(void **state)
 {
 	(void)state;
 	assert_string_equal(misfit("[allow a]\nclass = 02\nuser = 7\n", &alice),
@@ -524,11 +524,11 @@ int main(void)
 		cmocka_unit_test(unit),
 		cmocka_unit_test(people_must_all_fit),
 		cmocka_unit_test(rebind),
-		cmocka_unit_test(resets),
-		cmocka_unit_test(settling),
+		cmocka_unit_test(reset_keys_are_read),
+		cmocka_unit_test(settle_keys_are_read),
 		cmocka_unit_test(numbers_of_rules),
 		cmocka_unit_test(limits_of_users),
-		cmocka_unit_test(misfits),
+		cmocka_unit_test(each_misfit_is_named),
 		cmocka_unit_test(rules_are_printed),
 		cmocka_unit_test(windows_by_default),
 		cmocka_unit_test(windows_count),

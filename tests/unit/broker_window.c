@@ -21,7 +21,7 @@ static const char window_rules[] = "[deny lab]\naddress = " B "\nuser = *\n"
 				   "[allow more]\nclass = *\nuser = *\nwindows = 99\n";
 
 /* The limits are those of the rule that decides, and the keeper is told its name and place. */
-static void limits_of_the_rule(void **state)
+static void lease_carries_the_limits_of_its_rule(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -42,7 +42,7 @@ static void limits_of_the_rule(void **state)
 	turn();
 }
 
-static void limits_without_a_word(void **state)
+static void rule_without_limits_gives_the_defaults(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 	int other_keeper = keeper_start(), other = client_with(C, other_keeper);
@@ -61,7 +61,7 @@ static void limits_without_a_word(void **state)
 }
 
 /* Each device of a group has a control file of its own, also the second. */
-static void windows_of_the_second_device(void **state)
+static void second_device_has_its_own_control_file(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -81,7 +81,7 @@ static void windows_of_the_second_device(void **state)
 #define LONG_NAME "0123456789012345678901234567890123456789012345678901234567890123456789"
 static const char long_rules[] = "[allow " LONG_NAME "]\nclass = *\nuser = *\n";
 
-static void rule_of_a_long_name(void **state)
+static void long_name_of_a_rule_is_cut(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
@@ -116,7 +116,7 @@ static void lease_logged(void)
 }
 
 /* A host without the module is a good host. */
-static void no_module(void **state)
+static void missing_module_is_not_logged(void **state)
 {
 	(void)state;
 	window_error = -ENOENT;
@@ -125,7 +125,7 @@ static void no_module(void **state)
 }
 
 /* One that keeps the broker from its node is worth a word, and the lease all the same. */
-static void module_out_of_reach(void **state)
+static void unreachable_module_is_logged_once(void **state)
 {
 	static const char warning[] = "<4>" A ": no register windows: /dev/vfio/window: Operation not permitted\n";
 	const char *found;
@@ -146,12 +146,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name)	     cmocka_unit_test_setup_teardown(name, begin, end)
 #define CASE_BY(name, rules) cmocka_unit_test_prestate_setup_teardown(name, begin, end, (void *)(uintptr_t)(rules))
-		CASE_BY(limits_of_the_rule, window_rules),
-		CASE(limits_without_a_word),
-		CASE(windows_of_the_second_device),
-		CASE_BY(rule_of_a_long_name, long_rules),
-		CASE(no_module),
-		CASE(module_out_of_reach),
+		CASE_BY(lease_carries_the_limits_of_its_rule, window_rules),
+		CASE(rule_without_limits_gives_the_defaults),
+		CASE(second_device_has_its_own_control_file),
+		CASE_BY(long_name_of_a_rule_is_cut, long_rules),
+		CASE(missing_module_is_not_logged),
+		CASE(unreachable_module_is_logged_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
