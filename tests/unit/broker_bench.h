@@ -6,6 +6,7 @@
 #include "fdset.h"
 #include "group.h"
 #include "host.h"
+#include "memory_host.h"
 #include "message.h"
 #include "packet.h"
 #include "policy.h"
@@ -18,136 +19,23 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <systemd/sd-event.h>
 
 /*
- * A whole broker in this process, on a host that is an array, with clients and keepers that are this test: what session
+ * A whole broker in this process, on a host in memory, with clients and keepers that are this test: what session
  * tests cannot make real keepers and kernels do.
  */
 
 /* ---- the host ---- */
 
-static struct machine {
-	struct host_device device;
-	char override[DRIVER_NAME_SIZE];
-	bool present;
-	int probe_error;
-	uint32_t ids; /* what its configuration space begins with */
-	int resettable;
-} machine[4];
-
-static int group_error, look_error;
-static host_changed changed;
-static void *changed_context;
-
-static inline struct machine *machine_find(const char *name)
-{
-	for (size_t i = 0; i < 4; i++) {
-		if (machine[i].present && strcmp(machine[i].device.name, name) == 0)
-			return &machine[i];
-	}
-	return NULL;
-}
-
-static inline int host_enumerate(host_found found, void *context)
-{
-	for (size_t i = 0; i < 4; i++) {
-		if (machine[i].present)
-			found(context, &machine[i].device);
-	}
-	return 0;
-}
-
-static inline int host_watch(sd_event *event, host_changed callback, void *context)
-{
-	(void)event;
-	changed = callback;
-	changed_context = context;
-	return 0;
-}
-
-static inline int host_look(const char *name, struct host_device *ret_device)
-{
-	const struct machine *found = machine_find(name);
-
-	if (look_error || !found)
-		return look_error ? look_error : -ENODEV;
-	*ret_device = found->device;
-	return 0;
-}
-
-static inline int host_probe(const char *name, uint32_t *ret_ids)
-{
-	const struct machine *found = machine_find(name);
-
-	if (!found)
-		return -ENODEV;
-	*ret_ids = found->ids;
-	return found->probe_error;
-}
-
-static inline int host_resettable(const char *name)
-{
-	const struct machine *found = machine_find(name);
-
-	return found ? found->resettable : -ENODEV;
-}
-
-static inline int host_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
-{
-	memcpy(ret_driver, machine_find(name)->override, DRIVER_NAME_SIZE);
-	return 0;
-}
-
-static inline int host_override_set(const char *name, const char *driver)
-{
-	snprintf(machine_find(name)->override, DRIVER_NAME_SIZE, "%s", driver);
-	return 0;
-}
-
-static inline int host_unbind(const char *name, const char *driver)
-{
-	(void)driver;
-	machine_find(name)->device.driver[0] = '\0';
-	return 0;
-}
-
-static inline int host_bind(const char *name, const char *driver)
-{
-	snprintf(machine_find(name)->device.driver, DRIVER_NAME_SIZE, "%s", driver);
-	return 0;
-}
-
-static inline int host_group_open(uint32_t group)
+/* A character device like a group, which the keeper gets; nothing else is asked of it. */
+static inline int open_null(uint32_t group)
 {
 	(void)group;
-	return group_error ? group_error : open("/dev/null", O_RDWR | O_CLOEXEC);
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
 }
-
-static int window_error; /* 0: the module vfio_window is loaded */
-
-/* A regular file, so that it cannot be taken for a group or a channel. */
-static inline int host_window_open(void)
-{
-	return window_error ? window_error : memfd_create("window", MFD_CLOEXEC);
-}
-
-static const struct host host = {
-	.enumerate = host_enumerate,
-	.watch = host_watch,
-	.look = host_look,
-	.probe = host_probe,
-	.resettable = host_resettable,
-	.override_get = host_override_get,
-	.override_set = host_override_set,
-	.driver_unbind = host_unbind,
-	.driver_bind = host_bind,
-	.group_open = host_group_open,
-	.window_open = host_window_open,
-};
 
 #define A "0000:01:00.0" /* group 1, vfio-pci */
 #define B "0000:01:00.1" /* group 1, vfio-pci */
@@ -163,10 +51,8 @@ static inline void make_machine(void)
 		{D, "", GROUP_NONE, 0x1234, 0x11e8, 0x00ff00},
 	};
 
-	group_error = look_error = window_error = 0;
-	for (size_t i = 0; i < 4; i++)
-		machine[i] =
-			(struct machine){.device = devices[i], .present = true, .ids = 0x11e81234, .resettable = 1};
+	memory_host->group_open = open_null;
+	memory_host_reset(devices, 4);
 }
 
 /* ---- the broker ---- */
@@ -222,8 +108,9 @@ static inline int begin(void **state)
 	keeper_listener = listen_at(&keeper_address, "keeper");
 	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
-	assert_int_equal(
-		broker_init(&broker, event, &host, &options, policy, &error, listen_at(&broker_address, "broker")), 0);
+	assert_int_equal(broker_init(&broker, event, &memory_host_functions, &options, policy, &error,
+				 listen_at(&broker_address, "broker")),
+		0);
 	turn();
 	return 0;
 }
@@ -327,7 +214,7 @@ static inline mode_t kind_of(int fd)
 static inline int keeper_take_lease(int fd, const char *name, bool first)
 {
 	const struct lease_request *lease;
-	bool windows = window_error == 0;
+	bool windows = memory_host->failures[MEMORY_WINDOW] == 0;
 	size_t i = 0;
 	int channel;
 

@@ -18,16 +18,16 @@
 
 static struct admission_case {
 	const char *name;
-	int look, probe;
-	uint32_t ids;
+	int look, probe; /* errnos */
+	bool dead;
 	int refusal;
 } cases[] = {
-	{A, 0, -EIO, 0, REFUSAL_DEVICE_BAD_STATE},
-	{A, -ENODEV, 0, 0, REFUSAL_NO_SUCH_DEVICE},
-	{D, 0, 0, 0, REFUSAL_NO_IOMMU},
-	{"0000:77:00.0", 0, 0, 0, REFUSAL_NO_SUCH_DEVICE},
-	{A, 0, 0, UINT32_MAX, REFUSAL_DEVICE_BAD_STATE}, /* which puts it into quarantine */
-	{A, 0, 0, 0x11e81234, REFUSAL_QUARANTINED},
+	{A, 0, EIO, false, REFUSAL_DEVICE_BAD_STATE},
+	{A, ENODEV, 0, false, REFUSAL_NO_SUCH_DEVICE},
+	{D, 0, 0, false, REFUSAL_NO_IOMMU},
+	{"0000:77:00.0", 0, 0, false, REFUSAL_NO_SUCH_DEVICE},
+	{A, 0, 0, true, REFUSAL_DEVICE_BAD_STATE}, /* which puts it into quarantine */
+	{A, 0, 0, false, REFUSAL_QUARANTINED},
 };
 
 static void failing_host_has_its_refusals(void **state)
@@ -36,9 +36,9 @@ static void failing_host_has_its_refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		look_error = cases[i].look;
-		machine[0].probe_error = cases[i].probe;
-		machine[0].ids = cases[i].ids;
+		memory_host->look_failure = cases[i].look;
+		memory_host->failures[MEMORY_PROBE] = cases[i].probe;
+		memory_host->devices[0].dead = cases[i].dead;
 		client_open(client, cases[i].name);
 		assert_int_equal(client_answer(client, NULL), cases[i].refusal);
 	}
@@ -48,16 +48,16 @@ static void failing_host_has_its_refusals(void **state)
 
 static void group_cannot_be_opened(void **state)
 {
-	static const int errors[] = {-EBUSY, -ENOENT, -EPERM};
+	static const int errors[] = {EBUSY, ENOENT, EPERM};
 	static const int refusals[] = {REFUSAL_DEVICE_BUSY, REFUSAL_DEVICE_BAD_STATE, REFUSAL_DEVICE_BAD_STATE};
 	int client = client_new();
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		group_error = errors[i];
+		memory_host->failures[MEMORY_GROUP] = errors[i];
 		client_open(client, C);
 		assert_int_equal(client_answer(client, NULL), refusals[i]);
-		assert_string_equal(machine[2].device.driver, "nvme");
+		assert_string_equal(memory_host->devices[2].device.driver, "nvme");
 		assert_int_equal(group(2)->state, GROUP_FREE);
 	}
 	close(client);
@@ -69,18 +69,18 @@ static void returning_device_joins_its_new_group(void **state)
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
 	(void)state;
-	machine[0].present = machine[2].present = false;
-	changed(changed_context, HOST_REMOVED, A);
-	changed(changed_context, HOST_REMOVED, C);
-	changed(changed_context, HOST_REMOVED, C);
-	changed(changed_context, HOST_REMOVED, "0000:99:00.0");
-	changed(changed_context, HOST_ADDED, "0000:99:00.0");
+	memory_host->devices[0].present = memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, A);
+	memory_host_tell(HOST_REMOVED, C);
+	memory_host_tell(HOST_REMOVED, C);
+	memory_host_tell(HOST_REMOVED, "0000:99:00.0");
+	memory_host_tell(HOST_ADDED, "0000:99:00.0");
 	assert_int_equal(broker.inventory.count, 2);
 	assert_null(inventory_find(&broker.inventory, C));
 	assert_non_null(inventory_find(&broker.inventory, A)); /* leased */
-	machine[0].present = true;
-	machine[0].device.group = 9;
-	changed(changed_context, HOST_ADDED, A);
+	memory_host->devices[0].present = true;
+	memory_host->devices[0].device.group = 9;
+	memory_host_tell(HOST_ADDED, A);
 	assert_int_equal(group(1)->state, GROUP_HELD);
 	close(client);
 	close(keeper);
@@ -88,8 +88,8 @@ static void returning_device_joins_its_new_group(void **state)
 	assert_int_equal(broker.leases_count, 0);
 	assert_int_equal(group(1)->state, GROUP_FREE);
 	assert_ptr_equal(inventory_find(&broker.inventory, A)->group, group(9));
-	machine[0].present = false;
-	changed(changed_context, HOST_REMOVED, A);
+	memory_host->devices[0].present = false;
+	memory_host_tell(HOST_REMOVED, A);
 	assert_null(inventory_find(&broker.inventory, A));
 }
 
@@ -99,20 +99,20 @@ static void missed_uevents_are_caught_up(void **state)
 	int keeper = keeper_start(), client = client_with(A, keeper);
 
 	(void)state;
-	machine[0].present = machine[2].present = false;
-	changed(changed_context, HOST_MISSED, "");
+	memory_host->devices[0].present = memory_host->devices[2].present = false;
+	memory_host_tell(HOST_MISSED, "");
 	assert_int_equal(broker.inventory.count, 2);
 	assert_null(inventory_find(&broker.inventory, C));
 	assert_false(inventory_find(&broker.inventory, A)->present); /* leased */
-	machine[0].present = machine[2].present = true;
-	changed(changed_context, HOST_MISSED, "");
+	memory_host->devices[0].present = memory_host->devices[2].present = true;
+	memory_host_tell(HOST_MISSED, "");
 	assert_int_equal(broker.inventory.count, 4);
 	assert_true(inventory_find(&broker.inventory, A)->present);
 	assert_non_null(inventory_find(&broker.inventory, C));
 	/* a failure to look is no news */
-	look_error = -EIO;
-	changed(changed_context, HOST_MISSED, "");
-	look_error = 0;
+	memory_host->look_failure = EIO;
+	memory_host_tell(HOST_MISSED, "");
+	memory_host->look_failure = 0;
 	assert_int_equal(broker.inventory.count, 4);
 	close(client);
 	close(keeper);
@@ -125,8 +125,8 @@ static void unplugged_while_claimed(void **state)
 	int keeper = keeper_start(), client = client_with(C, keeper);
 
 	(void)state;
-	machine[2].present = false;
-	changed(changed_context, HOST_REMOVED, C);
+	memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, C);
 	close(client);
 	close(keeper);
 	turn();
@@ -153,16 +153,16 @@ static void unplugged_device_is_not_quarantined(void **state)
 	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
 
 	(void)state;
-	machine[2].ids = UINT32_MAX;
+	memory_host->devices[2].dead = true;
 	host_takes(keeper, C);
 	assert_int_equal(group(2)->state, GROUP_RESTORING);
-	assert_string_equal(machine[2].device.driver, "vfio-pci");
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
 	/* who asks meanwhile has to wait */
-	machine[2].ids = 0x11e81234;
+	memory_host->devices[2].dead = false;
 	client_open(other, C);
 	assert_int_equal(client_answer(other, NULL), -EAGAIN);
-	machine[2].present = false;
-	changed(changed_context, HOST_REMOVED, C);
+	memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, C);
 	turn();
 	assert_int_equal(client_answer(other, NULL), REFUSAL_NO_SUCH_DEVICE);
 	assert_null(inventory_find(&broker.inventory, C));

@@ -32,7 +32,7 @@ static void refusal_of_the_keeper_reaches_the_client(void **state)
 	close(keeper);
 	turn();
 	assert_int_equal(group(2)->state, GROUP_FREE);
-	assert_string_equal(machine[2].device.driver, "nvme");
+	assert_string_equal(memory_host->devices[2].device.driver, "nvme");
 	close(client);
 	turn();
 }

@@ -83,24 +83,24 @@ static void end_of_session_ends_the_lease(void **state)
 	int keeper = keeper_start(), client = client_with(C, keeper);
 
 	(void)state;
-	assert_string_equal(machine[2].device.driver, "vfio-pci");
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
 	close(client);
 	turn();
 	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_END);
 	assert_int_equal(group(2)->state, GROUP_RELEASING);
 	/* not before it has let go */
-	assert_string_equal(machine[2].device.driver, "vfio-pci");
-	group_error = -EBUSY;
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	memory_host->failures[MEMORY_GROUP] = EBUSY;
 	close(keeper);
 	turn();
 	assert_int_equal(group(2)->state, GROUP_RESTORING);
-	assert_string_equal(machine[2].device.driver, "vfio-pci");
-	group_error = 0;
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	memory_host->failures[MEMORY_GROUP] = 0;
 	for (int i = 0; i < 50 && group(2)->state != GROUP_FREE; i++)
 		turn();
 	assert_int_equal(group(2)->state, GROUP_FREE);
-	assert_string_equal(machine[2].device.driver, "nvme");
-	assert_string_equal(machine[2].override, "");
+	assert_string_equal(memory_host->devices[2].device.driver, "nvme");
+	assert_string_equal(memory_host->devices[2].override, "");
 }
 
 /* Who asks while it is being released waits, in the order of asking; the second one is told who was faster. */
@@ -252,12 +252,12 @@ static void stop_waits_for_keepers(void **state)
 	broker_stop(&broker);
 	turn();
 	assert_int_equal(sd_event_get_state(event), SD_EVENT_INITIAL);
-	assert_string_equal(machine[2].device.driver, "vfio-pci");
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
 	assert_int_equal(client_answer(client, NULL), -EPIPE);
 	close(keeper);
 	while (sd_event_get_state(event) != SD_EVENT_FINISHED)
 		assert_true(sd_event_run(event, 1000000) >= 0);
-	assert_string_equal(machine[2].device.driver, "nvme");
+	assert_string_equal(memory_host->devices[2].device.driver, "nvme");
 	close(client);
 	close(spare);
 }

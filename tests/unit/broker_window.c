@@ -119,7 +119,7 @@ static void lease_logged(void)
 static void missing_module_is_not_logged(void **state)
 {
 	(void)state;
-	window_error = -ENOENT;
+	memory_host->failures[MEMORY_WINDOW] = ENOENT;
 	lease_logged();
 	assert_null(strstr(logged, "window"));
 }
@@ -131,12 +131,12 @@ static void unreachable_module_is_logged_once(void **state)
 	const char *found;
 
 	(void)state;
-	window_error = -EPERM;
+	memory_host->failures[MEMORY_WINDOW] = EPERM;
 	lease_logged();
 	found = strstr(logged, warning);
 	assert_non_null(found);
 	assert_null(strstr(found + strlen(warning), "window"));
-	window_error = 0;
+	memory_host->failures[MEMORY_WINDOW] = 0;
 	lease_logged();
 	assert_null(strstr(logged, "window"));
 }
