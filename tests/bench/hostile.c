@@ -233,8 +233,8 @@ static void add(const char *name, const struct pair pairs[ROUNDS], double floor)
 	struct figure figure = figure_number(name, "x", median_ratio(pairs), 1.5);
 
 	figure.decimals = 2;
-	figure.same_floor = (struct spread){floor, -1};
-	figure.ratio = figure.same.p50 / floor;
+	figure.floor = (struct spread){floor, -1};
+	figure.ratio = figure.value.p50 / floor;
 	snprintf(figure.remark, sizeof figure.remark,
 		"p50 %.0f, idle %.0f us; p99 %.0f, idle %.0f us; floor: a bare server's", attacked.p50, idle.p50,
 		attacked.p99, idle.p99);
