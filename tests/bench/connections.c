@@ -114,7 +114,10 @@ void bench_connections(const struct programs *programs, const char *directory, c
 	struct service service;
 
 	service_start(&service, directory, programs->broker, programs->keeper);
-	/* The keeper has started and answered HELLO by then, and the broker has given back what its start needed (IDLE_TRIM_US). */
+	/*
+	 * The keeper has started and answered HELLO by then, and the broker has given back what its start needed
+	 * (IDLE_TRIM_US).
+	 */
 	sleep(3);
 	bench_idle(&service);
 	if (enough)

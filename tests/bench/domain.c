@@ -322,8 +322,10 @@ static uint64_t processor_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* A million ranges of 1 to 16 pages; then one of them at random is released and another taken, a million times. There is no floor
- * that others' use of the processor would meet too, so it is not counted. */
+/*
+ * A million ranges of 1 to 16 pages; then one of them at random is released and another taken, a million times. There
+ * is no floor that others' use of the processor would meet too, so it is not counted.
+ */
 static void bench_allocator(void)
 {
 	const struct vbroker_range range = {0, (UINT64_C(1) << 48) - 1};

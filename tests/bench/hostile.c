@@ -23,16 +23,17 @@
 #include <unistd.h>
 
 /*
- * What one user's attacks cost another user: its PINGs under attack, against the same without one. The floor is what the same
- * attack does to a bare server of 64-byte echoes (epoll, one request at a turn), which knows no users: part of it is the
- * processors' and the kernel's, and no server can do anything about it.
+ * What one user's attacks cost another user: its PINGs under attack, against the same without one. The floor is what
+ * the same attack does to a bare server of 64-byte echoes (epoll, one request at a turn), which knows no users: part
+ * of it is the processors' and the kernel's, and no server can do anything about it.
  *
- * The servers have one processor; the one who measures has the other, with the keeper of the device; the offenders have what the others
- * leave them of both (SCHED_IDLE). With a full share of them they would only show the scheduler's time slice, of 4 ms on two
- * processors: also the keeper's client waits so long, though no offender ever speaks to a keeper.
+ * The servers have one processor; the one who measures has the other, with the keeper of the device; the offenders
+ * have what the others leave them of both (SCHED_IDLE). With a full share of them they would only show the
+ * scheduler's time slice, of 4 ms on two processors: also the keeper's client waits so long, though no offender ever
+ * speaks to a keeper.
  *
- * A processor of a virtual machine that has been idle takes long to wake, now more and now less; so it goes in rounds, and the ratio is
- * the median of the rounds' ratios.
+ * A processor of a virtual machine that has been idle takes long to wake, now more and now less; so it goes in
+ * rounds, and the ratio is the median of the rounds' ratios.
  *
  * The offender's connections are limited by the policy (service.c), as the manual page advises against churn.
  */

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 /*
- * OPEN, the greeting of the device channel, RELEASE and its answer: all that a client waits for. A keeper is in reserve each
- * time. Its processor time and its page faults count from before OPEN until the lease is there: a keeper in reserve has
- * given back the pages of its start (footprint_trim()), and gets those back that a lease needs.
+ * OPEN, the greeting of the device channel, RELEASE and its answer: all that a client waits for. A keeper is in
+ * reserve each time. Its processor time and its page faults count from before OPEN until the lease is there: a keeper
+ * in reserve has given back the pages of its start (footprint_trim()), and gets those back that a lease needs.
  */
 
 #define ROUNDS	    100

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A host of a few devices in memory, with the kernel's rules for drivers (file_host.c has them in words). For unit tests and fuzz targets. */
+/*
+ * A host of a few devices in memory, with the kernel's rules for drivers (file_host.c has them in words). For unit
+ * tests and fuzz targets.
+ */
 
 #define MEMORY_DEVICES_MAX 8
 
@@ -60,7 +63,7 @@ int memory_host_share(void);
 /* Tells the broker that something has changed, true or not. */
 void memory_host_tell(enum host_change change, const char *name);
 
-/* Comes and goes; the broker is told. A device that comes has no driver_override, and the driver it had at the start. */
+/* Comes and goes; the broker is told. A device that comes has its first driver and no driver_override. */
 void memory_host_plug(size_t i, bool present);
 
 #endif

@@ -28,12 +28,13 @@
 #include <unistd.h>
 
 /*
- * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
- * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol), in
- * isolation.h and in finish() (when everybody has gone, everything is as before).
+ * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two
+ * users, hot-plug, failures, deaths, also of the broker, and time. What it must never do is in check() (after each
+ * step), in actors.c (the protocol), in isolation.h and in finish() (when everybody has gone, everything is as
+ * before).
  *
- * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
- * say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
+ * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next
+ * 4 say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
  */
 enum world_step {
 	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step and what about */
@@ -435,8 +436,10 @@ static void end_broker(void)
 	sd_event_unref(event);
 }
 
-/* Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without another end, and what it
- * has is nothing that would have to be given back. */
+/*
+ * Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without
+ * another end, and what it has is nothing that would have to be given back.
+ */
 static void kill_broker(void)
 {
 	struct device *device, *next_device;

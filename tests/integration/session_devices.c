@@ -470,7 +470,10 @@ static void the_order_of_requests(void **state)
 	world_settle();
 }
 
-/* Somebody else may have it the moment after, and is not refused because the first one is still on its way out. */
+/*
+ * Another client may open the device a moment after the close, and is not refused because the first lease is still
+ * ending.
+ */
 static void next_client_waits_for_the_release(void **state)
 {
 	(void)state;

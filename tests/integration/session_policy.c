@@ -358,7 +358,10 @@ static void expect_quota(struct vbroker_session *session, const char *name, cons
 	size_t count;
 	int claim;
 
-	/* CHECK knows it, too, and says the same; a device that was just released is DEVICE_BUSY for a moment, as well */
+	/*
+	 * CHECK knows it, too, and says the same; a device that was just released is DEVICE_BUSY for a moment, as
+	 * well
+	 */
 	for (int i = 0; i < 500; i++) {
 		expect_ok(vbroker_session_check(session, name, &obstacles, &count, &claim));
 		if (count == 1)
@@ -475,7 +478,8 @@ static void shown_and_explained(void **state)
 		length += (size_t)snprintf(
 			text + length, sizeof text - length, "[allow r%d]\nclass = 02\nuser = %d\n", i, i);
 	snprintf(text + length, sizeof text - length,
-		"[limits l]\nuser = 1001\ndevices = 9\n[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
+		"[limits l]\nuser = 1001\ndevices = 9\n"
+		"[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
 	host_write("policy/10-test.conf", text);
 	hang_up();
 	expect_ok(vbroker_session_policy(session, &lines, &count));
@@ -613,7 +617,10 @@ static void direct_holder_gets_the_device_file(void **state)
 	world_settle();
 }
 
-/* A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not change leases. */
+/*
+ * A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not
+ * change leases.
+ */
 static void stricter_rule_takes_direct_leases_back(void **state)
 {
 	struct vbroker_session *session = session_begin();

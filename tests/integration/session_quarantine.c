@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 /*
- * Devices that were not reset. The worlds of these tests have three rules: EDU wants a reset (nothing is said about it), EDU_2 goes
- * to the same user again, BARE to everybody after a while.
+ * Devices that were not reset. The worlds of these tests have three rules: EDU wants a reset (nothing is said about
+ * it), EDU_2 goes to the same user again, BARE to everybody after a while.
  */
 
 static const struct world_options rules = {

@@ -184,7 +184,10 @@ static void limits_are_charged_again(void **state)
 	world_settle();
 }
 
-/* Who comes and goes as fast as he can is no work for systemd after a while, and is kept again when he has calmed down. */
+/*
+ * A client that connects and leaves as fast as it can has its sessions stored at systemd only up to a rate, and again
+ * once it has slowed down.
+ */
 static void churn_is_not_stored(void **state)
 {
 	struct vbroker_session *session;
@@ -303,7 +306,7 @@ static void answered_and_released_open_is_not_answered_again(void **state)
 	world_settle();
 }
 
-/* What happened meanwhile it is not told, and it is told that. */
+/* The watcher does not hear what happened while there was no broker, and is told that events were missed. */
 static void watch_survives_a_kill(void **state)
 {
 	struct vbroker_session *watcher = session_begin(), *session = session_begin();
@@ -454,8 +457,10 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 
 /* ---- claims ---- */
 
-/* Killed while it took a second device of a group that a client has: what is half done is finished by the OPEN that is worked on
- * again. */
+/*
+ * The broker is killed while it takes a second device of a group that a client has. The OPEN, worked on again by the
+ * next broker, finishes the claim.
+ */
 static void half_a_claim_is_finished(void **state)
 {
 	struct vbroker_session *session = session_begin();

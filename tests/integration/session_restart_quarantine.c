@@ -60,9 +60,9 @@ static void end_with_a_reset(unsigned int group, const char *name)
 }
 
 /*
- * The broker that was killed had seen to the REVOKE, but for the answer. What is on record then is the lease before the one that was
- * revoked, because that one did nothing with the device; so its holder is not who had the device last. That moment is made by
- * hand: the keeper ends, and the next broker has its socket, but no word of it.
+ * The killed broker had carried out the REVOKE and had not answered. The revoked lease did nothing with the device,
+ * so the record names the lease before: its holder is not the one who had the device last. The test makes that moment
+ * by hand: the keeper ends, and the next broker has its socket, but not a word from it.
  */
 static void revoke_answers_nobody_where_the_keeper_left_no_word(void **state)
 {
@@ -90,8 +90,10 @@ static void revoke_answers_nobody_where_the_keeper_left_no_word(void **state)
 	end_with_a_reset(1, EDU);
 }
 
-/* A lease that does nothing with the device changes nothing of what stands against that: also if the broker is killed in it, twice, and
- * if it ends while there is none. */
+/*
+ * A lease that does nothing with the device leaves the record of the device as it was: also if the broker is killed
+ * twice during the lease, and if the lease ends while there is no broker.
+ */
 static void idle_lease_keeps_the_earlier_record(void **state)
 {
 	char before[512];
@@ -131,7 +133,10 @@ static void expect_twin_is_kept_from_strangers(void)
 	end_with_a_reset(4, TWIN);
 }
 
-/* The broker was killed after it had read how a lease ended, and before it had that on record, while the group goes on with another. */
+/*
+ * The broker was killed between reading how a lease ended and recording the end, while the group goes on with another
+ * lease.
+ */
 static void unrecorded_end_is_learned_from_the_keeper(void **state)
 {
 	struct vbroker_session *session = session_begin();

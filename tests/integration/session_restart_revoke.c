@@ -168,9 +168,11 @@ static void answered_revoke_does_not_reach_the_next_lease_of_a_group(void **stat
 	world_settle();
 }
 
-/* The broker was killed between its reply to REVOKE and taking the request off the socket; then somebody else has the device,
- * whose OPEN was waiting for a broker, and he keeps it. Two administrators, because the next broker works on what it finds in an
- * order of its own: for one of the REVOKEs the device is leased again. */
+/*
+ * The broker was killed between its reply to REVOKE and taking the request off the socket. Then another client, whose
+ * OPEN was waiting for a broker, has the device, and keeps it. There are two administrators, because the next broker
+ * works on waiting requests in an order of its own: for one of the two REVOKEs the device is leased again.
+ */
 static void answered_revoke_does_not_reach_the_next_holder(void **state)
 {
 	const struct open_request open = {.name = NVME};

@@ -250,7 +250,10 @@ static void keeper_dies(void **state)
 	world_settle();
 }
 
-/* Hazard 1: the keeper hangs where the group leaves the domain. The device is closed, and that is said; the rest is not there. */
+/*
+ * Hazard 1: the keeper hangs where the group leaves the domain. The device is closed, and that is said; the rest is
+ * not there.
+ */
 static void hanging_detach_is_reported(void **state)
 {
 	struct holder holder = holder_begin(EDU);

@@ -400,7 +400,10 @@ static void no_fd_stays(void **state)
 	end();
 }
 
-/* A file whose close could hang stays open in the keeper (stranger.h), which ends therefore, after an answer. */
+/*
+ * A file whose close could hang stays open in the keeper (stranger.h). Therefore the keeper ends, after it has
+ * answered.
+ */
 static void file_that_could_hang_ends_its_keeper(void **state)
 {
 	int channel, file = open("/dev/null", O_RDWR | O_CLOEXEC), fds[FDSET_MAX];
@@ -460,7 +463,7 @@ static void replies_come_in_order(void **state)
 	pipelined(KEEPER);
 }
 
-/* What is asked behind an OPEN is answered behind it, although OPEN is answered by a keeper. */
+/* Requests sent behind an OPEN are answered behind it, although the answer to OPEN waits for a keeper. */
 static void requests_behind_an_open_are_answered_after_it(void **state)
 {
 	struct open_request open = {.name = NVME};

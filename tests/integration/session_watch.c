@@ -109,7 +109,10 @@ static void hot_plug(void **state)
 	world_settle();
 }
 
-/* One does not read, the others lose nothing; the slow one learns what it lost as soon as it reads. */
+/*
+ * One watcher does not read: the others lose nothing, and the slow one learns how many events it lost as soon as it
+ * reads.
+ */
 static void slow_watcher_learns_what_it_missed(void **state)
 {
 	struct vbroker_session *slow = watcher_begin(), *quick = watcher_begin(), *session = session_begin();

@@ -170,7 +170,10 @@ static int device_channel(int session, enum channel_state state)
 	return channel;
 }
 
-/* On device channels, where requests take as many as they should, or one: all refused but where KIND is the right one. */
+/*
+ * On device channels, where requests take as many as they should, or one: all refused but where KIND is the right
+ * one.
+ */
 static void send_everywhere(int session, enum kind kind, enum channel_state state)
 {
 	const struct request_table *table = &device_table;

@@ -93,7 +93,7 @@ static void returning_device_joins_its_new_group(void **state)
 	assert_null(inventory_find(&broker.inventory, A));
 }
 
-/* The kernel had more to say than the broker could hear: what has changed meanwhile is found all the same. */
+/* The broker lost uevents: it finds by itself what has changed meanwhile. */
 static void missed_uevents_are_caught_up(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
@@ -119,7 +119,10 @@ static void missed_uevents_are_caught_up(void **state)
 	turn();
 }
 
-/* It left while it was claimed: there is nothing to give back, and nothing to remember. */
+/*
+ * The device left while it was claimed: there is nothing to give back to a host driver, and no record of the claim
+ * stays.
+ */
 static void unplugged_while_claimed(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper);

@@ -84,7 +84,7 @@ static void released_of_another_keepers_device_is_ignored(void **state)
 	assert_int_equal(broker.leases_count, 0);
 }
 
-/* Anything that is no answer costs the keeper its channel, and its devices go back. */
+/* A packet that is no answer costs the keeper its channel, and its devices go back. */
 static void nonsense_costs_the_keeper_its_channel(void **state)
 {
 	(void)state;
@@ -172,7 +172,7 @@ static void malformed_answer_refuses_the_open(void **state)
 	}
 }
 
-/* An event that nobody knows is of a newer keeper, and no reason for anything. */
+/* An unknown event comes from a newer keeper, and the broker ignores it. */
 static void unknown_event_is_ignored(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);

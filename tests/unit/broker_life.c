@@ -41,7 +41,10 @@ static void lease_and_release(void **state)
 	assert_true(RB_EMPTY(&broker.users.tree));
 }
 
-/* It used to put off the keeper in reserve by a second, which everybody who came in that time had to start for himself. */
+/*
+ * A short lease once put off the next spare keeper by a second: every OPEN in that second had to wait for the start
+ * of a keeper of its own.
+ */
 static void short_lease_does_not_delay_the_spare_keeper(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), enabled = 0;
@@ -103,7 +106,10 @@ static void end_of_session_ends_the_lease(void **state)
 	assert_string_equal(memory_host->devices[2].override, "");
 }
 
-/* Who asks while it is being released waits, in the order of asking; the second one is told who was faster. */
+/*
+ * An OPEN during a release waits, and OPENs go on in the order of asking; the second client is told that the first
+ * was faster.
+ */
 static void open_waits_for_a_release(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper), spare = keeper_start();
@@ -166,7 +172,7 @@ static void client_leaves_before_the_answer(void **state)
 	assert_int_equal(group(1)->state, GROUP_FREE);
 }
 
-/* The group is taken back, by policy say, while the keeper's answer is on the way: it has let go before that is read. */
+/* The group is taken back while the keeper's answer is on the way: the keeper has let go before the broker reads it. */
 static void lease_taken_back_before_the_answer_is_revoked(void **state)
 {
 	int keeper = keeper_start(), client = client_new();
@@ -199,7 +205,7 @@ static void hand_out(const char *name)
 
 static const struct release_report unsure = {.reason = ENDED_RELEASED, .reset = RESET_UNSURE};
 
-/* Whether it is closed, only the whole group can tell. */
+/* Whether the holder of the VFIO device has closed it, only the end of the whole group can tell. */
 static void direct_lease_ends_with_its_whole_group(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper);
@@ -218,7 +224,7 @@ static void direct_lease_ends_with_its_whole_group(void **state)
 	turn();
 }
 
-/* They may reach it by DMA. */
+/* The holder's other devices may still reach the device by DMA. */
 static void direct_lease_is_not_over_while_its_holder_has_another(void **state)
 {
 	int keeper = keeper_start(), client = client_with(A, keeper), other = keeper_start();

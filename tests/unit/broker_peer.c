@@ -120,7 +120,9 @@ static void no_groups_and_many(void **state)
 	end_child(pid);
 }
 
-/* Who connected is who it was then, whatever has become of it; its unit must not be that of the pid's next owner. */
+/*
+ * A peer is who it was at connect, whatever has become of it; its unit must not be that of the next owner of its pid.
+ */
 static void peer_that_has_died_has_no_unit(void **state)
 {
 	struct peer peer;

@@ -115,7 +115,7 @@ static void lease_logged(void)
 	assert_int_equal(group(1)->state, GROUP_FREE);
 }
 
-/* A host without the module is a good host. */
+/* A host without the module is not worth a word in the log. */
 static void missing_module_is_not_logged(void **state)
 {
 	(void)state;
@@ -124,7 +124,7 @@ static void missing_module_is_not_logged(void **state)
 	assert_null(strstr(logged, "window"));
 }
 
-/* One that keeps the broker from its node is worth a word, and the lease all the same. */
+/* A module whose node the broker cannot open is worth one warning; the lease is granted without windows. */
 static void unreachable_module_is_logged_once(void **state)
 {
 	static const char warning[] = "<4>" A ": no register windows: /dev/vfio/window: Operation not permitted\n";

@@ -8,7 +8,10 @@
 #include "unit.h"
 #include "vfio-broker.h"
 
-/* A served domain that is bound, or not yet, with a driver that sends raw packets; and a second channel of the same domain. */
+/*
+ * A served domain that is bound, or not yet, with a driver that sends raw packets; and a second channel of the same
+ * domain.
+ */
 
 static struct bench bench;
 

@@ -346,8 +346,8 @@ static void test_uninvited_fds(void **state)
 }
 
 /*
- * Closing a file can hang (its file system may be the client's), and so can the end of a process that has one. So such a file
- * stays open, and ends the lease, after an answer. O_PATH has nobody behind it.
+ * Closing a file can hang (its file system may be the client's), and so can the end of a process that has one. So
+ * such a file stays open, and ends the lease, after an answer. O_PATH has nobody behind it.
  */
 static void test_uninvited_files(void **state)
 {

@@ -67,7 +67,10 @@ static void test_quota_mappings(void **state)
 	close(fd);
 }
 
-/* The policy's limit is the lowest of all devices of the domain, also of those that come later, and goes with the last of them. */
+/*
+ * The policy's limit is the lowest of all devices of the domain, also of those that come later, and goes with the
+ * last of them.
+ */
 static void test_quota_of_the_policy(void **state)
 {
 	struct bench *b = *state;
@@ -256,8 +259,8 @@ static void test_unmap_that_looks_at_many_of_others(void **state)
 /* ---- what a driver must not learn ---- */
 
 /*
- * Descriptors in replies that nobody reads count against the owner's user, who could then pass none to anybody (unix(7),
- * ETOOMANYREFS).
+ * Descriptors in replies that nobody reads count against the owner's user, who could then pass none to anybody
+ * (unix(7), ETOOMANYREFS).
  */
 static void test_descriptors_that_nobody_reads(void **state)
 {

@@ -294,7 +294,10 @@ static blkcnt_t blocks(int fd)
 	return status.st_blocks;
 }
 
-/* Otherwise a driver that keeps the descriptors keeps the pages too: the owner's, and more than the budget in the end. */
+/*
+ * Otherwise a driver that keeps the descriptors keeps the pages too: the owner's, and more than the budget in the
+ * end.
+ */
 static void test_forgotten_memory_is_empty(void **state)
 {
 	struct bench *b = *state;

@@ -353,7 +353,7 @@ static void add_one(const char *name, const struct runner *runner, const struct 
 		samples_clear(&samples[i]);
 }
 
-/* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, each of neighbours in time. */
+/* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, of neighbours in time. */
 static void add_rate(const char *name, const struct runner *runner, const struct runner *floor_runner, unsigned int per,
 	double target)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register, what
- * reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the service
- * running. FOLDER has reads and reads-direct.
+ * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register,
+ * what reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the
+ * service running. FOLDER has reads and reads-direct.
  */
 #include "domain.h"
 #include "figure.h"
