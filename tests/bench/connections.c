@@ -12,7 +12,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define FEW  1000
 #define MANY 10000
 
 #define ROUNDS 40
@@ -38,21 +37,19 @@ static void bench_idle(const struct service *service)
 	pid_t keeper = service_keeper(service);
 	struct figure figure;
 
-	memory_print("vfio-brokerd", service->broker);
-	figure = figure_number("broker_pss_kib", "KiB", (double)memory_read(service->broker).pss, 900);
+	figure = figure_number("broker_pss_kib", "KiB", (double)memory_pss(service->broker), 900);
 	figure_add(&figure);
-	memory_print("vfio-keeper", keeper);
-	figure = figure_number("keeper_pss_kib", "KiB", (double)memory_read(keeper).pss, 300);
+	figure = figure_number("keeper_pss_kib", "KiB", (double)memory_pss(keeper), 300);
 	figure_add(&figure);
 }
 
 /* ---- connections ---- */
 
 /* Growth of the broker's PSS by the connections made since BEFORE, in bytes each. */
-static void add_growth(const char *name, const struct service *service, unsigned long before, size_t connections)
+static void add_growth(const struct service *service, unsigned long before, size_t connections)
 {
-	double bytes = (double)(memory_read(service->broker).pss - before) * 1024 / (double)connections;
-	struct figure figure = figure_number(name, "bytes", bytes, 800);
+	double bytes = (double)(memory_pss(service->broker) - before) * 1024 / (double)connections;
+	struct figure figure = figure_number("bytes_per_connection", "bytes", bytes, 800);
 
 	figure_add(&figure);
 }
@@ -79,7 +76,7 @@ static void bench_ping(struct vbroker_session *among_many, struct vbroker_sessio
 
 	processor_pin_server(0);
 	race(&one, &many, ROUNDS, CHUNK, &one_samples, &many_samples);
-	figure = figure_durations("ping_10000_connections", &many_samples, &one_samples, NULL, NULL, 1.1);
+	figure = figure_durations("ping_10000_connections", &many_samples, &one_samples, 1.1);
 	snprintf(figure.remark, sizeof figure.remark, "floor: PING of a broker with one connection");
 	figure_add(&figure);
 	samples_clear(&many_samples);
@@ -97,11 +94,9 @@ static void bench_many(const struct programs *programs, const struct service *se
 		die("out of memory");
 	/* The first connection brings the code for it into memory; that is no growth. */
 	connect_more(service, sessions, 0, 1);
-	before = memory_read(service->broker).pss;
-	connect_more(service, sessions, 1, FEW + 1);
-	add_growth("bytes_per_connection_1000", service, before, FEW);
-	connect_more(service, sessions, FEW + 1, MANY);
-	add_growth("bytes_per_connection", service, before, MANY - 1);
+	before = memory_pss(service->broker);
+	connect_more(service, sessions, 1, MANY);
+	add_growth(service, before, MANY - 1);
 
 	service_start(&other, directory, programs->broker, programs->keeper);
 	alone = service_connect(&other);
@@ -111,8 +106,6 @@ static void bench_many(const struct programs *programs, const struct service *se
 	for (size_t i = 0; i < MANY; i++)
 		vbroker_session_close(sessions[i]);
 	free(sessions);
-	sleep(1);
-	memory_print("vfio-brokerd after these connections", service->broker);
 }
 
 void bench_connections(const struct programs *programs, const char *directory, const char *other_directory)
@@ -121,7 +114,10 @@ void bench_connections(const struct programs *programs, const char *directory, c
 	struct service service;
 
 	service_start(&service, directory, programs->broker, programs->keeper);
-	/* The keeper has started and answered HELLO by then, and the broker has given back what its start needed (IDLE_TRIM_US). */
+	/*
+	 * The keeper has started and answered HELLO by then, and the broker has given back what its start needed
+	 * (IDLE_TRIM_US).
+	 */
 	sleep(3);
 	bench_idle(&service);
 	if (enough)

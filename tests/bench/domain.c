@@ -234,30 +234,6 @@ static void bare_unmap(void *context)
 		die("fake UNMAP");
 }
 
-static struct spread per_element(struct spread spread)
-{
-	return (struct spread){spread.p50 / ARRAY, spread.p99 / ARRAY};
-}
-
-/* Against the loop of ioctls that the owner would make itself */
-static void bench_array(struct mapper *mapper, struct bare *bare)
-{
-	const struct runner array = {map_256, unmap_256, mapper}, loop = {bare_map, bare_unmap, bare};
-	struct samples samples = {0}, floor = {0};
-	struct figure figure;
-
-	race(&loop, &array, ROUNDS, CHUNK / 10, &floor, &samples);
-	figure = figure_durations("map_array_256", &samples, &floor, NULL, NULL, -1);
-	figure.decimals = 3;
-	figure.same = per_element(figure.same);
-	figure.same_floor = per_element(figure.same_floor);
-	snprintf(figure.remark, sizeof figure.remark,
-		"each of %d in one packet; floor: a loop of the fake kernel's ioctl", ARRAY);
-	figure_add(&figure);
-	samples_clear(&samples);
-	samples_clear(&floor);
-}
-
 /* RUNNER's time, less that of the ioctl, which is measured in turns with it too. */
 static void add_mapping(const char *name, const struct runner *runner, struct bare *bare, double target)
 {
@@ -269,10 +245,10 @@ static void add_mapping(const char *name, const struct runner *runner, struct ba
 	race(&loop, runner, ROUNDS / 4, CHUNK / 10, &access, &ignored);
 	cost = samples_quantile(&access, 0.5) / ARRAY;
 	race(&floor_runner, runner, ROUNDS, CHUNK, &floor, &same);
-	figure = figure_durations(name, &same, &floor, NULL, NULL, target);
-	figure.same.p50 -= cost;
-	figure.same.p99 -= cost;
-	figure.ratio = figure.same.p50 / figure.same_floor.p50;
+	figure = figure_durations(name, &same, &floor, target);
+	figure.value.p50 -= cost;
+	figure.value.p99 -= cost;
+	figure.ratio = figure.value.p50 / figure.floor.p50;
 	snprintf(figure.remark, sizeof figure.remark, "without the %.2f us of the fake kernel's ioctl", cost);
 	figure_add(&figure);
 	samples_clear(&same);
@@ -290,7 +266,6 @@ static void bench_mappings(struct owner *owner)
 	bare_start(&bare);
 	add_mapping("map_fd", &by_fd, &bare, 1.5);
 	add_mapping("map_handle", &by_handle, &bare, 1.2);
-	bench_array(&mapper, &bare);
 	bare_end(&bare);
 }
 
@@ -315,12 +290,12 @@ static void bench_growth(struct owner *few, struct owner *many)
 	fill(few, FEW - 1);
 	fill(many, MANY - 1);
 	race(&few_runner, &many_runner, ROUNDS, CHUNK / 10, &few_samples, &many_samples);
-	figure = figure_durations("map_rate_60000", &many_samples, &few_samples, NULL, NULL, 0.8);
+	figure = figure_durations("map_rate_60000", &many_samples, &few_samples, 0.8);
 	figure.unit = "/s";
 	figure.decimals = 0;
-	figure.same = (struct spread){ARRAY * 1e6 / figure.same.p50, ARRAY * 1e6 / figure.same.p99};
-	figure.same_floor = (struct spread){ARRAY * 1e6 / figure.same_floor.p50, ARRAY * 1e6 / figure.same_floor.p99};
-	figure.ratio = figure.same.p50 / figure.same_floor.p50;
+	figure.value = (struct spread){ARRAY * 1e6 / figure.value.p50, ARRAY * 1e6 / figure.value.p99};
+	figure.floor = (struct spread){ARRAY * 1e6 / figure.floor.p50, ARRAY * 1e6 / figure.floor.p99};
+	figure.ratio = figure.value.p50 / figure.floor.p50;
 	figure.at_least = true;
 	snprintf(figure.remark, sizeof figure.remark, "mappings by arrays of %d with %d there already; floor: with %d",
 		ARRAY, MANY, FEW);
@@ -347,8 +322,10 @@ static uint64_t processor_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* A million ranges of 1 to 16 pages; then one of them at random is released and another taken, a million times. There is no floor
- * that others' use of the processor would meet too, so it is not counted. */
+/*
+ * A million ranges of 1 to 16 pages; then one of them at random is released and another taken, a million times. There
+ * is no floor that others' use of the processor would meet too, so it is not counted.
+ */
 static void bench_allocator(void)
 {
 	const struct vbroker_range range = {0, (UINT64_C(1) << 48) - 1};

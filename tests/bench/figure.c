@@ -30,10 +30,8 @@ struct figure figure_number(const char *name, const char *unit, double value, do
 	return (struct figure){
 		.name = name,
 		.unit = unit,
-		.same = {value, -1},
-		.same_floor = NOT_MEASURED,
-		.cross = NOT_MEASURED,
-		.cross_floor = NOT_MEASURED,
+		.value = {value, -1},
+		.floor = NOT_MEASURED,
 		.ratio = -1,
 		.target = target,
 	};
@@ -46,22 +44,19 @@ static struct spread spread_of(struct samples *samples)
 	return (struct spread){samples_quantile(samples, 0.5), samples_quantile(samples, 0.99)};
 }
 
-struct figure figure_durations(const char *name, struct samples *same, struct samples *same_floor,
-	struct samples *cross, struct samples *cross_floor, double target)
+struct figure figure_durations(const char *name, struct samples *samples, struct samples *floor, double target)
 {
 	struct figure figure = {
 		.name = name,
 		.unit = "us",
 		.decimals = 2,
-		.same = spread_of(same),
-		.same_floor = spread_of(same_floor),
-		.cross = spread_of(cross),
-		.cross_floor = spread_of(cross_floor),
+		.value = spread_of(samples),
+		.floor = spread_of(floor),
 		.target = target,
 		.target_is_ratio = true,
 	};
 
-	figure.ratio = figure.same.p50 / figure.same_floor.p50;
+	figure.ratio = floor ? figure.value.p50 / figure.floor.p50 : -1;
 	return figure;
 }
 
@@ -82,19 +77,19 @@ static void print_value(double value, int decimals)
 		printf(" %8.*f", decimals, value);
 }
 
-static void print_spreads(const struct figure *figure, struct spread value, struct spread floor)
+static void print_spreads(const struct figure *figure)
 {
-	print_value(value.p50, figure->decimals);
-	print_value(value.p99, figure->decimals);
-	print_value(floor.p50, 2);
-	print_value(floor.p99, 2);
+	print_value(figure->value.p50, figure->decimals);
+	print_value(figure->value.p99, figure->decimals);
+	print_value(figure->floor.p50, 2);
+	print_value(figure->floor.p99, 2);
 	printf("  ");
 }
 
 /* Returns true if the target is met, or there is none. */
 static bool print_target(const struct figure *figure)
 {
-	double reached = figure->target_is_ratio ? figure->ratio : figure->same.p50;
+	double reached = figure->target_is_ratio ? figure->ratio : figure->value.p50;
 	bool met = figure->target < 0 || (figure->at_least ? reached >= figure->target : reached <= figure->target);
 
 	if (figure->target >= 0)
@@ -109,17 +104,14 @@ size_t figure_table(void)
 {
 	size_t missed = 0;
 
-	printf("%-36s  %-35s  %-35s\n", "", "same core", "cross core");
 	printf("%-28s %-6s ", "figure", "unit");
-	for (int i = 0; i < 2; i++)
-		printf(" %8s %8s %8s %8s  ", "p50", "p99", "floor50", "floor99");
+	printf(" %8s %8s %8s %8s  ", "p50", "p99", "floor50", "floor99");
 	printf("%8s  %s\n", "ratio", "target");
 	for (size_t i = 0; i < figures_count; i++) {
 		const struct figure *figure = &figures[i];
 
 		printf("%-28s %-6s ", figure->name, figure->unit);
-		print_spreads(figure, figure->same, figure->same_floor);
-		print_spreads(figure, figure->cross, figure->cross_floor);
+		print_spreads(figure);
 		print_value(figure->ratio, 3);
 		missed += !print_target(figure);
 	}
@@ -147,9 +139,9 @@ int figure_json(const char *path)
 		const struct figure *figure = &figures[i];
 
 		fprintf(file, "%s\n  {\"name\": \"%s\"", i > 0 ? "," : "", figure->name);
-		json_value(file, "value", figure->same.p50);
+		json_value(file, "value", figure->value.p50);
 		fprintf(file, ", \"unit\": \"%s\"", figure->unit);
-		json_value(file, "floor", figure->same_floor.p50);
+		json_value(file, "floor", figure->floor.p50);
 		json_value(file, "ratio", figure->ratio);
 		fputs("}", file);
 	}

@@ -16,13 +16,12 @@ struct figure {
 	const char *name;
 	const char *unit;
 	int decimals;
-	struct spread same, same_floor;	  /* client and server on one processor */
-	struct spread cross, cross_floor; /* on two */
-	double ratio;			  /* what the target is about, if it is a ratio */
-	double target;			  /* what must not be exceeded; negative: none */
-	bool target_is_ratio;		  /* the target is for the ratio, not for same.p50 */
-	bool at_least;			  /* the target is what must be reached: a rate */
-	char remark[96];		  /* for people */
+	struct spread value, floor; /* client and server are on one processor */
+	double ratio;		    /* what the target is about, if it is a ratio */
+	double target;		    /* what must not be exceeded; negative: none */
+	bool target_is_ratio;	    /* the target is for the ratio, not for value.p50 */
+	bool at_least;		    /* the target is what must be reached: a rate */
+	char remark[96];	    /* for people */
 };
 
 #define NOT_MEASURED ((struct spread){-1, -1})
@@ -30,9 +29,8 @@ struct figure {
 /* A figure that is one number: memory. */
 struct figure figure_number(const char *name, const char *unit, double value, double target);
 
-/* A figure of durations, in microseconds, and its floor. CROSS and CROSS_FLOOR may be NULL. */
-struct figure figure_durations(const char *name, struct samples *same, struct samples *same_floor,
-	struct samples *cross, struct samples *cross_floor, double target);
+/* A figure of durations, in microseconds, and its floor, which may be NULL. */
+struct figure figure_durations(const char *name, struct samples *samples, struct samples *floor, double target);
 
 /* Keeps a copy, for the two below. */
 void figure_add(const struct figure *figure);

@@ -3,24 +3,12 @@
 
 #include "figure.h"
 #include "processor.h"
-#include "sandbox.h"
 
-#include <seccomp.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int channel, loop_channel;
-
-static ssize_t receive(int fd, int flags)
-{
-	char bytes[64];
-	struct iovec iov = {bytes, sizeof bytes};
-	struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	return recvmsg(fd, &message, flags | MSG_CMSG_CLOEXEC);
-}
+static int channel;
 
 static void echo(int fd)
 {
@@ -28,27 +16,6 @@ static void echo(int fd)
 
 	while (recv(fd, bytes, sizeof bytes, 0) == sizeof bytes) {
 		if (send(fd, bytes, sizeof bytes, 0) != sizeof bytes)
-			break;
-	}
-}
-
-static void echo_in_loop(int fd)
-{
-	static const struct sandbox_rule rules[] = {
-		{SCMP_SYS(epoll_wait), 0, 0, 0},
-		{SCMP_SYS(recvmsg), 0, 0, 0},
-		{SCMP_SYS(sendto), 0, 0, 0},
-		{SCMP_SYS(exit_group), 0, 0, 0},
-	};
-	struct epoll_event event = {.events = EPOLLIN};
-	char bytes[16] = {0};
-	int epoll = epoll_create1(EPOLL_CLOEXEC);
-
-	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 ||
-		sandbox_enter(rules, sizeof rules / sizeof rules[0]) < 0)
-		return;
-	while (epoll_wait(epoll, &event, 1, -1) == 1 && receive(fd, MSG_DONTWAIT) == sizeof bytes) {
-		if (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) != sizeof bytes)
 			break;
 	}
 }
@@ -77,7 +44,6 @@ static int start(void (*serve)(int fd))
 void floor_start(void)
 {
 	channel = start(echo);
-	loop_channel = start(echo_in_loop);
 }
 
 static void ping(void *context)
@@ -90,15 +56,4 @@ static void ping(void *context)
 		die("the floor's process has gone");
 }
 
-static void ping_loop(void *context)
-{
-	char bytes[16] = {0};
-
-	(void)context;
-	if (send(loop_channel, bytes, sizeof bytes, MSG_NOSIGNAL) != sizeof bytes ||
-		receive(loop_channel, 0) != sizeof bytes)
-		die("the process of the floor with an event loop has gone");
-}
-
 const struct runner floor_runner = {ping, NULL, NULL};
-const struct runner floor_loop_runner = {ping_loop, NULL, NULL};

@@ -12,10 +12,4 @@ void floor_start(void);
 
 extern const struct runner floor_runner;
 
-/*
- * What no server with an event loop and a system call filter can be faster than: 16 bytes there and back, the server in
- * epoll_wait(), recvmsg(), send() and nothing else, the client in send() and recvmsg(), which sees surprising fds.
- */
-extern const struct runner floor_loop_runner;
-
 #endif

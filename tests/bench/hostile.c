@@ -23,16 +23,17 @@
 #include <unistd.h>
 
 /*
- * What one user's attacks cost another user: its PINGs under attack, against the same without one. The floor is what the same
- * attack does to a bare server of 64-byte echoes (epoll, one request at a turn), which knows no users: part of it is the
- * processors' and the kernel's, and no server can do anything about it.
+ * What one user's attacks cost another user: its PINGs under attack, against the same without one. The floor is what
+ * the same attack does to a bare server of 64-byte echoes (epoll, one request at a turn), which knows no users: part
+ * of it is the processors' and the kernel's, and no server can do anything about it.
  *
- * The servers have one processor; the one who measures has the other, with the keeper of the device; the offenders have what the others
- * leave them of both (SCHED_IDLE). With a full share of them they would only show the scheduler's time slice, of 4 ms on two
- * processors: also the keeper's client waits so long, though no offender ever speaks to a keeper.
+ * The servers have one processor; the one who measures has the other, with the keeper of the device; the offenders
+ * have what the others leave them of both (SCHED_IDLE). With a full share of them they would only show the
+ * scheduler's time slice, of 4 ms on two processors: also the keeper's client waits so long, though no offender ever
+ * speaks to a keeper.
  *
- * A processor of a virtual machine that has been idle takes long to wake, now more and now less; so it goes in rounds, and the ratio is
- * the median of the rounds' ratios.
+ * A processor of a virtual machine that has been idle takes long to wake, now more and now less; so it goes in
+ * rounds, and the ratio is the median of the rounds' ratios.
  *
  * The offender's connections are limited by the policy (service.c), as the manual page advises against churn.
  */
@@ -233,8 +234,8 @@ static void add(const char *name, const struct pair pairs[ROUNDS], double floor)
 	struct figure figure = figure_number(name, "x", median_ratio(pairs), 1.5);
 
 	figure.decimals = 2;
-	figure.same_floor = (struct spread){floor, -1};
-	figure.ratio = figure.same.p50 / floor;
+	figure.floor = (struct spread){floor, -1};
+	figure.ratio = figure.value.p50 / floor;
 	snprintf(figure.remark, sizeof figure.remark,
 		"p50 %.0f, idle %.0f us; p99 %.0f, idle %.0f us; floor: a bare server's", attacked.p50, idle.p50,
 		attacked.p99, idle.p99);

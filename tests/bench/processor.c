@@ -24,11 +24,6 @@ void processor_choose(void)
 	}
 }
 
-bool processor_two(void)
-{
-	return other >= 0;
-}
-
 static void pin(pid_t pid, int processor)
 {
 	cpu_set_t set;

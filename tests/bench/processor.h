@@ -2,18 +2,12 @@
 #ifndef BENCH_PROCESSOR_H
 #define BENCH_PROCESSOR_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
-/*
- * Servers stay on one processor for good; the client is there too ("same core") or on another ("cross core").
- */
+/* Servers stay on one processor for good; the client is there too, or away on another. */
 
 /* Chooses the two among those that this process may use. */
 void processor_choose(void);
-
-/* False: there is one only, and nothing can be measured across cores. */
-bool processor_two(void);
 
 /* Moves process PID (0: the calling one) to the servers' processor, or to the client's own one. */
 void processor_pin_server(pid_t pid);

@@ -26,8 +26,8 @@ struct service {
 };
 
 /*
- * Starts it, with absolute paths of programs, in DIRECTORY, which is made, and waits until it is ready. The fake broker finds its fake host there; to others
- * it means nothing. All of it ends with this process, however that ends.
+ * Starts it, with absolute paths of programs, in DIRECTORY, which is made, and waits until it is ready. The fake
+ * broker finds its fake host there; to others it means nothing. All of it ends with this process, however that ends.
  */
 void service_start(struct service *service, const char *directory, const char *broker, const char *keeper);
 void service_stop(struct service *service);

@@ -66,8 +66,8 @@ bool fake_alive(pthread_mutex_t *life)
 /* ---- mapped files ---- */
 
 /*
- * One mapping per file and process, found by inode: a mutex that is held must stay where it is. The mapping keeps the inode
- * alive, so its number is not used again.
+ * One mapping per file and process, found by inode: a mutex that is held must stay where it is. The mapping keeps the
+ * inode alive, so its number is not used again.
  */
 struct view {
 	dev_t dev;

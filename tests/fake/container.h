@@ -11,15 +11,15 @@
 #include <stdint.h>
 
 /*
- * A model of VFIO's containers, groups and devices, with the kernel's errnos (DESIGN.md, "What the kernel does").
+ * A model of VFIO's containers, groups and devices, with the kernel's errnos.
  * tests/unit/kernel_rows.c compares it with the real one, row by row.
  *
- * The state of a container or group is the content of a file, which every process that has a descriptor of it
- * maps. So a client, a broker and keepers that are different processes see one kernel. Only interrupts are private
- * to the process that has the device.
+ * The state of a container or group is the content of a file, which every process that has a descriptor of it maps.
+ * So a client, a broker and keepers that are different processes see one kernel. Only interrupts are private to the
+ * process that has the device.
  *
- * A process that dies takes its groups out of their containers, as the kernel would: who attached a group holds a robust
- * mutex in both files.
+ * A process that dies takes its groups out of their containers, as the kernel would: who attached a group holds a
+ * robust mutex in both files.
  */
 
 /* Where a failure can be injected: the operations of the two kernel structs. */

@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 /*
- * A model of the module vfio_window, as far as a keeper sees it: any regular file is a control file, a window is a memfd with
- * the registers as they were when it was made. Revocation cuts it to nothing (SIGBUS), or fills it with ones. Unlike
- * the module, it counts a window until it is revoked, because it cannot know when the last descriptor of it is closed;
- * mapping a revoked one works (the module: ENODEV); and without VFIO_WINDOW_FLAG_WRITE, mapping it for writing is EPERM
- * (the module: EACCES). A failure of FAKE_WINDOW_REVOKE comes after the work, which in the kernel the end of the control
- * file would do.
+ * A model of the module vfio_window, as far as a keeper sees it: any regular file is a control file, a window is a
+ * memfd with the registers as they were when it was made. Revocation cuts it to nothing (SIGBUS), or fills it with
+ * ones. Unlike the module, it counts a window until it is revoked, because it cannot know when the last descriptor of
+ * it is closed; mapping a revoked one works (the module: ENODEV); and without VFIO_WINDOW_FLAG_WRITE, mapping it for
+ * writing is EPERM (the module: EACCES). A failure of FAKE_WINDOW_REVOKE comes after the work, which in the kernel
+ * the end of the control file would do.
  */
 int fake_window_info(int control, struct vfio_window_info *info);
 int fake_window_revoke(int control);

@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 /*
- * Clients that do what an input says, good and bad, and hold the servers to the protocol whatever that was: each request
- * that was sent whole is answered once, in order, with its own type and cookie; what is granted was allowed in the
- * state that the channel is in; refusals have numbers that exist and words that can be printed; nothing comes after the last
- * packet. For servers in the same process (fuzz_service.c) and in others (session_soak.c).
+ * Clients that do what an input says, good and bad, and hold the servers to the protocol whatever that was: each
+ * request that was sent whole is answered once, in order, with its own type and cookie; what is granted was allowed
+ * in the state that the channel is in; refusals have numbers that exist and words that can be printed; nothing comes
+ * after the last packet. For servers in the same process (fuzz_service.c) and in others (session_soak.c).
  */
 
 #define ACTORS_SESSIONS 4
@@ -72,7 +72,10 @@ void actors_read_all(struct actors *actors);
 
 void actor_end(struct actor *actor);
 
-/* Requests that are not answered, of all channels that are open; but not a REVOKE, which may have weeks, nor what waits for it. */
+/*
+ * Requests that are not answered, of all channels that are open; but not a REVOKE, which may have weeks, nor what
+ * waits for it.
+ */
 size_t actors_unanswered(const struct actors *actors);
 
 /* Those. */

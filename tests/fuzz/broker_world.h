@@ -3,8 +3,8 @@
 #define FUZZ_BROKER_WORLD_H
 
 /*
- * What a broker in a fuzz target needs of the file system: its directories of records, and the socket that systemd would listen on
- * to start keepers. One for the life of the process, which removes it at its end.
+ * What a broker in a fuzz target needs of the file system: its directories of records, and the socket that systemd
+ * would listen on to start keepers. One for the life of the process, which removes it at its end.
  */
 struct broker_world {
 	char directory[64];

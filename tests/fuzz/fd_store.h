@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 /*
- * systemd's file descriptor store, for a broker that is killed in a fuzz target and followed by another one: it is in the place of
- * the broker's own functions of store.h, whose messages there is nobody to read.
+ * systemd's file descriptor store, for a broker that is killed in a fuzz target and followed by another one: it is in
+ * the place of the broker's own functions of store.h, whose messages there is nobody to read.
  */
 
 #define FD_STORE_MAX 32

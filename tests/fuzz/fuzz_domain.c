@@ -14,11 +14,13 @@
 #include <unistd.h>
 
 /*
- * The owner of a domain on the fake kernel, with two domain channels, whose drivers send what they like, and things that happen to
- * the domain meanwhile. When the channels have ended, only what the owner mapped is mapped, and no descriptor or memory is left.
+ * The owner of a domain on the fake kernel, with two domain channels, whose drivers send what they like, and things
+ * that happen to the domain meanwhile. When the channels have ended, only what the owner mapped is mapped, and no
+ * descriptor or memory is left.
  *
- * The input is a sequence of steps: 1 byte, of which the lower half is an enum step and the upper half says which channel, and a
- * packet (input.h) for those that send one. Descriptors that come with a packet are, in turn, those of enum kind.
+ * The input is a sequence of steps: 1 byte, of which the lower half is an enum step and the upper half says which
+ * channel, and a packet (input.h) for those that send one. Descriptors that come with a packet are, in turn, those of
+ * enum kind.
  */
 enum step {
 	STEP_DRIVER,

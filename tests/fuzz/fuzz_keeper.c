@@ -14,11 +14,12 @@
 #include <unistd.h>
 
 /*
- * A whole keeper on the fake kernel, with a device that is leased, and a client and a broker that send what they like.
+ * A whole keeper on the fake kernel, with a device that is leased, and a client and a broker that send what they
+ * like.
  *
  * The input is a sequence of steps: 1 byte (enum step), and a packet (input.h) for those that send one. Descriptors
- * that come with a packet are, in turn: a container, an eventfd, /dev/null, a group, a memfd (which the fake module takes
- * for a control file), a socket: the last three are a LEASE's, in its order.
+ * that come with a packet are, in turn: a container, an eventfd, /dev/null, a group, a memfd (which the fake module
+ * takes for a control file), a socket: the last three are a LEASE's, in its order.
  */
 enum step {
 	STEP_CLIENT, /* the client sends */

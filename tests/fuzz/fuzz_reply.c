@@ -14,8 +14,8 @@
 
 /*
  * The library against a server that answers what it likes. Byte 0: which call; then the packets (input.h) that the
- * server has ready, before the call even begins: the library numbers its requests from 1, so their cookies can be right.
- * Descriptors that come with a packet are, in turn, those of enum kind.
+ * server has ready, before the call even begins: the library numbers its requests from 1, so their cookies can be
+ * right. Descriptors that come with a packet are, in turn, those of enum kind.
  */
 enum kind { SOCKET, MEMORY, READ_ONLY, SHORT, UNSEALED, KINDS };
 
@@ -310,7 +310,10 @@ static void use_domain(int fd, unsigned int which)
 	vbroker_domain_close(domain);
 }
 
-/* All calls in one row: sessions', devices', domains'. The last one of devices' and of domains' makes even the HELLO up. */
+/*
+ * All calls in one row: sessions', devices', domains'. The last one of devices' and of domains' makes even the HELLO
+ * up.
+ */
 #define DEVICE_CALLS   COUNT(session_calls)
 #define DEVICE_MADE_UP (DEVICE_CALLS + COUNT(device_calls))
 #define DOMAIN_CALLS   (DEVICE_MADE_UP + 1)

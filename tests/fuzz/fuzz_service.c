@@ -30,12 +30,13 @@
 #include <unistd.h>
 
 /*
- * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two users, hot-plug,
- * failures, deaths, also of the broker, and time. What it must never do is in check() (after each step), in actors.c (the protocol), in
- * isolation.h and in finish() (when everybody has gone, everything is as before).
+ * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two
+ * users, hot-plug, failures, deaths, also of the broker, and time. What it must never do is in check() (after each
+ * step), in actors.c (the protocol), in isolation.h and in finish() (when everybody has gone, everything is as
+ * before).
  *
- * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next 4
- * say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
+ * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next
+ * 4 say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
  */
 enum world_step {
 	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step and what about */
@@ -146,7 +147,7 @@ static int connect_session(size_t i)
 
 /* ---- the kernel's groups ---- */
 
-/* As tests/fake/host.c: the lock belongs to the open file and goes with its fd to the keeper. */
+/* As tests/fake/file_host.c: the lock belongs to the open file and goes with its fd to the keeper. */
 static int open_group(uint32_t group)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -212,7 +213,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	broker_world_make(&world, "fuzz_service");
 	make_groups();
 	make_things();
-	memory_host.group_open = open_group;
+	memory_host->group_open = open_group;
 	actors.connect = connect_session;
 	actors.names = names;
 	actors.name_count = sizeof names / sizeof names[0];
@@ -347,7 +348,7 @@ static void end(int *fd)
 static void step_host(size_t who, uint8_t byte)
 {
 	static const int errors[] = {EIO, EBUSY, ENOENT, ENODEV};
-	struct memory_device *device = &memory_host.devices[who % DEVICES_COUNT];
+	struct memory_device *device = &memory_host->devices[who % DEVICES_COUNT];
 	int *stranger = &strangers[who % GROUPS_COUNT];
 
 	switch ((enum host_step)(byte % 8)) {
@@ -358,17 +359,17 @@ static void step_host(size_t who, uint8_t byte)
 	case HOST_TAKES_DRIVER:
 		if (device->present && !device->device.driver[0] && !device->override[0])
 			memory_host_functions.driver_bind(device->device.name, "e1000");
-		memory_host.failed = true;
+		memory_host->failed = true;
 		break;
 	case HOST_DIES:
 	case HOST_LIVES:
 		device->dead = byte % 8 == HOST_DIES;
 		break;
 	case HOST_FAILS:
-		memory_host.failures[who % MEMORY_STEPS] = errors[byte >> 3 & 3];
+		memory_host->failures[who % MEMORY_STEPS] = errors[byte >> 3 & 3];
 		break;
 	case HOST_WORKS:
-		memory_host.failures[who % MEMORY_STEPS] = 0;
+		memory_host->failures[who % MEMORY_STEPS] = 0;
 		break;
 	case HOST_STRANGER:
 		if (*stranger >= 0)
@@ -438,8 +439,10 @@ static void end_broker(void)
 	sd_event_unref(event);
 }
 
-/* Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without another end, and what it
- * has is nothing that would have to be given back. */
+/*
+ * Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without
+ * another end, and what it has is nothing that would have to be given back.
+ */
 static void kill_broker(void)
 {
 	struct device *device, *next_device;
@@ -565,11 +568,11 @@ static bool all_free(void)
 /* Whatever was wrong with host and kernel is well again. */
 static void heal(void)
 {
-	memset(memory_host.failures, 0, sizeof memory_host.failures);
+	memset(memory_host->failures, 0, sizeof memory_host->failures);
 	for (unsigned int i = 0; i < 32; i++)
 		keepers_fail(i, 0);
 	for (size_t i = 0; i < DEVICES_COUNT; i++)
-		memory_host.devices[i].dead = false;
+		memory_host->devices[i].dead = false;
 	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
 		keepers_stick(i, false);
 	for (size_t i = 0; i < GROUPS_COUNT; i++)
@@ -613,21 +616,21 @@ static size_t held_count(void)
 	size_t count = 0;
 
 	for (size_t i = 0; i < DEVICES_COUNT; i++)
-		count += memory_host.devices[i].present && held(&memory_host.devices[i]);
+		count += memory_host->devices[i].present && held(&memory_host->devices[i]);
 	return count;
 }
 
 static void expect_drivers(void)
 {
-	for (size_t i = 0; i < DEVICES_COUNT && !memory_host.failed; i++) {
-		const struct memory_device *device = &memory_host.devices[i];
+	for (size_t i = 0; i < DEVICES_COUNT && !memory_host->failed; i++) {
+		const struct memory_device *device = &memory_host->devices[i];
 
 		if (held(device))
 			continue;
 		INPUT_ASSERT(!device->present || strcmp(device->device.driver, device->at_start.driver) == 0);
 		INPUT_ASSERT(!device->present || device->override[0] == '\0');
 	}
-	INPUT_ASSERT(memory_host.failed || broker_world_claims(&world) <= held_count());
+	INPUT_ASSERT(memory_host->failed || broker_world_claims(&world) <= held_count());
 }
 
 /* As an administrator does, when nobody has anything any more. */

@@ -20,10 +20,10 @@ size_t input_bytes(struct input *input, void *buffer, size_t size);
 /*
  * A packet, as fuzzed: written raw, because packet_send() makes only good ones.
  *
- *	1 byte		what to do with the header: see enum input_header
- *	1 byte		low 3 bits: how many descriptors; the others: which of them is the first; 255: as many as the kernel takes
- *	2 bytes		how many bytes follow
- *	these bytes	header and payload
+ * 	1 byte		what to do with the header: see enum input_header
+ * 	1 byte		low 3 bits: how many descriptors; others: which is the first; 255: as many as the kernel takes
+ * 	2 bytes		how many bytes follow
+ * 	these bytes	header and payload
  */
 enum input_header {
 	INPUT_LENGTH_RIGHT = 1 << 0, /* the header's length becomes right */

@@ -16,8 +16,8 @@ static int group_fd;
 
 void isolation_begin(unsigned int i, int fd)
 {
-	memory_host.devices[i].stubborn = true;
-	stubborn = &memory_host.devices[i];
+	memory_host->devices[i].stubborn = true;
+	stubborn = &memory_host->devices[i];
 	last_user = NOBODY;
 	group_fd = fd;
 	keepers_make_stubborn(fd, stubborn->device.name);

@@ -5,9 +5,9 @@
 struct broker;
 
 /*
- * One device of the world can be reset by nobody. What its user has left in it, DMA that goes on among that, is for nobody else: another
- * user has neither this device nor another of its IOMMU group opened, unless it has left the machine meanwhile or an
- * administrator has said that it is fit. Whatever happens to broker and keepers.
+ * The kernel cannot reset one device of the world. What its user has left in the device, running DMA included, must
+ * reach nobody else: no other user gets this device or another of its IOMMU group, unless the device has left the
+ * machine meanwhile or an administrator has released it. That holds whatever happens to the broker and to keepers.
  */
 
 /* Before each input: the device I of memory_host, in the group GROUP_FD (keepers_group()), is that one, and new. */

@@ -19,7 +19,10 @@ static struct slot {
 static int groups[8];
 static size_t groups_count;
 
-/* All descriptors here are: a keeper that never closed the others (stranger.h) could not be told from one that loses them. */
+/*
+ * All descriptors here are: a keeper that never closed the others (stranger.h) could not be told from one that loses
+ * them.
+ */
 static bool is_harmless(int fd)
 {
 	(void)fd;

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * Keepers on the fake kernel, for a program that has a broker in it. They are a shared library of their own, because both daemons have
- * a group.c and a keeper.c, and because a keeper shares nothing with the broker but sockets.
+ * Keepers on the fake kernel, for a program that has a broker in it. They are a shared library of their own, because
+ * both daemons have a group.c and a keeper.c, and because a keeper shares nothing with the broker but sockets.
  */
 
 #define KEEPERS_SLOTS 6

@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 
 /*
- * A world for session tests: a host made of files (tests/fake/host.c), the broker on it, and systemd's
- * socket activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
+ * A world for session tests: a host made of files (tests/fake/file_host.c), the broker on it, and systemd's socket
+ * activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
  * kernel's PCI and VFIO are made up. Each test has a world of its own.
  */
 
@@ -129,23 +129,5 @@ void expect_ok(int result);
 /* What OPEN says to another user (STRANGER): 0, a refusal, or a negative errno. */
 #define STRANGER 12345
 int stranger_opens(const char *name);
-
-/* ---- bare channels ---- */
-
-int raw_connect(const char *path);
-/* One packet as it is, with copies of the fds; as sendmsg() with FLAGS. The second fails the test unless it is sent. */
-ssize_t raw_try_send(int channel, int flags, const void *bytes, size_t length, const int *fds, size_t count);
-void raw_send(int channel, const void *bytes, size_t length, const int *fds, size_t count);
-void raw_request(int channel, uint16_t type, uint64_t cookie, const void *payload, size_t length);
-/* Waits until the other side has taken off the socket what it was sent. */
-void raw_wait_taken(int channel);
-/* The next packet, within some seconds: PACKET_RECEIVED or PACKET_END, or -ECONNRESET. */
-int raw_receive(int channel, struct packet *packet);
-/* The next packet is the reply to this request: 0 or the refusal. Its fds are closed. */
-int raw_reply(int channel, uint16_t type, uint64_t cookie);
-void raw_expect_end(int channel);
-void raw_hello(int channel);
-/* OPEN by hand. Returns the device channel, after HELLO. */
-int raw_open(int session, const char *name);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "harness.h"
-
 #include "domain.h"
+#include "harness.h"
+#include "raw_channel.h"
 
 #include <linux/vfio.h>
 #include <poll.h>
@@ -117,7 +117,7 @@ static pid_t keeper_of(struct vbroker_session *session, const char *name)
 	return pid;
 }
 
-static void all_of_it(void **state)
+static void one_lease_from_begin_to_end(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_domain *domain = domain_begin();
@@ -165,7 +165,7 @@ static void all_of_it(void **state)
 }
 
 /* The driver goes and comes back, whatever it was. */
-static void rebinding(void **state)
+static void host_driver_comes_back(void **state)
 {
 	static const char *const names[] = {NVME, BARE, STUBBED};
 	static const char *const records[] = {"claims/" NVME, "claims/" BARE, "claims/" STUBBED};
@@ -430,7 +430,7 @@ static void wrong_descriptors(void **state)
 }
 
 /* What is not a device channel is told from one by what it answers. */
-static void adopting_what_is_none(void **state)
+static void only_device_channels_are_adopted(void **state)
 {
 	struct vbroker_device *device = NULL;
 	int session = raw_connect(world()->broker_socket), file = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
@@ -470,8 +470,11 @@ static void the_order_of_requests(void **state)
 	world_settle();
 }
 
-/* Somebody else may have it the moment after, and is not refused because the first one is still on its way out. */
-static void one_after_the_other(void **state)
+/*
+ * Another client may open the device a moment after the close, and is not refused because the first lease is still
+ * ending.
+ */
+static void next_client_waits_for_the_release(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 12; i++) {
@@ -529,8 +532,8 @@ static void the_running_broker(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(all_of_it),
-		CASE(rebinding),
+		CASE(one_lease_from_begin_to_end),
+		CASE(host_driver_comes_back),
 		CASE(ends_without_release),
 		CASE(several_devices_in_one_domain),
 		CASE_IN(mappings_by_domain_channels, &few_mappings),
@@ -538,9 +541,9 @@ int main(int argc, char **argv)
 		CASE(channel_in_another_process),
 		CASE(copies_of_a_channel),
 		CASE(wrong_descriptors),
-		CASE(adopting_what_is_none),
+		CASE(only_device_channels_are_adopted),
 		CASE(the_order_of_requests),
-		CASE(one_after_the_other),
+		CASE(next_client_waits_for_the_release),
 		CASE(release_then_open_again),
 		CASE(the_running_broker),
 	};

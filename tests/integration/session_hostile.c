@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: MIT */
+#include "fdset.h"
 #include "harness.h"
+#include "hostile.h"
+#include "message.h"
+#include "packet.h"
+#include "raw_channel.h"
+#include "refusal.h"
+#include "unit.h"
+#include "vfio-broker.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
-#include <sys/epoll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/eventfd.h>
-#include <sys/inotify.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/timerfd.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 /*
  * One user does everything to the service that its sockets let it do. Another user, who has a device and wants more, is
@@ -19,92 +28,11 @@
  * memory and descriptors are what they were. How much slower the other is served meanwhile, tests/run-bench measures.
  */
 
-#define OFFENDER  1000
-#define BYSTANDER 1001
-
 /* How long each attack lasts, at least: VFIO_BROKER_TEST_HOSTILE_MS. */
 static unsigned int duration_ms = 700;
 
 /* Real time of a test that waits for something: the machine may be busy. */
 #define PATIENCE_MS 60000
-
-#if defined(__SANITIZE_ADDRESS__)
-/* Freed memory is kept for a while. */
-#define MEMORY_SLACK_KB (300 * 1024LL)
-#else
-#define MEMORY_SLACK_KB (4 * 1024LL)
-#endif
-
-static struct bystander {
-	struct vbroker_session *session;
-	struct vbroker_device *device;
-	uint64_t served;
-} bystander;
-
-static long long memory_at_start;
-
-/* The size in memory of a process, in KiB. */
-static long long memory_of(pid_t pid)
-{
-	char path[64], line[256];
-	long long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/status", pid);
-	file = fopen(path, "re");
-	while (file && fgets(line, sizeof line, file)) {
-		if (strncmp(line, "VmRSS:", 6) == 0)
-			value = strtoll(line + 6, NULL, 10);
-	}
-	if (file)
-		fclose(file);
-	assert_true(value > 0);
-	return value;
-}
-
-/* What the kernel says of who connects is what they were then. */
-static void become(uid_t uid)
-{
-	assert_int_equal(seteuid(0), 0);
-	assert_int_equal(seteuid(uid), 0);
-}
-
-static void begin(void)
-{
-	assert_int_equal(chmod(world()->directory, 0711), 0);
-	become(BYSTANDER);
-	bystander.session = session_begin();
-	become(0);
-	bystander.device = device_begin(bystander.session, EDU_2);
-	bystander.served = 0;
-	memory_at_start = memory_of(world()->broker);
-}
-
-/* The other user is served: session and device channel answer, and it gets and gives back another device. */
-static void serve_bystander(void)
-{
-	struct vbroker_device *device;
-	int r;
-
-	expect_ok(vbroker_session_ping(bystander.session));
-	expect_ok(vbroker_device_ping(bystander.device));
-	/* The keeper in reserve may be on its way still; that is no refusal, but takes longer. */
-	r = vbroker_device_open(bystander.session, NVME, &device);
-	expect_ok(r);
-	vbroker_device_close(device);
-	bystander.served++;
-}
-
-static void end(void)
-{
-	serve_bystander();
-	print_message("# the bystander was served %llu times; the broker's memory: %lld KiB, then %lld KiB\n",
-		(unsigned long long)bystander.served, memory_at_start, memory_of(world()->broker));
-	assert_true(memory_of(world()->broker) < memory_at_start + MEMORY_SLACK_KB);
-	vbroker_device_close(bystander.device);
-	vbroker_session_close(bystander.session);
-	world_settle();
-}
 
 /* ---- offenders are processes: COUNT of them do ATTACK until it returns or they are killed ---- */
 
@@ -291,11 +219,6 @@ static bool try_send(int fd, const void *bytes, size_t size, const int *fds, siz
 	return raw_try_send(fd, MSG_DONTWAIT, bytes, size, fds, count) >= 0;
 }
 
-struct request {
-	struct message_header header;
-	uint8_t payload[512];
-};
-
 static bool try_request(int fd, uint16_t type, const void *payload, size_t size, const int *fds, size_t count)
 {
 	struct request request = {.header = {type, 0, (uint32_t)size, 7}};
@@ -304,8 +227,6 @@ static bool try_request(int fd, uint16_t type, const void *payload, size_t size,
 		memcpy(request.payload, payload, size);
 	return try_send(fd, &request, sizeof request.header + size, fds, count);
 }
-
-static const struct hello_request hello = {.version_lowest = MESSAGE_VERSION, .version_highest = MESSAGE_VERSION};
 
 /* As many sessions as one may have ask and ask, and never read. */
 static void ask_without_reading(unsigned int number)
@@ -548,304 +469,6 @@ static void descriptor_floods(void **state)
 	under_attack(flood, FLOODS);
 }
 
-/* ---- every wrong descriptor, and every wrong state ---- */
-
-enum kind {
-	KIND_EVENTFD,
-	KIND_DOMAIN,
-	KIND_GROUP,
-	KIND_PIPE_END,
-	KIND_FILE,
-	KIND_DIRECTORY,
-	KIND_NULL,
-	KIND_TERMINAL,
-	KIND_STREAM,
-	KIND_INTERNET,
-	KIND_SEQPACKET,
-	KIND_EPOLL,
-	KIND_TIMER,
-	KIND_INOTIFY,
-	KIND_PIDFD,
-	KIND_MEMFD,
-	KIND_PATH,
-	KINDS,
-};
-
-static int kind_open(enum kind kind)
-{
-	char path[160];
-	int ends[2];
-
-	switch (kind) {
-	case KIND_EVENTFD:
-		return eventfd(0, EFD_CLOEXEC);
-	case KIND_DOMAIN:
-		return fake_container_open();
-	case KIND_GROUP:
-		snprintf(path, sizeof path, "%s/groups/10", world()->directory);
-		return open(path, O_RDWR | O_CLOEXEC);
-	case KIND_PIPE_END:
-		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-		close(ends[1]);
-		return ends[0];
-	case KIND_FILE:
-		return open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-	case KIND_DIRECTORY:
-		return open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	case KIND_NULL:
-		return open("/dev/null", O_RDWR | O_CLOEXEC);
-	case KIND_TERMINAL:
-		return open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-	case KIND_STREAM:
-		return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	case KIND_INTERNET:
-		return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	case KIND_SEQPACKET:
-		return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	case KIND_EPOLL:
-		return epoll_create1(EPOLL_CLOEXEC);
-	case KIND_TIMER:
-		return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	case KIND_INOTIFY:
-		return inotify_init1(IN_CLOEXEC);
-	case KIND_PIDFD:
-		return (int)syscall(SYS_pidfd_open, getpid(), 0);
-	case KIND_MEMFD:
-		return memfd_create("memory", MFD_CLOEXEC);
-	case KIND_PATH:
-		return open("/dev/null", O_PATH | O_CLOEXEC);
-	case KINDS:
-		break;
-	}
-	return -1;
-}
-
-/* A request with a payload that is as good as can be without knowing more: sizes are right, names are of a device. */
-static size_t make_request(const struct request_table *table, uint16_t type, size_t fds, struct request *request)
-{
-	const struct request_rule *rule = &table->rules[type];
-	struct lease_request lease = {.flags = fds == 2 ? LEASE_GROUP : 0, .group = 10, .name = NOBODYS};
-	struct irq_request irq = {.index = 1, .count = (uint32_t)fds};
-	struct region_request region = {.length = 4, .width = 4};
-	struct open_request name = {.name = EDU};
-
-	*request = (struct request){.header = {type, 0, (uint32_t)rule->size, 9}};
-	if (type == COMMON_HELLO)
-		memcpy(request->payload, &hello, sizeof hello);
-	else if (table->kind == CHANNEL_KEEPER && type == KEEPER_LEASE)
-		memcpy(request->payload, &lease, sizeof lease);
-	else if (table->kind == CHANNEL_DEVICE && rule->size == sizeof irq)
-		memcpy(request->payload, &irq, sizeof irq);
-	else if (table->kind == CHANNEL_DEVICE && rule->size == sizeof region)
-		memcpy(request->payload, &region, sizeof region);
-	else if (table->kind == CHANNEL_BROKER && rule->size >= sizeof name)
-		memcpy(request->payload, &name, sizeof name);
-	return sizeof request->header + rule->size;
-}
-
-/* Sends it with COUNT copies of FD: answered once. Returns 0 or the refusal, negative if that has an errno. */
-static int answer_to(int channel, const struct request_table *table, uint16_t type, int fd, size_t count)
-{
-	struct request request;
-	int fds[FDSET_MAX] = {0};
-	size_t size = make_request(table, type, count, &request);
-
-	for (size_t i = 0; i < count; i++)
-		fds[i] = fd;
-	raw_send(channel, &request, size, fds, count);
-	return raw_reply(channel, type, 9);
-}
-
-static void expect_alive(int channel)
-{
-	raw_request(channel, COMMON_PING, 77, NULL, 0);
-	assert_int_equal(raw_reply(channel, COMMON_PING, 77), 0);
-}
-
-static void bind_to_new_domain(int channel)
-{
-	int domain = fake_container_open();
-
-	assert_int_equal(answer_to(channel, &device_table, DEVICE_BIND, domain, 1), 0);
-	close(domain);
-}
-
-/* Anonymous inodes: the kernel knows which are eventfds, the keeper and the fake kernel do not. */
-static bool eventfd_or_like(enum kind kind)
-{
-	return kind == KIND_EVENTFD || kind == KIND_EPOLL || kind == KIND_TIMER || kind == KIND_INOTIFY ||
-		kind == KIND_PIDFD;
-}
-
-/* Files whose close could block: who sends one is answered, and then shown the door. */
-static bool ends_the_lease(enum kind kind)
-{
-	return kind == KIND_GROUP || kind == KIND_FILE || kind == KIND_DIRECTORY || kind == KIND_NULL ||
-		kind == KIND_TERMINAL || kind == KIND_INTERNET || kind == KIND_MEMFD;
-}
-
-static int device_channel(int session, enum channel_state state)
-{
-	int channel = raw_open(session, EDU);
-
-	if (state == STATE_BOUND)
-		bind_to_new_domain(channel);
-	return channel;
-}
-
-/* On device channels, where requests take as many as they should, or one: all refused but where KIND is the right one. */
-static void send_everywhere(int session, enum kind kind, enum channel_state state)
-{
-	const struct request_table *table = &device_table;
-	int channel = device_channel(session, state);
-	int fd = kind_open(kind);
-
-	assert_true(fd >= 0);
-	for (uint16_t type = 1; type < table->count; type++) {
-		const struct request_rule *rule = &table->rules[type];
-		size_t count = rule->fds_min > 0 ? rule->fds_min : 1;
-		bool right = (type == DEVICE_BIND && kind == KIND_DOMAIN) ||
-			(type == DEVICE_IRQ_SET && eventfd_or_like(kind));
-		int r;
-
-		if (!rule->name)
-			continue;
-		r = answer_to(channel, table, type, fd, count);
-		if (rule->fds_max == 0)
-			assert_int_equal(r, REFUSAL_MALFORMED);
-		else if (!(rule->states & state))
-			assert_true(r == REFUSAL_NOT_BOUND || r == REFUSAL_ALREADY_BOUND);
-		else if (right)
-			assert_int_equal(r, 0);
-		else if (type == DEVICE_BIND)
-			assert_int_equal(r, REFUSAL_NOT_A_DOMAIN);
-		else
-			assert_true(r != 0);
-		if (type == DEVICE_BIND && r == 0)
-			assert_int_equal(answer_to(channel, table, DEVICE_UNBIND, -1, 0), 0);
-		if (ends_the_lease(kind)) {
-			raw_expect_end(channel);
-			close(channel);
-			channel = device_channel(session, state);
-		}
-		expect_alive(channel);
-	}
-	assert_int_equal(answer_to(channel, table, DEVICE_RELEASE, -1, 0), 0);
-	close(channel);
-	close(fd);
-}
-
-static void wrong_descriptors_to_keepers(void **state)
-{
-	(void)state;
-	begin();
-	for (int i = 0; i < 2 * KINDS; i++) {
-		int session = raw_connect(world()->broker_socket);
-
-		raw_hello(session);
-		send_everywhere(session, (enum kind)(i / 2), i % 2 ? STATE_BOUND : STATE_READY);
-		close(session);
-	}
-	end();
-}
-
-/* The broker never sees them: requests are answered as if they had none. */
-static void wrong_descriptors_to_the_broker(void **state)
-{
-	int session;
-
-	(void)state;
-	begin();
-	session = raw_connect(world()->broker_socket);
-	raw_hello(session);
-	for (int kind = 0; kind < KINDS; kind++) {
-		int fd = kind_open((enum kind)kind);
-
-		for (uint16_t type = 1; type < broker_table.count; type++) {
-			if (!broker_table.rules[type].name || type == BROKER_OPEN)
-				continue;
-			assert_int_equal(answer_to(session, &broker_table, type, fd, FDSET_MAX),
-				answer_to(session, &broker_table, type, -1, 0));
-		}
-		close(fd);
-	}
-	close(session);
-	end();
-}
-
-/* What a broker gone mad could do to a keeper: no lease is made of anything but a group and a channel. */
-static void wrong_descriptors_from_the_broker(void **state)
-{
-	(void)state;
-	begin();
-	for (int kind = 0; kind < KINDS; kind++) {
-		int keeper = raw_connect(world()->keeper_socket), fd = kind_open((enum kind)kind);
-
-		raw_hello(keeper);
-		for (uint16_t type = 1; type < keeper_table.count; type++) {
-			if (!keeper_table.rules[type].name || type == COMMON_HELLO || type == COMMON_PING)
-				continue;
-			for (size_t count = 1; count <= 3; count++)
-				assert_true(answer_to(keeper, &keeper_table, type, fd, count) != 0);
-			expect_alive(keeper);
-		}
-		assert_int_equal(answer_to(keeper, &keeper_table, COMMON_PING, fd, 1), REFUSAL_MALFORMED);
-		expect_alive(keeper);
-		close(fd);
-		close(keeper);
-	}
-	end();
-}
-
-/* Each request in each state that it is not for, and its answer; none changes the state. */
-static void expect_wrong_state(int channel, const struct request_table *table, enum channel_state state)
-{
-	for (uint16_t type = 1; type < table->count; type++) {
-		const struct request_rule *rule = &table->rules[type];
-		int domain, r;
-
-		if (!rule->name || (rule->states & state))
-			continue;
-		domain = fake_container_open();
-		r = answer_to(channel, table, type, domain, rule->fds_min);
-		/* Wrong in form, too, for want of elements: then that is what is said. */
-		if (state == STATE_NEW || r == REFUSAL_MALFORMED)
-			assert_int_equal(r, REFUSAL_MALFORMED);
-		else
-			assert_int_equal(r, state == STATE_BOUND ? REFUSAL_ALREADY_BOUND : REFUSAL_NOT_BOUND);
-		close(domain);
-	}
-}
-
-static void requests_in_wrong_states(void **state)
-{
-	struct packet *packet = malloc(sizeof *packet);
-	const struct open_request request = {.name = EDU};
-	int session, channel;
-
-	(void)state;
-	begin();
-	session = raw_connect(world()->broker_socket);
-	expect_wrong_state(session, &broker_table, STATE_NEW);
-	raw_hello(session);
-	expect_wrong_state(session, &broker_table, STATE_READY);
-	raw_request(session, BROKER_OPEN, 2, &request, sizeof request);
-	assert_int_equal(raw_receive(session, packet), PACKET_RECEIVED);
-	channel = fdset_take(&packet->fds, 0);
-	expect_wrong_state(channel, &device_table, STATE_NEW);
-	raw_hello(channel);
-	expect_wrong_state(channel, &device_table, STATE_READY);
-	bind_to_new_domain(channel);
-	expect_wrong_state(channel, &device_table, STATE_BOUND);
-	assert_int_equal(answer_to(channel, &device_table, DEVICE_UNBIND, -1, 0), 0);
-	expect_wrong_state(channel, &device_table, STATE_READY);
-	close(channel);
-	close(session);
-	packet_clear(packet);
-	free(packet);
-	end();
-}
-
 int main(int argc, char **argv)
 {
 	static const struct world_options options = {.broker_arguments = {"--sessions-per-user", "1024"}};
@@ -860,10 +483,6 @@ int main(int argc, char **argv)
 		CASE_IN(storm_on_one_device, &options),
 		CASE_IN(revocation_storm, &options),
 		CASE_IN(descriptor_floods, &options),
-		CASE_IN(wrong_descriptors_to_keepers, &options),
-		CASE_IN(wrong_descriptors_to_the_broker, &options),
-		CASE_IN(wrong_descriptors_from_the_broker, &options),
-		CASE_IN(requests_in_wrong_states, &options),
 	};
 
 	/* The broker's as well, which keeps some for itself; vfio-broker.service has its own. */

@@ -136,7 +136,7 @@ static void other_files_do_not_matter(void **state)
 }
 
 /* What somebody is still writing is not a policy yet: the rule that denies may be what comes last. */
-static void half_written(void **state)
+static void half_written_file_is_not_read(void **state)
 {
 	static const char first[] = "[allow all]\nclass = *\nuser = *\n",
 			  rest[] = "[limits few]\nuser = *\ndevices = 0\n";
@@ -212,7 +212,7 @@ static void mistake_at_start(void **state)
 }
 
 /* Names are looked up in the sandbox, as outside of it. */
-static void names_in_the_sandbox(void **state)
+static void names_are_looked_up_in_the_sandbox(void **state)
 {
 	struct vbroker_session *session = session_begin();
 
@@ -264,7 +264,7 @@ static void directories_come_and_go(void **state)
 
 /* ---- leases ---- */
 
-static void leases_that_are_lost(void **state)
+static void leases_without_a_rule_are_taken_back(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *stays, *goes;
@@ -358,7 +358,10 @@ static void expect_quota(struct vbroker_session *session, const char *name, cons
 	size_t count;
 	int claim;
 
-	/* CHECK knows it, too, and says the same; a device that was just released is DEVICE_BUSY for a moment, as well */
+	/*
+	 * CHECK knows it, too, and says the same; a device that was just released is DEVICE_BUSY for a moment, as
+	 * well
+	 */
 	for (int i = 0; i < 500; i++) {
 		expect_ok(vbroker_session_check(session, name, &obstacles, &count, &claim));
 		if (count == 1)
@@ -475,7 +478,8 @@ static void shown_and_explained(void **state)
 		length += (size_t)snprintf(
 			text + length, sizeof text - length, "[allow r%d]\nclass = 02\nuser = %d\n", i, i);
 	snprintf(text + length, sizeof text - length,
-		"[limits l]\nuser = 1001\ndevices = 9\n[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
+		"[limits l]\nuser = 1001\ndevices = 9\n"
+		"[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
 	host_write("policy/10-test.conf", text);
 	hang_up();
 	expect_ok(vbroker_session_policy(session, &lines, &count));
@@ -578,7 +582,7 @@ static void others_see_their_own(void **state)
 static const struct world_options access_direct = {.policy = ALLOW("edu", EDU) "access = direct\n" ALLOW("two", EDU_2)};
 
 /* What the fake kernel cannot show (its devices are open only in its own process), tests/vm/cases/direct does. */
-static void direct(void **state)
+static void direct_holder_gets_the_device_file(void **state)
 {
 	struct vbroker_session *session = session_begin(), *administrator = session_begin();
 	struct vbroker_device *split = device_begin(session, EDU_2), *device = device_begin(session, EDU);
@@ -613,8 +617,11 @@ static void direct(void **state)
 	world_settle();
 }
 
-/* A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not change leases. */
-static void direct_no_more(void **state)
+/*
+ * A rule that has become stricter takes back what may have been handed out by it; one that has become looser does not
+ * change leases.
+ */
+static void stricter_rule_takes_direct_leases_back(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU), *split = device_begin(session, EDU_2);
@@ -640,20 +647,20 @@ int main(int argc, char **argv)
 		CASE_IN(by_signal, &only_edu),
 		CASE_IN(by_file_change, &only_edu),
 		CASE_IN(other_files_do_not_matter, &only_edu),
-		CASE_IN(half_written, &only_edu),
+		CASE_IN(half_written_file_is_not_read, &only_edu),
 		CASE_IN(mistake_changes_nothing, &only_edu),
 		CASE_IN(mistake_at_start, &mistaken),
-		CASE_IN(names_in_the_sandbox, &only_edu),
+		CASE_IN(names_are_looked_up_in_the_sandbox, &only_edu),
 		CASE_IN(directories_come_and_go, &two_directories),
-		CASE_IN(leases_that_are_lost, &only_edu),
+		CASE_IN(leases_without_a_rule_are_taken_back, &only_edu),
 		CASE_IN(lease_time, &short_time),
 		CASE_IN(lease_time_changes, &short_time),
 		CASE_IN(devices_by_rule, &few),
 		CASE_IN(sessions_by_limits, &few),
 		CASE_IN(rates, &only_edu),
 		CASE_IN(shown_and_explained, &only_edu),
-		CASE_IN(direct, &access_direct),
-		CASE_IN(direct_no_more, &access_direct),
+		CASE_IN(direct_holder_gets_the_device_file, &access_direct),
+		CASE_IN(stricter_rule_takes_direct_leases_back, &access_direct),
 		CASE_IN(others_see_their_own, &only_edu),
 	};
 

@@ -5,8 +5,8 @@
 #include <sys/stat.h>
 
 /*
- * Devices that were not reset. The worlds of these tests have three rules: EDU wants a reset (nothing is said about it), EDU_2 goes
- * to the same user again, BARE to everybody after a while.
+ * Devices that were not reset. The worlds of these tests have three rules: EDU wants a reset (nothing is said about
+ * it), EDU_2 goes to the same user again, BARE to everybody after a while.
  */
 
 static const struct world_options rules = {
@@ -389,8 +389,8 @@ static void reload(const char *policy)
 
 static const struct world_options same_rule = {
 	.policy = "[allow same]\naddress = " EDU "\nuser = *\nreset = same-user\n"};
-#define LAX_RULE "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"
-static const struct world_options lax_at_first = {.policy = LAX_RULE};
+#define RESET_OPTIONAL "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"
+static const struct world_options reset_optional_at_first = {.policy = RESET_OPTIONAL};
 
 /* Nor does one more lease by the looser rule, however it ends. */
 static void loosened_and_leased_again(void **state)
@@ -402,7 +402,7 @@ static void loosened_and_leased_again(void **state)
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
-	reload(LAX_RULE);
+	reload(RESET_OPTIONAL);
 	device_use(session, EDU);
 	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
@@ -429,7 +429,7 @@ static void tightened_meanwhile(void **state)
 	(void)state;
 	host_set_reset(1, EDU, false);
 	expect_ok(vbroker_device_bind(device, domain));
-	reload("[allow root]\naddress = " EDU "\nuser = root\n" LAX_RULE);
+	reload("[allow root]\naddress = " EDU "\nuser = root\n" RESET_OPTIONAL);
 	world_kill_broker();
 	for (int i = 0; i < 1000 && keepers(pids) > 0; i++)
 		nap(5);
@@ -721,7 +721,7 @@ static void expect_nobody(struct vbroker_session *session)
 }
 
 /* It is not waited for, also if somebody has the group whom this service does not know. */
-static void revoke_of_what_rests(void **state)
+static void revoke_of_a_resting_device_finds_nobody(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -764,7 +764,7 @@ int main(int argc, char **argv)
 		CASE_IN(stricter_of_two, &two_rules),
 		CASE_IN(loosened_later, &rules),
 		CASE_IN(loosened_and_leased_again, &same_rule),
-		CASE_IN(tightened_meanwhile, &lax_at_first),
+		CASE_IN(tightened_meanwhile, &reset_optional_at_first),
 		CASE_IN(kept_from_its_host_driver, &rules),
 		CASE_IN(survives_the_broker, &rules),
 		CASE_IN(ends_without_a_broker, &rules),
@@ -773,7 +773,7 @@ int main(int argc, char **argv)
 		CASE_IN(stuck_keeper, &rules),
 		CASE_IN(leaves_the_machine, &rules),
 		CASE_IN(leaves_in_a_lease, &same_rule),
-		CASE_IN(revoke_of_what_rests, &long_rest),
+		CASE_IN(revoke_of_a_resting_device_finds_nobody, &long_rest),
 	};
 
 	return HARNESS_RUN(argc, argv, "quarantine", tests);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include "raw_channel.h"
 
 #include <linux/vfio.h>
 #include <sys/eventfd.h>

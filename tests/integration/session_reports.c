@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include "raw_channel.h"
 
 /* What the broker says about itself: CHECK, LIST, STATUS, SESSIONS, LEASES; and long lists in pages. */
 

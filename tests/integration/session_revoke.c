@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include "raw_channel.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -162,7 +163,7 @@ static void notice_before_a_reply(void **state)
 }
 
 /* The earliest deadline counts for all of them, and who leaves changes nothing. */
-static void several(void **state)
+static void earliest_deadline_counts_for_all(void **state)
 {
 	struct revoke_request request = {.deadline_ms = 3600000, .name = EDU};
 	struct holder holder = holder_begin(EDU);
@@ -188,7 +189,7 @@ static void several(void **state)
 	world_settle();
 }
 
-static void nobody(void **state)
+static void revoke_of_a_free_device_finds_nobody(void **state)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_revocation revocation = revoke_now(EDU, VBROKER_REVOKE_NOBODY);
@@ -203,7 +204,7 @@ static void nobody(void **state)
 }
 
 /* The other device of the group stays with its holder. */
-static void sibling(void **state)
+static void sibling_keeps_its_holder(void **state)
 {
 	struct holder holder = holder_begin(TWIN);
 	struct vbroker_device *other = device_begin(holder.session, TWIN_2);
@@ -249,8 +250,11 @@ static void keeper_dies(void **state)
 	world_settle();
 }
 
-/* Hazard 1: the keeper hangs where the group leaves the domain. The device is closed, and that is said; the rest is not there. */
-static void stuck(void **state)
+/*
+ * Hazard 1: the keeper hangs where the group leaves the domain. The device is closed, and that is said; the rest is
+ * not there.
+ */
+static void hanging_detach_is_reported(void **state)
 {
 	struct holder holder = holder_begin(EDU);
 	struct vbroker_revocation revocation;
@@ -335,11 +339,11 @@ int main(int argc, char **argv)
 		CASE(at_once),
 		CASE(polite_holder),
 		CASE(notice_before_a_reply),
-		CASE(several),
-		CASE(nobody),
-		CASE(sibling),
+		CASE(earliest_deadline_counts_for_all),
+		CASE(revoke_of_a_free_device_finds_nobody),
+		CASE(sibling_keeps_its_holder),
 		CASE(keeper_dies),
-		CASE(stuck),
+		CASE(hanging_detach_is_reported),
 		CASE(stopped_keeper),
 		CASE(denied),
 	};

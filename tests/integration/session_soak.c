@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-#include "harness.h"
-
 #include "actors.h"
+#include "harness.h"
+#include "raw_channel.h"
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 /*
- * The clients of fuzz_service (tests/fuzz/actors.h), against daemons that are processes: random steps, good and bad ones, of two
- * users, while keepers are killed and the kernel fails. Each request is answered once and in order, and whenever all
- * clients have gone, everything is as it was. VFIO_BROKER_TEST_SEED repeats the steps, VFIO_BROKER_TEST_SOAK_MS is
- * how long it takes.
+ * The clients of fuzz_service (tests/fuzz/actors.h), against daemons that are processes: random steps, good and bad
+ * ones, of two users, while keepers are killed and the kernel fails. Each request is answered once and in order, and
+ * whenever all clients have gone, everything is as it was. VFIO_BROKER_TEST_SEED repeats the steps,
+ * VFIO_BROKER_TEST_SOAK_MS is how long it takes.
  */
 
 #define STEPS 150 /* before everybody leaves */
@@ -105,8 +105,10 @@ static void step(void)
 
 	for (size_t i = 0; i < sizeof bytes; i++)
 		bytes[i] = (uint8_t)chance(256);
-	/* Framing is broken now and then only: it is the end of a channel. Whoever has said nothing yet says HELLO, mostly;
-	 * sessions are there to open devices, and these to be bound. */
+	/*
+	 * Framing is broken now and then only: it is the end of a channel. Whoever has said nothing yet says HELLO,
+	 * mostly; sessions are there to open devices, and these to be bound.
+	 */
 	if (what == ACTOR_SENDS && chance(8) > 0)
 		bytes[0] |= INPUT_LENGTH_RIGHT | INPUT_COOKIE_RIGHT;
 	else if (actor->state == STATE_NEW && chance(8) > 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include "raw_channel.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -399,8 +400,11 @@ static void no_fd_stays(void **state)
 	end();
 }
 
-/* A file whose close could hang stays open in the keeper (stranger.h), which ends therefore, after an answer. */
-static void strangers(void **state)
+/*
+ * A file whose close could hang stays open in the keeper (stranger.h). Therefore the keeper ends, after it has
+ * answered.
+ */
+static void file_that_could_hang_ends_its_keeper(void **state)
 {
 	int channel, file = open("/dev/null", O_RDWR | O_CLOEXEC), fds[FDSET_MAX];
 	const struct message_header ping = {COMMON_PING, 0, 0, 3};
@@ -459,8 +463,8 @@ static void replies_come_in_order(void **state)
 	pipelined(KEEPER);
 }
 
-/* What is asked behind an OPEN is answered behind it, although OPEN is answered by a keeper. */
-static void behind_an_open(void **state)
+/* Requests sent behind an OPEN are answered behind it, although the answer to OPEN waits for a keeper. */
+static void requests_behind_an_open_are_answered_after_it(void **state)
 {
 	struct open_request open = {.name = NVME};
 	static struct packet packet;
@@ -656,9 +660,9 @@ int main(int argc, char **argv)
 		CASE(traps_for_a_device_channel),
 		CASE(traps_for_a_keeper),
 		CASE(no_fd_stays),
-		CASE(strangers),
+		CASE(file_that_could_hang_ends_its_keeper),
 		CASE(replies_come_in_order),
-		CASE(behind_an_open),
+		CASE(requests_behind_an_open_are_answered_after_it),
 		CASE(client_that_never_reads),
 		CASE(half_closed_channels),
 		CASE(half_closed_behind_an_open),

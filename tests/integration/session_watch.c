@@ -109,8 +109,11 @@ static void hot_plug(void **state)
 	world_settle();
 }
 
-/* One does not read, the others lose nothing; the slow one learns what it lost as soon as it reads. */
-static void who_does_not_read(void **state)
+/*
+ * One watcher does not read: the others lose nothing, and the slow one learns how many events it lost as soon as it
+ * reads.
+ */
+static void slow_watcher_learns_what_it_missed(void **state)
 {
 	struct vbroker_session *slow = watcher_begin(), *quick = watcher_begin(), *session = session_begin();
 	struct vbroker_change change;
@@ -209,7 +212,7 @@ int main(int argc, char **argv)
 		CASE(told_in_order),
 		CASE(a_watcher_may_ask),
 		CASE(hot_plug),
-		CASE(who_does_not_read),
+		CASE(slow_watcher_learns_what_it_missed),
 		CASE(many_watchers),
 		CASE(denials_are_summed_up),
 	};

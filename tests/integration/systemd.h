@@ -6,9 +6,9 @@
 #include <sys/types.h>
 
 /*
- * The part of systemd that keeps a service's sockets while the service is dead: it listens at $NOTIFY_SOCKET, in a thread of its own,
- * keeps what FDSTORE=1 brings, drops what hangs up (unless FDPOLL=0 came with it) and what FDSTOREREMOVE=1 names, and
- * passes the rest to the next process.
+ * The part of systemd that keeps a service's sockets while the service is dead: it listens at $NOTIFY_SOCKET, in a
+ * thread of its own, keeps what FDSTORE=1 brings, drops what hangs up (unless FDPOLL=0 came with it) and what
+ * FDSTOREREMOVE=1 names, and passes the rest to the next process.
  */
 
 /* One at a time. PATH: of the socket. */

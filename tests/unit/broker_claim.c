@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/claim.h"
 #include "host/host.h"
+#include "memory_host.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -8,102 +9,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define NAME "0000:01:00.0"
-
-/* ---- a host of one device, with the kernel's rules, in memory that a dying child shares ---- */
-
-static struct machine {
-	bool present;
-	char driver[DRIVER_NAME_SIZE];
-	char override[DRIVER_NAME_SIZE];
-	int failing;	 /* the call of this number fails ... */
-	int error;	 /* ... with this */
-	int dies_before; /* the process ends instead of making the call of this number */
-	int calls;
-} * machine;
-
-/* Counts the calls; the one that was chosen fails, or never returns. */
-static int step(void)
-{
-	int call = ++machine->calls;
-
-	if (call == machine->dies_before)
-		_exit(42);
-	return call == machine->failing ? machine->error : 0;
-}
-
-static int look(const char *name, struct host_device *ret_device)
-{
-	int r = step();
-
-	if (r < 0)
-		return r;
-	if (!machine->present)
-		return -ENODEV;
-	*ret_device = (struct host_device){.group = 1};
-	snprintf(ret_device->name, sizeof ret_device->name, "%s", name);
-	memcpy(ret_device->driver, machine->driver, sizeof machine->driver);
-	return 0;
-}
-
-static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
-{
-	int r = step();
-
-	(void)name;
-	if (r == 0)
-		memcpy(ret_driver, machine->override, DRIVER_NAME_SIZE);
-	return r;
-}
-
-static int override_set(const char *name, const char *driver)
-{
-	int r = step();
-
-	(void)name;
-	if (r == 0)
-		snprintf(machine->override, sizeof machine->override, "%s", driver);
-	return r;
-}
-
-static int driver_unbind(const char *name, const char *driver)
-{
-	int r = step();
-
-	(void)name;
-	if (r == 0 && strcmp(machine->driver, driver) != 0)
-		return -ENODEV;
-	if (r == 0)
-		machine->driver[0] = '\0';
-	return r;
-}
-
-static int driver_bind(const char *name, const char *driver)
-{
-	int r = step();
-
-	(void)name;
-	if (r < 0)
-		return r;
-	if (machine->driver[0])
-		return -EBUSY;
-	if (machine->override[0] && strcmp(machine->override, driver) != 0)
-		return -ENODEV;
-	snprintf(machine->driver, sizeof machine->driver, "%s", driver);
-	return 0;
-}
-
-static const struct host host = {
-	.read = look,
-	.override_get = override_get,
-	.override_set = override_set,
-	.driver_unbind = driver_unbind,
-	.driver_bind = driver_bind,
-};
 
 /* ---- a directory for records ---- */
 
@@ -125,18 +34,25 @@ static int end(void **state)
 	return system(command);
 }
 
+/* The host's only device, in memory that a dying child shares. */
+static struct memory_device *machine(void)
+{
+	return &memory_host->devices[0];
+}
+
 static void set_machine(const char *driver, const char *override)
 {
-	memset(machine, 0, sizeof *machine);
-	machine->present = true;
-	snprintf(machine->driver, sizeof machine->driver, "%s", driver);
-	snprintf(machine->override, sizeof machine->override, "%s", override);
+	struct host_device device = {.name = NAME, .group = 1};
+
+	snprintf(device.driver, sizeof device.driver, "%s", driver);
+	memory_host_reset(&device, 1);
+	snprintf(machine()->override, sizeof machine()->override, "%s", override);
 }
 
 static void expect_machine(const char *driver, const char *override)
 {
-	assert_string_equal(machine->driver, driver);
-	assert_string_equal(machine->override, override);
+	assert_string_equal(machine()->device.driver, driver);
+	assert_string_equal(machine()->override, override);
 }
 
 static void path_of(char path[256], const char *name)
@@ -188,14 +104,14 @@ static int restore_found(void *context, const char *name, struct claim *claim)
 {
 	(void)context;
 	found_count++;
-	return claim_restore(&host, directory, name, claim);
+	return claim_restore(&memory_host_functions, directory, name, claim);
 }
 
 /* What the next broker does at its start. */
 static void recall(int expected)
 {
 	found_count = 0;
-	machine->failing = machine->dies_before = 0;
+	memory_host->fails_at = memory_host->dies_before = 0;
 	assert_int_equal(claim_load(directory, restore_found, NULL), 0);
 	assert_int_equal(found_count, expected);
 }
@@ -208,12 +124,12 @@ static void from_a_driver(void **state)
 
 	(void)state;
 	set_machine("nvme", "");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 	expect_machine("vfio-pci", "vfio-pci");
 	expect_record("nvme\n\n");
 	assert_string_equal(claim->driver, "nvme");
 	assert_string_equal(claim->override, "");
-	assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+	assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 	expect_machine("nvme", "");
 	assert_false(is_record(NAME));
 }
@@ -224,10 +140,10 @@ static void from_a_driver_with_override(void **state)
 
 	(void)state;
 	set_machine("nvme2", "nvme2");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 	expect_record("nvme2\nnvme2\n");
 	expect_machine("vfio-pci", "vfio-pci");
-	assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+	assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 	expect_machine("nvme2", "nvme2");
 }
 
@@ -237,10 +153,10 @@ static void from_no_driver(void **state)
 
 	(void)state;
 	set_machine("", "");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 	expect_record("\n\n");
 	expect_machine("vfio-pci", "vfio-pci");
-	assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+	assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 	expect_machine("", "");
 	assert_false(is_record(NAME));
 }
@@ -252,10 +168,10 @@ static void from_vfio(void **state)
 
 	(void)state;
 	set_machine("vfio-pci", "vfio-pci");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 	assert_null(claim);
 	assert_false(is_record(NAME));
-	assert_int_equal(machine->calls, 1);
+	assert_int_equal(memory_host->calls, 1);
 }
 
 static void longest_names(void **state)
@@ -267,7 +183,7 @@ static void longest_names(void **state)
 	memset(name, 'd', sizeof name - 1);
 	name[sizeof name - 1] = '\0';
 	set_machine(name, name);
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 	free(claim);
 	recall(1);
 	expect_machine(name, name);
@@ -286,16 +202,16 @@ static void any_step_of_making_fails(void **state)
 		struct claim *claim;
 
 		set_machine(drivers[i], "");
-		assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
-		steps = machine->calls;
-		assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+		assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
+		steps = memory_host->calls;
+		assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 		assert_int_equal(steps, *drivers[i] ? 5 : 4);
 		for (int k = 1; k <= steps; k++) {
 			claim = (void *)1;
 			set_machine(drivers[i], "");
-			machine->failing = k;
-			machine->error = -EIO;
-			assert_int_equal(claim_make(&host, directory, NAME, &claim), -EIO);
+			memory_host->fails_at = k;
+			memory_host->fails_with = EIO;
+			assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), -EIO);
 			assert_ptr_equal(claim, (void *)1);
 			expect_machine(drivers[i], "");
 			assert_false(is_record(NAME));
@@ -310,7 +226,7 @@ static void record_cannot_be_written(void **state)
 
 	(void)state;
 	set_machine("nvme", "");
-	assert_int_equal(claim_make(&host, "/nonexistent", NAME, &claim), -ENOENT);
+	assert_int_equal(claim_make(&memory_host_functions, "/nonexistent", NAME, &claim), -ENOENT);
 	expect_machine("nvme", "");
 }
 
@@ -322,12 +238,12 @@ static void any_step_of_restoring_fails(void **state)
 		struct claim *claim;
 
 		set_machine("nvme", "");
-		assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
-		machine->calls = 0;
-		machine->failing = k;
-		machine->error = -EIO;
-		assert_int_equal(claim_restore(&host, directory, NAME, claim), -EIO);
-		if (strcmp(machine->driver, "vfio-pci") == 0) {
+		assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
+		memory_host->calls = 0;
+		memory_host->fails_at = k;
+		memory_host->fails_with = EIO;
+		assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), -EIO);
+		if (strcmp(machine()->device.driver, "vfio-pci") == 0) {
 			assert_true(is_record(NAME));
 			recall(1);
 			expect_machine("nvme", "");
@@ -342,11 +258,11 @@ static void device_has_left(void **state)
 
 	(void)state;
 	set_machine("nvme", "");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
-	machine->present = false;
-	assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
+	machine()->present = false;
+	assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 	assert_false(is_record(NAME));
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), -ENODEV);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), -ENODEV);
 }
 
 /* Somebody gave it another driver by hand meanwhile: that stands. */
@@ -356,9 +272,9 @@ static void driver_was_changed_by_hand(void **state)
 
 	(void)state;
 	set_machine("nvme", "");
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
-	strcpy(machine->driver, "uio");
-	assert_int_equal(claim_restore(&host, directory, NAME, claim), 0);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
+	strcpy(machine()->device.driver, "uio");
+	assert_int_equal(claim_restore(&memory_host_functions, directory, NAME, claim), 0);
 	expect_machine("uio", "");
 	assert_false(is_record(NAME));
 }
@@ -374,18 +290,18 @@ static bool completes(int k, bool restoring)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		machine->dies_before = restoring ? 0 : k;
-		if (claim_make(&host, directory, NAME, &claim) != 0)
+		memory_host->dies_before = restoring ? 0 : k;
+		if (claim_make(&memory_host_functions, directory, NAME, &claim) != 0)
 			_exit(1);
-		machine->calls = 0;
-		machine->dies_before = k;
-		if (restoring && claim_restore(&host, directory, NAME, claim) != 0)
+		memory_host->calls = 0;
+		memory_host->dies_before = k;
+		if (restoring && claim_restore(&memory_host_functions, directory, NAME, claim) != 0)
 			_exit(2);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
-	assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 42);
+	assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == MEMORY_HOST_DIED);
 	return WEXITSTATUS(status) == 0;
 }
 
@@ -404,7 +320,7 @@ static void crash(bool restoring)
 			set_machine(befores[i].driver, befores[i].override);
 			done = completes(k, restoring);
 			found_count = 0;
-			machine->dies_before = 0;
+			memory_host->dies_before = 0;
 			assert_int_equal(claim_load(directory, restore_found, NULL), 0);
 			expect_machine(befores[i].driver, befores[i].override);
 			assert_false(is_record(NAME));
@@ -437,10 +353,10 @@ static void crash_while_recalling(void **state)
 		pid_t pid;
 
 		set_machine("nvme", "");
-		assert_int_equal(claim_make(&host, directory, NAME, &claim), 0);
+		assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), 0);
 		free(claim);
-		machine->calls = 0;
-		machine->dies_before = k;
+		memory_host->calls = 0;
+		memory_host->dies_before = k;
 		pid = fork();
 		assert_true(pid >= 0);
 		if (pid == 0) {
@@ -448,7 +364,7 @@ static void crash_while_recalling(void **state)
 			_exit(0);
 		}
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_int_equal(WEXITSTATUS(status), 42);
+		assert_int_equal(WEXITSTATUS(status), MEMORY_HOST_DIED);
 		recall(1);
 		expect_machine("nvme", "");
 		assert_false(is_record(NAME));
@@ -469,7 +385,7 @@ static void senseless_records_are_removed(void **state)
 		put_record(NAME, texts[i]);
 		recall(0);
 		assert_false(is_record(NAME));
-		assert_int_equal(machine->calls, 0);
+		assert_int_equal(memory_host->calls, 0);
 	}
 }
 
@@ -485,7 +401,7 @@ static void other_files_are_not_touched(void **state)
 	recall(0);
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		assert_true(is_record(names[i]));
-	assert_int_equal(machine->calls, 0);
+	assert_int_equal(memory_host->calls, 0);
 }
 
 /* The broker was killed while it wrote it, before it changed anything. */
@@ -496,7 +412,7 @@ static void partial_records_are_removed(void **state)
 	put_record(NAME ".new", "nv");
 	recall(0);
 	assert_false(is_record(NAME ".new"));
-	assert_int_equal(machine->calls, 0);
+	assert_int_equal(memory_host->calls, 0);
 }
 
 static void links_are_not_followed(void **state)
@@ -509,7 +425,7 @@ static void links_are_not_followed(void **state)
 	path_of(path, NAME ".new");
 	path_of(target, "target");
 	assert_int_equal(symlink(target, path), 0);
-	assert_int_equal(claim_make(&host, directory, NAME, &claim), -ELOOP);
+	assert_int_equal(claim_make(&memory_host_functions, directory, NAME, &claim), -ELOOP);
 	expect_machine("nvme", "");
 	assert_int_equal(access(target, F_OK), -1);
 	put_record("target", "nvme\n\n");
@@ -568,8 +484,7 @@ int main(void)
 		CASE(recall_hands_errors_on),
 	};
 
-	machine = mmap(NULL, sizeof *machine, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (machine == MAP_FAILED)
+	if (memory_host_share() < 0)
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

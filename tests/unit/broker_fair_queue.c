@@ -101,7 +101,7 @@ static void all_of_the_crowd_are_served(void **state)
 		assert_true(world.crowd[i].served > 0);
 }
 
-static void what_is_waited_for(void **state)
+static void place_wakes_for_its_events_and_for_the_end(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < CROWD; i++)
@@ -120,8 +120,8 @@ static void what_is_waited_for(void **state)
 	assert_true(world.events & EPOLLHUP);
 }
 
-/* Sessions end in their own turn, the last of a lane too. */
-static void left_in_their_turn(void **state)
+/* Sessions end in their own turn, the last of a queue too. */
+static void sessions_may_end_in_their_turn(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < CROWD; i++)
@@ -130,7 +130,7 @@ static void left_in_their_turn(void **state)
 	for (size_t i = 0; i < CROWD; i++)
 		assert_int_equal(world.crowd[i].served, 1);
 	assert_null(world.queue.source);
-	/* and the lane is as good as new */
+	/* and the queue is as good as new */
 	for (size_t i = 0; i < CROWD; i++) {
 		leave(&world.crowd[i]);
 		world.crowd[i].leaves = false;
@@ -157,8 +157,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(crowd_does_not_crowd_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_of_the_crowd_are_served, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_waited_for, setup, teardown),
-		cmocka_unit_test_setup_teardown(left_in_their_turn, setup, teardown),
+		cmocka_unit_test_setup_teardown(place_wakes_for_its_events_and_for_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(sessions_may_end_in_their_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_descriptor_is_lost, setup, teardown),
 	};
 	int fds = unit_fds(), r = cmocka_run_group_tests_name("broker_lane", tests, NULL, NULL);

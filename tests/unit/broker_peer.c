@@ -119,8 +119,10 @@ static void no_groups_and_many(void **state)
 	end_child(pid);
 }
 
-/* Who connected is who it was then, whatever has become of it; its unit must not be that of the pid's next owner. */
-static void the_dead(void **state)
+/*
+ * A peer is who it was at connect, whatever has become of it; its unit must not be that of the next owner of its pid.
+ */
+static void peer_that_has_died_has_no_unit(void **state)
 {
 	struct peer peer;
 	int fd, pidfd;
@@ -140,7 +142,7 @@ static void the_dead(void **state)
 	close(fd);
 }
 
-static void what_is_no_socket(void **state)
+static void descriptor_that_is_no_socket_is_refused(void **state)
 {
 	struct peer peer = {.pid = 7};
 	int fds = unit_fds();
@@ -181,7 +183,7 @@ static void when_a_process_was_started(void **state)
 	assert_false(peer_process_start(pid, &start));
 }
 
-static void in_words(void **state)
+static void peer_is_printed_in_one_line(void **state)
 {
 	char unit[] = "spdk@3.service";
 	char strange[] = "a\nb\".service";
@@ -212,10 +214,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(credentials_and_groups),
 		cmocka_unit_test(no_groups_and_many),
-		cmocka_unit_test(the_dead),
-		cmocka_unit_test(what_is_no_socket),
+		cmocka_unit_test(peer_that_has_died_has_no_unit),
+		cmocka_unit_test(descriptor_that_is_no_socket_is_refused),
 		cmocka_unit_test(when_a_process_was_started),
-		cmocka_unit_test(in_words),
+		cmocka_unit_test(peer_is_printed_in_one_line),
 	};
 
 	return cmocka_run_group_tests(tests, begin, end);

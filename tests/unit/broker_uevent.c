@@ -48,7 +48,8 @@ static void others_are_not_listened_to(void **state)
 		OTHER("ACTION\0SUBSYSTEM\0PCI_SLOT_NAME"),
 		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=../../etc"),
 		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME="),
-		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.00000:01:00.00000:01:00.00000:01:00.0"),
+		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=pci\0"
+		      "PCI_SLOT_NAME=0000:01:00.00000:01:00.00000:01:00.00000:01:00.0"),
 		OTHER(""),
 		{"", 0},
 		/* cut off in the middle of a string */

@@ -29,7 +29,7 @@ static void test_bind_unbind(void **state)
 	assert_int_equal(bench_bind(&b, 0, domain), 0);
 	assert_true(fake_container_view(domain)->iommu);
 	assert_int_equal(bench_command(&b, 0), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	/* the device, the domain that is kept to compare with, and the eventfd of unplug, with the fake kernel's copy */
+	/* the device, the domain kept to compare with, the eventfd of unplug and the fake kernel's copy of it */
 	assert_int_equal(unit_fds(), before + 4);
 	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_ALREADY_BOUND);
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
@@ -69,7 +69,7 @@ static void test_not_a_domain(void **state)
 	bench_stop(&b);
 }
 
-/* Closing these could block: they are kept open until the process ends, which it does. They are refused in words all the same. */
+/* A close of these files could block. So the keeper answers with the refusal, keeps the files open and ends. */
 static void test_not_a_domain_but_a_file(void **state)
 {
 	static const struct {
@@ -335,8 +335,10 @@ static void test_unbind_fails(void **state)
 	bench_stop(&b);
 }
 
-/* The kernel takes a group out of its container itself when its last device leaves vfio-pci (vfio_device_remove_group() in
- * drivers/vfio/group.c). */
+/*
+ * The kernel takes a group out of its container itself when its last device leaves vfio-pci
+ * (vfio_device_remove_group() in drivers/vfio/group.c).
+ */
 static void test_left_already(void **state)
 {
 	struct bench b;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 /*
- * The configuration space of a device is what the device says. Here it is an array, read through a kernel that has nothing
- * else, counts what it is asked, and can fail.
+ * The configuration space of a device is what the device says. Here it is an array, read through a kernel that has
+ * nothing else, counts what it is asked, and can fail.
  */
 #define POSITION 0x70000
 

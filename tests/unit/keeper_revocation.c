@@ -83,7 +83,10 @@ static void test_deadline(void **state)
 	bench_stop(&b);
 }
 
-/* The wait for a deadline ends at the deadline, also if the caller would wait for ever, and not before the caller's own. */
+/*
+ * The wait for a deadline ends at the deadline, also if the caller would wait for ever, and not before the caller's
+ * own.
+ */
 static void test_timeouts(void **state)
 {
 	struct group group = {.device_count = 0};

@@ -24,8 +24,8 @@
 #include <time.h>
 
 /*
- * The keeper's filter, entered for good by a child process, which then tries things with bare system calls and reports by
- * its exit code: 0, or the number of the line that went wrong modulo 255, plus 1.
+ * The keeper's filter, entered for good by a child process, which then tries things with bare system calls and
+ * reports by its exit code: 0, or the number of the line that went wrong modulo 255, plus 1.
  */
 
 /* The child's ends of what it will need; made before the filter is there. */
@@ -158,7 +158,10 @@ static int kernel_refused(const struct world *world)
 	return 0;
 }
 
-/* Neighbours of vfio_window's requests: the next number, the same numbers for other sizes or directions, another type. */
+/*
+ * Neighbours of vfio_window's requests: the next number, the same numbers for other sizes or directions, another
+ * type.
+ */
 #define WINDOW_NEXT    _IOW(VFIO_WINDOW_TYPE, 3, struct vfio_window_create)
 #define WINDOW_SHORTER _IOW(VFIO_WINDOW_TYPE, 0, struct vfio_window_revoke)
 #define WINDOW_BARE    _IO(VFIO_WINDOW_TYPE, 1)
@@ -166,8 +169,8 @@ static int kernel_refused(const struct world *world)
 #define WINDOW_OTHER   _IOW(VFIO_WINDOW_TYPE + 1, 0, struct vfio_window_create)
 
 /*
- * Requests of VFIO and vfio_window pass (and find neither behind this descriptor: ENOTTY); its owner's and everybody else's
- * do not.
+ * Requests of VFIO and vfio_window pass (and find neither behind this descriptor: ENOTTY); its owner's and everybody
+ * else's do not.
  */
 static int ioctls(const struct world *world)
 {

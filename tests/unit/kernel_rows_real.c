@@ -19,7 +19,7 @@ int rows_machine_init(struct rows_machine *machine, int argc, char **argv)
 	if (argc != 3 && argc != 5 && argc != 7) {
 		fprintf(stderr,
 			"usage: %s GROUP DEVICE [SECOND-GROUP DEVICE [NOT-VIABLE-GROUP DEVICE]]\n"
-			"GROUP is a node like /dev/vfio/1 and DEVICE a PCI address; both devices are bound to vfio-pci\n",
+			"GROUP is a node like /dev/vfio/1, DEVICE a PCI address; both devices are bound to vfio-pci\n",
 			argv[0]);
 		return -1;
 	}

@@ -8,8 +8,8 @@
 #include <sys/eventfd.h>
 
 /*
- * The asking end of a domain channel: first with an honest owner, a thread that dispatches as an application would; then with
- * owners that answer what a script says.
+ * The asking end of a domain channel: first with an honest owner, a thread that dispatches as an application would;
+ * then with owners that answer what a script says.
  */
 
 static struct bench bench;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public header compiles alone, as strict C11 and (this file again) as C++17, and the shared library exports what it
- * declares: this program would not link otherwise.
+ * The public header compiles alone, as strict C11 and (this file again) as C++17, and the shared library exports what
+ * it declares: this program would not link otherwise.
  */
 #include <vfio-broker.h>
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* vbroker_sandbox_enter() and vbroker_open_passed(), in forked children: the one is for good, the other is about numbers 3 and on. */
+/*
+ * vbroker_sandbox_enter() and vbroker_open_passed(), in forked children: the one is for good, the other is about
+ * numbers 3 and on.
+ */
 #include "unit.h"
 #include "vfio-broker.h"
 
@@ -88,7 +91,10 @@ static int privileges(void)
 {
 	EXPECT(prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 0);
 	EXPECT(vbroker_sandbox_enter() == 0);
-	/* nobody may look into it, and so it may not look itself: what is left shows in that a root's privilege is gone */
+	/*
+	 * nobody may look into it, and so it may not look itself: what is left shows in that a root's privilege is
+	 * gone
+	 */
 	EXPECT(refused(syscall(SYS_setuid, 0)));
 	return 0;
 }

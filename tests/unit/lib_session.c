@@ -360,7 +360,10 @@ static void send_change(struct server *s, uint64_t session, uint64_t missed)
 	server_send(s);
 }
 
-/* Events before the reply to WATCH, between a request and its reply, and alone; other events; a reply that comes twice. */
+/*
+ * Events before the reply to WATCH, between a request and its reply, and alone; other events; a reply that comes
+ * twice.
+ */
 static void serve_watch(struct server *s)
 {
 	server_receive(s);

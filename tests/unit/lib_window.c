@@ -13,8 +13,8 @@
 #include <ucontext.h>
 
 /*
- * Windows from a keeper that is this test: what it answers is PLAN. Files in memory stand for windows, as far as they do:
- * that a real one is taken back, they cannot show (keeper_window.c does, and tests/vm).
+ * Windows from a keeper that is this test: what it answers is PLAN. Files in memory stand for windows, as far as they
+ * do: that a real one is taken back, they cannot show (keeper_window.c does, and tests/vm).
  */
 #define PAGE 4096
 #define HUGE ((size_t)2 << 20)
@@ -373,7 +373,7 @@ static void test_close(void **state)
 	assert_int_equal(unit_fds(), fds);
 }
 
-/* The module says ENODEV of a window that was taken back. A memfd has no way to, but other files that nobody can map. */
+/* The module says ENODEV of a window that was taken back. A memfd cannot, but other files that nobody can map do. */
 static void test_map_of_a_revoked_window(void **state)
 {
 	struct vbroker_window *window;
@@ -494,8 +494,8 @@ static void test_values(void **state)
 #ifdef __x86_64__
 
 /*
- * A page that is not accessible: each instruction that touches it is counted and then done, alone, by the processor's single
- * step. Behind it is one that nothing may touch.
+ * A page that is not accessible: each instruction that touches it is counted and then done, alone, by the processor's
+ * single step. Behind it is one that nothing may touch.
  */
 static volatile uint8_t *page;
 static volatile unsigned int loads, stores;

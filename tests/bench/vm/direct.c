@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * As much of libvfio-broker's interface as the NVMe driver of client/examples needs, made of VFIO itself: what a program does
- * that is root and has the device to itself. Linked with that driver in the library's place, it is the floor for everything
- * that the library costs. A "window" is a mapping of the device's own file.
+ * As much of libvfio-broker's interface as the NVMe driver of client/examples needs, made of VFIO itself: what a
+ * program does that is root and has the device to itself. Linked with that driver in the library's place, it is the
+ * floor for everything that the library costs. A "window" is a mapping of the device's own file.
  */
 #include "raw-vfio.h"
 

@@ -3,7 +3,6 @@
 
 #include "figure.h"
 #include "packet.h"
-#include "plain.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,13 +28,11 @@
 #define MANY_ROUNDS 101
 /* Where this process maps by itself, in the domain of the same owner: above what the library gives to anybody. */
 #define BARE_IOVA (UINT64_C(1) << 36)
-/* And an owner that does without the library. */
-#define PLAIN_IOVA (UINT64_C(1) << 37)
 
 /* An owner is a process of its own that serves one driver, which is this process. */
 struct owner {
 	struct vbroker_device *device; /* bound, with its domain; inherited by the owner */
-	struct vbroker_domain *driver; /* the channel, after its greeting; NULL: an owner without the library */
+	struct vbroker_domain *driver; /* the channel, after its greeting */
 	int channel;
 	pid_t pid;
 	uint32_t handle; /* of MEMORY, in the channel */
@@ -93,30 +90,6 @@ static void owner_start(struct owner *owner, const char *name)
 	vbroker_domain_server_close(server);
 	must(vbroker_domain_adopt(channel, &owner->driver), "greeting of the domain channel");
 	owner->channel = channel;
-}
-
-/* One more owner, of OTHER's domain and memory, that does by hand what is asked of it. */
-static void plain_start(struct owner *owner, const struct owner *other)
-{
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		die("socketpair");
-	*owner = (struct owner){.memory = other->memory, .channel = ends[0], .pid = fork()};
-	if (owner->pid < 0)
-		die("fork");
-	if (owner->pid == 0) {
-		close(ends[0]);
-		plain_serve(ends[1], vbroker_domain_fd(vbroker_device_domain(other->device)), PLAIN_IOVA);
-		_exit(EXIT_SUCCESS);
-	}
-	close(ends[1]);
-}
-
-static void plain_end(struct owner *owner)
-{
-	close(owner->channel);
-	waitpid(owner->pid, NULL, 0);
 }
 
 static void owner_end(struct owner *owner)
@@ -317,41 +290,6 @@ static void settle_bare_array(void *bare)
 	bare_unmap(bare, ARRAY);
 }
 
-/* 64 bytes on a bare socket, with a file descriptor or without. */
-struct bare_message {
-	char bytes[64];
-	struct iovec iov;
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message;
-};
-
-static struct msghdr *bare_message(struct bare_message *m)
-{
-	memset(m, 0, sizeof *m);
-	m->iov = (struct iovec){m->bytes, sizeof m->bytes};
-	m->message = (struct msghdr){
-		.msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = &m->control, .msg_controllen = sizeof m->control};
-	m->control.header = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-	return &m->message;
-}
-
-static void echo_fds(int channel)
-{
-	struct bare_message m;
-
-	while (recvmsg(channel, bare_message(&m), MSG_CMSG_CLOEXEC) == sizeof m.bytes) {
-		int fd;
-
-		memcpy(&fd, CMSG_DATA(&m.control.header), sizeof fd);
-		close(fd);
-		if (send(channel, m.bytes, sizeof m.bytes, 0) != sizeof m.bytes)
-			break;
-	}
-}
-
 static void echo_bytes(int channel)
 {
 	char bytes[64];
@@ -381,7 +319,7 @@ static int echo_start(void (*run)(int channel))
 	return ends[0];
 }
 
-static int echo, fd_echo;
+static int echo;
 
 static void run_echo(void *context)
 {
@@ -392,130 +330,63 @@ static void run_echo(void *context)
 		die("the process that echoes has gone");
 }
 
-static void run_fd_echo(void *context)
-{
-	struct bare_message m;
-	struct msghdr *message = bare_message(&m);
-
-	(void)context;
-	memcpy(CMSG_DATA(&m.control.header), &fresh, sizeof fresh);
-	if (sendmsg(fd_echo, message, 0) != sizeof m.bytes || close(fresh) < 0 ||
-		recv(fd_echo, m.bytes, sizeof m.bytes, 0) != sizeof m.bytes)
-		die("the process that echoes has gone");
-}
-
-static void settle_fd_echo(void *context)
-{
-	(void)context;
-	fresh = new_memory(PAGE);
-}
-
 /* ---- figures ---- */
 
 /* The ratio is how many bare ping-pongs it costs beyond the system call that does the work, BARE. */
-static void add_one_of(
-	const char *name, struct samples *samples, struct samples *ping, struct samples *bare, double target)
+static void add_one(const char *name, const struct runner *runner, const struct runner *bare, double target)
 {
-	double ping_us = samples_quantile(ping, 0.5), bare_us = samples_quantile(bare, 0.5);
-	struct figure figure = figure_durations(name, samples, NULL, NULL, NULL, target);
+	const struct runner ping = {run_echo, NULL, NULL}, *all[] = {runner, &ping, bare};
+	struct samples samples[3] = {{0}};
+	struct figure figure;
+	double ping_us, bare_us;
 
-	figure.same_floor = (struct spread){ping_us + bare_us, -1};
-	figure.ratio = (figure.same.p50 - bare_us) / ping_us;
+	race_all(all, samples, 3, ONE_ROUNDS, ONE_CHUNK);
+	ping_us = samples_quantile(&samples[1], 0.5);
+	bare_us = samples_quantile(&samples[2], 0.5);
+	figure = figure_durations(name, &samples[0], NULL, target);
+	figure.floor = (struct spread){ping_us + bare_us, -1};
+	figure.ratio = (figure.value.p50 - bare_us) / ping_us;
 	snprintf(figure.remark, sizeof figure.remark, "a bare ping-pong %.2f us, a bare MAP_DMA %.2f us", ping_us,
 		bare_us);
 	figure_add(&figure);
-}
-
-/* By the library, and by hand (plain.h), in turns. */
-static void add_one(
-	const char *const names[2], const struct runner runners[2], const struct runner *bare, double target)
-{
-	const struct runner ping = {run_echo, NULL, NULL}, *all[] = {&runners[0], &runners[1], &ping, bare};
-	struct samples samples[4] = {{0}};
-
-	race_all(all, samples, 4, ONE_ROUNDS, ONE_CHUNK);
-	add_one_of(names[0], &samples[0], &samples[2], &samples[3], target);
-	add_one_of(names[1], &samples[1], &samples[2], &samples[3], -1);
-	for (size_t i = 0; i < 4; i++)
-		samples_clear(&samples[i]);
-}
-
-/* What nobody can pass a memfd for less than: the part of map_fd that is not the library's. */
-static void add_fd_echo(void)
-{
-	struct samples with_fd = {0}, without = {0};
-	struct figure figure;
-
-	race(&(struct runner){run_fd_echo, settle_fd_echo, NULL}, &(struct runner){run_echo, NULL, NULL}, ONE_ROUNDS,
-		ONE_CHUNK, &with_fd, &without);
-	figure = figure_durations("bare_fd", &with_fd, &without, NULL, NULL, -1);
-	figure_add(&figure);
-	samples_clear(&with_fd);
-	samples_clear(&without);
-}
-
-/* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, each of neighbours in time. */
-static void add_rate_of(
-	const char *name, const struct samples *samples, const struct samples *floor, unsigned int per, double target)
-{
-	double ratios[MANY_ROUNDS], us[MANY_ROUNDS], floor_us[MANY_ROUNDS];
-	struct figure figure;
-
-	for (size_t i = 0; i < MANY_ROUNDS; i++) {
-		us[i] = (double)samples->ns[i] / 1000;
-		floor_us[i] = (double)floor->ns[i] / 1000;
-		ratios[i] = floor_us[i] / us[i];
-	}
-	figure = figure_number(name, "1/s", per * 1e6 / median(us, MANY_ROUNDS), target);
-	figure.same_floor = (struct spread){per * 1e6 / median(floor_us, MANY_ROUNDS), -1};
-	figure.ratio = median(ratios, MANY_ROUNDS);
-	figure.target_is_ratio = true;
-	figure.at_least = true;
-	figure_add(&figure);
-}
-
-static void add_rate(
-	const char *name, const struct runner *runner, const struct runner *floor, unsigned int per, double target)
-{
-	struct samples a = {0}, b = {0};
-
-	race(runner, floor, MANY_ROUNDS, 1, &a, &b);
-	add_rate_of(name, &a, &b, per, target);
-	samples_clear(&a);
-	samples_clear(&b);
-}
-
-/* By the library, and by hand, in turns. */
-static void add_array(struct owner *owner, struct owner *plain, struct bare *bare)
-{
-	const struct runner runners[] = {{run_map_array, settle_map_array, owner},
-		{run_map_array, settle_map_array, plain}, {run_bare_array, settle_bare_array, bare}};
-	struct samples samples[3] = {{0}};
-
-	race_all((const struct runner *[]){&runners[0], &runners[1], &runners[2]}, samples, 3, MANY_ROUNDS, 1);
-	add_rate_of("map_array_256", &samples[0], &samples[2], ARRAY, 0.9);
-	add_rate_of("plain_map_array_256", &samples[1], &samples[2], ARRAY, -1);
 	for (size_t i = 0; i < 3; i++)
 		samples_clear(&samples[i]);
 }
 
+/* PER things in each run, as a rate; the ratio of rates is the median of the rounds' own, of neighbours in time. */
+static void add_rate(const char *name, const struct runner *runner, const struct runner *floor_runner, unsigned int per,
+	double target)
+{
+	struct samples samples = {0}, floor = {0};
+	double ratios[MANY_ROUNDS], us[MANY_ROUNDS], floor_us[MANY_ROUNDS];
+	struct figure figure;
+
+	race(runner, floor_runner, MANY_ROUNDS, 1, &samples, &floor);
+	for (size_t i = 0; i < MANY_ROUNDS; i++) {
+		us[i] = (double)samples.ns[i] / 1000;
+		floor_us[i] = (double)floor.ns[i] / 1000;
+		ratios[i] = floor_us[i] / us[i];
+	}
+	figure = figure_number(name, "1/s", per * 1e6 / median(us, MANY_ROUNDS), target);
+	figure.floor = (struct spread){per * 1e6 / median(floor_us, MANY_ROUNDS), -1};
+	figure.ratio = median(ratios, MANY_ROUNDS);
+	figure.target_is_ratio = true;
+	figure.at_least = true;
+	figure_add(&figure);
+	samples_clear(&samples);
+	samples_clear(&floor);
+}
+
 static void bench_mapping(struct owner *owner, struct bare *bare)
 {
-	struct owner plain;
-
-	plain_start(&plain, owner);
-	add_one((const char *[]){"map_fd", "plain_map_fd"},
-		(struct runner[]){{run_map_fd, settle_map_fd, owner}, {run_map_fd, settle_map_fd, &plain}},
+	add_one("map_fd", &(struct runner){run_map_fd, settle_map_fd, owner},
 		&(struct runner){run_bare_one, settle_bare_fresh, bare}, 1.5);
 	/* The first MAP brings the memory of all the others. */
 	owner->handle = map_one(owner, dup(owner->memory)).handle;
-	plain.handle = map_one(&plain, dup(owner->memory)).handle;
-	add_one((const char *[]){"map_handle", "plain_map_handle"},
-		(struct runner[]){
-			{run_map_handle, settle_map_handle, owner}, {run_map_handle, settle_map_handle, &plain}},
+	add_one("map_handle", &(struct runner){run_map_handle, settle_map_handle, owner},
 		&(struct runner){run_bare_one, settle_bare_one, bare}, 1.2);
-	add_array(owner, &plain, bare);
-	plain_end(&plain);
+	add_rate("map_array_256", &(struct runner){run_map_array, settle_map_array, owner},
+		&(struct runner){run_bare_array, settle_bare_array, bare}, ARRAY, 0.9);
 }
 
 static void make_live(struct owner *owner, uint32_t count)
@@ -537,11 +408,9 @@ void bench_domain(const char *few, const char *many)
 		die("RLIMIT_MEMLOCK");
 	packet_init(&packet);
 	echo = echo_start(echo_bytes);
-	fd_echo = echo_start(echo_fds);
 	owner_start(&owners[0], few);
 	bare_forget_pages(&bare);
 	fresh = new_memory(PAGE);
-	add_fd_echo();
 	bench_mapping(&owners[0], &bare);
 
 	owner_start(&owners[1], many);
@@ -552,7 +421,6 @@ void bench_domain(const char *few, const char *many)
 		&(struct runner){run_map_and_unmap_array, NULL, &owners[0]}, ARRAY, 0.8);
 	close(fresh);
 	close(echo);
-	close(fd_echo);
 	munmap(bare.address, (size_t)ARRAY * PAGE);
 	owner_end(&owners[1]);
 	owner_end(&owners[0]);

@@ -3,8 +3,9 @@
 #define BENCH_DOMAIN_H
 
 /*
- * What memory costs a driver that has a domain channel, compared with the system call that its owner makes of it. FEW and MANY are two
- * devices of one kind, each leased by an owner of its own; the second one's domain gets 60,000 mappings.
+ * What memory costs a driver that has a domain channel, compared with the system call that its owner makes of it. FEW
+ * and MANY are two devices of one kind, each leased by an owner of its own; the second one's domain gets 60,000
+ * mappings.
  */
 void bench_domain(const char *few, const char *many);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register, what
- * reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the service
- * running. FOLDER has reads and reads-direct.
+ * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register,
+ * what reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the
+ * service running. FOLDER has reads and reads-direct.
  */
 #include "domain.h"
 #include "figure.h"
@@ -58,14 +58,6 @@ static void store_batch(void *registers)
 		vbroker_store32((volatile uint8_t *)registers + 4, (uint32_t)i);
 }
 
-static void command_batch(void *device)
-{
-	uint64_t value;
-
-	for (int i = 0; i < BATCH; i++)
-		must(vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, EDU_ID, 4, &value), "REGION_READ");
-}
-
 static void add_load(
 	const char *name, void (*run)(void *), void *context, void (*floor)(void *), void *mapping, double target)
 {
@@ -78,7 +70,7 @@ static void add_load(
 		a.ns[i] /= BATCH;
 	for (size_t i = 0; i < b.count; i++)
 		b.ns[i] /= BATCH;
-	figure = figure_durations(name, &a, &b, NULL, NULL, target);
+	figure = figure_durations(name, &a, &b, target);
 	figure.decimals = 3;
 	figure_add(&figure);
 	samples_clear(&a);
@@ -103,7 +95,6 @@ static void bench_loads(void)
 	must(vbroker_window_map(window, &registers), "mapping");
 	add_load("window_load", load_batch, (void *)registers, load_batch, direct, 1.05);
 	add_load("window_store", store_batch, (void *)registers, store_batch, direct, 1.05);
-	add_load("region_read", command_batch, device, load_batch, direct, -1);
 	vbroker_window_close(window);
 	vbroker_device_close(device);
 	munmap(direct, 4096);
@@ -112,16 +103,9 @@ static void bench_loads(void)
 
 /* ---- reads of a disk ---- */
 
-enum variant { DIRECT, WINDOW, COMMANDS, VARIANTS };
+enum variant { DIRECT, WINDOW, VARIANTS };
 
-static const struct {
-	const char *program;
-	const char *mode;
-} variants[VARIANTS] = {
-	[DIRECT] = {"reads-direct", "window"},
-	[WINDOW] = {"reads", "window"},
-	[COMMANDS] = {"reads", "commands"},
-};
+static const char *const programs[VARIANTS] = {[DIRECT] = "reads-direct", [WINDOW] = "reads"};
 
 /* Nanoseconds for one read at depth 1 and 32. */
 struct reads {
@@ -134,8 +118,7 @@ static struct reads read_disk(const char *folder, enum variant variant)
 	char command[512];
 	FILE *pipe;
 
-	snprintf(command, sizeof command, "exec %s/%s %s %s %s", folder, variants[variant].program,
-		variants[variant].mode, DISK, READS);
+	snprintf(command, sizeof command, "exec %s/%s %s %s", folder, programs[variant], DISK, READS);
 	pipe = popen(command, "re");
 	if (!pipe || fscanf(pipe, "%llu %llu", &one, &many) != 2 || pclose(pipe) != 0)
 		die("%s", command);
@@ -150,7 +133,7 @@ static void add_reads(const char *name, const double *ns, const double *direct_n
 
 	for (size_t i = 0; i < READ_ROUNDS; i++)
 		ratios[i] = direct_ns[i] / ns[i];
-	figure.same_floor = (struct spread){1e9 / median(direct_ns, READ_ROUNDS), -1};
+	figure.floor = (struct spread){1e9 / median(direct_ns, READ_ROUNDS), -1};
 	figure.ratio = median(ratios, READ_ROUNDS);
 	figure.target_is_ratio = true;
 	figure.at_least = true;
@@ -173,8 +156,6 @@ static void bench_reads(const char *folder)
 	}
 	add_reads("nvme_qd1_window", ns[WINDOW][0], ns[DIRECT][0], 0.97);
 	add_reads("nvme_qd32_window", ns[WINDOW][1], ns[DIRECT][1], 0.97);
-	add_reads("nvme_qd1_commands", ns[COMMANDS][0], ns[DIRECT][0], -1);
-	add_reads("nvme_qd32_commands", ns[COMMANDS][1], ns[DIRECT][1], -1);
 }
 
 int main(int argc, char **argv)

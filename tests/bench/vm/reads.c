@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reads window|commands DEVICE COUNT: random reads of 4 KiB by the NVMe driver of client/examples, whose doorbells go through a
- * window or by commands. Prints the nanoseconds that one read takes, the median at queue depth 1 and the mean at 32. Linked with the
- * library, and with direct.c.
+ * reads DEVICE COUNT: random reads of 4 KiB by the NVMe driver of client/examples, whose doorbells go through a window.
+ * Prints the nanoseconds that one read takes, the median at queue depth 1 and the mean at 32. Linked with the library,
+ * and with direct.c.
  */
 #include "nvme.h"
 
@@ -95,17 +95,15 @@ int main(int argc, char **argv)
 	struct nvme_namespace namespace;
 	struct nvme nvme;
 	size_t count;
-	bool window;
 
-	if (argc != 4)
+	if (argc != 3)
 		return 2;
-	window = strcmp(argv[1], "window") == 0;
-	count = strtoul(argv[3], NULL, 10);
-	must(vbroker_open(argv[2], &device), argv[2], NULL);
-	must(nvme_open(&nvme, device, window), "controller", &nvme);
+	count = strtoul(argv[2], NULL, 10);
+	must(vbroker_open(argv[1], &device), argv[1], NULL);
+	must(nvme_open(&nvme, device, true), "controller", &nvme);
 	must(nvme_namespace(&nvme, 0, &namespace), "namespace", &nvme);
 	must(nvme_start_io(&nvme, DEPTH, SIZE), "queues", &nvme);
-	if (window && !nvme.registers.window) {
+	if (!nvme.registers.window) {
 		fprintf(stderr, "reads: no window: %s\n", nvme.registers.no_window);
 		return 1;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef FUZZ_MEMORY_HOST_H
-#define FUZZ_MEMORY_HOST_H
+#ifndef MEMORY_HOST_H
+#define MEMORY_HOST_H
 
 #include "host/host.h"
 
@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A host of a few devices in memory, with the kernel's rules for drivers (tests/fake/host.c has them in words). */
+/*
+ * A host of a few devices in memory, with the kernel's rules for drivers (file_host.c has them in words). For unit
+ * tests and fuzz targets.
+ */
 
 #define MEMORY_DEVICES_MAX 8
 
@@ -36,18 +39,31 @@ struct memory_host {
 	struct memory_device devices[MEMORY_DEVICES_MAX];
 	size_t count;
 	int failures[MEMORY_STEPS];	   /* errno; 0: works */
+	int look_failure;		   /* the same for look() */
+	int calls;			   /* of functions about one device, since the last reset */
+	int fails_at, fails_with;	   /* the call of this number fails with this errno; 0: none does */
+	int dies_before;		   /* the process ends instead of making the call of this number; 0: never */
 	bool failed;			   /* a failure was met: devices need not be what they were */
 	int (*group_open)(uint32_t group); /* NULL: any number of times, and it is nothing */
 };
 
+/* The exit status of a process that ended by dies_before */
+#define MEMORY_HOST_DIED 42
+
 /* The one of this process, which memory_host_functions speak of. */
-extern struct memory_host memory_host;
+extern struct memory_host *memory_host;
 extern const struct host memory_host_functions;
 
 /* Everything as at the start, with these devices. */
 void memory_host_reset(const struct host_device *devices, size_t count);
 
-/* Comes and goes; the broker is told. A device that comes has no driver_override, and the driver it had at the start. */
+/* From here on children of this process share its host: what a child has done to it before it died stays. 0 or -1. */
+int memory_host_share(void);
+
+/* Tells the broker that something has changed, true or not. */
+void memory_host_tell(enum host_change change, const char *name);
+
+/* Comes and goes; the broker is told. A device that comes has its first driver and no driver_override. */
 void memory_host_plug(size_t i, bool present);
 
 #endif

@@ -16,17 +16,18 @@
 /*
  * A host made of a directory ($FAKE_HOST), so that its state outlives a killed broker as the kernel's does:
  *
- *	devices/NAME/ids	"1234 11e8 00ff00 5": vendor, device, class, IOMMU group ("-": none)
- *	devices/NAME/driver	name of the driver that has it; missing or empty: none
- *	devices/NAME/override	driver_override; missing or empty: none
- *	devices/NAME/answers	if it says "no", the configuration space reads all ones
- *	devices/NAME/resets	if it says "no", there is no way to reset the device
- *	drivers/NAME		there is such a driver
- *	groups/N		the VFIO group node; its content is the fake kernel's
- *	window			the control node of vfio_window; missing: the module is not loaded
+ * 	devices/NAME/ids	"1234 11e8 00ff00 5": vendor, device, class, IOMMU group ("-": none)
+ * 	devices/NAME/driver	name of the driver that has it; missing or empty: none
+ * 	devices/NAME/override	driver_override; missing or empty: none
+ * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
+ * 	devices/NAME/resets	if it says "no", there is no way to reset the device
+ * 	drivers/NAME		there is such a driver
+ * 	groups/N		the VFIO group node; its content is the fake kernel's
+ * 	window			the control node of vfio_window; missing: the module is not loaded
  *
- * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against another
- * driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be open once (EBUSY).
+ * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against
+ * another driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be
+ * open once (EBUSY).
  */
 
 static const char *root(void)

@@ -7,25 +7,44 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
-struct memory_host memory_host;
+static struct memory_host own_host;
+
+struct memory_host *memory_host = &own_host;
 
 static host_changed changed;
 static void *changed_context;
 
 void memory_host_reset(const struct host_device *devices, size_t count)
 {
-	int (*group_open)(uint32_t) = memory_host.group_open;
+	int (*group_open)(uint32_t) = memory_host->group_open;
 
-	memory_host = (struct memory_host){.count = count, .group_open = group_open};
+	*memory_host = (struct memory_host){.count = count, .group_open = group_open};
 	for (size_t i = 0; i < count; i++)
-		memory_host.devices[i] =
+		memory_host->devices[i] =
 			(struct memory_device){.device = devices[i], .at_start = devices[i], .present = true};
+}
+
+int memory_host_share(void)
+{
+	void *shared = mmap(NULL, sizeof *memory_host, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (shared == MAP_FAILED)
+		return -1;
+	memory_host = shared;
+	*memory_host = own_host;
+	return 0;
+}
+
+void memory_host_tell(enum host_change change, const char *name)
+{
+	changed(changed_context, change, name);
 }
 
 void memory_host_plug(size_t i, bool present)
 {
-	struct memory_device *device = &memory_host.devices[i];
+	struct memory_device *device = &memory_host->devices[i];
 
 	if (device->present == present)
 		return;
@@ -34,32 +53,42 @@ void memory_host_plug(size_t i, bool present)
 		device->device = device->at_start;
 		device->override[0] = '\0';
 	}
-	changed(changed_context, present ? HOST_ADDED : HOST_REMOVED, device->device.name);
+	memory_host_tell(present ? HOST_ADDED : HOST_REMOVED, device->device.name);
+}
+
+/* Counts a call that would fail with ERROR. The call that was chosen fails, or never returns. */
+static int call(int error)
+{
+	int number = ++memory_host->calls;
+
+	if (number == memory_host->dies_before)
+		_exit(MEMORY_HOST_DIED);
+	if (number == memory_host->fails_at)
+		error = memory_host->fails_with;
+	if (error)
+		memory_host->failed = true;
+	return -error;
 }
 
 static int failure(enum memory_step step)
 {
-	int error = memory_host.failures[step];
-
-	if (error)
-		memory_host.failed = true;
-	return -error;
+	return call(memory_host->failures[step]);
 }
 
 static struct memory_device *find(const char *name)
 {
-	for (size_t i = 0; i < memory_host.count; i++) {
-		if (memory_host.devices[i].present && strcmp(memory_host.devices[i].device.name, name) == 0)
-			return &memory_host.devices[i];
+	for (size_t i = 0; i < memory_host->count; i++) {
+		if (memory_host->devices[i].present && strcmp(memory_host->devices[i].device.name, name) == 0)
+			return &memory_host->devices[i];
 	}
 	return NULL;
 }
 
 static int enumerate(host_found found, void *context)
 {
-	for (size_t i = 0; i < memory_host.count; i++) {
-		if (memory_host.devices[i].present)
-			found(context, &memory_host.devices[i].device);
+	for (size_t i = 0; i < memory_host->count; i++) {
+		if (memory_host->devices[i].present)
+			found(context, &memory_host->devices[i].device);
 	}
 	return 0;
 }
@@ -75,9 +104,10 @@ static int watch(sd_event *event, host_changed function, void *context)
 static int look(const char *name, struct host_device *ret_device)
 {
 	const struct memory_device *device = find(name);
+	int r = call(memory_host->look_failure);
 
-	if (!device)
-		return -ENODEV;
+	if (r < 0 || !device)
+		return r < 0 ? r : -ENODEV;
 	*ret_device = device->device;
 	return 0;
 }
@@ -103,11 +133,11 @@ static int resettable(const char *name)
 static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
 {
 	const struct memory_device *device = find(name);
+	int r = device ? call(0) : -ENODEV;
 
-	if (!device)
-		return -ENODEV;
-	memcpy(ret_driver, device->override, DRIVER_NAME_SIZE);
-	return 0;
+	if (r == 0)
+		memcpy(ret_driver, device->override, DRIVER_NAME_SIZE);
+	return r;
 }
 
 static int override_set(const char *name, const char *driver)
@@ -152,7 +182,7 @@ static int group_open(uint32_t group)
 
 	if (r < 0)
 		return r;
-	return memory_host.group_open ? memory_host.group_open(group) : memfd_create("group", MFD_CLOEXEC);
+	return memory_host->group_open ? memory_host->group_open(group) : memfd_create("group", MFD_CLOEXEC);
 }
 
 static int window_open(void)

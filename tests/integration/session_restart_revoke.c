@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "fdset.h"
+#include "harness.h"
+#include "message.h"
+#include "packet.h"
+#include "raw_channel.h"
+#include "restart.h"
+#include "unit.h"
+#include "vfio-broker.h"
+
+#include <signal.h>
+
+/* REVOKEs that one broker has received and the next one answers. */
+
+/* ---- requests ---- */
+
+/* It is not known before the keepers have answered whom it is about. */
+static void revoke_waits_for_the_keeper(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME), *twin = device_begin(session, TWIN);
+	int administrator = raw_connect(world()->broker_socket), other = raw_connect(world()->broker_socket);
+	pid_t pids[KEEPERS_MAX] = {0};
+
+	(void)state;
+	raw_hello(administrator);
+	raw_hello(other);
+	raw_wait_taken(other);
+	stop_broker(administrator);
+	raw_revoke(administrator, 2, NVME);
+	raw_revoke(other, 2, TWIN_2); /* that is in use by nobody, but its group is */
+	signal_keepers(pids, SIGSTOP);
+	kill_and_start();
+	vbroker_session_close(session_begin());
+	signal_keepers(pids, SIGCONT);
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
+	expect_revoked(other, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
+	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, "revoked by uid");
+	expect_ok(vbroker_device_ping(twin));
+	vbroker_device_close(nvme);
+	vbroker_device_close(twin);
+	vbroker_session_close(session);
+	close(administrator);
+	close(other);
+	world_settle();
+}
+
+/* The same, and the holder's session has gone. */
+static void revoke_of_a_lease_that_is_ending_waits_for_the_keeper(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN);
+	int administrator = raw_connect(world()->broker_socket), other = raw_connect(world()->broker_socket);
+	pid_t pids[KEEPERS_MAX] = {0};
+
+	(void)state;
+	raw_hello(administrator);
+	raw_hello(other);
+	raw_wait_taken(other);
+	stop_broker(administrator);
+	raw_revoke(administrator, 2, TWIN);
+	raw_revoke(other, 2, TWIN_2);
+	signal_keepers(pids, SIGSTOP);
+	world_kill_broker();
+	vbroker_session_close(session);
+	world_start_broker();
+	vbroker_session_close(session_begin());
+	signal_keepers(pids, SIGCONT);
+	expect_revoked(other, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
+	vbroker_device_close(twin);
+	close(administrator);
+	close(other);
+	world_settle();
+}
+
+/* The keeper had its order from the broker that was killed, and does it while the next one waits for its word. */
+static void revoke_sent_before_the_kill_is_not_sent_again(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
+	int administrator = raw_connect(world()->broker_socket);
+	pid_t pids[KEEPERS_MAX] = {0};
+
+	(void)state;
+	raw_hello(administrator);
+	raw_wait_taken(administrator);
+	signal_keepers(pids, SIGSTOP);
+	raw_revoke(administrator, 2, TWIN_2);
+	/* Two turns of everybody later it has been read. */
+	vbroker_session_close(session_begin());
+	vbroker_session_close(session_begin());
+	kill_and_start();
+	vbroker_session_close(session_begin());
+	signal_keepers(pids, SIGCONT);
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "other devices of IOMMU group 4 are still leased");
+	expect_ok(vbroker_device_ping(twin));
+	expect_refused(vbroker_device_ping(twin_2), VBROKER_REVOKED, "revoked by");
+	vbroker_device_close(twin);
+	vbroker_device_close(twin_2);
+	vbroker_session_close(session);
+	close(administrator);
+	world_settle();
+}
+
+/* The deadline of a REVOKE that waited for a broker is counted from when that has it. */
+static void revoke_with_a_deadline(void **state)
+{
+	struct revoke_request revoke = {.deadline_ms = 400, .name = NVME};
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME);
+	int administrator = raw_connect(world()->broker_socket);
+	struct vbroker_notice notice;
+	uint64_t began;
+
+	(void)state;
+	raw_hello(administrator);
+	stop_broker(administrator);
+	raw_request(administrator, BROKER_REVOKE, 2, &revoke, sizeof revoke);
+	kill_and_start();
+	began = now_ms();
+	while (vbroker_device_revocation(nvme, &notice) == 0 && now_ms() - began < 5000)
+		nap(2);
+	assert_int_equal(notice.reason, VBROKER_ENDED_ADMINISTRATOR);
+	assert_in_range(notice.left_us, 1, 400000);
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
+	vbroker_device_close(nvme);
+	vbroker_session_close(session);
+	close(administrator);
+	world_settle();
+}
+
+/* As below, where the group stays held, so that OPEN and REVOKE wait for the same keeper. */
+static void answered_revoke_does_not_reach_the_next_lease_of_a_group(void **state)
+{
+	const struct open_request open = {.name = TWIN_2};
+	int next = raw_connect(world()->broker_socket), administrator = raw_connect(world()->broker_socket), twin,
+	    twin_2;
+	pid_t pids[KEEPERS_MAX] = {0};
+	static struct packet packet;
+
+	(void)state;
+	raw_hello(administrator);
+	raw_hello(next);
+	twin = raw_open(next, TWIN);
+	twin_2 = raw_open(next, TWIN_2);
+	raw_revoke(administrator, 2, TWIN_2);
+	expect_revoked(administrator, 2, REVOKE_COMPLETE, "still leased");
+	close(twin_2);
+	raw_wait_taken(administrator); /* that moment is to be made by hand */
+	stop_broker(next);
+	raw_request(next, BROKER_OPEN, 3, &open, sizeof open);
+	signal_keepers(pids, SIGSTOP);
+	world_kill_broker();
+	raw_revoke(administrator, 2, TWIN_2);
+	world_start_broker();
+	vbroker_session_close(session_begin());
+	signal_keepers(pids, SIGCONT);
+	assert_int_equal(raw_receive(next, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
+	twin_2 = fdset_take(&packet.fds, 0);
+	expect_revoked(administrator, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
+	raw_hello(twin_2);
+	close(twin);
+	close(twin_2);
+	close(administrator);
+	close(next);
+	world_settle();
+}
+
+/*
+ * The broker was killed between its reply to REVOKE and taking the request off the socket. Then another client, whose
+ * OPEN was waiting for a broker, has the device, and keeps it. There are two administrators, because the next broker
+ * works on waiting requests in an order of its own: for one of the two REVOKEs the device is leased again.
+ */
+static void answered_revoke_does_not_reach_the_next_holder(void **state)
+{
+	const struct open_request open = {.name = NVME};
+	int before = raw_connect(world()->broker_socket), next = raw_connect(world()->broker_socket),
+	    after = raw_connect(world()->broker_socket), device;
+	static struct packet packet;
+
+	(void)state;
+	raw_hello(before);
+	raw_hello(next);
+	raw_hello(after);
+	device = raw_open(next, NVME);
+	raw_revoke(before, 2, NVME);
+	expect_revoked(before, 2, REVOKE_COMPLETE, "");
+	raw_revoke(after, 2, NVME);
+	expect_revoked(after, 2, REVOKE_NOBODY, "");
+	close(device);
+	raw_wait_taken(before); /* that moment is to be made by hand */
+	raw_wait_taken(after);
+	stop_broker(next);
+	raw_request(next, BROKER_OPEN, 3, &open, sizeof open);
+	world_kill_broker();
+	raw_revoke(before, 2, NVME);
+	raw_revoke(after, 2, NVME);
+	world_start_broker();
+	assert_int_equal(raw_receive(next, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
+	device = fdset_take(&packet.fds, 0);
+	expect_revoked(before, 2, REVOKE_NOBODY, "");
+	expect_revoked(after, 2, REVOKE_NOBODY, "");
+	raw_hello(device);
+	raw_request(device, DEVICE_PING, 2, NULL, 0);
+	assert_int_equal(raw_reply(device, DEVICE_PING, 2), 0);
+	/* One that comes now is meant, */
+	raw_revoke(before, 3, NVME);
+	expect_revoked(before, 3, REVOKE_COMPLETE, "");
+	close(device);
+	/* also as the first of a session that asked nothing when the broker was killed. */
+	raw_wait_taken(before);
+	raw_wait_taken(next);
+	kill_and_start();
+	device = raw_open(next, NVME);
+	raw_revoke(before, 4, NVME);
+	expect_revoked(before, 4, REVOKE_COMPLETE, "");
+	close(device);
+	close(before);
+	close(next);
+	close(after);
+	world_settle();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RESTART_CASE(revoke_waits_for_the_keeper),
+		RESTART_CASE(revoke_of_a_lease_that_is_ending_waits_for_the_keeper),
+		RESTART_CASE(revoke_sent_before_the_kill_is_not_sent_again),
+		RESTART_CASE(revoke_with_a_deadline),
+		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
+		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),
+	};
+
+	return HARNESS_RUN(argc, argv, "restart_revoke", tests);
+}

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_BENCH_H
+#define BROKER_BENCH_H
+
+#include "fdset.h"
+#include "memory_host.h"
+#include "message.h"
+#include "packet.h"
+#include "policy/policy_text.h"
+#include "refusal.h"
+#include "service/service.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <systemd/sd-event.h>
+
+/*
+ * A whole broker in this process, on a host in memory, with clients and keepers that are this test: what session
+ * tests cannot make real keepers and kernels do.
+ */
+
+/* ---- the host ---- */
+
+/* A character device like a group, which the keeper gets; nothing else is asked of it. */
+static inline int open_null(uint32_t group)
+{
+	(void)group;
+	return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+#define A "0000:01:00.0" /* group 1, vfio-pci */
+#define B "0000:01:00.1" /* group 1, vfio-pci */
+#define C "0000:02:00.0" /* group 2, nvme */
+#define D "0000:03:00.0" /* no group */
+
+static inline void make_machine(void)
+{
+	static const struct host_device devices[4] = {
+		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00},
+		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00},
+		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802},
+		{D, "", GROUP_NONE, 0x1234, 0x11e8, 0x00ff00},
+	};
+
+	memory_host->group_open = open_null;
+	memory_host_reset(devices, 4);
+}
+
+/* ---- the broker ---- */
+
+static char directory[64], claims[96], quarantine[96];
+static struct sockaddr_un broker_address = {.sun_family = AF_UNIX}, keeper_address = {.sun_family = AF_UNIX};
+static struct broker broker;
+static sd_event *event;
+static int keeper_listener = -1, fds_before;
+static struct packet packet;
+
+static inline int listen_at(struct sockaddr_un *address, const char *name)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(address->sun_path, sizeof address->sun_path, "%s/%s", directory, name);
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	return fd;
+}
+
+/* Lets the broker do all it has to do at once. */
+static inline void turn(void)
+{
+	while (sd_event_run(event, 3000) > 0)
+		;
+}
+
+/* *STATE: the policy, if it is not to be the default. */
+static inline int begin(void **state)
+{
+	const char *rules = *state ? *state : "[allow all]\nclass = *\nuser = *\nrebind = yes\n";
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error = {0};
+	static struct broker_options options;
+
+	options = (struct broker_options){
+		.keeper_socket = keeper_address.sun_path,
+		.claims_directory = claims,
+		.quarantine_directory = quarantine,
+		.sessions_per_user = 8,
+		.leases_per_user = 8,
+	};
+	make_machine();
+	fds_before = unit_fds();
+	packet_init(&packet);
+	strcpy(directory, "/tmp/broker_life.XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	snprintf(claims, sizeof claims, "%s/claims", directory);
+	assert_int_equal(mkdir(claims, 0700), 0);
+	snprintf(quarantine, sizeof quarantine, "%s/quarantine", directory);
+	assert_int_equal(mkdir(quarantine, 0700), 0);
+	keeper_listener = listen_at(&keeper_address, "keeper");
+	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
+	assert_true(sd_event_new(&event) >= 0);
+	assert_int_equal(service_init(&broker, event, &memory_host_functions, &options, policy, &error,
+				 listen_at(&broker_address, "broker")),
+		0);
+	turn();
+	return 0;
+}
+
+static inline int end(void **state)
+{
+	char command[128];
+
+	(void)state;
+	service_clear(&broker);
+	sd_event_unref(event);
+	close(keeper_listener);
+	packet_clear(&packet);
+	snprintf(command, sizeof command, "rm -rf %s", directory);
+	return system(command) == 0 && unit_fds() == fds_before ? 0 : -1;
+}
+
+/* ---- a client ---- */
+
+static inline void client_send(int fd, uint16_t type, const void *payload, size_t size)
+{
+	packet_request(&packet, type, 7);
+	if (size > 0)
+		memcpy(packet_append(&packet, size), payload, size);
+	assert_int_equal(packet_send(fd, MSG_DONTWAIT, &packet), 0);
+}
+
+static inline int client_new(void)
+{
+	const struct hello_request hello = {0, 1, 1, 0};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&broker_address, sizeof broker_address), 0);
+	client_send(fd, BROKER_HELLO, &hello, sizeof hello);
+	turn();
+	assert_int_equal(packet_receive(fd, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
+	return fd;
+}
+
+static inline void client_open(int fd, const char *name)
+{
+	struct open_request open = {0};
+
+	memcpy(open.name, name, strlen(name));
+	client_send(fd, BROKER_OPEN, &open, sizeof open);
+	turn();
+}
+
+/* What came: 0, a refusal or a negative errno; -EAGAIN: nothing yet. */
+static inline int client_answer(int fd, struct detail *detail)
+{
+	struct detail unused;
+	int r = packet_receive(fd, MSG_DONTWAIT, true, &packet);
+
+	if (r != PACKET_RECEIVED)
+		return r == PACKET_END ? -EPIPE : r;
+	r = packet.header.flags & MESSAGE_REFUSED ? packet_refusal(&packet, detail ? detail : &unused) : 0;
+	return r;
+}
+
+static inline bool client_alive(int fd)
+{
+	client_send(fd, BROKER_PING, NULL, 0);
+	turn();
+	return client_answer(fd, NULL) == 0;
+}
+
+/* ---- a keeper ---- */
+
+/* Accepts the broker's connection and answers its HELLO. */
+static inline int keeper_start(void)
+{
+	int fd = -1;
+
+	/* After one that failed, the broker takes its time (KEEPER_RETRY_US). */
+	for (int i = 0; i < 3000 && fd < 0; i++) {
+		sd_event_run(event, i ? 1000 : 0);
+		fd = accept4(keeper_listener, NULL, NULL, SOCK_CLOEXEC);
+	}
+	assert_true(fd >= 0);
+	assert_int_equal(packet_receive(fd, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, KEEPER_HELLO);
+	packet_reply(&packet, &(struct message_header){.type = KEEPER_HELLO, .cookie = packet.header.cookie});
+	packet_append(&packet, sizeof(struct hello_reply));
+	assert_int_equal(packet_send(fd, 0, &packet), 0);
+	turn();
+	return fd;
+}
+
+static struct lease_request offered; /* what LEASE said last */
+
+static inline mode_t kind_of(int fd)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(fd, &status), 0);
+	return status.st_mode & S_IFMT;
+}
+
+/* Takes the LEASE off the socket. Returns the keeper's end of the device channel. */
+static inline int keeper_take_lease(int fd, const char *name, bool first)
+{
+	const struct lease_request *lease;
+	bool windows = memory_host->failures[MEMORY_WINDOW] == 0;
+	size_t i = 0;
+	int channel;
+
+	assert_int_equal(packet_receive(fd, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, KEEPER_LEASE);
+	lease = packet_body(&packet, sizeof *lease);
+	offered = *lease;
+	assert_string_equal(lease->name, name);
+	assert_int_equal(lease->flags, (first ? LEASE_GROUP : 0) | (windows ? LEASE_WINDOWS : 0));
+	assert_int_equal(packet.fds.count, 1 + first + windows);
+	if (first)
+		assert_int_equal(kind_of(packet.fds.fds[i++]), S_IFCHR);
+	if (windows)
+		assert_int_equal(kind_of(packet.fds.fds[i++]), S_IFREG);
+	assert_int_equal(kind_of(packet.fds.fds[i]), S_IFSOCK);
+	channel = fdset_take(&packet.fds, i);
+	fdset_clear(&packet.fds);
+	return channel;
+}
+
+static inline void keeper_accept(int fd)
+{
+	const struct lease_reply reply = {4711, 999};
+
+	packet_reply(&packet, &(struct message_header){.type = KEEPER_LEASE, .cookie = 1});
+	memcpy(packet_append(&packet, sizeof reply), &reply, sizeof reply);
+	assert_int_equal(packet_send(fd, 0, &packet), 0);
+	turn();
+}
+
+static inline void keeper_reports(int fd, const char *name, const struct release_report *report, uint32_t remaining)
+{
+	struct released_event *released;
+
+	packet_event(&packet, KEEPER_EVENT_RELEASED);
+	released = packet_append(&packet, sizeof *released);
+	memcpy(released->name, name, strlen(name));
+	released->remaining = remaining;
+	released->report = *report;
+	assert_int_equal(packet_send(fd, 0, &packet), 0);
+}
+
+static inline void keeper_released(int fd, const char *name, uint32_t remaining)
+{
+	const struct release_report nothing_done = {0};
+
+	keeper_reports(fd, name, &nothing_done, remaining);
+	turn();
+}
+
+/* Through this keeper, which gets the group with its FIRST device. */
+static inline void client_gets(int client, const char *name, int keeper, bool first)
+{
+	client_open(client, name);
+	close(keeper_take_lease(keeper, name, first));
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	assert_int_equal(packet.fds.count, 1);
+	fdset_clear(&packet.fds);
+}
+
+/* A client that has A, through this keeper. */
+static inline int client_with(const char *name, int keeper)
+{
+	int client = client_new();
+
+	client_gets(client, name, keeper, true);
+	return client;
+}
+
+static inline struct iommu_group *group(uint32_t number)
+{
+	struct iommu_group *found;
+
+	LIST_FOREACH(found, &broker.inventory.groups, in_inventory) {
+		if (found->number == number)
+			return found;
+	}
+	fail_msg("there is no group %u", number);
+	return NULL;
+}
+
+#endif

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker_bench.h"
+#include "host/host.h"
+#include "message.h"
+#include "refusal.h"
+#include "state/broker.h"
+#include "state/inventory.h"
+#include "state/quarantine_state.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+/* A host that says no, and devices that come and go. */
+
+/* ---- the host ---- */
+
+static struct admission_case {
+	const char *name;
+	int look, probe; /* errnos */
+	bool dead;
+	int refusal;
+} cases[] = {
+	{A, 0, EIO, false, REFUSAL_DEVICE_BAD_STATE},
+	{A, ENODEV, 0, false, REFUSAL_NO_SUCH_DEVICE},
+	{D, 0, 0, false, REFUSAL_NO_IOMMU},
+	{"0000:77:00.0", 0, 0, false, REFUSAL_NO_SUCH_DEVICE},
+	{A, 0, 0, true, REFUSAL_DEVICE_BAD_STATE}, /* which puts it into quarantine */
+	{A, 0, 0, false, REFUSAL_QUARANTINED},
+};
+
+static void failing_host_has_its_refusals(void **state)
+{
+	int client = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		memory_host->look_failure = cases[i].look;
+		memory_host->failures[MEMORY_PROBE] = cases[i].probe;
+		memory_host->devices[0].dead = cases[i].dead;
+		client_open(client, cases[i].name);
+		assert_int_equal(client_answer(client, NULL), cases[i].refusal);
+	}
+	close(client);
+	turn();
+}
+
+static void group_cannot_be_opened(void **state)
+{
+	static const int errors[] = {EBUSY, ENOENT, EPERM};
+	static const int refusals[] = {REFUSAL_DEVICE_BUSY, REFUSAL_DEVICE_BAD_STATE, REFUSAL_DEVICE_BAD_STATE};
+	int client = client_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		memory_host->failures[MEMORY_GROUP] = errors[i];
+		client_open(client, C);
+		assert_int_equal(client_answer(client, NULL), refusals[i]);
+		assert_string_equal(memory_host->devices[2].device.driver, "nvme");
+		assert_int_equal(group(2)->state, GROUP_FREE);
+	}
+	close(client);
+	turn();
+}
+
+static void returning_device_joins_its_new_group(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	memory_host->devices[0].present = memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, A);
+	memory_host_tell(HOST_REMOVED, C);
+	memory_host_tell(HOST_REMOVED, C);
+	memory_host_tell(HOST_REMOVED, "0000:99:00.0");
+	memory_host_tell(HOST_ADDED, "0000:99:00.0");
+	assert_int_equal(broker.inventory.count, 2);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_non_null(inventory_find(&broker.inventory, A)); /* leased */
+	memory_host->devices[0].present = true;
+	memory_host->devices[0].device.group = 9;
+	memory_host_tell(HOST_ADDED, A);
+	assert_int_equal(group(1)->state, GROUP_HELD);
+	close(client);
+	close(keeper);
+	turn();
+	assert_int_equal(broker.leases_count, 0);
+	assert_int_equal(group(1)->state, GROUP_FREE);
+	assert_ptr_equal(inventory_find(&broker.inventory, A)->group, group(9));
+	memory_host->devices[0].present = false;
+	memory_host_tell(HOST_REMOVED, A);
+	assert_null(inventory_find(&broker.inventory, A));
+}
+
+/* The broker lost uevents: it finds by itself what has changed meanwhile. */
+static void missed_uevents_are_caught_up(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	memory_host->devices[0].present = memory_host->devices[2].present = false;
+	memory_host_tell(HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 2);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_false(inventory_find(&broker.inventory, A)->present); /* leased */
+	memory_host->devices[0].present = memory_host->devices[2].present = true;
+	memory_host_tell(HOST_MISSED, "");
+	assert_int_equal(broker.inventory.count, 4);
+	assert_true(inventory_find(&broker.inventory, A)->present);
+	assert_non_null(inventory_find(&broker.inventory, C));
+	/* a failure to look is no news */
+	memory_host->look_failure = EIO;
+	memory_host_tell(HOST_MISSED, "");
+	memory_host->look_failure = 0;
+	assert_int_equal(broker.inventory.count, 4);
+	close(client);
+	close(keeper);
+	turn();
+}
+
+/*
+ * The device left while it was claimed: there is nothing to give back to a host driver, and no record of the claim
+ * stays.
+ */
+static void unplugged_while_claimed(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+
+	(void)state;
+	memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, C);
+	close(client);
+	close(keeper);
+	turn();
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+}
+
+/* ---- access = direct ---- */
+
+/* The host takes a leased device out of its keeper's hands, which cannot reset it any more. */
+static void host_takes(int keeper, const char *name)
+{
+	struct release_report report = {.reason = ENDED_UNPLUG, .reset = RESET_FAILED};
+
+	report.steps[RELEASE_RESET].error = EAGAIN;
+	keeper_reports(keeper, name, &report, 0);
+	close(keeper);
+	turn();
+}
+
+/* Hot-unplug: it was not reset, but leaves, so that there is nothing to say. It may read all ones meanwhile. */
+static void unplugged_device_is_not_quarantined(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
+
+	(void)state;
+	memory_host->devices[2].dead = true;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	/* who asks meanwhile has to wait */
+	memory_host->devices[2].dead = false;
+	client_open(other, C);
+	assert_int_equal(client_answer(other, NULL), -EAGAIN);
+	memory_host->devices[2].present = false;
+	memory_host_tell(HOST_REMOVED, C);
+	turn();
+	assert_int_equal(client_answer(other, NULL), REFUSAL_NO_SUCH_DEVICE);
+	assert_null(inventory_find(&broker.inventory, C));
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE_END], 0);
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+	assert_int_equal(rmdir(quarantine), 0);
+	close(client);
+	close(other);
+	turn();
+}
+
+/* Somebody has unbound vfio-pci: the device stays, and was not reset. */
+static void device_unbound_by_hand_is_quarantined(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+	const struct device *device = inventory_find(&broker.inventory, C);
+
+	(void)state;
+	host_takes(keeper, C);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
+	for (int i = 0; i < 2000 && group(2)->state != GROUP_FREE; i++)
+		sd_event_run(event, 1000);
+	assert_int_equal(group(2)->state, GROUP_FREE);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 1);
+	assert_true(quarantine_holds(device));
+	assert_int_equal(device->quarantine->reason, QUARANTINE_RESET_FAILED);
+	assert_int_equal(device->quarantine->error, EAGAIN);
+	client_open(client, C);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_QUARANTINED);
+	close(client);
+	turn();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+		CASE(failing_host_has_its_refusals),
+		CASE(group_cannot_be_opened),
+		CASE(returning_device_joins_its_new_group),
+		CASE(missed_uevents_are_caught_up),
+		CASE(unplugged_while_claimed),
+		CASE(unplugged_device_is_not_quarantined),
+		CASE(device_unbound_by_hand_is_quarantined),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
