@@ -17,15 +17,15 @@ void channel_enter(struct channel *channel, enum channel_state state)
 	channel->state = state;
 }
 
-void channel_keep(struct channel *channel)
+void channel_keep_requests(struct channel *channel)
 {
-	channel->keeps = true;
+	channel->keeps_requests = true;
 }
 
 /* The request at the head of the socket is done. */
-static void take_off(const struct channel *channel)
+static void remove_request(const struct channel *channel)
 {
-	if (channel->keeps)
+	if (channel->keeps_requests)
 		packet_discard(channel->fd);
 }
 
@@ -87,7 +87,7 @@ static int send_reply(struct channel *channel, struct packet *reply)
 		channel->unsent = keep(reply);
 		r = channel->unsent ? 0 : -ENOMEM;
 	} else if (r == 0) {
-		take_off(channel);
+		remove_request(channel);
 	}
 	/* The buffers outlive the client: an fd left in a buffer would keep the other end of the fd waiting for a
 	 * hang-up. */
@@ -105,7 +105,7 @@ static int send_unsent(struct channel *channel)
 	free(channel->unsent);
 	channel->unsent = NULL;
 	if (r == 0)
-		take_off(channel);
+		remove_request(channel);
 	return r;
 }
 
@@ -114,7 +114,7 @@ static int finish(struct channel *channel, const struct message_header *request,
 {
 	if (result == CHANNEL_ANSWERED) {
 		packet_clear(reply);
-		take_off(channel);
+		remove_request(channel);
 		return 0;
 	}
 	if (result != 0) {
@@ -131,8 +131,8 @@ static int refuse_framing(struct channel *channel, struct channel_buffers *buffe
 	struct detail detail;
 
 	/* Discard the packet at once: the next process with the socket could do no better. */
-	take_off(channel);
-	channel->keeps = false;
+	remove_request(channel);
+	channel->keeps_requests = false;
 	refuse(&detail, REFUSAL_MALFORMED, "not one whole packet: a header, a length that is its own, at most %d bytes",
 		MESSAGE_SIZE_MAX);
 	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
@@ -172,8 +172,8 @@ int channel_serve(
 
 	if (channel->unsent)
 		return send_unsent(channel);
-	r = packet_receive(
-		channel->fd, MSG_DONTWAIT | (channel->keeps ? MSG_PEEK : 0), service->table->takes_fds, request);
+	r = packet_receive(channel->fd, MSG_DONTWAIT | (channel->keeps_requests ? MSG_PEEK : 0),
+		service->table->takes_fds, request);
 	if (r == -EAGAIN)
 		return CHANNEL_OPEN;
 	if (r == PACKET_END)

@@ -20,7 +20,7 @@ struct channel {
 	bool deferred;			/* a handler answers later; nothing is read until then */
 	struct message_header awaiting; /* the request to be answered later */
 	struct packet *unsent;		/* owned: a reply that did not fit the socket */
-	bool keeps;			/* channel_keep() */
+	bool keeps_requests;		/* channel_keep_requests() */
 	uint64_t requests;		/* since the channel was made, including refused requests */
 	uint64_t refusals;
 };
@@ -67,7 +67,7 @@ void channel_enter(struct channel *channel, enum channel_state state);
  * with the socket finds the unanswered request, and works on the request again. A kill between the reply and the
  * removal of the request remains: then the request is answered a second time, with the same cookie.
  */
-void channel_keep(struct channel *channel);
+void channel_keep_requests(struct channel *channel);
 
 /* Closes the socket and frees a waiting reply. A second call does nothing. */
 void channel_close(struct channel *channel);

@@ -124,9 +124,9 @@ static_assert(sizeof(struct step_record) == 8, "wire");
 
 /* The last close of the device: by the end of the lease, or by an UNBIND before the end. */
 struct release_report {
-	uint32_t reason; /* enum end_reason */
-	uint32_t reset;	 /* enum reset_result */
-	uint32_t taken;	 /* bit per enum release_step: steps done; the other steps were not needed */
+	uint32_t reason;     /* enum end_reason */
+	uint32_t reset;	     /* enum reset_result */
+	uint32_t steps_done; /* bit per enum release_step: steps done; the other steps were not needed */
 	uint32_t zero;
 	struct step_record steps[RELEASE_STEPS];
 };
@@ -137,17 +137,17 @@ static_assert(sizeof(struct release_report) == 16 + 8 * RELEASE_STEPS, "wire");
 enum broker_type {
 	BROKER_HELLO = COMMON_HELLO,
 	BROKER_PING = COMMON_PING,
-	BROKER_LIST = 3,     /* the machine's PCI devices */
-	BROKER_CHECK = 4,    /* could the caller lease a device now? */
-	BROKER_OPEN = 5,     /* leases a device; the reply carries the device channel */
-	BROKER_STATUS = 6,   /* counters */
-	BROKER_SESSIONS = 7, /* the connected clients */
-	BROKER_LEASES = 8,   /* all leases, with holders and keepers */
-	BROKER_REVOKE = 9,   /* takes a device back; for administrators */
-	BROKER_RELEASE = 10, /* ends a device's quarantine; administrators only */
-	BROKER_WATCH = 11,   /* CHANGE events from now on */
-	BROKER_POLICY = 12,  /* the rules in force, as far as the caller is concerned */
-	BROKER_EXPLAIN = 13, /* the rule deciding about a device and a user */
+	BROKER_LIST = 3,	  /* the machine's PCI devices */
+	BROKER_CHECK = 4,	  /* could the caller lease a device now? */
+	BROKER_OPEN = 5,	  /* leases a device; the reply carries the device channel */
+	BROKER_STATUS = 6,	  /* counters */
+	BROKER_SESSIONS = 7,	  /* the connected clients */
+	BROKER_LEASES = 8,	  /* all leases, with holders and keepers */
+	BROKER_REVOKE = 9,	  /* takes a device back; for administrators */
+	BROKER_UNQUARANTINE = 10, /* ends a device's quarantine; administrators only */
+	BROKER_WATCH = 11,	  /* CHANGE events from now on */
+	BROKER_POLICY = 12,	  /* the rules in force, as far as the caller is concerned */
+	BROKER_EXPLAIN = 13,	  /* the rule deciding about a device and a user */
 	BROKER_TYPE_MAX,
 	/* events */
 	BROKER_EVENT_CHANGE = 128, /* struct change_event */
@@ -194,17 +194,17 @@ struct holder_record {
 static_assert(sizeof(struct holder_record) == 72, "wire");
 
 /* LIST, SESSIONS and LEASES are read in pieces: ask again with start + count until the sum reaches total. */
-struct page_request {
+struct listing_request {
 	uint32_t flags; /* none */
 	uint32_t start; /* index of the first entry wanted */
 };
-static_assert(sizeof(struct page_request) == 8, "wire");
+static_assert(sizeof(struct listing_request) == 8, "wire");
 
-struct page_reply {
+struct listing_reply {
 	uint32_t total; /* number of entries now */
 	uint32_t count; /* entries following */
 };
-static_assert(sizeof(struct page_reply) == 8, "wire");
+static_assert(sizeof(struct listing_reply) == 8, "wire");
 
 struct device_record {
 	char name[DEVICE_NAME_SIZE];
@@ -272,7 +272,7 @@ static_assert(sizeof(struct policy_line) == 256, "wire");
  * own uid, and the groups are taken from the kernel. */
 struct explain_request {
 	uint32_t flags; /* none */
-	uint32_t start; /* as in struct page_request */
+	uint32_t start; /* as in struct listing_request */
 	uint32_t uid;	/* the caller's, unless the caller is root */
 	uint32_t gid;
 	char name[DEVICE_NAME_SIZE];
@@ -298,7 +298,7 @@ enum explain_flags {
  * unless no rule fits. Rules about other users are left out.
  */
 struct explain_reply {
-	struct page_reply page;
+	struct listing_reply page;
 	uint32_t verdict;	/* enum explain_verdict */
 	uint32_t flags;		/* enum explain_flags, of the allowing rule; so are the next five */
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
@@ -341,24 +341,25 @@ static_assert(sizeof(struct policy_status) == 272, "wire");
 #define STATUS_DENIALS 64
 static_assert(CHANGE_MAX <= STATUS_CHANGES, "wire");
 
-enum broker_release_flags {
-	BROKER_RELEASE_FORCE = 1 << 0, /* nothing was done about the device; else the requester has reset the device */
-	BROKER_RELEASE_ASK = 1 << 1,   /* describes the quarantine, and ends nothing */
+enum unquarantine_flags {
+	BROKER_UNQUARANTINE_FORCE =
+		1 << 0, /* nothing was done about the device; else the requester has reset the device */
+	BROKER_UNQUARANTINE_DRY_RUN = 1 << 1, /* describes the quarantine, and ends nothing */
 };
 
-struct broker_release_request {
-	uint32_t flags; /* enum broker_release_flags */
+struct unquarantine_request {
+	uint32_t flags; /* enum unquarantine_flags */
 	uint32_t zero;
 	char name[DEVICE_NAME_SIZE];
 };
-static_assert(sizeof(struct broker_release_request) == 40, "wire");
+static_assert(sizeof(struct unquarantine_request) == 40, "wire");
 
 /* Texts, each ended by a NUL. */
-struct broker_release_reply {
+struct unquarantine_reply {
 	char ended[256];      /* the quarantine: why, since when, the last holder */
 	char unverified[256]; /* the facts about the device not known to the broker */
 };
-static_assert(sizeof(struct broker_release_reply) == 512, "wire");
+static_assert(sizeof(struct unquarantine_reply) == 512, "wire");
 
 struct status_reply {
 	uint64_t uptime_us;
@@ -769,10 +770,10 @@ static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire
  * the leases of a killed broker. Times are microseconds.
  */
 struct lease_origin {
-	uint64_t session;      /* the number of the client's session, and ... */
-	uint64_t session_born; /* ... its start (CLOCK_BOOTTIME): both together are unique */
-	uint64_t cookie;       /* of the OPEN */
-	uint64_t since;	       /* start of the lease (CLOCK_MONOTONIC) */
+	uint64_t session;	  /* the number of the client's session, and ... */
+	uint64_t session_started; /* ... its start (CLOCK_BOOTTIME): both together are unique */
+	uint64_t cookie;	  /* of the OPEN */
+	uint64_t since;		  /* start of the lease (CLOCK_MONOTONIC) */
 	struct holder_record holder;
 };
 static_assert(sizeof(struct lease_origin) == 104, "wire");
@@ -833,7 +834,7 @@ struct query_record {
 };
 static_assert(sizeof(struct query_record) == 40 + sizeof(struct lease_origin) + RULE_TEXT_SIZE, "wire");
 
-#define REVOKE_WORDS_SIZE 192
+#define REVOKE_TEXT_SIZE 192
 
 /*
  * REVOKE: the keeper tells the holder, and takes the device back at the deadline, even without a broker. Of several
@@ -844,9 +845,9 @@ struct revoke_order {
 	uint32_t reason;      /* enum end_reason */
 	uint64_t deadline_us; /* from its arrival on; 0: at once */
 	char name[DEVICE_NAME_SIZE];
-	char words[REVOKE_WORDS_SIZE]; /* the requester and the reason, for the holder and the log; ends with a NUL */
+	char text[REVOKE_TEXT_SIZE]; /* the requester and the reason, for the holder and the log; ends with a NUL */
 };
-static_assert(sizeof(struct revoke_order) == 48 + REVOKE_WORDS_SIZE, "wire");
+static_assert(sizeof(struct revoke_order) == 48 + REVOKE_TEXT_SIZE, "wire");
 
 /* The device has reported an uncorrectable error (VFIO_PCI_ERR_IRQ_INDEX). */
 struct fault_event {

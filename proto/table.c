@@ -53,10 +53,10 @@ static int flags_known(const struct packet *request, uint32_t known, struct deta
 	return 0;
 }
 static_assert(offsetof(struct hello_request, flags) == 0, "flags first");
-static_assert(offsetof(struct page_request, flags) == 0, "flags first");
+static_assert(offsetof(struct listing_request, flags) == 0, "flags first");
 static_assert(offsetof(struct check_request, flags) == 0, "flags first");
 static_assert(offsetof(struct open_request, flags) == 0, "flags first");
-static_assert(offsetof(struct broker_release_request, flags) == 0, "flags first");
+static_assert(offsetof(struct unquarantine_request, flags) == 0, "flags first");
 static_assert(offsetof(struct watch_request, flags) == 0, "flags first");
 static_assert(offsetof(struct explain_request, flags) == 0, "flags first");
 static_assert(offsetof(struct bind_request, flags) == 0, "flags first");
@@ -137,10 +137,10 @@ static int validate_revoke(const struct packet *request, struct detail *detail)
 	return r != 0 ? r : name_valid(revoke->name, detail);
 }
 
-static int validate_broker_release(const struct packet *request, struct detail *detail)
+static int validate_unquarantine(const struct packet *request, struct detail *detail)
 {
-	const struct broker_release_request *release = (const void *)request->payload;
-	int r = flags_known(request, BROKER_RELEASE_FORCE | BROKER_RELEASE_ASK, detail);
+	const struct unquarantine_request *release = (const void *)request->payload;
+	int r = flags_known(request, BROKER_UNQUARANTINE_FORCE | BROKER_UNQUARANTINE_DRY_RUN, detail);
 
 	if (r != 0)
 		return r;
@@ -496,7 +496,7 @@ static int validate_order(const struct packet *request, struct detail *detail)
 	if (order->reason < ENDED_ADMINISTRATOR || order->reason > ENDED_ERROR)
 		return MALFORMED("reason %" PRIu32 " is no reason to take a device back", order->reason);
 	/* The keeper passes the words on and prints them. */
-	if (!memchr(order->words, '\0', sizeof order->words))
+	if (!memchr(order->text, '\0', sizeof order->text))
 		return MALFORMED("the words have no end");
 	return name_valid(order->name, detail);
 }
@@ -505,23 +505,23 @@ static int validate_order(const struct packet *request, struct detail *detail)
 
 /* clang-format off */
 #define RULE_HELLO {"HELLO", STATE_ANY, sizeof(struct hello_request), 0, 0, 0, validate_hello}
-#define RULE_PING  {"PING", STATE_GREETED, 0, 0, 0, 0, NULL}
+#define RULE_PING  {"PING", STATE_AFTER_HELLO, 0, 0, 0, 0, NULL}
 /* clang-format on */
 
 static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_HELLO] = RULE_HELLO,
 	[BROKER_PING] = RULE_PING,
-	[BROKER_LIST] = {"LIST", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_LIST] = {"LIST", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_CHECK] = {"CHECK", STATE_READY, sizeof(struct check_request), 0, 0, 0, validate_check},
 	[BROKER_OPEN] = {"OPEN", STATE_READY, sizeof(struct open_request), 0, 0, 0, validate_open},
 	[BROKER_STATUS] = {"STATUS", STATE_READY, 0, 0, 0, 0, NULL},
-	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
-	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
+	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_request), 0, 0, 0, validate_revoke},
-	[BROKER_RELEASE] = {"RELEASE", STATE_READY, sizeof(struct broker_release_request), 0, 0, 0,
-		validate_broker_release},
+	[BROKER_UNQUARANTINE] = {"RELEASE", STATE_READY, sizeof(struct unquarantine_request), 0, 0, 0,
+		validate_unquarantine},
 	[BROKER_WATCH] = {"WATCH", STATE_READY, sizeof(struct watch_request), 0, 0, 0, validate_watch},
-	[BROKER_POLICY] = {"POLICY", STATE_READY, sizeof(struct page_request), 0, 0, 0, validate_flags},
+	[BROKER_POLICY] = {"POLICY", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_EXPLAIN] = {"EXPLAIN", STATE_READY, sizeof(struct explain_request), sizeof(uint32_t), 0, 0,
 		validate_explain},
 };
@@ -529,7 +529,7 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {
 	[DEVICE_HELLO] = RULE_HELLO,
 	[DEVICE_PING] = RULE_PING,
-	[DEVICE_DESCRIBE] = {"DESCRIBE", STATE_GREETED, 0, 0, 0, 0, NULL},
+	[DEVICE_DESCRIBE] = {"DESCRIBE", STATE_AFTER_HELLO, 0, 0, 0, 0, NULL},
 	[DEVICE_BIND] = {"BIND", STATE_READY, sizeof(struct bind_request), 0, 1, 1, validate_bind},
 	[DEVICE_UNBIND] = {"UNBIND", STATE_BOUND, 0, 0, 0, 0, NULL},
 	[DEVICE_REGION_READ] = {"REGION_READ", STATE_BOUND, sizeof(struct region_request), 0, 0, 0,
@@ -542,7 +542,7 @@ static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {
 	[DEVICE_IRQ_CLEAR] = {"IRQ_CLEAR", STATE_BOUND, sizeof(struct irq_request), 0, 0, 0, validate_irq_clear},
 	[DEVICE_IRQ_UNMASK] = {"IRQ_UNMASK", STATE_BOUND, sizeof(struct irq_request), 0, 0, 0, validate_irq_unmask},
 	[DEVICE_RESET] = {"RESET", STATE_BOUND, 0, 0, 0, 0, NULL},
-	[DEVICE_RELEASE] = {"RELEASE", STATE_GREETED, 0, 0, 0, 0, NULL},
+	[DEVICE_RELEASE] = {"RELEASE", STATE_AFTER_HELLO, 0, 0, 0, 0, NULL},
 	[DEVICE_REGION_WINDOW] = {"REGION_WINDOW", STATE_BOUND, sizeof(struct window_request), 0, 0, 0,
 		validate_window},
 	[DEVICE_FILE] = {"FILE", STATE_BOUND, 0, 0, 0, 0, NULL},

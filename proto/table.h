@@ -22,8 +22,8 @@ enum channel_state {
 	STATE_BOUND = 1 << 2, /* device channels: bound to an IOMMU domain */
 };
 
-#define STATE_ANY     (STATE_NEW | STATE_READY | STATE_BOUND)
-#define STATE_GREETED (STATE_READY | STATE_BOUND)
+#define STATE_ANY	  (STATE_NEW | STATE_READY | STATE_BOUND)
+#define STATE_AFTER_HELLO (STATE_READY | STATE_BOUND)
 
 /* Checks beyond sizes and states. Pure: reads only the packet, changes nothing. Returns 0 or refuse(). */
 typedef int (*request_validator)(const struct packet *request, struct detail *detail);

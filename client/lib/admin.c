@@ -9,9 +9,9 @@
 int vbroker_session_release(
 	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released)
 {
-	static const struct requester_reply expected = {.size = sizeof(struct broker_release_reply)};
-	struct broker_release_request *release = requester_begin(&session->channel, BROKER_RELEASE, sizeof *release);
-	const struct broker_release_reply *reply;
+	static const struct requester_reply expected = {.size = sizeof(struct unquarantine_reply)};
+	struct unquarantine_request *release = requester_begin(&session->channel, BROKER_UNQUARANTINE, sizeof *release);
+	const struct unquarantine_reply *reply;
 	int r;
 
 	detail_clear();
@@ -34,7 +34,7 @@ static void read_report(struct vbroker_revocation *revocation, const struct rele
 	revocation->reset = (enum vbroker_reset_result)report->reset;
 	for (unsigned int i = 0; i < RELEASE_STEPS; i++)
 		revocation->steps[i] = (struct vbroker_step){
-			.taken = !!(report->taken & 1U << i),
+			.taken = !!(report->steps_done & 1U << i),
 			.error = (int)report->steps[i].error,
 			.time_us = report->steps[i].time_us,
 		};

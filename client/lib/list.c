@@ -14,8 +14,8 @@
 
 int list_append_page(struct entries *entries, const struct list *list, const struct packet *packet, uint32_t *ret_total)
 {
-	/* Every reply in pages begins with a struct page_reply. */
-	const struct page_reply *page = packet_body(packet, list->head_size);
+	/* Every reply in pages begins with a struct listing_reply. */
+	const struct listing_reply *page = packet_body(packet, list->head_size);
 	const char *records = (const char *)page + list->head_size;
 	char *grown;
 
@@ -51,7 +51,7 @@ int list_read(struct vbroker_session *session, const struct list *list, void *re
 
 	detail_clear();
 	do {
-		struct page_request *page = requester_begin(&session->channel, list->type, sizeof *page);
+		struct listing_request *page = requester_begin(&session->channel, list->type, sizeof *page);
 
 		page->start = (uint32_t)entries.count;
 		r = requester_call(&session->channel, &expected);
@@ -110,7 +110,7 @@ static void read_lease(void *to, const void *from)
 
 int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {BROKER_LIST, sizeof(struct page_reply), sizeof(struct device_record),
+	static const struct list list = {BROKER_LIST, sizeof(struct listing_reply), sizeof(struct device_record),
 		sizeof(struct vbroker_device_entry), read_device};
 
 	return list_read(session, &list, ret_entries, ret_count);
@@ -119,7 +119,7 @@ int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_
 int vbroker_session_sessions(
 	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {BROKER_SESSIONS, sizeof(struct page_reply), sizeof(struct session_record),
+	static const struct list list = {BROKER_SESSIONS, sizeof(struct listing_reply), sizeof(struct session_record),
 		sizeof(struct vbroker_session_entry), read_session};
 
 	return list_read(session, &list, ret_entries, ret_count);
@@ -127,7 +127,7 @@ int vbroker_session_sessions(
 
 int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count)
 {
-	static const struct list list = {BROKER_LEASES, sizeof(struct page_reply), sizeof(struct lease_record),
+	static const struct list list = {BROKER_LEASES, sizeof(struct listing_reply), sizeof(struct lease_record),
 		sizeof(struct vbroker_lease_entry), read_lease};
 
 	return list_read(session, &list, ret_entries, ret_count);

@@ -3,7 +3,7 @@
 
 #include "detail.h"
 #include "fdset.h"
-#include "stranger.h"
+#include "foreign_fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size,
 	void *address;
 
 	if (seals < 0)
-		return detail_set(REFUSAL_NOT_MEMORY, "it is %s, not a memfd", stranger_name(fd));
+		return detail_set(REFUSAL_NOT_MEMORY, "it is %s, not a memfd", foreign_fd_name(fd));
 	if (!(seals & F_SEAL_SHRINK))
 		return detail_set(REFUSAL_NOT_MEMORY, "it is a memfd that is not sealed against shrinking");
 	if (fstat(fd, &status) < 0)

@@ -22,7 +22,7 @@ static void read_line(void *to, const void *from)
 
 int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count)
 {
-	static const struct list list = {BROKER_POLICY, sizeof(struct page_reply), sizeof(struct policy_line),
+	static const struct list list = {BROKER_POLICY, sizeof(struct listing_reply), sizeof(struct policy_line),
 		sizeof(struct vbroker_policy_line), read_line};
 
 	return list_read(session, &list, ret_lines, ret_count);

@@ -6,8 +6,8 @@
 #include "channel.h"
 #include "detail.h"
 #include "domain.h"
+#include "foreign_fd.h"
 #include "memfd.h"
-#include "stranger.h"
 #include "vfio-broker.h"
 
 #include <assert.h>
@@ -21,8 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Descriptors with a close() that could block: how many a driver may send (stranger.h). */
-#define STRANGERS_MAX 16
+/* Descriptors with a close() that could block: how many a driver may send (foreign_fd.h). */
+#define KEPT_FDS_MAX 16
 
 /* Memory shared by the driver; the handle is the place in the array, plus one. */
 struct memory {
@@ -50,7 +50,7 @@ struct vbroker_domain_server {
 	uint64_t page_rest;   /* the bits of an address within a page */
 	uint64_t too_long;    /* for the memlock limit, by the kernel's answer in this packet */
 	uint64_t steps;	      /* left of UNMAP_STEPS_MAX in this packet */
-	unsigned int strangers;
+	unsigned int kept_fds;
 	unsigned int unread; /* descriptors in replies possibly not read by the driver yet */
 	struct channel_buffers buffers;
 };
@@ -354,7 +354,7 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 		r = memory_add(server, fds->fds[i], &handle);
 	if (r != 0)
 		return r;
-	/* A memfd: stranger_close() would have nothing to find out. */
+	/* A memfd: foreign_fd_close() would have nothing to find out. */
 	if (new)
 		close(fdset_take(fds, i));
 	r = map(server, element, handle, &result->iova);
@@ -547,20 +547,20 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server)
 
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 {
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 	int r;
 
 	detail_clear();
 	/* A driver's descriptor must not be able to stall this process, not even by close(). */
-	stranger_trust(memfd_check);
-	server->buffers.request.fds.dispose = stranger_close;
+	foreign_fd_trust(memfd_check);
+	server->buffers.request.fds.dispose = foreign_fd_close;
 	server->too_long = UINT64_MAX;
 	server->steps = UNMAP_STEPS_MAX;
 	r = channel_serve(&server->channel, &service, server, &server->buffers);
 	server->buffers.request.fds.dispose = NULL;
-	server->strangers += stranger_kept() - kept;
-	if (r == CHANNEL_OPEN && server->strangers > STRANGERS_MAX)
-		return detail_set(-EPROTO, "the driver has sent %u files that are no memory", server->strangers);
+	server->kept_fds += foreign_fd_kept() - kept;
+	if (r == CHANNEL_OPEN && server->kept_fds > KEPT_FDS_MAX)
+		return detail_set(-EPROTO, "the driver has sent %u files that are no memory", server->kept_fds);
 	switch (r) {
 	case CHANNEL_OPEN:
 		return 0;

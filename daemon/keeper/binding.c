@@ -3,12 +3,12 @@
 #include "clock.h"
 #include "config.h"
 #include "fdset.h"
+#include "foreign_fd.h"
 #include "group.h"
 #include "interrupt.h"
 #include "region.h"
 #include "release.h"
 #include "state.h"
-#include "stranger.h"
 #include "window.h"
 
 #include <errno.h>
@@ -108,7 +108,7 @@ static int check_viable(const struct device *device, struct detail *detail)
 	return flags & VFIO_GROUP_FLAGS_VIABLE ? 0 : not_viable(device, detail);
 }
 
-static int attach(struct group *group, const struct device *device, int domain, struct detail *detail)
+static int attach(struct iommu_group *group, const struct device *device, int domain, struct detail *detail)
 {
 	int r = group->kernel->group_attach(group->fd, domain);
 
@@ -122,7 +122,7 @@ static int attach(struct group *group, const struct device *device, int domain, 
 	return r < 0 ? failed(device, STEP_ATTACH, r, detail) : 0;
 }
 
-static int setup(const struct group *group, const struct device *device, int domain, struct detail *detail)
+static int setup(const struct iommu_group *group, const struct device *device, int domain, struct detail *detail)
 {
 	int r;
 
@@ -136,10 +136,10 @@ static int setup(const struct group *group, const struct device *device, int dom
 }
 
 /* Takes DOMAIN. On success the group is in DOMAIN. */
-static int join(struct group *group, const struct device *device, int domain, struct detail *detail)
+static int join(struct iommu_group *group, const struct device *device, int domain, struct detail *detail)
 {
 	OWNED_FD owned = domain;
-	const struct device *sibling = group_bound(group, device);
+	const struct device *sibling = group_bound_device(group, device);
 	int r;
 
 	if (sibling) {
@@ -152,10 +152,10 @@ static int join(struct group *group, const struct device *device, int domain, st
 	r = attach(group, device, owned, detail);
 	if (r != 0)
 		return r;
-	group_join(group, fd_take(&owned));
+	group_join_domain(group, fd_take(&owned));
 	r = setup(group, device, group->domain, detail);
 	if (r != 0)
-		group_leave(group);
+		group_leave_domain(group);
 	return r;
 }
 
@@ -215,7 +215,7 @@ static int open_device(struct device *device, struct detail *detail)
 	r = config_command(device, PCI_COMMAND_MASTER, 0);
 	if (r < 0)
 		return failed(device, STEP_ENABLE, r, detail);
-	interrupt_watch(device);
+	interrupt_arm_host_events(device);
 	r = config_command(device, 0, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	return r < 0 ? failed(device, STEP_ENABLE, r, detail) : 0;
 }
@@ -231,14 +231,14 @@ int binding_check(const struct device *device, int fd, struct detail *detail)
 	if (!device->group->kernel->domain_check(fd))
 		return refuse(detail, REFUSAL_NOT_A_DOMAIN,
 			"BIND of %s needs an open IOMMU domain, but the descriptor passed is %s", device->lease.name,
-			stranger_name(fd));
+			foreign_fd_name(fd));
 	return 0;
 }
 
 int binding_make(struct device *device, int domain, struct detail *detail)
 {
 	const struct release_report before = device->report;
-	struct group *group = device->group;
+	struct iommu_group *group = device->group;
 	OWNED_FD owned = domain;
 	int r;
 
@@ -253,9 +253,9 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 	binding_close_device(device);
 	/* The client has not reached the device in this BIND: the report stays with an earlier BIND of the lease, if
 	 * any. */
-	release_undo(&device->report, &before);
-	if (!group_bound(group, NULL))
-		group_leave(group);
+	release_restore(&device->report, &before);
+	if (!group_bound_device(group, NULL))
+		group_leave_domain(group);
 	return r;
 }
 
@@ -278,13 +278,13 @@ static void reset(struct device *device)
 	uint64_t start = clock_us();
 	int r;
 
-	release_reset(report, RESET_NONE);
+	release_set_reset(report, RESET_NONE);
 	if (!device->resettable)
 		return;
 	/* At an unplug the host waits for the close of the device, and holds the lock of the reset until then. */
 	r = report->reason == ENDED_UNPLUG ? -EAGAIN : reset_patiently(device);
-	release_took(report, RELEASE_RESET, start, r);
-	release_reset(report, r < 0 ? RESET_FAILED : RESET_DONE);
+	release_note(report, RELEASE_RESET, start, r);
+	release_set_reset(report, r < 0 ? RESET_FAILED : RESET_DONE);
 }
 
 /* With access = direct the holder could undo these steps through its own copy of the device. They are done anyway:
@@ -294,7 +294,7 @@ static void finish(struct device *device)
 {
 	reset(device);
 	if (device->handed_out && device->report.reason != ENDED_UNPLUG)
-		release_reset(&device->report, RESET_UNSURE);
+		release_set_reset(&device->report, RESET_UNSURE);
 }
 
 int binding_close_device(struct device *device)
@@ -307,18 +307,18 @@ int binding_close_device(struct device *device)
 	release_begin(report);
 	/* First: from here on only this process reaches the device. */
 	if (device->windows >= 0)
-		release_took(report, RELEASE_WINDOWS, start, window_revoke(device));
+		release_note(report, RELEASE_WINDOWS, start, window_revoke(device));
 	start = clock_us();
 	if (device->irq_on != INTERRUPT_NONE)
-		release_took(report, RELEASE_INTERRUPTS, start, interrupt_off(device));
+		release_note(report, RELEASE_INTERRUPTS, start, interrupt_off(device));
 	start = clock_us();
 	/* VFIO does the same at the last close, but the last copy of the device may be elsewhere. */
 	if (device->region_count > VFIO_PCI_CONFIG_REGION_INDEX)
-		release_took(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
+		release_note(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
 	finish(device);
 	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
-	release_took(report, RELEASE_CLOSE, start, 0);
+	release_note(report, RELEASE_CLOSE, start, 0);
 	interrupt_forget(device);
 	region_forget(device);
 	return release_result(report);
@@ -331,7 +331,7 @@ int binding_undo(struct device *device)
 
 	binding_close_device(device);
 	start = clock_us();
-	if (bound && !group_bound(device->group, NULL))
-		release_took(&device->report, RELEASE_LEAVE, start, group_leave(device->group));
+	if (bound && !group_bound_device(device->group, NULL))
+		release_note(&device->report, RELEASE_LEAVE, start, group_leave_domain(device->group));
 	return release_result(&device->report);
 }

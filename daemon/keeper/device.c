@@ -2,6 +2,7 @@
 #include "device.h"
 #include "binding.h"
 #include "clock.h"
+#include "foreign_fd.h"
 #include "interrupt.h"
 #include "log.h"
 #include "program.h"
@@ -9,7 +10,6 @@
 #include "release.h"
 #include "revocation.h"
 #include "state.h"
-#include "stranger.h"
 #include "window.h"
 
 #include <assert.h>
@@ -26,7 +26,7 @@ static void device_enter(struct device *device, enum device_life life)
 		channel_enter(&device->channel, life == DEVICE_BOUND ? STATE_BOUND : STATE_READY);
 }
 
-struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel)
+struct device *device_new(struct iommu_group *group, const struct lease_request *lease, int windows, int channel)
 {
 	OWNED_FD owned_windows = windows;
 	OWNED_FD owned = channel;
@@ -103,8 +103,8 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 	}
 	((struct bind_reply *)packet_append(reply, sizeof(struct bind_reply)))->mappings = device->lease.mappings;
 	device_enter(device, DEVICE_BOUND);
-	device->rebound = true;
-	device->binding_us = clock_us() - start;
+	device->binding_changed = true;
+	device->binding_time_us = clock_us() - start;
 	return 0;
 }
 
@@ -118,8 +118,8 @@ static int serve_unbind(void *context, struct packet *request, struct packet *re
 	(void)reply;
 	/* Whatever failed on the way, the device is closed. */
 	device_enter(device, DEVICE_LEASED);
-	device->rebound = true;
-	device->binding_us = clock_us() - start;
+	device->binding_changed = true;
+	device->binding_time_us = clock_us() - start;
 	if (r < 0) {
 		refuse(detail, REFUSAL_FAILED, "%s is closed, but not cleanly: %s", device->lease.name, strerror(-r));
 		log_line(LOG_WARNING, "%s", detail->text);
@@ -219,7 +219,7 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 
 /*
  * The reply confirms the close of the device and, after the last device, the group's leaving of the domain. The reply
- * is sent by device_farewell(), after the broker was told: the client may open the device again right after the reply.
+ * is sent by device_send_closed(), after the broker was told: the client may open the device again right after the reply.
  */
 static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
@@ -250,18 +250,18 @@ static const struct channel_service service = {&device_table, handlers, 0};
 
 bool device_serve(struct device *device, struct channel_buffers *buffers)
 {
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 	int r;
 
-	device->rebound = false;
-	buffers->request.fds.dispose = stranger_close;
+	device->binding_changed = false;
+	buffers->request.fds.dispose = foreign_fd_close;
 	r = channel_serve(&device->channel, &service, device, buffers);
 	buffers->request.fds.dispose = NULL;
 
-	device->strangers += stranger_kept() - kept;
+	device->kept_fds += foreign_fd_kept() - kept;
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
-	return device->rebound && device->life != DEVICE_ENDED;
+	return device->binding_changed && device->life != DEVICE_ENDED;
 }
 
 /* ---- the end ---- */
@@ -271,7 +271,7 @@ void device_end(struct device *device, enum end_reason why)
 	uint64_t start = clock_us();
 	int r;
 
-	release_for(&device->report, why);
+	release_set_reason(&device->report, why);
 	r = binding_close_device(device);
 	device_enter(device, DEVICE_ENDED);
 	if (r < 0)
@@ -289,7 +289,7 @@ void device_end(struct device *device, enum end_reason why)
 static const struct {
 	enum refusal why;
 	const char *words;
-} last_words[] = {
+} closed_texts[] = {
 	[ENDED_NONE] = {REFUSAL_NONE, "released"},
 	[ENDED_RELEASED] = {REFUSAL_NONE, "released"},
 	[ENDED_HANGUP] = {REFUSAL_NONE, "released"},
@@ -304,7 +304,7 @@ static const struct {
 		"it reported an uncorrectable error, and was taken back; the kernel's log may say more"},
 };
 
-void device_farewell(struct device *device, struct packet *event)
+void device_send_closed(struct device *device, struct packet *event)
 {
 	enum end_reason reason = (enum end_reason)device->report.reason;
 	struct closed_event *closed;
@@ -318,9 +318,9 @@ void device_farewell(struct device *device, struct packet *event)
 	}
 	packet_event(event, DEVICE_EVENT_CLOSED);
 	closed = packet_append(event, sizeof *closed);
-	closed->refusal = (uint32_t)last_words[reason].why;
+	closed->refusal = (uint32_t)closed_texts[reason].why;
 	snprintf(closed->detail, sizeof closed->detail, "%s: %s", device->lease.name,
-		last_words[reason].words ? last_words[reason].words : device->revocation.words);
+		closed_texts[reason].words ? closed_texts[reason].words : device->revocation.text);
 	channel_notify(&device->channel, event);
 	channel_finish(&device->channel, event);
 }

@@ -8,12 +8,12 @@
 
 struct channel_buffers;
 struct device;
-struct group;
+struct iommu_group;
 struct packet;
 
 /* A device of GROUP, served on the socket CHANNEL. WINDOWS is a control file of the module vfio_window, or -1. Takes
  * CHANNEL and WINDOWS, also on failure. Returns NULL without memory; device_free() frees. */
-struct device *device_new(struct group *group, const struct lease_request *lease, int windows, int channel);
+struct device *device_new(struct iommu_group *group, const struct lease_request *lease, int windows, int channel);
 
 /* Frees an ended device. The device has left its group before. */
 void device_free(struct device *device);
@@ -28,6 +28,6 @@ void device_end(struct device *device, enum end_reason why);
 
 /* Answers a RELEASE, sends the last event of the channel and closes the channel. EVENT is memory for the event. A
  * second call does nothing. */
-void device_farewell(struct device *device, struct packet *event);
+void device_send_closed(struct device *device, struct packet *event);
 
 #endif

@@ -8,30 +8,30 @@
 #include <string.h>
 #include <unistd.h>
 
-void group_init(struct group *group, const struct vfio_kernel *kernel)
+void group_init(struct iommu_group *group, const struct vfio_kernel *kernel)
 {
-	*group = (struct group){.kernel = kernel, .fd = -1, .domain = -1};
+	*group = (struct iommu_group){.kernel = kernel, .fd = -1, .domain = -1};
 }
 
-void group_adopt(struct group *group, int fd, uint32_t number)
+void group_set_fd(struct iommu_group *group, int fd, uint32_t number)
 {
 	assert(group->fd < 0);
 	group->fd = fd;
 	group->number = number;
 }
 
-bool group_full(const struct group *group)
+bool group_full(const struct iommu_group *group)
 {
 	return group->device_count == DEVICES_MAX;
 }
 
-void group_add(struct group *group, struct device *device)
+void group_add(struct iommu_group *group, struct device *device)
 {
 	assert(!group_full(group));
 	group->devices[group->device_count++] = device;
 }
 
-void group_remove(struct group *group, const struct device *device)
+void group_remove(struct iommu_group *group, const struct device *device)
 {
 	size_t i = 0;
 
@@ -41,7 +41,7 @@ void group_remove(struct group *group, const struct device *device)
 	memmove(&group->devices[i], &group->devices[i + 1], (group->device_count - i) * sizeof group->devices[0]);
 }
 
-struct device *group_find(const struct group *group, const char *name)
+struct device *group_find(const struct iommu_group *group, const char *name)
 {
 	for (size_t i = 0; i < group->device_count; i++) {
 		if (strcmp(group->devices[i]->lease.name, name) == 0)
@@ -50,7 +50,7 @@ struct device *group_find(const struct group *group, const char *name)
 	return NULL;
 }
 
-const struct device *group_bound(const struct group *group, const struct device *except)
+const struct device *group_bound_device(const struct iommu_group *group, const struct device *except)
 {
 	for (size_t i = 0; i < group->device_count; i++) {
 		if (group->devices[i] != except && group->devices[i]->fd >= 0)
@@ -59,19 +59,19 @@ const struct device *group_bound(const struct group *group, const struct device 
 	return NULL;
 }
 
-void group_join(struct group *group, int domain)
+void group_join_domain(struct iommu_group *group, int domain)
 {
 	assert(group->domain < 0);
 	group->domain = domain;
 }
 
-int group_leave(struct group *group)
+int group_leave_domain(struct iommu_group *group)
 {
 	int r;
 
 	if (group->domain < 0)
 		return 0;
-	assert(!group_bound(group, NULL));
+	assert(!group_bound_device(group, NULL));
 	r = group->kernel->group_detach(group->fd);
 	close(fd_take(&group->domain));
 	/* EINVAL: the group has left already. The kernel makes a group leave with its last device
@@ -79,7 +79,7 @@ int group_leave(struct group *group)
 	return r == -EINVAL ? 0 : r;
 }
 
-void group_close(struct group *group)
+void group_close(struct iommu_group *group)
 {
 	assert(group->domain < 0);
 	if (group->fd >= 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "interrupt.h"
+#include "foreign_fd.h"
 #include "state.h"
-#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -113,9 +113,9 @@ static int find_wrong_fd(const struct device *device, const struct irq_request *
 	struct detail *detail)
 {
 	for (uint32_t i = 0; i < request->count; i++) {
-		if (!stranger_is_eventfd(eventfds->fds[i]))
+		if (!foreign_fd_is_eventfd(eventfds->fds[i]))
 			return refuse(detail, REFUSAL_MALFORMED, "vector %" PRIu32 " of %s: %s is not an eventfd",
-				request->start + i, device->lease.name, stranger_name(eventfds->fds[i]));
+				request->start + i, device->lease.name, foreign_fd_name(eventfds->fds[i]));
 	}
 	return 0;
 }
@@ -202,7 +202,7 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
 
 /* An eventfd signalled by the interrupt INDEX, owned by the caller, or -1: kernel or device does not have the
  * interrupt. */
-static int watch(const struct device *device, uint32_t index)
+static int arm_host_event(const struct device *device, uint32_t index)
 {
 	OWNED_FD event = -1;
 	union irq_set set;
@@ -218,10 +218,10 @@ static int watch(const struct device *device, uint32_t index)
 	return fd_take(&event);
 }
 
-void interrupt_watch(struct device *device)
+void interrupt_arm_host_events(struct device *device)
 {
-	device->unplug = watch(device, VFIO_PCI_REQ_IRQ_INDEX);
-	device->fault = watch(device, VFIO_PCI_ERR_IRQ_INDEX);
+	device->unplug = arm_host_event(device, VFIO_PCI_REQ_IRQ_INDEX);
+	device->fault = arm_host_event(device, VFIO_PCI_ERR_IRQ_INDEX);
 }
 
 int interrupt_off(struct device *device)

@@ -30,7 +30,7 @@ int interrupt_unmask(struct device *device, const struct irq_request *request, s
  * vfio-pci. The host waits until the device is closed. device->fault is signalled when the device reports an
  * uncorrectable error. A kernel or device without these signals is no failure: the eventfd is -1 then.
  */
-void interrupt_watch(struct device *device);
+void interrupt_arm_host_events(struct device *device);
 
 /* Switches the client's interrupts off. Returns 0 or a negative errno. */
 int interrupt_off(struct device *device);

@@ -3,13 +3,13 @@
 #include "binding.h"
 #include "clock.h"
 #include "device.h"
+#include "foreign_fd.h"
 #include "group.h"
 #include "log.h"
 #include "query.h"
 #include "release.h"
 #include "revocation.h"
 #include "state.h"
-#include "stranger.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +25,7 @@ void keeper_init(struct keeper *keeper, const struct vfio_kernel *kernel, int ch
 	keeper->turn = 0;
 	keeper->leased = false;
 	packet_init(&keeper->buffers.request);
-	stranger_trust(kernel->domain_check);
+	foreign_fd_trust(kernel->domain_check);
 	packet_init(&keeper->buffers.reply);
 	packet_init(&keeper->event);
 }
@@ -44,7 +44,7 @@ static bool is_channel(int fd)
 static int lease_check(
 	const struct keeper *keeper, const struct lease_request *lease, const struct fdset *fds, struct detail *detail)
 {
-	const struct group *group = &keeper->group;
+	const struct iommu_group *group = &keeper->group;
 	bool first = lease->flags & LEASE_GROUP;
 	uint32_t flags;
 	int r;
@@ -63,11 +63,11 @@ static int lease_check(
 		return refuse(detail, REFUSAL_QUOTA, "%d devices of one group at most", DEVICES_MAX);
 	if (!is_channel(fds->fds[fds->count - 1]))
 		return refuse(detail, REFUSAL_MALFORMED, "the device channel of %s is %s", lease->name,
-			stranger_name(fds->fds[fds->count - 1]));
+			foreign_fd_name(fds->fds[fds->count - 1]));
 	r = first ? group->kernel->group_status(fds->fds[0], &flags) : 0;
 	if (r < 0)
 		return refuse(detail, REFUSAL_MALFORMED, "IOMMU group %" PRIu32 " of %s: %s: %s", lease->group,
-			lease->name, stranger_name(fds->fds[0]), strerror(-r));
+			lease->name, foreign_fd_name(fds->fds[0]), strerror(-r));
 	return 0;
 }
 
@@ -83,7 +83,7 @@ static int usable_windows(const struct keeper *keeper, const struct lease_reques
 		return fd_take(&owned);
 	if (r < 0)
 		log_line(LOG_WARNING, "%s: no register windows: instead of a control file vfio-brokerd passed %s: %s",
-			lease->name, stranger_name(owned), strerror(-r));
+			lease->name, foreign_fd_name(owned), strerror(-r));
 	else
 		log_line(LOG_WARNING, "%s: no register windows: vfio_window has version %u, this keeper needs %u",
 			lease->name, info.version, VFIO_WINDOW_VERSION);
@@ -109,7 +109,7 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 	if (!device)
 		return -ENOMEM;
 	if (lease->flags & LEASE_GROUP)
-		group_adopt(&keeper->group, fdset_take(&request->fds, 0), lease->group);
+		group_set_fd(&keeper->group, fdset_take(&request->fds, 0), lease->group);
 	group_add(&keeper->group, device);
 	keeper->leased = true;
 	who = packet_append(reply, sizeof *who);
@@ -147,14 +147,14 @@ static void report_bound(struct keeper *keeper, const struct device *device)
 	bound = packet_append(event, sizeof *bound);
 	memcpy(bound->name, device->lease.name, sizeof bound->name);
 	bound->bound = device->life == DEVICE_BOUND;
-	bound->duration_us = device->binding_us;
+	bound->duration_us = device->binding_time_us;
 	channel_notify(&keeper->channel, event);
 }
 
 /* Takes an ended device out of the group and tells the broker. REMAINING 0 tells the broker that the group is free. */
 static void report_released(struct keeper *keeper, struct device *device)
 {
-	struct group *group = &keeper->group;
+	struct iommu_group *group = &keeper->group;
 
 	group_remove(group, device);
 	if (group->device_count == 0)
@@ -165,7 +165,8 @@ static void report_released(struct keeper *keeper, struct device *device)
 /* True if the device is closed and the group has not left the domain since. */
 static bool is_leaving(const struct device *device)
 {
-	return device->life == DEVICE_ENDED && device->report.taken && !(device->report.taken & 1U << RELEASE_LEAVE);
+	return device->life == DEVICE_ENDED && device->report.steps_done &&
+		!(device->report.steps_done & 1U << RELEASE_LEAVE);
 }
 
 /*
@@ -175,12 +176,12 @@ static bool is_leaving(const struct device *device)
  */
 static void leave_domain(struct keeper *keeper)
 {
-	struct group *group = &keeper->group;
+	struct iommu_group *group = &keeper->group;
 	size_t ended = 0;
 	uint64_t start;
 	int r;
 
-	if (group->domain < 0 || group_bound(group, NULL))
+	if (group->domain < 0 || group_bound_device(group, NULL))
 		return;
 	for (size_t i = 0; i < group->device_count; i++) {
 		ended += group->devices[i]->life == DEVICE_ENDED;
@@ -189,15 +190,15 @@ static void leave_domain(struct keeper *keeper)
 	}
 	for (size_t i = 0; i < ended && ended == group->device_count; i++) {
 		if (!group->devices[i]->channel.deferred)
-			device_farewell(group->devices[i], &keeper->event);
+			device_send_closed(group->devices[i], &keeper->event);
 	}
 	start = clock_us();
-	r = group_leave(group);
+	r = group_leave_domain(group);
 	if (r < 0)
 		log_line(LOG_WARNING, "IOMMU group %" PRIu32 ": leaving the domain: %s", group->number, strerror(-r));
 	for (size_t i = 0; i < group->device_count; i++) {
 		if (is_leaving(group->devices[i]))
-			release_took(&group->devices[i]->report, RELEASE_LEAVE, start, r);
+			release_note(&group->devices[i]->report, RELEASE_LEAVE, start, r);
 	}
 }
 
@@ -207,7 +208,7 @@ static void leave_domain(struct keeper *keeper)
  */
 static void reap(struct keeper *keeper)
 {
-	struct group *group = &keeper->group;
+	struct iommu_group *group = &keeper->group;
 
 	leave_domain(keeper);
 	for (size_t i = 0; i < group->device_count;) {
@@ -218,7 +219,7 @@ static void reap(struct keeper *keeper)
 			continue;
 		}
 		report_released(keeper, device);
-		device_farewell(device, &keeper->event);
+		device_send_closed(device, &keeper->event);
 		device_free(device);
 	}
 }
@@ -268,7 +269,7 @@ static const struct channel_service service = {&keeper_table, handlers, 0};
 /* Closes all devices before the group leaves the domain: the devices are quiet even if leaving hangs. */
 static void release_all(struct keeper *keeper, enum end_reason why)
 {
-	struct group *group = &keeper->group;
+	struct iommu_group *group = &keeper->group;
 	uint64_t start = clock_us();
 
 	if (keeper->channel.fd < 0)
@@ -292,7 +293,7 @@ void keeper_release(struct keeper *keeper)
 }
 
 /*
- * A client has sent a file whose close could block, so the file stays open in this process for good (stranger.h). If
+ * A client has sent a file whose close could block, so the file stays open in this process for good (foreign_fd.h). If
  * the process were killed later, the kernel would flush the file before closing the devices, and the flush can hang. A
  * kill of the keeper must always revoke, so the process ends now: even without a bound device, because a BIND could
  * come a moment later.
@@ -338,7 +339,7 @@ enum device_slot {
 /* Returns the number of slots. */
 static size_t fill(const struct keeper *keeper, struct pollfd *slots)
 {
-	const struct group *group = &keeper->group;
+	const struct iommu_group *group = &keeper->group;
 
 	/* POLLRDHUP, because the end of the broker counts at once, even with requests or an unread reply still on
 	 * the socket. */
@@ -372,7 +373,7 @@ static void serve_device(struct keeper *keeper, struct device *device, const str
 	} else if (device_serve(device, &keeper->buffers)) {
 		report_bound(keeper, device);
 	}
-	if (device->strangers > 0)
+	if (device->kept_fds > 0)
 		release_tainted(keeper, device);
 	else if (device->life == DEVICE_ENDED)
 		reap(keeper);
@@ -380,7 +381,7 @@ static void serve_device(struct keeper *keeper, struct device *device, const str
 
 static void serve_devices(struct keeper *keeper, const struct pollfd *slots)
 {
-	const struct group *group = &keeper->group;
+	const struct iommu_group *group = &keeper->group;
 
 	for (size_t i = 0; i < group->device_count; i++) {
 		size_t turn = (keeper->turn + i) % group->device_count;

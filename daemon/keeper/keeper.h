@@ -14,7 +14,7 @@
  * keeper.c.
  */
 struct keeper {
-	struct group group;
+	struct iommu_group group;
 	struct channel channel; /* to the broker; fd -1: the keeper has ended */
 	size_t turn; /* index of the device with the first turn; moves on, so no device can starve the others */
 	bool leased; /* a lease was made: the keeper ends with the last lease */

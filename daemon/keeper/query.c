@@ -23,7 +23,7 @@ static void fill(const struct device *device, struct query_record *record)
 	memcpy(record->rule, device->lease.rule, sizeof record->rule);
 }
 
-void query_answer(const struct group *group, struct packet *reply)
+void query_answer(const struct iommu_group *group, struct packet *reply)
 {
 	struct query_reply *answer = packet_append(reply, sizeof *answer);
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 
 struct device;
-struct group;
+struct iommu_group;
 struct packet;
 
 /*
@@ -18,6 +18,6 @@ struct packet;
 bool query_client_gone(const struct device *device);
 
 /* Appends all leases of GROUP to REPLY. The caller has started REPLY. */
-void query_answer(const struct group *group, struct packet *reply);
+void query_answer(const struct iommu_group *group, struct packet *reply);
 
 #endif

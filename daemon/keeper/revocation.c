@@ -22,7 +22,7 @@ static void announce(struct device *device, uint64_t left_us, struct packet *eve
 	pending = packet_append(event, sizeof *pending);
 	pending->reason = revocation->reason;
 	pending->left_us = left_us;
-	snprintf(pending->detail, sizeof pending->detail, "%s: %s", device->lease.name, revocation->words);
+	snprintf(pending->detail, sizeof pending->detail, "%s: %s", device->lease.name, revocation->text);
 	channel_notify(&device->channel, event);
 }
 
@@ -38,14 +38,14 @@ void revocation_order(struct device *device, const struct revoke_order *order, s
 		return;
 	revocation->deadline_us = deadline;
 	revocation->reason = (enum end_reason)order->reason;
-	memcpy(revocation->words, order->words, sizeof revocation->words);
+	memcpy(revocation->text, order->text, sizeof revocation->text);
 	log_line(LOG_NOTICE, "%s: to be taken back in %llu ms: %s", device->lease.name,
-		(unsigned long long)(order->deadline_us / 1000), revocation->words);
+		(unsigned long long)(order->deadline_us / 1000), revocation->text);
 	if (order->deadline_us > 0)
 		announce(device, order->deadline_us, event);
 }
 
-int revocation_timeout(const struct group *group, int timeout_ms)
+int revocation_timeout(const struct iommu_group *group, int timeout_ms)
 {
 	uint64_t first = REVOCATION_NEVER, now, wait_ms;
 
@@ -63,7 +63,7 @@ int revocation_timeout(const struct group *group, int timeout_ms)
 	return wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
 }
 
-struct device *revocation_due(const struct group *group)
+struct device *revocation_due(const struct iommu_group *group)
 {
 	for (size_t i = 0; i < group->device_count; i++) {
 		struct device *device = group->devices[i];

@@ -5,7 +5,7 @@
 #include "message.h"
 
 struct device;
-struct group;
+struct iommu_group;
 struct packet;
 struct revocation;
 
@@ -16,9 +16,9 @@ void revocation_init(struct revocation *revocation);
 void revocation_order(struct device *device, const struct revoke_order *order, struct packet *event);
 
 /* The longest wait of poll(), in ms, without missing a deadline; TIMEOUT_MS at most (-1: no limit). */
-int revocation_timeout(const struct group *group, int timeout_ms);
+int revocation_timeout(const struct iommu_group *group, int timeout_ms);
 
 /* A device past its deadline, or NULL. */
-struct device *revocation_due(const struct group *group);
+struct device *revocation_due(const struct iommu_group *group);
 
 #endif

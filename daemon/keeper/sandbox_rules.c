@@ -22,7 +22,7 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR},
-	/* the kind of a file descriptor (stranger.c, keeper.c) */
+	/* the kind of a file descriptor (foreign_fd.c, keeper.c) */
 	{SCMP_SYS(statx), 0, 0, 0},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
 	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_TYPE},

@@ -15,7 +15,7 @@
  * The data model of a keeper. A line at each struct or field names the file that writes it; other files only read.
  *
  *   struct keeper (keeper.h)
- *     └─ struct group
+ *     └─ struct iommu_group
  *          └─ struct device, one per lease
  *               └─ regions, interrupts, MSI-X table, revocation
  */
@@ -51,7 +51,7 @@ struct msix_table {
 struct revocation {
 	uint64_t deadline_us; /* by clock_us(); REVOCATION_NEVER: none is ordered */
 	enum end_reason reason;
-	char words[REVOKE_WORDS_SIZE];
+	char text[REVOKE_TEXT_SIZE];
 };
 
 #define REVOCATION_NEVER UINT64_MAX
@@ -69,14 +69,14 @@ enum device_life {
 /* A leased device, and the serving end of its channel. Written by device.c, but for the fields that name another
  * file. */
 struct device {
-	struct group *group;
+	struct iommu_group *group;
 	struct lease_request lease; /* name and identity, from the broker */
 	enum device_life life;
 	struct release_report report; /* release.c; the steps of closing the device */
-	bool rebound;		      /* BIND or UNBIND was done by the present request */
-	uint64_t binding_us;	      /* duration of the last BIND or UNBIND */
+	bool binding_changed;	      /* BIND or UNBIND was done by the present request */
+	uint64_t binding_time_us;     /* duration of the last BIND or UNBIND */
 	struct channel channel;	      /* proto/channel.c */
-	unsigned int strangers; /* descriptors of the client kept open because their close could block (stranger.h) */
+	unsigned int kept_fds; /* descriptors of the client kept open because their close could block (foreign_fd.h) */
 	struct revocation revocation;
 	int windows;	 /* owned: control file of the register windows; -1: the module is not there */
 	bool handed_out; /* in this lease the client got the VFIO device itself (FILE), and may have it still */
@@ -99,7 +99,7 @@ struct device {
  * The IOMMU group of this process: its leased devices, and the IOMMU domain of all its bound devices. Bound devices
  * share one domain, because the IOMMU cannot tell devices of a group apart. Written by group.c.
  */
-struct group {
+struct iommu_group {
 	const struct vfio_kernel *kernel;
 	int fd; /* owned; -1 before the first lease and after group_close() */
 	uint32_t number;

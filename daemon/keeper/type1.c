@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "type1.h"
-#include "stranger.h"
+#include "foreign_fd.h"
 
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -20,7 +20,7 @@ static int result(long r)
 
 static bool type1_domain_check(int fd)
 {
-	return stranger_is_device(fd, MISC_MAJOR, VFIO_MINOR);
+	return foreign_fd_is_device(fd, MISC_MAJOR, VFIO_MINOR);
 }
 
 static bool type1_domain_same(int a, int b)

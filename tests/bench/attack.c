@@ -95,7 +95,7 @@ static void opens(const char *path, const char *device)
 
 static void unread(const char *path, const char *device)
 {
-	ask_much(path, BROKER_LIST, sizeof(struct page_request), device, false);
+	ask_much(path, BROKER_LIST, sizeof(struct listing_request), device, false);
 }
 
 const struct attack attacks[ATTACKS] = {

@@ -335,12 +335,12 @@ static void fill_broker(
 
 	if (type == BROKER_REVOKE)
 		payload[offsetof(struct revoke_request, deadline_ms) + 1] = byte >> 5; /* times 256 ms */
-	if (type == BROKER_RELEASE)
-		payload[offsetof(struct broker_release_request, flags)] = byte >> 6;
+	if (type == BROKER_UNQUARANTINE)
+		payload[offsetof(struct unquarantine_request, flags)] = byte >> 6;
 	if (size >= sizeof(struct open_request))
 		memcpy(payload + offsetof(struct open_request, name), name, strlen(name));
-	else if (size == sizeof(struct page_request))
-		payload[offsetof(struct page_request, start)] = input_byte(input) % 8;
+	else if (size == sizeof(struct listing_request))
+		payload[offsetof(struct listing_request, start)] = input_byte(input) % 8;
 }
 
 /* A request as it should be, though perhaps not now; the upper bit of its number has one byte changed. */

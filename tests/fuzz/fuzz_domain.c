@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
 #include "domain.h"
+#include "foreign_fd.h"
 #include "input.h"
 #include "packet.h"
-#include "stranger.h"
 #include "vfio-broker.h"
 
 #include <fcntl.h>
@@ -59,8 +59,8 @@ void *__real_mmap64(void *address, size_t size, int access, int flags, int fd, o
 void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset);
 int __real_munmap(void *address, size_t size);
 int __wrap_munmap(void *address, size_t size);
-void __real_stranger_close(int fd);
-void __wrap_stranger_close(int fd);
+void __real_foreign_fd_close(int fd);
+void __wrap_foreign_fd_close(int fd);
 
 void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset)
 {
@@ -82,16 +82,16 @@ int __wrap_munmap(void *address, size_t size)
 	return __real_munmap(address, size);
 }
 
-/* Those that are never closed (stranger.h) could not be told from those that are lost. */
+/* Those that are never closed (foreign_fd.h) could not be told from those that are lost. */
 static int strangers[CHANNELS * 1024];
 static unsigned int strangers_count;
 
-void __wrap_stranger_close(int fd)
+void __wrap_foreign_fd_close(int fd)
 {
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 
-	__real_stranger_close(fd);
-	if (stranger_kept() > kept)
+	__real_foreign_fd_close(fd);
+	if (foreign_fd_kept() > kept)
 		strangers[strangers_count++] = fd;
 }
 

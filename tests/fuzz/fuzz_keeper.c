@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
+#include "foreign_fd.h"
 #include "input.h"
 #include "keeper.h"
 #include "log.h"
 #include "state.h"
-#include "stranger.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -48,7 +48,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* All of ours are: a keeper that never closed the others (stranger.h) could not be told from one that loses them. */
+/* All of ours are: a keeper that never closed the others (foreign_fd.h) could not be told from one that loses them. */
 static bool is_harmless(int fd)
 {
 	(void)fd;
@@ -167,7 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	things_open();
 	keeper_init(&keeper, &fake_vfio, pair(&broker));
-	stranger_trust(is_harmless);
+	foreign_fd_trust(is_harmless);
 	lease();
 	for (int i = 0; i < STEPS_MAX && input.left > 0; i++)
 		step(&input);

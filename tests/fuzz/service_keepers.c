@@ -2,11 +2,11 @@
 #include "service_keepers.h"
 
 #include "container.h"
+#include "foreign_fd.h"
 #include "group.h"
 #include "keeper.h"
 #include "log.h"
 #include "state.h"
-#include "stranger.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -20,7 +20,7 @@ static int groups[8];
 static size_t groups_count;
 
 /*
- * All descriptors here are: a keeper that never closed the others (stranger.h) could not be told from one that loses
+ * All descriptors here are: a keeper that never closed the others (foreign_fd.h) could not be told from one that loses
  * them.
  */
 static bool is_harmless(int fd)
@@ -44,7 +44,7 @@ int keepers_start(int channel)
 		if (slots[i].used)
 			continue;
 		keeper_init(&slots[i].keeper, &fake_vfio, channel);
-		stranger_trust(is_harmless);
+		foreign_fd_trust(is_harmless);
 		slots[i].used = true;
 		slots[i].stuck = false;
 		return 0;

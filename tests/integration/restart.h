@@ -32,7 +32,7 @@ static inline void stop_broker(int session)
 {
 	int status;
 
-	/* A request that was answered and is still on the socket is answered again (channel_keep()). */
+	/* A request that was answered and is still on the socket is answered again (channel_keep_requests()). */
 	raw_wait_taken(session);
 	kill(world()->broker, SIGSTOP);
 	/* It may be at work on the other processor for a moment yet. */

@@ -365,7 +365,7 @@ static void wrong_descriptors(void **state)
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU);
 	struct vbroker_domain *domain = domain_begin();
-	/* those whose close could hang: the keeper ends with the first (stranger.h) */
+	/* those whose close could hang: the keeper ends with the first (foreign_fd.h) */
 	static const bool ends[10] = {[0] = true, [1] = true, [2] = true, [3] = true, [5] = true};
 	int channel = vbroker_device_fd(device), pair[2], pipes[2], fds, keeper_fds;
 	int wrong[10];

@@ -231,7 +231,7 @@ static bool try_request(int fd, uint16_t type, const void *payload, size_t size,
 /* As many sessions as one may have ask and ask, and never read. */
 static void ask_without_reading(unsigned int number)
 {
-	const struct page_request page = {0};
+	const struct listing_request page = {0};
 	int fds[256];
 
 	(void)number;
@@ -445,7 +445,7 @@ static int flood_of(unsigned int kind)
 /* 253 of them with every packet, as many packets as fit, to the broker and to the keeper of a device. */
 static void flood(unsigned int number)
 {
-	const struct page_request page = {0};
+	const struct listing_request page = {0};
 	int fds[FDSET_MAX];
 
 	for (size_t i = 0; i < FDSET_MAX; i++)

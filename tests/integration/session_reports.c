@@ -310,8 +310,8 @@ static void long_lists(void **state)
 static uint32_t page(int channel, uint32_t start, uint32_t *ret_total)
 {
 	static struct packet packet;
-	const struct page_request request = {.start = start};
-	struct page_reply reply;
+	const struct listing_request request = {.start = start};
+	struct listing_reply reply;
 
 	raw_request(channel, BROKER_LIST, 3, &request, sizeof request);
 	assert_int_equal(raw_receive(channel, &packet), PACKET_RECEIVED);

@@ -210,7 +210,7 @@ static void churn_is_not_stored(void **state)
 
 static void ask_nobody(int session, uint64_t cookie)
 {
-	struct page_request page = {0};
+	struct listing_request page = {0};
 	struct open_request open = {.name = NVME};
 
 	stop_broker(session);

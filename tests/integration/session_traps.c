@@ -401,7 +401,7 @@ static void no_fd_stays(void **state)
 }
 
 /*
- * A file whose close could hang stays open in the keeper (stranger.h). Therefore the keeper ends, after it has
+ * A file whose close could hang stays open in the keeper (foreign_fd.h). Therefore the keeper ends, after it has
  * answered.
  */
 static void file_that_could_hang_ends_its_keeper(void **state)
@@ -436,7 +436,7 @@ static void pipelined(enum target target)
 	begin(target);
 	channel = channel_to(target, true);
 	for (uint64_t i = 1; i <= 100; i++) {
-		const struct page_request page = {0};
+		const struct listing_request page = {0};
 
 		if (target == BROKER && i % 3 == 0)
 			raw_request(channel, BROKER_LIST, i, &page, sizeof page);
@@ -513,7 +513,7 @@ static size_t flood(int channel, uint16_t type, const void *payload, size_t leng
 /* Who never reads is not read any more either; a reply of its own size is all that it costs. */
 static void client_that_never_reads(void **state)
 {
-	const struct page_request page = {0};
+	const struct listing_request page = {0};
 	int sessions[8], device;
 
 	(void)state;

@@ -5,7 +5,7 @@
 #include "channel.h"
 #include "container.h"
 #include "domain.h"
-#include "stranger.h"
+#include "foreign_fd.h"
 #include "vfio-broker.h"
 
 #include "unit.h"
@@ -98,7 +98,7 @@ static inline void bench_start_bare(struct bench *b)
 
 	b->fds_before = unit_fds();
 	b->memfds_before = bench_memfds();
-	b->kept_before = stranger_kept();
+	b->kept_before = foreign_fd_kept();
 	b->group = fake_group_create(1, true, names);
 	assert_true(b->group >= 0);
 	assert_int_equal(domain_open_on(&fake_domain, &b->domain), 0);
@@ -119,8 +119,8 @@ static inline void bench_end(struct bench *b)
 	}
 	vbroker_domain_close(b->domain);
 	close(b->group);
-	/* Those that could have blocked are open for ever (stranger.h). */
-	assert_int_equal(unit_fds() - (int)(stranger_kept() - b->kept_before), b->fds_before);
+	/* Those that could have blocked are open for ever (foreign_fd.h). */
+	assert_int_equal(unit_fds() - (int)(foreign_fd_kept() - b->kept_before), b->fds_before);
 	assert_int_equal(bench_memfds(), b->memfds_before);
 }
 

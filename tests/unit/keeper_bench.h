@@ -259,8 +259,8 @@ static inline struct bench_open bench_open_fds(void)
 	return open;
 }
 
-/* Closes what the keeper kept open for good (stranger.h): whatever was not open at the beginning of the test. */
-static inline void bench_close_strangers(const struct bench_open *before)
+/* Closes what the keeper kept open for good (foreign_fd.h): whatever was not open at the beginning of the test. */
+static inline void bench_close_kept_fds(const struct bench_open *before)
 {
 	for (int fd = 0; fd < 1024; fd++) {
 		if (!before->fds[fd])

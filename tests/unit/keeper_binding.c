@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "keeper_bench.h"
 
+#include "foreign_fd.h"
 #include "group.h"
-#include "stranger.h"
 
 #include <linux/pci_regs.h>
 #include <sys/stat.h>
@@ -10,7 +10,7 @@
 /* Nothing is left of a BIND that was refused: neither in the kernel nor in the keeper. */
 static void assert_unbound(struct bench *b, size_t i)
 {
-	assert_null(group_bound(&b->keeper->group, NULL));
+	assert_null(group_bound_device(&b->keeper->group, NULL));
 	assert_int_equal(b->keeper->group.domain, -1);
 	assert_int_equal(b->group->container, 0);
 	assert_int_equal(b->group->devices[i].opened, 0);
@@ -41,7 +41,7 @@ static void test_bind_unbind(void **state)
 	bench_stop(&b);
 }
 
-static void refuse_stranger(struct bench *b, int fd, const char *words)
+static void refuse_foreign_fd(struct bench *b, int fd, const char *words)
 {
 	OWNED_FD owned = fd;
 
@@ -60,12 +60,12 @@ static void test_not_a_domain(void **state)
 	(void)state;
 	bench_start(&b, 1);
 	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
-	refuse_stranger(&b, eventfd(0, EFD_CLOEXEC), "eventfd");
-	refuse_stranger(&b, open("/", O_PATH | O_CLOEXEC), "O_PATH");
-	refuse_stranger(&b, pipe_fds[0], "pipe");
-	refuse_stranger(&b, pipe_fds[1], "pipe");
+	refuse_foreign_fd(&b, eventfd(0, EFD_CLOEXEC), "eventfd");
+	refuse_foreign_fd(&b, open("/", O_PATH | O_CLOEXEC), "O_PATH");
+	refuse_foreign_fd(&b, pipe_fds[0], "pipe");
+	refuse_foreign_fd(&b, pipe_fds[1], "pipe");
 	/* device and domain swapped */
-	refuse_stranger(&b, fcntl(b.clients[0], F_DUPFD_CLOEXEC, 3), "device channel");
+	refuse_foreign_fd(&b, fcntl(b.clients[0], F_DUPFD_CLOEXEC, 3), "device channel");
 	bench_stop(&b);
 }
 
@@ -84,21 +84,21 @@ static void test_not_a_domain_but_a_file(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-		unsigned int kept = stranger_kept();
+		unsigned int kept = foreign_fd_kept();
 		struct bench_open opened = bench_open_fds();
 		struct bench b;
 		int before;
 
 		bench_start(&b, 1);
 		before = unit_fds();
-		refuse_stranger(&b, open(rows[i].path, rows[i].flags | O_CLOEXEC), rows[i].words);
-		assert_int_equal(stranger_kept(), kept + 1);
+		refuse_foreign_fd(&b, open(rows[i].path, rows[i].flags | O_CLOEXEC), rows[i].words);
+		assert_int_equal(foreign_fd_kept(), kept + 1);
 		assert_false(b.running);
 		bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
 		/* the file came, the group and both channels went */
 		assert_int_equal(unit_fds(), before + 1 - 3);
 		bench_stop(&b);
-		bench_close_strangers(&opened);
+		bench_close_kept_fds(&opened);
 	}
 }
 

@@ -42,7 +42,7 @@ static long space_write(int device, uint64_t position, const void *data, size_t 
 }
 
 static const struct vfio_kernel kernel = {.region_read = space_read, .region_write = space_write};
-static struct group group = {.kernel = &kernel};
+static struct iommu_group group = {.kernel = &kernel};
 static struct device device = {.group = &group, .fd = -1};
 
 static void put(size_t offset, uint8_t first, uint8_t second)

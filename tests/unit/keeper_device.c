@@ -379,7 +379,7 @@ static void test_uninvited_files(void **state)
 		bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
 		bench_expect_released(&b, 0, 0, 0);
 		bench_stop(&b);
-		bench_close_strangers(&opened);
+		bench_close_kept_fds(&opened);
 		close(strangers[i]);
 	}
 }
@@ -403,7 +403,7 @@ static void test_uninvited_file_and_siblings(void **state)
 	bench_expect_closed(&b, 1, REFUSAL_MALFORMED);
 	assert_int_equal(b.group->container, 0);
 	bench_stop(&b);
-	bench_close_strangers(&opened);
+	bench_close_kept_fds(&opened);
 }
 
 /* Two clients: the one that floods does not starve the other. */

@@ -44,7 +44,7 @@ static void test_report(void **state)
 	report = report_of(&b, 0);
 	assert_int_equal(report.reason, ENDED_RELEASED);
 	assert_int_equal(report.reset, RESET_DONE);
-	assert_int_equal(report.taken | bit(RELEASE_WINDOWS), ALL_STEPS);
+	assert_int_equal(report.steps_done | bit(RELEASE_WINDOWS), ALL_STEPS);
 	for (int step = 0; step < RELEASE_STEPS; step++)
 		assert_int_equal(report.steps[step].error, 0);
 	/* one by the keeper, one by the last close */
@@ -64,7 +64,7 @@ static void test_not_open(void **state)
 	report = report_of(&b, 0);
 	assert_int_equal(report.reason, ENDED_HANGUP);
 	assert_int_equal(report.reset, RESET_NOT_OPEN);
-	assert_int_equal(report.taken, 0);
+	assert_int_equal(report.steps_done, 0);
 	bench_stop(&b);
 }
 
@@ -103,7 +103,7 @@ static void test_no_reset(void **state)
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
 	report = report_of(&b, 0);
 	assert_int_equal(report.reset, RESET_NONE);
-	assert_false(report.taken & bit(RELEASE_RESET));
+	assert_false(report.steps_done & bit(RELEASE_RESET));
 	assert_int_equal(b.group->devices[0].resets, 0);
 	bench_stop(&b);
 }
@@ -131,7 +131,7 @@ static void test_failures(void **state)
 		close(fd_take(&b.clients[0]));
 		report = report_of(&b, 0);
 		fake_kernel_fail(rows[i].fails, 0);
-		assert_int_equal(report.taken | bit(RELEASE_WINDOWS), ALL_STEPS);
+		assert_int_equal(report.steps_done | bit(RELEASE_WINDOWS), ALL_STEPS);
 		for (int step = 0; step < RELEASE_STEPS; step++)
 			assert_int_equal(report.steps[step].error, step == (int)rows[i].step ? EIO : 0);
 		assert_int_equal(report.reset, rows[i].step == RELEASE_RESET ? RESET_FAILED : RESET_DONE);
@@ -214,7 +214,7 @@ static void test_together(void **state)
 
 		assert_int_equal(report.reason, ENDED_SESSION);
 		assert_int_equal(report.reset, i < 2 ? RESET_DONE : RESET_NOT_OPEN);
-		assert_int_equal(!!(report.taken & bit(RELEASE_LEAVE)), i < 2);
+		assert_int_equal(!!(report.steps_done & bit(RELEASE_LEAVE)), i < 2);
 	}
 	bench_stop(&b);
 }

@@ -15,7 +15,7 @@ static int order(struct bench *b, size_t i, uint64_t deadline_us, enum end_reaso
 	struct revoke_order order = {.reason = reason, .deadline_us = deadline_us};
 
 	strcpy(order.name, bench_names[i]);
-	strcpy(order.words, by);
+	strcpy(order.text, by);
 	return bench_call(b, b->broker, KEEPER_REVOKE, &order, sizeof order);
 }
 
@@ -89,7 +89,7 @@ static void test_deadline(void **state)
  */
 static void test_timeouts(void **state)
 {
-	struct group group = {.device_count = 0};
+	struct iommu_group group = {.device_count = 0};
 	struct device device = {.group = &group};
 	int wait_ms;
 
@@ -206,8 +206,8 @@ static void test_leaving(void **state)
 	assert_int_equal(order(&b, 0, 0, ENDED_ADMINISTRATOR), 0);
 	leaving = bench_event(&b, b.broker, KEEPER_EVENT_LEAVING, sizeof *leaving);
 	assert_string_equal(leaving->name, bench_names[0]);
-	assert_true(leaving->report.taken & 1U << RELEASE_CLOSE);
-	assert_false(leaving->report.taken & 1U << RELEASE_LEAVE);
+	assert_true(leaving->report.steps_done & 1U << RELEASE_CLOSE);
+	assert_false(leaving->report.steps_done & 1U << RELEASE_LEAVE);
 	assert_int_equal(released_for(&b, 0), ENDED_ADMINISTRATOR);
 	bench_stop(&b);
 }

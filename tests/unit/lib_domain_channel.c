@@ -3,10 +3,10 @@
 #include "domain_bench.h"
 #include "domain_server_bench.h"
 #include "fdset.h"
+#include "foreign_fd.h"
 #include "message.h"
 #include "packet.h"
 #include "refusal.h"
-#include "stranger.h"
 #include "unit.h"
 #include "vfio-broker.h"
 
@@ -26,7 +26,7 @@ static void test_strangers(void **state)
 {
 	struct bench *b = *state;
 	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 
 	serve_again(b, BUDGET_BYTES, BUDGET_MAPPINGS, 100);
 	/* In whatever kind of packet they come */
@@ -38,7 +38,7 @@ static void test_strangers(void **state)
 	for (int i = 0; i < 8; i++)
 		fdset_add(&b->driver.packet.fds, dup(file));
 	assert_int_equal(driver_ask(b), REFUSAL_MALFORMED);
-	assert_int_equal(stranger_kept(), kept + 16);
+	assert_int_equal(foreign_fd_kept(), kept + 16);
 	/* What can be closed costs nothing. */
 	packet_request(&b->driver.packet, COMMON_PING, ++b->driver.cookie);
 	for (int i = 0; i < 100; i++)

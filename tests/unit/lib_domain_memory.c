@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "domain_bench.h"
 #include "domain_server_bench.h"
+#include "foreign_fd.h"
 #include "message.h"
 #include "refusal.h"
-#include "stranger.h"
 #include "unit.h"
 #include "vfio-broker.h"
 
@@ -105,12 +105,12 @@ static void test_alloc_huge_within_the_budget(void **state)
 static void refused_as_memory(struct bench *b, int fd, const char *words)
 {
 	int before = unit_fds();
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 
 	assert_true(fd >= 0);
 	assert_int_equal(map_one(b, RW, fd, 0, 0, PAGE, ANY, NULL), REFUSAL_NOT_MEMORY);
 	assert_words(&b->driver, words);
-	assert_int_equal(unit_fds() - (int)(stranger_kept() - kept), before);
+	assert_int_equal(unit_fds() - (int)(foreign_fd_kept() - kept), before);
 	close(fd);
 	assert_int_equal(bench_mapped(b), 0);
 	assert_untouched(b);
@@ -139,7 +139,7 @@ static int memory_path(void)
 static void test_not_memory(void **state)
 {
 	struct bench *b = *state;
-	unsigned int kept = stranger_kept();
+	unsigned int kept = foreign_fd_kept();
 	int pair[2];
 
 	refused_as_memory(b, memory_make(PAGE, F_SEAL_GROW), "not sealed against shrinking");
@@ -150,12 +150,12 @@ static void test_not_memory(void **state)
 	assert_int_equal(pipe2(pair, O_CLOEXEC), 0);
 	close(pair[1]);
 	refused_as_memory(b, pair[0], "a pipe");
-	assert_int_equal(stranger_kept(), kept);
-	/* The close of these could block (stranger.h). */
+	assert_int_equal(foreign_fd_kept(), kept);
+	/* The close of these could block (foreign_fd.h). */
 	refused_as_memory(b, regular_file(), "a regular file");
 	refused_as_memory(b, open("/dev/null", O_RDWR | O_CLOEXEC), "another character device");
 	refused_as_memory(b, open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), "a directory");
-	assert_int_equal(stranger_kept(), kept + 3);
+	assert_int_equal(foreign_fd_kept(), kept + 3);
 }
 
 static void test_handles(void **state)

@@ -106,11 +106,11 @@ static void test_ping(void **state)
 static void serve_list(struct server *s)
 {
 	while (server_receive(s)) {
-		uint32_t start = ((struct page_request *)s->request.payload)->start;
+		uint32_t start = ((struct listing_request *)s->request.payload)->start;
 		uint32_t count = start > 7 ? 0 : 7 - start < 3 ? 7 - start : 3;
-		struct page_reply *page = server_reply(s, sizeof *page);
+		struct listing_reply *page = server_reply(s, sizeof *page);
 
-		*page = (struct page_reply){7, count};
+		*page = (struct listing_reply){7, count};
 		for (uint32_t i = 0; i < count; i++) {
 			struct device_record *record = packet_append(&s->reply, sizeof *record);
 
@@ -175,7 +175,7 @@ static void test_list(void **state)
 static void serve_empty_pages(struct server *s)
 {
 	while (server_receive(s)) {
-		struct page_reply *page = server_reply(s, sizeof *page);
+		struct listing_reply *page = server_reply(s, sizeof *page);
 
 		page->total = 1000;
 		server_send(s);
@@ -200,9 +200,9 @@ static void test_list_that_shrinks(void **state)
 static void serve_endless_pages(struct server *s)
 {
 	while (server_receive(s)) {
-		struct page_reply *page = server_reply(s, sizeof *page + 1000 * sizeof(struct lease_record));
+		struct listing_reply *page = server_reply(s, sizeof *page + 1000 * sizeof(struct lease_record));
 
-		*page = (struct page_reply){UINT32_MAX, 1000};
+		*page = (struct listing_reply){UINT32_MAX, 1000};
 		server_send(s);
 	}
 }
@@ -222,9 +222,9 @@ static void test_list_without_end(void **state)
 static void serve_lying_page(struct server *s)
 {
 	while (server_receive(s)) {
-		struct page_reply *page = server_reply(s, sizeof *page + sizeof(struct lease_record));
+		struct listing_reply *page = server_reply(s, sizeof *page + sizeof(struct lease_record));
 
-		*page = (struct page_reply){2, 2};
+		*page = (struct listing_reply){2, 2};
 		server_send(s);
 	}
 }

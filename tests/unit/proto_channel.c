@@ -529,7 +529,7 @@ static void kept_requests_go_with_their_reply(void **state)
 	uint64_t first, second;
 
 	greet(s);
-	channel_keep(&s->channel);
+	channel_keep_requests(&s->channel);
 	first = ask(s, COMMON_PING, NULL, 0);
 	second = ask(s, COMMON_PING, NULL, 0);
 	assert_int_equal(serve(s), CHANNEL_OPEN);
@@ -548,12 +548,12 @@ static void kept_request_outlives_its_server(void **state)
 	uint64_t later, refused;
 
 	greet(s);
-	channel_keep(&s->channel);
+	channel_keep_requests(&s->channel);
 	later = ask_unmap(s);
 	refused = ask(s, DOMAIN_TYPE_MAX, NULL, 0);
 	assert_int_equal(serve(s), CHANNEL_OPEN);
 	assert_int_equal(channel_events(&s->channel), 0);
-	s->channel = (struct channel){.fd = s->channel.fd, .state = STATE_READY, .keeps = true};
+	s->channel = (struct channel){.fd = s->channel.fd, .state = STATE_READY, .keeps_requests = true};
 	assert_int_equal(serve(s), CHANNEL_OPEN);
 	assert_int_equal(s->calls, 2);
 	packet_reply(&s->buffers.reply, &s->channel.awaiting);
@@ -570,7 +570,7 @@ static void kept_request_stays_while_its_reply_waits(void **state)
 	unsigned int asked;
 
 	greet(s);
-	channel_keep(&s->channel);
+	channel_keep_requests(&s->channel);
 	asked = fill(s);
 	assert_true(request_waits(s));
 	for (unsigned int i = 0; i < asked - 1; i++)
@@ -598,7 +598,7 @@ static void answered_request_goes_without_a_reply(void **state)
 	struct service *s = *state;
 
 	greet(s);
-	channel_keep(&s->channel);
+	channel_keep_requests(&s->channel);
 	ask(s, DOMAIN_DESCRIBE, NULL, 0);
 	assert_int_equal(channel_serve(&s->channel, &answered, s, &s->buffers), CHANNEL_OPEN);
 	assert_false(request_waits(s));
@@ -617,7 +617,7 @@ static void broken_framing_is_not_kept(void **state)
 	struct service *s = *state;
 
 	greet(s);
-	channel_keep(&s->channel);
+	channel_keep_requests(&s->channel);
 	assert_int_equal(send(s->client, "short", 5, 0), 5);
 	ask(s, COMMON_PING, NULL, 0);
 	assert_int_equal(serve(s), CHANNEL_BROKEN);

@@ -312,7 +312,7 @@ static void broker_pages(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(types); i++) {
-		struct page_request page = {.start = UINT32_MAX};
+		struct listing_request page = {.start = UINT32_MAX};
 
 		make(types[i], &page, sizeof page, NULL, 0, 0);
 		accepted(&broker_table, STATE_READY);
@@ -351,25 +351,25 @@ static void broker_check_and_open(void **state)
 
 static void broker_release(void **state)
 {
-	struct broker_release_request release = {.name = NAME};
+	struct unquarantine_request release = {.name = NAME};
 
 	(void)state;
 	for (uint32_t flags = 0; flags < 4; flags++) {
 		release.flags = flags;
-		make(BROKER_RELEASE, &release, sizeof release, NULL, 0, 0);
+		make(BROKER_UNQUARANTINE, &release, sizeof release, NULL, 0, 0);
 		accepted(&broker_table, STATE_READY);
 		malformed(&broker_table, STATE_NEW, "before HELLO");
 	}
 	release.flags = 4;
-	make(BROKER_RELEASE, &release, sizeof release, NULL, 0, 0);
+	make(BROKER_UNQUARANTINE, &release, sizeof release, NULL, 0, 0);
 	malformed(&broker_table, STATE_READY, "unknown flags 0x4");
 	release.flags = 0;
 	release.zero = 1;
-	make(BROKER_RELEASE, &release, sizeof release, NULL, 0, 0);
+	make(BROKER_UNQUARANTINE, &release, sizeof release, NULL, 0, 0);
 	malformed(&broker_table, STATE_READY, "padding");
 	release.zero = 0;
 	strcpy(release.name, "reset");
-	make(BROKER_RELEASE, &release, sizeof release, NULL, 0, 0);
+	make(BROKER_UNQUARANTINE, &release, sizeof release, NULL, 0, 0);
 	malformed(&broker_table, STATE_READY, "\"reset\" is not the name of a PCI device");
 }
 
@@ -444,9 +444,9 @@ static void revoke_orders(void **state)
 	order((struct revoke_order){.name = NAME}, "reason 0");
 	order((struct revoke_order){.reason = ENDED_SESSION, .name = NAME}, "reason 4");
 	order((struct revoke_order){.reason = ENDED_ERROR + 1, .name = NAME}, "reason 10");
-	memset(request.words, 'x', sizeof request.words);
+	memset(request.text, 'x', sizeof request.text);
 	order(request, "the words have no end");
-	request.words[sizeof request.words - 1] = '\0';
+	request.text[sizeof request.text - 1] = '\0';
 	order(request, NULL);
 }
 

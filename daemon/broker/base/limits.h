@@ -37,9 +37,9 @@
 #define KEEPER_RETRY_US (1 * 1000000ULL)
 
 /* A keeper that ends lets go of the group a few milliseconds after the socket closes. The broker asks the kernel again
- * after GROUP_PROBE_FIRST_US, then after twice as long each time, up to GROUP_PROBE_LAST_US. */
-#define GROUP_PROBE_FIRST_US 2000ULL
-#define GROUP_PROBE_LAST_US  1000000ULL
+ * after GROUP_ASK_FIRST_US, then after twice as long each time, up to GROUP_ASK_LAST_US. */
+#define GROUP_ASK_FIRST_US 2000ULL
+#define GROUP_ASK_LAST_US  1000000ULL
 
 /* A group still held so long after the keeper was told to let go is quarantined: the kernel is stuck. */
 #define GROUP_QUARANTINE_US (5 * 1000000ULL)

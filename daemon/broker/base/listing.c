@@ -5,15 +5,15 @@
 
 struct listing listing_begin(const struct packet *request, struct packet *reply)
 {
-	const struct page_request *wanted = (const void *)request->payload;
+	const struct listing_request *wanted = (const void *)request->payload;
 
 	return (struct listing){
-		.reply = reply, .header = packet_append(reply, sizeof(struct page_reply)), .start = wanted->start};
+		.reply = reply, .header = packet_append(reply, sizeof(struct listing_reply)), .start = wanted->start};
 }
 
 void *listing_add(struct listing *listing, size_t size)
 {
-	struct page_reply *header = listing->header;
+	struct listing_reply *header = listing->header;
 	void *entry = NULL;
 
 	/* Only a run without gaps may follow: once full, always full. */

@@ -127,14 +127,14 @@ bool peer_process_start(pid_t pid, uint64_t *ret_us)
 	return true;
 }
 
-int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer)
+int peer_identify_again(int socket, uint64_t started_us, struct peer *ret_peer)
 {
 	uint64_t start;
 	int r = peer_identify(socket, ret_peer);
 
 	if (r < 0 || !ret_peer->unit)
 		return r;
-	if (peer_process_start(ret_peer->pid, &start) && start <= born_us)
+	if (peer_process_start(ret_peer->pid, &start) && start <= started_us)
 		return 0;
 	free(ret_peer->unit);
 	ret_peer->unit = NULL;

@@ -28,11 +28,11 @@ int peer_complete(int socket, struct peer *peer);
 void peer_clear(struct peer *peer);
 
 /*
- * The same for a socket that an earlier broker has accepted, at BORN_US of CLOCK_BOOTTIME. The process may have ended
+ * The same for a socket that an earlier broker has accepted, at STARTED_US of CLOCK_BOOTTIME. The process may have ended
  * since then, and the pid may be somebody else's: the unit is known only if the process with the pid now had started by
- * BORN_US.
+ * STARTED_US.
  */
-int peer_identify_again(int socket, uint64_t born_us, struct peer *ret_peer);
+int peer_identify_again(int socket, uint64_t started_us, struct peer *ret_peer);
 
 /* Fills in an unknown unit from RECORD, made when the peer was first identified. A unit too long for RECORD was cut,
  * and stays unknown. */

@@ -126,7 +126,7 @@ static int on_uevent(sd_event_source *source, int fd, uint32_t events, void *use
 	return 0;
 }
 
-static int linux_watch(sd_event *event, host_changed changed, void *context)
+static int linux_subscribe(sd_event *event, host_changed changed, void *context)
 {
 	/* Lives as long as the process, like the event loop and the socket. */
 	static struct watch watch;
@@ -141,7 +141,7 @@ static int linux_watch(sd_event *event, host_changed changed, void *context)
 	return r < 0 ? r : 0;
 }
 
-static int linux_look(const char *name, struct host_device *ret_device)
+static int linux_read(const char *name, struct host_device *ret_device)
 {
 	OWNED_DEVICE *device = NULL;
 	/* A new object each time: sd-device remembers attributes once read. */
@@ -177,7 +177,7 @@ static int file_write(const char *path, const char *text)
 	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
 }
 
-static int linux_probe(const char *name, uint32_t *ret_ids)
+static int linux_read_ids(const char *name, uint32_t *ret_ids)
 {
 	char bytes[5];
 	ssize_t length = attribute_read(name, "config", bytes, sizeof bytes);
@@ -274,9 +274,9 @@ static int linux_group_open(uint32_t group)
 
 const struct host host_linux = {
 	.enumerate = linux_enumerate,
-	.subscribe = linux_watch,
-	.read = linux_look,
-	.read_ids = linux_probe,
+	.subscribe = linux_subscribe,
+	.read = linux_read,
+	.read_ids = linux_read_ids,
 	.resettable = linux_resettable,
 	.override_get = linux_override_get,
 	.override_set = linux_override_set,

@@ -158,9 +158,9 @@ static void ask_kernel(struct iommu_group *group)
 		return;
 	}
 	quarantine_if_late(group);
-	recheck_in(group, group->probe_us);
-	if (group->probe_us < GROUP_PROBE_LAST_US)
-		group->probe_us *= 2;
+	recheck_in(group, group->ask_again_us);
+	if (group->ask_again_us < GROUP_ASK_LAST_US)
+		group->ask_again_us *= 2;
 }
 
 /* When the first device should have been taken back, or UINT64_MAX. */
@@ -289,7 +289,7 @@ static void end_leases(struct iommu_group *group)
 		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
 			peer_record_text(&event.who, who, sizeof who));
 		/* The keeper may have closed the device, and said so, before the group hung. */
-		quarantine_lease_ended(device->lease, device->lease->report.taken ? &device->lease->report : NULL);
+		quarantine_lease_ended(device->lease, device->lease->report.steps_done ? &device->lease->report : NULL);
 		group_lease_end(device->lease);
 	}
 }
@@ -305,7 +305,7 @@ void group_keeper_gone(struct iommu_group *group)
 	end_leases(group);
 	if (group->state != GROUP_QUARANTINED)
 		group->state = GROUP_RESTORING;
-	group->probe_us = GROUP_PROBE_FIRST_US;
+	group->ask_again_us = GROUP_ASK_FIRST_US;
 	ask_kernel(group);
 }
 
@@ -362,7 +362,7 @@ void group_restore(struct iommu_group *group, struct broker *broker)
 	group->broker = broker;
 	group->state = GROUP_RESTORING;
 	group->release_began_us = loop_now(broker->event);
-	group->probe_us = GROUP_PROBE_FIRST_US;
+	group->ask_again_us = GROUP_ASK_FIRST_US;
 	recheck_in(group, 0);
 }
 

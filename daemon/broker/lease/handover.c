@@ -42,7 +42,7 @@ static struct session *session_of(const struct broker *broker, const struct leas
 	struct session *session;
 
 	LIST_FOREACH(session, &broker->sessions, in_broker) {
-		if (session->id == origin->session && session->started == origin->session_born &&
+		if (session->id == origin->session && session->started == origin->session_started &&
 			session->peer.uid == origin->holder.uid)
 			return session;
 	}

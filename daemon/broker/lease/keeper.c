@@ -234,7 +234,7 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_d
 	memcpy(request->rule, lease->rule, sizeof request->rule);
 	request->origin = (struct lease_origin){
 		.session = lease->session->id,
-		.session_born = lease->session->started,
+		.session_started = lease->session->started,
 		.cookie = lease->session->opening_cookie,
 		.since = lease->since_us,
 		.holder = lease->device->group->holder,
@@ -264,7 +264,7 @@ int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_rea
 	order->reason = reason;
 	order->deadline_us = deadline_us;
 	memcpy(order->name, lease->device->name, sizeof order->name);
-	snprintf(order->words, sizeof order->words, "%s", words);
+	snprintf(order->text, sizeof order->text, "%s", words);
 	return packet_send(keeper->fd, MSG_DONTWAIT, packet);
 }
 

@@ -35,7 +35,7 @@ static void set_term(struct lease *lease)
 static int on_term(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct lease *lease = userdata;
-	char words[REVOKE_WORDS_SIZE];
+	char words[REVOKE_TEXT_SIZE];
 
 	(void)source;
 	(void)now;

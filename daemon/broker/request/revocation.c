@@ -114,7 +114,7 @@ static void describe_stuck(const struct iommu_group *group, const struct lease *
 {
 	char blocker[GROUP_BLOCKER_SIZE];
 
-	if (lease && lease->report.taken) {
+	if (lease && lease->report.steps_done) {
 		reply->reported = 1;
 		reply->report = lease->report;
 		snprintf(reply->detail, sizeof reply->detail,
@@ -150,7 +150,7 @@ static void hear_stuck(struct revoker *revoker)
 
 static void order(const struct revoker *revoker, struct lease *lease)
 {
-	char words[REVOKE_WORDS_SIZE], who[128];
+	char words[REVOKE_TEXT_SIZE], who[128];
 
 	snprintf(words, sizeof words, "revoked by %s", peer_text(&revoker->waiter.session->peer, who, sizeof who));
 	revoke_lease(lease, ENDED_ADMINISTRATOR, revoker->deadline_us, words);

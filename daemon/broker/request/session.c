@@ -167,7 +167,7 @@ static struct session *session_new(struct broker *broker, int fd, struct peer *p
 		return NULL;
 	}
 	channel_init(&session->channel, fd);
-	channel_keep(&session->channel);
+	channel_keep_requests(&session->channel);
 	session->broker = broker;
 	session->peer = *peer;
 	session->user = user;
@@ -246,7 +246,7 @@ void session_adopt(struct broker *broker, const struct stored *stored)
 	session->since_us = age < session->since_us ? session->since_us - age : 0;
 	session->started = stored->started;
 	session->id = stored->session;
-	session->channel.state = STATE_READY;
+	channel_enter(&session->channel, STATE_READY);
 	session->stored = true;
 	session->found_asking = poll(&(struct pollfd){.fd = stored->fd, .events = POLLIN}, 1, 0) > 0;
 	broker->sessions_stored++;

@@ -84,7 +84,7 @@ static int check_answers(const struct broker *broker, const struct device *devic
 
 static void describe(const struct broker *broker, const struct device *device, bool forced, struct packet *reply)
 {
-	struct broker_release_reply *answer = packet_append(reply, sizeof *answer);
+	struct unquarantine_reply *answer = packet_append(reply, sizeof *answer);
 
 	quarantine_text(broker, device, answer->ended, sizeof answer->ended);
 	if (forced)
@@ -114,11 +114,11 @@ static void record(const struct session *session, const struct device *device, b
 
 int unquarantine_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
-	const struct broker_release_request *release = (const void *)request->payload;
+	const struct unquarantine_request *release = (const void *)request->payload;
 	struct session *session = context;
 	struct broker *broker = session->broker;
 	struct device *device = inventory_find(&broker->inventory, release->name);
-	bool forced = release->flags & BROKER_RELEASE_FORCE;
+	bool forced = release->flags & BROKER_UNQUARANTINE_FORCE;
 	int r = check_administrator(session, release->name, detail);
 
 	if (r != 0)
@@ -128,12 +128,12 @@ int unquarantine_serve(void *context, struct packet *request, struct packet *rep
 	r = device->group ? check_group(broker, device->group, device->name, detail) : 0;
 	if (r == 0)
 		r = check_quarantined(device, detail);
-	if (r == 0 && !(release->flags & (BROKER_RELEASE_FORCE | BROKER_RELEASE_ASK)))
+	if (r == 0 && !(release->flags & (BROKER_UNQUARANTINE_FORCE | BROKER_UNQUARANTINE_DRY_RUN)))
 		r = check_answers(broker, device, detail);
 	if (r != 0)
 		return r;
 	describe(broker, device, forced, reply);
-	if (release->flags & BROKER_RELEASE_ASK)
+	if (release->flags & BROKER_UNQUARANTINE_DRY_RUN)
 		return 0;
 	record(session, device, forced);
 	/* Safe for a hostile caller: check_administrator() lets root pass alone. Nobody holds the group, so the

@@ -149,7 +149,7 @@ struct iommu_group {
 	TAILQ_HEAD(waiter_list, waiter) waiters;
 	sd_event_source *timer;
 	uint64_t release_began_us;
-	uint64_t probe_us;
+	uint64_t ask_again_us;
 };
 
 /* The inventory of PCI devices and of their groups (state/inventory.h). Written by state/inventory.c. */

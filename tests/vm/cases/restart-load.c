@@ -210,7 +210,7 @@ static bool send_request(int fd, struct packet *packet, uint16_t type, uint64_t 
 		hello = packet_append(packet, sizeof *hello);
 		hello->version_lowest = hello->version_highest = MESSAGE_VERSION;
 	} else if (type == BROKER_LIST) {
-		packet_append(packet, sizeof(struct page_request));
+		packet_append(packet, sizeof(struct listing_request));
 	}
 	return packet_send(fd, 0, packet) == 0;
 }

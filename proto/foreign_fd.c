@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "stranger.h"
+#include "foreign_fd.h"
 
 #include <fcntl.h>
 #include <linux/stat.h>
@@ -50,7 +50,7 @@ static bool can_block(int fd)
 	}
 }
 
-void stranger_close(int fd)
+void foreign_fd_close(int fd)
 {
 	if (can_block(fd) && !(trusted && trusted(fd)))
 		kept++;
@@ -58,17 +58,17 @@ void stranger_close(int fd)
 		close(fd);
 }
 
-void stranger_trust(bool (*is_harmless)(int fd))
+void foreign_fd_trust(bool (*is_harmless)(int fd))
 {
 	trusted = is_harmless;
 }
 
-unsigned int stranger_kept(void)
+unsigned int foreign_fd_kept(void)
 {
 	return kept;
 }
 
-const char *stranger_name(int fd)
+const char *foreign_fd_name(int fd)
 {
 	struct statx status;
 
@@ -94,14 +94,14 @@ const char *stranger_name(int fd)
 	}
 }
 
-bool stranger_is_eventfd(int fd)
+bool foreign_fd_is_eventfd(int fd)
 {
 	struct statx status;
 
 	return look(fd, &status) && (status.stx_mode & S_IFMT) == 0;
 }
 
-bool stranger_is_device(int fd, unsigned int major, unsigned int minor)
+bool foreign_fd_is_device(int fd, unsigned int major, unsigned int minor)
 {
 	struct statx status;
 
