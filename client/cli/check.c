@@ -2,7 +2,7 @@
 #include "cli.h"
 #include "failure.h"
 #include "json.h"
-#include "words.h"
+#include "text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 /* The answer to one CHECK. */
 struct check {
-	char name[WORDS_DEVICE_SIZE];
+	char name[TEXT_DEVICE_SIZE];
 	char driver[32];		    /* of the host; empty: none, or not known */
 	struct vbroker_obstacle *obstacles; /* owned */
 	size_t count;
@@ -23,7 +23,7 @@ static void driver_read(const struct cli *cli, struct check *check)
 	struct vbroker_device_entry *entries;
 	size_t count;
 
-	if (vbroker_session_list(cli->session, &entries, &count) != 0)
+	if (vbroker_list_devices(cli->session, &entries, &count) != 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(entries[i].name, check->name) == 0)
@@ -48,7 +48,7 @@ static int obstacle_of_refusal(struct check *check, int refusal)
 static int check_ask(const struct cli *cli, struct check *check)
 {
 	int r = vbroker_session_check(cli->session, check->name, &check->obstacles, &check->count, &check->claim);
-	char what[WORDS_DEVICE_SIZE + 16];
+	char what[TEXT_DEVICE_SIZE + 16];
 
 	if (r < 0) {
 		snprintf(what, sizeof what, "check %s", check->name);
@@ -73,8 +73,8 @@ static int print_json(const struct check *check)
 		return failure_memory();
 	}
 	json_add_text(object, "name", check->name);
-	json_add_truth(object, "available", check->count == 0);
-	json_add_truth(object, "claim", check->claim);
+	json_add_bool(object, "available", check->count == 0);
+	json_add_bool(object, "claim", check->claim);
 	json_add_text(object, "driver", check->driver);
 	for (size_t i = 0; i < check->count; i++) {
 		const struct vbroker_obstacle *obstacle = &check->obstacles[i];
@@ -126,7 +126,7 @@ int check_run(const struct cli *cli)
 	struct check check = {.count = 0};
 	int r;
 
-	words_device(check.name, cli->argument);
+	text_device(check.name, cli->argument);
 	r = check_ask(cli, &check);
 	if (r == CLI_OK && cli->json)
 		r = print_json(&check);

@@ -39,7 +39,7 @@ int status_run(const struct cli *cli);
 int check_run(const struct cli *cli);
 int policy_run(const struct cli *cli);
 int ping_run(const struct cli *cli);
-int release_run(const struct cli *cli);
+int unquarantine_run(const struct cli *cli);
 int monitor_run(const struct cli *cli);
 int log_run(const struct cli *cli);
 int stats_run(const struct cli *cli);

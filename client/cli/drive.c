@@ -320,7 +320,7 @@ static void explain_revocations(const struct drive *drive)
 		r = vbroker_device_ping(drive->devices[i]);
 		if (r > 0)
 			fprintf(stderr, "vfio-brokerctl: drive: %s: %s\n", drive->options->devices[i],
-				vbroker_explain(r, text, sizeof text));
+				vbroker_describe_result(r, text, sizeof text));
 	}
 }
 

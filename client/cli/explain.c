@@ -3,8 +3,8 @@
 
 #include "failure.h"
 #include "json.h"
-#include "typed.h"
-#include "words.h"
+#include "parse.h"
+#include "text.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -19,7 +19,7 @@
 
 /* The question and the answer. */
 struct question {
-	char device[WORDS_DEVICE_SIZE];
+	char device[TEXT_DEVICE_SIZE];
 	char user[64]; /* a name where there is one */
 	const char *unit;
 	uint32_t uid;
@@ -37,7 +37,7 @@ static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct v
 
 	if (!cli->user) {
 		entry = getpwuid(uid);
-	} else if (!typed_user(cli->user, &uid, &entry)) {
+	} else if (!parse_user(cli->user, &uid, &entry)) {
 		return failure_user(cli->user);
 	}
 	*ret_subject = (struct vbroker_subject){
@@ -67,7 +67,7 @@ static int ask(const struct cli *cli, struct question *question)
 		return failure_memory();
 	r = subject_of(cli, groups, &count, &subject, question);
 	if (r == CLI_OK) {
-		r = vbroker_session_explain(cli->session, question->device, &subject, &question->answer);
+		r = vbroker_session_explain_policy(cli->session, question->device, &subject, &question->answer);
 		if (r == VBROKER_MALFORMED)
 			r = failure_name("policy explain");
 		else if (r != 0)
@@ -95,7 +95,7 @@ static void print_limits(const struct vbroker_explanation *answer)
 			puts("  access: direct, the VFIO device itself; "
 			     "nobody can take it back while its holder lives");
 		if (answer->lease_time_us != 0)
-			printf("  lease-time: %s\n", words_duration(answer->lease_time_us, time, sizeof time));
+			printf("  lease-time: %s\n", text_duration(answer->lease_time_us, time, sizeof time));
 		print_limit("devices by this rule at a time, for one user", answer->devices);
 		print_limit("devices by this rule at a time, for one unit", answer->devices_per_unit);
 		print_limit("register windows at a time", answer->windows);
@@ -158,7 +158,7 @@ static struct json_object *rules_json(const struct vbroker_explanation *answer)
 		json_add_text(entry, "file", rule->file);
 		json_add_number(entry, "line", rule->line);
 		json_add_text(entry, "verdict", rule->verdict == VBROKER_VERDICT_ALLOWED ? "allow" : "deny");
-		json_add_truth(entry, "fits", !rule->why[0]);
+		json_add_bool(entry, "fits", !rule->why[0]);
 		json_add_text(entry, "why", rule->why);
 		json_object_array_add(rules, entry);
 	}
@@ -180,10 +180,10 @@ static int print_json(const struct question *question)
 	json_add_number(object, "uid", question->uid);
 	json_add_text(object, "user", question->user);
 	json_add_text(object, "unit", question->unit);
-	json_add_truth(object, "allowed", answer->verdict == VBROKER_VERDICT_ALLOWED);
+	json_add_bool(object, "allowed", answer->verdict == VBROKER_VERDICT_ALLOWED);
 	json_object_object_add(object, "rules", rules_json(answer));
-	json_add_truth(limits, "rebind", answer->rebind);
-	json_add_truth(limits, "direct", answer->direct);
+	json_add_bool(limits, "rebind", answer->rebind);
+	json_add_bool(limits, "direct", answer->direct);
 	add_limit(limits, "devices", answer->devices);
 	add_limit(limits, "devices_per_unit", answer->devices_per_unit);
 	if (answer->lease_time_us != 0)
@@ -213,7 +213,7 @@ int explain_run(const struct cli *cli)
 		fprintf(stderr, "vfio-brokerctl: policy explain wants one device (see: vfio-brokerctl help)\n");
 		return CLI_USAGE;
 	}
-	words_device(question.device, cli->words[0]);
+	text_device(question.device, cli->words[0]);
 	r = ask(cli, &question);
 	if (r != CLI_OK)
 		return r;

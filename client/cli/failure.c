@@ -22,7 +22,7 @@ int failure_connect(const char *socket, int result)
 		return CLI_NO_BROKER;
 	default:
 		fprintf(stderr, "%s\nSee the log of the broker: journalctl -u vfio-broker.service\n",
-			vbroker_explain(result, text, sizeof text));
+			vbroker_describe_result(result, text, sizeof text));
 		return result > 0 ? CLI_NO : CLI_NO_BROKER;
 	}
 }
@@ -31,7 +31,7 @@ int failure_request(const struct cli *cli, const char *what, int result)
 {
 	char text[1024];
 
-	fprintf(stderr, "vfio-brokerctl: cannot %s: %s\n", what, vbroker_explain(result, text, sizeof text));
+	fprintf(stderr, "vfio-brokerctl: cannot %s: %s\n", what, vbroker_describe_result(result, text, sizeof text));
 	if (result > 0) {
 		fprintf(stderr, "What to do: %s\n", vbroker_refusal_advice(result));
 		return CLI_NO;

@@ -3,7 +3,7 @@
 
 #include "cli.h"
 #include "failure.h"
-#include "words.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,7 +28,7 @@ void json_add_number(struct json_object *object, const char *name, uint64_t numb
 	add(object, name, json_object_new_uint64(number), false);
 }
 
-void json_add_truth(struct json_object *object, const char *name, int truth)
+void json_add_bool(struct json_object *object, const char *name, int truth)
 {
 	add(object, name, json_object_new_boolean(truth), false);
 }
@@ -54,7 +54,7 @@ void json_add_holder(struct json_object *object, const char *name, const struct 
 
 	if (value) {
 		json_add_number(value, "uid", holder->uid);
-		json_add_text(value, "user", words_user(holder->uid));
+		json_add_text(value, "user", text_user(holder->uid));
 		json_add_number(value, "pid", holder->pid);
 		json_add_text(value, "unit", holder->unit);
 	}

@@ -12,7 +12,7 @@
  */
 void json_add_text(struct json_object *object, const char *name, const char *text); /* NULL or "": null */
 void json_add_number(struct json_object *object, const char *name, uint64_t number);
-void json_add_truth(struct json_object *object, const char *name, int truth);
+void json_add_bool(struct json_object *object, const char *name, int truth);
 /* Four or six hexadecimal digits, as lspci writes them. */
 void json_add_hex(struct json_object *object, const char *name, uint32_t number, int digits);
 /* Null for VBROKER_GROUP_NONE. */

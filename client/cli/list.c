@@ -3,7 +3,7 @@
 #include "columns.h"
 #include "failure.h"
 #include "json.h"
-#include "words.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -23,9 +23,9 @@ static struct json_object *entry_json(const struct vbroker_device_entry *entry)
 	json_add_hex(object, "vendor", entry->vendor, 4);
 	json_add_hex(object, "device", entry->device, 4);
 	json_add_hex(object, "class", entry->class_code, 6);
-	json_add_text(object, "class_name", words_class(entry->class_code));
+	json_add_text(object, "class_name", text_class(entry->class_code));
 	json_add_text(object, "driver", entry->driver);
-	json_add_text(object, "state", words_state(entry->state));
+	json_add_text(object, "state", text_state(entry->state));
 	json_add_holder(object, "holder", &entry->holder);
 	return object;
 }
@@ -43,7 +43,7 @@ static int print_json(const struct cli *cli, const struct vbroker_device_entry *
 
 static void add_row(struct columns *columns, const struct vbroker_device_entry *entry)
 {
-	const char *class_name = words_class(entry->class_code);
+	const char *class_name = text_class(entry->class_code);
 	char holder[256];
 
 	columns_cell(columns, "%s", entry->name);
@@ -57,8 +57,8 @@ static void add_row(struct columns *columns, const struct vbroker_device_entry *
 	else
 		columns_cell(columns, "%06" PRIx32, entry->class_code);
 	columns_cell(columns, "%s", entry->driver);
-	columns_cell(columns, "%s", words_state(entry->state));
-	columns_cell(columns, "%s", words_holder(&entry->holder, holder, sizeof holder));
+	columns_cell(columns, "%s", text_state(entry->state));
+	columns_cell(columns, "%s", text_holder(&entry->holder, holder, sizeof holder));
 }
 
 static int print_table(const struct cli *cli, const struct vbroker_device_entry *entries, size_t count)
@@ -80,7 +80,7 @@ int list_run(const struct cli *cli)
 {
 	struct vbroker_device_entry *entries;
 	size_t count;
-	int r = vbroker_session_list(cli->session, &entries, &count);
+	int r = vbroker_list_devices(cli->session, &entries, &count);
 
 	if (r != 0)
 		return failure_request(cli, "list the devices", r);

@@ -2,8 +2,8 @@
 #include "change.h"
 #include "cli.h"
 #include "failure.h"
-#include "typed.h"
-#include "words.h"
+#include "parse.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +30,7 @@ static bool since_ago(const char *text, uint64_t *ret_us)
 	uint64_t now_ms = (uint64_t)time(NULL) * 1000, ago_ms;
 
 	/* A bare number may be meant as an hour or a year. */
-	if (text[strspn(text, "0123456789")] == '\0' || !typed_duration(text, now_ms, &ago_ms))
+	if (text[strspn(text, "0123456789")] == '\0' || !parse_duration(text, now_ms, &ago_ms))
 		return false;
 	*ret_us = (now_ms - ago_ms) * 1000;
 	return true;
@@ -156,21 +156,21 @@ static int match(sd_journal *journal, const char *name, const char *value)
 /* Limits the journal to the entries wanted by the command line; CLI_USAGE has been explained. */
 static int select_entries(sd_journal *journal, const struct cli *cli)
 {
-	char device[WORDS_DEVICE_SIZE], uid[16];
+	char device[TEXT_DEVICE_SIZE], uid[16];
 	uint64_t since = 0;
 	int r = sd_journal_add_match(journal, UNIT_MATCH, 0);
 
 	if (r >= 0)
 		r = sd_journal_add_match(journal, ROOT_MATCH, 0);
 	if (r >= 0 && cli->argument) {
-		words_device(device, cli->argument);
+		text_device(device, cli->argument);
 		r = match(journal, "VFIO_BROKER_DEVICE", device);
 	}
 	if (r >= 0 && cli->user) {
 		const struct passwd *entry;
 		uint32_t number;
 
-		if (!typed_user(cli->user, &number, &entry))
+		if (!parse_user(cli->user, &number, &entry))
 			return failure_user(cli->user);
 		snprintf(uid, sizeof uid, "%" PRIu32, number);
 		r = match(journal, "VFIO_BROKER_UID", uid);

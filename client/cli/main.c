@@ -15,7 +15,7 @@ enum argument_need {
 	ARGUMENT_NONE,
 	ARGUMENT_OPTIONAL,
 	ARGUMENT_REQUIRED,
-	ARGUMENT_WORDS, /* one, and any number more */
+	ARGUMENT_LIST, /* one, and any number more */
 };
 
 static const struct command {
@@ -34,11 +34,11 @@ static const struct command {
 		"the broker's counters, sessions and leases"},
 	{"check", ARGUMENT_REQUIRED, "j", true, check_run, "check DEVICE [--json]",
 		"could this user lease the device now, and if not, why"},
-	{"unquarantine", ARGUMENT_REQUIRED, "jf", true, release_run, "unquarantine [--force] DEVICE [--json]",
+	{"unquarantine", ARGUMENT_REQUIRED, "jf", true, unquarantine_run, "unquarantine [--force] DEVICE [--json]",
 		"end the quarantine of a device, as root: after a reset; --force: without one (alias: release)"},
 	{"revoke", ARGUMENT_REQUIRED, "jt", true, revoke_run, "revoke DEVICE [--deadline T] [--json]",
 		"take a device back, as root; its holder has T (5s, 500ms, 2min; default 5s) to finish"},
-	{"policy", ARGUMENT_WORDS, "jun", false, policy_run,
+	{"policy", ARGUMENT_LIST, "jun", false, policy_run,
 		"policy check [PATH]... | show | explain DEVICE [--user USER] [--unit UNIT] [--json]",
 		"look for mistakes in policy files; the rules in force; which rule decides, and why"},
 	{"drive", ARGUMENT_NONE, "db", true, drive_run,
@@ -204,7 +204,7 @@ static int command_line(
 		return CLI_OK;
 	if (optind < words)
 		cli->argument = argv[optind++];
-	if (command->argument == ARGUMENT_WORDS) {
+	if (command->argument == ARGUMENT_LIST) {
 		cli->words = argv + optind;
 		cli->words_count = (size_t)(words - optind);
 		optind = words;

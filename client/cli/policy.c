@@ -52,7 +52,7 @@ static int show(const struct cli *cli)
 
 	if (cli->words_count > 0)
 		return usage("show takes nothing more");
-	r = vbroker_session_policy(cli->session, &lines, &count);
+	r = vbroker_list_policy(cli->session, &lines, &count);
 	if (r != 0)
 		return failure_request(cli, "show the policy", r);
 	if (count == 0)

@@ -2,8 +2,8 @@
 #include "cli.h"
 #include "failure.h"
 #include "json.h"
-#include "typed.h"
-#include "words.h"
+#include "parse.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,7 +42,7 @@ static const char *const reasons[] = {
 };
 
 /* NUMBER in words; a newer broker may have some more. */
-#define WORD_OF(words, number) ((size_t)(number) < sizeof(words) / sizeof *(words) ? (words)[number] : "unknown")
+#define TEXT_OF(words, number) ((size_t)(number) < sizeof(words) / sizeof *(words) ? (words)[number] : "unknown")
 
 static int print_json(const char *name, const struct vbroker_revocation *revocation)
 {
@@ -54,20 +54,20 @@ static int print_json(const char *name, const struct vbroker_revocation *revocat
 		return failure_memory();
 	}
 	json_add_text(object, "name", name);
-	json_add_text(object, "result", WORD_OF(results, revocation->result));
+	json_add_text(object, "result", TEXT_OF(results, revocation->result));
 	json_add_group(object, revocation->group);
 	json_add_number(object, "time_us", revocation->time_us);
 	json_add_holder(object, "holder", &revocation->holder);
 	json_add_number(object, "keeper_pid", revocation->keeper_pid);
-	json_add_truth(object, "reported", revocation->reported);
-	json_add_text(object, "reason", revocation->reported ? WORD_OF(reasons, revocation->reason) : NULL);
-	json_add_text(object, "reset", revocation->reported ? WORD_OF(resets, revocation->reset) : NULL);
+	json_add_bool(object, "reported", revocation->reported);
+	json_add_text(object, "reason", revocation->reported ? TEXT_OF(reasons, revocation->reason) : NULL);
+	json_add_text(object, "reset", revocation->reported ? TEXT_OF(resets, revocation->reset) : NULL);
 	for (size_t i = 0; i < VBROKER_STEPS; i++) {
 		const struct vbroker_step *step = &revocation->steps[i];
 		struct json_object *entry = json_object_new_object();
 
 		json_add_text(entry, "step", steps[i].name);
-		json_add_truth(entry, "taken", step->taken);
+		json_add_bool(entry, "taken", step->taken);
 		json_add_number(entry, "time_us", step->time_us);
 		json_add_number(entry, "error", (uint64_t)step->error);
 		json_object_array_add(array, entry);
@@ -97,12 +97,12 @@ static void print_words(const char *name, const struct vbroker_revocation *revoc
 {
 	char holder[256];
 
-	words_holder(&revocation->holder, holder, sizeof holder);
+	text_holder(&revocation->holder, holder, sizeof holder);
 	if (holder[0])
 		printf("%s, IOMMU group %" PRIu32 ", %s by %s\n", name, revocation->group,
 			revocation->result == VBROKER_REVOKE_INCOMPLETE ? "held" : "was held", holder);
 	if (revocation->reported) {
-		printf("  %s; by its keeper:\n", WORD_OF(reasons, revocation->reason));
+		printf("  %s; by its keeper:\n", TEXT_OF(reasons, revocation->reason));
 		print_steps(revocation);
 	} else if (revocation->result == VBROKER_REVOKE_COMPLETE) {
 		printf("  its keeper ended without a report: the kernel has closed the device\n");
@@ -128,11 +128,11 @@ int revoke_run(const struct cli *cli)
 {
 	struct vbroker_revocation revocation;
 	uint64_t deadline_ms = DEADLINE_MS;
-	char name[WORDS_DEVICE_SIZE], what[WORDS_DEVICE_SIZE + 16];
+	char name[TEXT_DEVICE_SIZE], what[TEXT_DEVICE_SIZE + 16];
 	int r;
 
-	words_device(name, cli->argument);
-	if (cli->deadline && !typed_duration(cli->deadline, UINT32_MAX, &deadline_ms)) {
+	text_device(name, cli->argument);
+	if (cli->deadline && !parse_duration(cli->deadline, UINT32_MAX, &deadline_ms)) {
 		fprintf(stderr, "vfio-brokerctl: revoke: not a time like 5s, 500ms or 2min: %s\n", cli->deadline);
 		return CLI_USAGE;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 #include "failure.h"
-#include "words.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -106,7 +106,7 @@ static void print_states(const struct vbroker_device_entry *entries, size_t coun
 		for (int state = VBROKER_STATE_FREE; state <= VBROKER_STATE_QUARANTINED; state++) {
 			printf("vfio_broker_device_state{device=");
 			label(entries[i].name, sizeof entries[i].name);
-			printf(",state=\"%s\"} %d\n", words_state((enum vbroker_device_state)state),
+			printf(",state=\"%s\"} %d\n", text_state((enum vbroker_device_state)state),
 				(int)entries[i].state == state);
 		}
 	}
@@ -141,9 +141,9 @@ int stats_run(const struct cli *cli)
 	int r = vbroker_session_status(cli->session, &status);
 
 	if (r == 0)
-		r = vbroker_session_list(cli->session, &entries, &count);
+		r = vbroker_list_devices(cli->session, &entries, &count);
 	if (r == 0)
-		r = vbroker_session_leases(cli->session, &leases, &leases_count);
+		r = vbroker_list_leases(cli->session, &leases, &leases_count);
 	if (r == 0) {
 		print_now(&status);
 		print_counters(&status);

@@ -3,7 +3,7 @@
 #include "columns.h"
 #include "failure.h"
 #include "json.h"
-#include "words.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,9 +23,9 @@ static int status_read(const struct cli *cli, struct status *status)
 	int r = vbroker_session_status(cli->session, &status->counters);
 
 	if (r == 0)
-		r = vbroker_session_sessions(cli->session, &status->sessions, &status->sessions_count);
+		r = vbroker_list_sessions(cli->session, &status->sessions, &status->sessions_count);
 	if (r == 0)
-		r = vbroker_session_leases(cli->session, &status->leases, &status->leases_count);
+		r = vbroker_list_leases(cli->session, &status->leases, &status->leases_count);
 	return r;
 }
 
@@ -90,7 +90,7 @@ static struct json_object *policy_json(const struct vbroker_status *counters)
 {
 	struct json_object *object = json_object_new_object();
 
-	json_add_truth(object, "in_force", counters->policy_in_force);
+	json_add_bool(object, "in_force", counters->policy_in_force);
 	json_add_number(object, "rules", counters->policy_rules);
 	json_add_number(object, "age_us", counters->policy_age_us);
 	json_add_text(object, "error", counters->policy_error);
@@ -115,12 +115,12 @@ static struct json_object *lease_json(const struct status *status, const struct 
 
 	json_add_text(object, "name", lease->name);
 	json_add_group(object, lease->group);
-	json_add_text(object, "state", words_state(lease->state));
+	json_add_text(object, "state", text_state(lease->state));
 	json_add_number(object, "session", lease->session);
 	json_add_number(object, "age_us", lease->age_us);
 	json_add_number(object, "keeper_pid", lease->keeper_pid);
 	json_add_number(object, "keeper_uid", lease->keeper_uid);
-	json_add_text(object, "keeper_user", words_user(lease->keeper_uid));
+	json_add_text(object, "keeper_user", text_user(lease->keeper_uid));
 	json_add_holder(object, "holder", holder_of(status, lease));
 	return object;
 }
@@ -178,7 +178,7 @@ static void print_counters(const struct vbroker_status *counters)
 {
 	char uptime[64];
 
-	printf("vfio-brokerd: up %s\n", words_duration(counters->uptime_us, uptime, sizeof uptime));
+	printf("vfio-brokerd: up %s\n", text_duration(counters->uptime_us, uptime, sizeof uptime));
 	printf("now: %" PRIu32 " sessions, %" PRIu32 " leases, %" PRIu32 " keepers (%" PRIu32
 	       " of them spare), %" PRIu32 " devices, %" PRIu32 " of them quarantined\n",
 		counters->sessions, counters->leases, counters->keepers, counters->keepers_spare, counters->devices,
@@ -204,10 +204,10 @@ static void print_policy(const struct vbroker_status *counters)
 	else if (counters->policy_error[0])
 		printf("policy: NOT WHAT THE FILES SAY: they have a mistake, so %" PRIu32
 		       " rules read %s ago stay in force:\n",
-			counters->policy_rules, words_duration(counters->policy_age_us, age, sizeof age));
+			counters->policy_rules, text_duration(counters->policy_age_us, age, sizeof age));
 	else
 		printf("policy: %" PRIu32 " rules in force, read %s ago\n", counters->policy_rules,
-			words_duration(counters->policy_age_us, age, sizeof age));
+			text_duration(counters->policy_age_us, age, sizeof age));
 	if (counters->policy_error[0])
 		printf("  %s\n  Correct the mistake: changed files are read again at once. "
 		       "'vfio-brokerctl policy check' tries them before.\n",
@@ -225,10 +225,10 @@ static int print_sessions(const struct status *status)
 		char age[64], peer[256];
 
 		columns_cell(columns, "%" PRIu64, session->id);
-		columns_cell(columns, "%s", words_duration(session->age_us, age, sizeof age));
+		columns_cell(columns, "%s", text_duration(session->age_us, age, sizeof age));
 		columns_cell(columns, "%" PRIu32, session->leases);
 		columns_cell(columns, "%" PRIu64, session->requests);
-		columns_cell(columns, "%s", words_holder(&session->peer, peer, sizeof peer));
+		columns_cell(columns, "%s", text_holder(&session->peer, peer, sizeof peer));
 	}
 	r = columns_print(columns);
 	columns_free(columns);
@@ -240,7 +240,7 @@ static void add_keeper(struct columns *columns, const struct vbroker_lease_entry
 	const struct vbroker_holder keeper = {.uid = lease->keeper_uid, .pid = lease->keeper_pid};
 	char text[256];
 
-	columns_cell(columns, "%s", words_holder(&keeper, text, sizeof text));
+	columns_cell(columns, "%s", text_holder(&keeper, text, sizeof text));
 }
 
 static int print_leases(const struct status *status)
@@ -256,11 +256,11 @@ static int print_leases(const struct status *status)
 
 		columns_cell(columns, "%s", lease->name);
 		columns_cell(columns, "%" PRIu32, lease->group);
-		columns_cell(columns, "%s", words_state(lease->state));
-		columns_cell(columns, "%s", words_duration(lease->age_us, age, sizeof age));
+		columns_cell(columns, "%s", text_state(lease->state));
+		columns_cell(columns, "%s", text_duration(lease->age_us, age, sizeof age));
 		columns_cell(columns, "%" PRIu64, lease->session);
 		add_keeper(columns, lease);
-		columns_cell(columns, "%s", holder ? words_holder(holder, text, sizeof text) : "");
+		columns_cell(columns, "%s", holder ? text_holder(holder, text, sizeof text) : "");
 	}
 	r = columns_print(columns);
 	columns_free(columns);

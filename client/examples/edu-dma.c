@@ -52,7 +52,7 @@ static int complain(const char *what, int result)
 {
 	char text[512];
 
-	fprintf(stderr, "edu-dma: %s: %s\n", what, vbroker_explain(result, text, sizeof text));
+	fprintf(stderr, "edu-dma: %s: %s\n", what, vbroker_describe_result(result, text, sizeof text));
 	if (result > 0)
 		fprintf(stderr, "edu-dma: what can be done: %s\n", vbroker_refusal_advice(result));
 	return -1;
@@ -219,7 +219,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	/* Started by "vfio-brokerctl drive", this program has inherited its channels. */
-	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), argv[1], &device);
+	r = vbroker_open_inherited(getenv("LISTEN_FDNAMES"), argv[1], &device);
 	if (r == -ENOENT)
 		r = vbroker_open(argv[1], &device);
 	else if (r == 0)

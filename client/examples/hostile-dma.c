@@ -33,7 +33,7 @@ static int complain(const char *what, int result)
 {
 	char text[512];
 
-	fprintf(stderr, "hostile-dma: %s: %s\n", what, vbroker_explain(result, text, sizeof text));
+	fprintf(stderr, "hostile-dma: %s: %s\n", what, vbroker_describe_result(result, text, sizeof text));
 	return -1;
 }
 
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: vfio-brokerctl drive --device DEVICE -- hostile-dma DEVICE\n");
 		return 2;
 	}
-	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), argv[1], &device);
+	r = vbroker_open_inherited(getenv("LISTEN_FDNAMES"), argv[1], &device);
 	if (r == 0)
 		r = vbroker_memory_alloc(
 			vbroker_device_domain(device), SIZE, VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, 0, &memory);

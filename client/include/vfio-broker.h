@@ -81,14 +81,14 @@ const char *vbroker_refusal_advice(int refusal);
 const char *vbroker_detail(void);
 
 /**
- * vbroker_explain() - a line about a result: name or errno text, sentence, detail
+ * vbroker_describe_result() - a line about a result: name or errno text, sentence, detail
  * @result: returned by a vbroker function
  * @buffer: where to write, always ended by a NUL
  * @size: of the buffer in bytes
  *
  * Returns @buffer.
  */
-const char *vbroker_explain(int result, char *buffer, size_t size);
+const char *vbroker_describe_result(int result, char *buffer, size_t size);
 
 /* ---- sessions ---- */
 
@@ -148,11 +148,11 @@ struct vbroker_device_entry {
 };
 
 /**
- * vbroker_session_list() - the machine's PCI devices
+ * vbroker_list_devices() - the machine's PCI devices
  * @ret_entries: an array for the caller to free()
  * @ret_count: the number of entries
  */
-int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count);
+int vbroker_list_devices(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count);
 
 /** struct vbroker_obstacle - a reason why the caller cannot have a device */
 struct vbroker_obstacle {
@@ -169,27 +169,27 @@ struct vbroker_obstacle {
 int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
 	size_t *ret_count, int *ret_claim);
 
-enum vbroker_release_flags {
-	VBROKER_RELEASE_FORCE = 1, /* ends the quarantine of a device that was not reset */
-	VBROKER_RELEASE_ASK = 2	   /* changes nothing, only says what would be ended */
+enum vbroker_unquarantine_flags {
+	VBROKER_UNQUARANTINE_FORCE = 1,	 /* ends the quarantine of a device that was not reset */
+	VBROKER_UNQUARANTINE_DRY_RUN = 2 /* changes nothing, only says what would be ended */
 };
 
-/** struct vbroker_released - the quarantine ended by vbroker_session_release(), in words */
-struct vbroker_released {
+/** struct vbroker_unquarantined - the quarantine ended by vbroker_session_unquarantine(), in words */
+struct vbroker_unquarantined {
 	char ended[256];      /* why the device was held back, since when, its last holder */
 	char unverified[256]; /* the facts that nobody has verified */
 };
 
 /**
- * vbroker_session_release() - ends the quarantine of a device; root only
- * @flags: enum vbroker_release_flags. Without FORCE the caller vouches for having reset the device.
+ * vbroker_session_unquarantine() - ends the quarantine of a device; root only
+ * @flags: enum vbroker_unquarantine_flags. Without FORCE the caller vouches for having reset the device.
  *
  * VBROKER_NOT_QUARANTINED: there is no quarantine, or somebody has the device. VBROKER_QUARANTINED: the device's
  * keeper or the kernel has not let go of the device, and nothing can force either. VBROKER_DEVICE_BAD_STATE: the
  * device does not answer (not with FORCE).
  */
-int vbroker_session_release(
-	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released);
+int vbroker_session_unquarantine(struct vbroker_session *session, const char *name, unsigned int flags,
+	struct vbroker_unquarantined *ret_released);
 
 #define VBROKER_STATUS_CHANGES 32
 #define VBROKER_STATUS_DENIALS 64
@@ -231,14 +231,14 @@ struct vbroker_policy_line {
 };
 
 /**
- * vbroker_session_policy() - the rules in force, in the order in which rules are asked
+ * vbroker_list_policy() - the rules in force, in the order in which rules are asked
  * @ret_lines: an array for the caller to free()
  * @ret_count: the number of lines
  *
  * Root sees all rules, other users the rules about themselves. VBROKER_DENIED if there is no policy, because the files
  * have a mistake.
  */
-int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count);
+int vbroker_list_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count);
 
 /** struct vbroker_subject - the user to ask about; all pointers stay the caller's */
 struct vbroker_subject {
@@ -273,7 +273,7 @@ struct vbroker_explanation {
 	size_t rules_count;
 	/* Of the rule that allows the device; numbers may be VBROKER_UNLIMITED. */
 	int rebind;
-	int direct; /* the holder may have the VFIO device itself: vbroker_device_file() */
+	int direct; /* the holder may have the VFIO device itself: vbroker_device_vfio_fd() */
 	uint32_t windows;
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
 	uint64_t lease_time_us; /* 0: for ever */
@@ -284,9 +284,9 @@ struct vbroker_explanation {
 	uint32_t user_sessions, user_devices, opens_per_minute, connections_per_minute;
 };
 
-/** vbroker_session_explain() - which rule decides about device @name and @subject, and why no earlier rule */
-int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
-	struct vbroker_explanation *ret_explanation);
+/** vbroker_session_explain_policy() - which rule decides about device @name and @subject, and why no earlier rule */
+int vbroker_session_explain_policy(struct vbroker_session *session, const char *name,
+	const struct vbroker_subject *subject, struct vbroker_explanation *ret_explanation);
 
 /** struct vbroker_session_entry - a connection to the broker */
 struct vbroker_session_entry {
@@ -297,8 +297,8 @@ struct vbroker_session_entry {
 	uint32_t leases;
 };
 
-/** vbroker_session_sessions() - who is connected; an array for the caller to free() */
-int vbroker_session_sessions(
+/** vbroker_list_sessions() - who is connected; an array for the caller to free() */
+int vbroker_list_sessions(
 	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count);
 
 /** struct vbroker_lease_entry - a leased device and the keeper that holds the device */
@@ -312,9 +312,8 @@ struct vbroker_lease_entry {
 	enum vbroker_device_state state;
 };
 
-/** vbroker_session_leases() - the leased devices and their sessions; an array for the caller to free() */
-int vbroker_session_leases(
-	struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
+/** vbroker_list_leases() - the leased devices and their sessions; an array for the caller to free() */
+int vbroker_list_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
 
 /* ---- following events ---- */
 
@@ -501,7 +500,7 @@ struct vbroker_notice {
 };
 
 /**
- * vbroker_device_revocation() - is the device about to be taken back?
+ * vbroker_device_notice() - is the device about to be taken back?
  * @ret_notice: written if so
  *
  * 0: no. VBROKER_REVOKED: yes; finish and vbroker_device_close() the device before @left_us is over. Another refusal
@@ -512,10 +511,10 @@ struct vbroker_notice {
  * function when vbroker_device_fd() is readable; outside of calls only a revocation makes the fd readable. A program
  * without an event loop calls it between two pieces of work.
  */
-int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice);
+int vbroker_device_notice(struct vbroker_device *device, struct vbroker_notice *ret_notice);
 
 /**
- * vbroker_device_file() - the VFIO device itself, for programs that speak linux/vfio.h themselves
+ * vbroker_device_vfio_fd() - the VFIO device itself, for programs that speak linux/vfio.h themselves
  * @ret_fd: another descriptor of the VFIO device, for the caller to close() before vbroker_device_unbind() or
  * vbroker_device_close()
  *
@@ -524,7 +523,7 @@ int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_noti
  * errors and hot-unplug. As long as a copy of the descriptor, or a mapping, exists, the device cannot be taken back
  * from its holder, nor leased to anybody else.
  */
-int vbroker_device_file(struct vbroker_device *device, int *ret_fd);
+int vbroker_device_vfio_fd(struct vbroker_device *device, int *ret_fd);
 
 /** VFIO_DEVICE_RESET: function, power state or bus reset. UNSUPPORTED if the device has none. */
 int vbroker_device_reset(struct vbroker_device *device);
@@ -574,12 +573,12 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 int vbroker_device_bind(struct vbroker_device *device, struct vbroker_domain *domain);
 
 /**
- * vbroker_bind() - the same for bare file descriptors, a device channel and a domain, in either order
+ * vbroker_bind_fds() - the same for bare file descriptors, a device channel and a domain, in either order
  *
  * Nothing is changed unless there is exactly one of each: NOT_A_DEVICE and NOT_A_DOMAIN say which is missing. No
  * request may be under way on the channel. Both fds stay the caller's.
  */
-int vbroker_bind(int fd, int other_fd);
+int vbroker_bind_fds(int fd, int other_fd);
 
 /** vbroker_device_unbind() - bus mastering off, interrupts off, device closed, group out of the domain */
 int vbroker_device_unbind(struct vbroker_device *device);
@@ -879,7 +878,7 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 void vbroker_domain_server_close(struct vbroker_domain_server *server);
 
 /**
- * vbroker_open_passed() - a device and its domain from channels inherited at the program's start
+ * vbroker_open_inherited() - a device and its domain from channels inherited at the program's start
  * @names: getenv("LISTEN_FDNAMES"); may be NULL
  * @name: PCI address
  * @ret_device: bound and ready, as made by vbroker_open()
@@ -888,7 +887,7 @@ void vbroker_domain_server_close(struct vbroker_domain_server *server);
  * are called "domain" and "device-0000-01-00.0". The inherited descriptors stay open. -ENOENT: there are none of these
  * names; use vbroker_open() then.
  */
-int vbroker_open_passed(const char *names, const char *name, struct vbroker_device **ret_device);
+int vbroker_open_inherited(const char *names, const char *name, struct vbroker_device **ret_device);
 
 /**
  * vbroker_sandbox_enter() - gives up everything not needed by a driver with open channels, for good

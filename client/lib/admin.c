@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-int vbroker_session_release(
-	struct vbroker_session *session, const char *name, unsigned int flags, struct vbroker_released *ret_released)
+int vbroker_session_unquarantine(struct vbroker_session *session, const char *name, unsigned int flags,
+	struct vbroker_unquarantined *ret_released)
 {
 	static const struct requester_reply expected = {.size = sizeof(struct unquarantine_reply)};
 	struct unquarantine_request *release = requester_begin(&session->channel, BROKER_UNQUARANTINE, sizeof *release);

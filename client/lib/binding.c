@@ -65,7 +65,7 @@ static int bind_pair(int channel, int domain)
  * The types of the two descriptors tell the device from the domain, not their order. Both types are known before the
  * first packet is sent.
  */
-int vbroker_bind(int fd, int other_fd)
+int vbroker_bind_fds(int fd, int other_fd)
 {
 	enum thing thing = classify(fd);
 	enum thing other = classify(other_fd);

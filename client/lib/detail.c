@@ -50,7 +50,7 @@ const char *vbroker_refusal_advice(int refusal)
 	return refusal_advice(refusal);
 }
 
-const char *vbroker_explain(int result, char *buffer, size_t size)
+const char *vbroker_describe_result(int result, char *buffer, size_t size)
 {
 	const char *detail = result == 0 ? "" : last.text;
 	const char *before = detail[0] ? " (" : "";

@@ -154,7 +154,7 @@ int vbroker_device_ping(struct vbroker_device *device)
 	return requester_ping(&device->channel);
 }
 
-int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_notice *ret_notice)
+int vbroker_device_notice(struct vbroker_device *device, struct vbroker_notice *ret_notice)
 {
 	const struct pending_event *notice = &device->channel.notice;
 	int r;
@@ -176,7 +176,7 @@ int vbroker_device_revocation(struct vbroker_device *device, struct vbroker_noti
 	return detail_set(REFUSAL_REVOKED, "%s", ret_notice->detail);
 }
 
-int vbroker_device_file(struct vbroker_device *device, int *ret_fd)
+int vbroker_device_vfio_fd(struct vbroker_device *device, int *ret_fd)
 {
 	static const struct requester_reply expected = {.fds = 1};
 	int r;
@@ -245,7 +245,7 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 	return 0;
 }
 
-/* ---- binding; vbroker_bind() for bare file descriptors is in binding.c ---- */
+/* ---- binding; vbroker_bind_fds() for bare file descriptors is in binding.c ---- */
 
 int device_send_bind(struct requester *channel, int domain)
 {

@@ -108,7 +108,7 @@ static void read_lease(void *to, const void *from)
 	entry->state = (enum vbroker_device_state)record->state;
 }
 
-int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count)
+int vbroker_list_devices(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count)
 {
 	static const struct list list = {BROKER_LIST, sizeof(struct listing_reply), sizeof(struct device_record),
 		sizeof(struct vbroker_device_entry), read_device};
@@ -116,7 +116,7 @@ int vbroker_session_list(struct vbroker_session *session, struct vbroker_device_
 	return list_read(session, &list, ret_entries, ret_count);
 }
 
-int vbroker_session_sessions(
+int vbroker_list_sessions(
 	struct vbroker_session *session, struct vbroker_session_entry **ret_entries, size_t *ret_count)
 {
 	static const struct list list = {BROKER_SESSIONS, sizeof(struct listing_reply), sizeof(struct session_record),
@@ -125,7 +125,7 @@ int vbroker_session_sessions(
 	return list_read(session, &list, ret_entries, ret_count);
 }
 
-int vbroker_session_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count)
+int vbroker_list_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count)
 {
 	static const struct list list = {BROKER_LEASES, sizeof(struct listing_reply), sizeof(struct lease_record),
 		sizeof(struct vbroker_lease_entry), read_lease};

@@ -62,8 +62,8 @@ static_assert(VBROKER_GROUP_NONE == GROUP_NONE, "public and wire numbers differ"
 
 /* ---- ending a quarantine, taking a device back ---- */
 
-static_assert((int)VBROKER_RELEASE_FORCE == (int)BROKER_UNQUARANTINE_FORCE, "public and wire numbers differ");
-static_assert((int)VBROKER_RELEASE_ASK == (int)BROKER_UNQUARANTINE_DRY_RUN, "public and wire numbers differ");
+static_assert((int)VBROKER_UNQUARANTINE_FORCE == (int)BROKER_UNQUARANTINE_FORCE, "public and wire numbers differ");
+static_assert((int)VBROKER_UNQUARANTINE_DRY_RUN == (int)BROKER_UNQUARANTINE_DRY_RUN, "public and wire numbers differ");
 static_assert((int)VBROKER_STEPS == (int)RELEASE_STEPS, "public and wire numbers differ");
 static_assert((int)VBROKER_STEP_LEAVE == (int)RELEASE_LEAVE, "public and wire numbers differ");
 static_assert((int)VBROKER_RESET_UNSURE == (int)RESET_UNSURE, "public and wire numbers differ");

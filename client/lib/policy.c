@@ -20,7 +20,7 @@ static void read_line(void *to, const void *from)
 	text_copy(line->text, sizeof line->text, record->text, sizeof record->text);
 }
 
-int vbroker_session_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count)
+int vbroker_list_policy(struct vbroker_session *session, struct vbroker_policy_line **ret_lines, size_t *ret_count)
 {
 	static const struct list list = {BROKER_POLICY, sizeof(struct listing_reply), sizeof(struct policy_line),
 		sizeof(struct vbroker_policy_line), read_line};
@@ -84,8 +84,8 @@ static int ask_explain(
 	return requester_call(&session->channel, &expected);
 }
 
-int vbroker_session_explain(struct vbroker_session *session, const char *name, const struct vbroker_subject *subject,
-	struct vbroker_explanation *ret_explanation)
+int vbroker_session_explain_policy(struct vbroker_session *session, const char *name,
+	const struct vbroker_subject *subject, struct vbroker_explanation *ret_explanation)
 {
 	static const struct list list = {BROKER_EXPLAIN, sizeof(struct explain_reply), sizeof(struct explain_record),
 		sizeof(struct vbroker_rule_entry), read_rule};

@@ -120,7 +120,7 @@ int remote_map(struct remote *remote, int fd, uint32_t handle, uint64_t offset, 
 	*element = (struct map_element){
 		access | (fd >= 0 ? MAP_NEW_MEMORY : 0U), fd >= 0 ? 0 : handle, offset, length, iova};
 	if (fd >= 0)
-		r = requester_lend(&remote->channel, fd);
+		r = requester_attach_borrowed(&remote->channel, fd);
 	if (r == 0)
 		r = call_one(remote, sizeof *result, 0, &body);
 	if (r != 0)

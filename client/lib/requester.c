@@ -82,7 +82,7 @@ static void give_back(int fd)
 	(void)fd;
 }
 
-int requester_lend(struct requester *requester, int fd)
+int requester_attach_borrowed(struct requester *requester, int fd)
 {
 	requester->packet.fds.dispose = give_back;
 	return fdset_add(&requester->packet.fds, fd);
@@ -145,12 +145,12 @@ static int end_by_event(struct requester *requester)
 }
 
 /* A refusal with cookie 0 concerns the whole channel (PROTOCOL.md): too many sessions, say. No packet follows. */
-static bool is_farewell(const struct message_header *header)
+static bool is_closing_refusal(const struct message_header *header)
 {
 	return header->flags == (MESSAGE_REPLY | MESSAGE_REFUSED) && header->cookie == 0;
 }
 
-static int end_by_farewell(struct requester *requester)
+static int end_by_closing_refusal(struct requester *requester)
 {
 	struct detail why;
 	int r = packet_refusal(&requester->packet, &why);
@@ -171,7 +171,7 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* Handles an event that does not end the channel. REVOKE_PENDING is kept for vbroker_device_revocation(); all other
+/* Handles an event that does not end the channel. REVOKE_PENDING is kept for vbroker_device_notice(); all other
  * events are of a newer server. */
 static void take_event(struct requester *requester)
 {
@@ -213,8 +213,8 @@ static int end_of_channel(struct requester *requester)
 		r = packet_receive(requester->fd, MSG_DONTWAIT, false, &requester->packet);
 		if (r == PACKET_RECEIVED && is_event(&requester->packet.header) && is_closed_event(requester))
 			return end_by_event(requester);
-		if (r == PACKET_RECEIVED && is_farewell(&requester->packet.header))
-			return end_by_farewell(requester);
+		if (r == PACKET_RECEIVED && is_closing_refusal(&requester->packet.header))
+			return end_by_closing_refusal(requester);
 	} while (r == PACKET_RECEIVED || r == -EPROTO);
 	return end_silent(requester);
 }
@@ -303,8 +303,8 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 			return end_misbehaved(requester, type, "something that is not one whole packet");
 		if (r < 0)
 			return end(requester, r, "waiting for the reply");
-		if (is_farewell(&requester->packet.header))
-			return end_by_farewell(requester);
+		if (is_closing_refusal(&requester->packet.header))
+			return end_by_closing_refusal(requester);
 		/* The reply's descriptors, a device channel say, are closed now: the next packet may be long in
 		 * coming. */
 		if (is_old_reply(requester)) {
@@ -338,8 +338,8 @@ int requester_event(struct requester *requester, int timeout_ms)
 			return end_of_channel(requester);
 		if (r < 0)
 			return end(requester, r, "waiting for an event");
-		if (is_farewell(&requester->packet.header))
-			return end_by_farewell(requester);
+		if (is_closing_refusal(&requester->packet.header))
+			return end_by_closing_refusal(requester);
 		if (is_event(&requester->packet.header))
 			return is_closed_event(requester) ? end_by_event(requester) : 0;
 		/* A second reply to a request answered already (PROTOCOL.md, "a restart"). */

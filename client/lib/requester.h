@@ -58,7 +58,7 @@ void *requester_begin(struct requester *requester, uint16_t type, size_t size);
 int requester_attach(struct requester *requester, int fd);
 
 /* Adds FD without a copy, to a request that carries no other fd: FD is borrowed until requester_call() has returned. */
-int requester_lend(struct requester *requester, int fd);
+int requester_attach_borrowed(struct requester *requester, int fd);
 
 /*
  * Sends the request of requester_begin() and waits for the reply, which is then in requester->packet. Returns 0, the

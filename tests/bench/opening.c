@@ -70,7 +70,7 @@ static pid_t keeper_of_lease(struct vbroker_session *session)
 	pid_t pid = 0;
 	size_t count;
 
-	must(vbroker_session_leases(session, &leases, &count), "LEASES");
+	must(vbroker_list_leases(session, &leases, &count), "LEASES");
 	if (count == 1)
 		pid = (pid_t)leases[0].keeper_pid;
 	free(leases);
@@ -86,7 +86,7 @@ static void await_free(struct vbroker_session *session)
 
 	do {
 		usleep(500);
-		must(vbroker_session_list(session, &entries, &count), "LIST");
+		must(vbroker_list_devices(session, &entries, &count), "LIST");
 		free_again = count == 1 && entries[0].state == VBROKER_STATE_FREE;
 		free(entries);
 	} while (!free_again);

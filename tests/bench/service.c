@@ -30,7 +30,7 @@ void must(int result, const char *what)
 	if (result == 0)
 		return;
 	errno = 0;
-	die("%s: %s", what, vbroker_explain(result, line, sizeof line));
+	die("%s: %s", what, vbroker_describe_result(result, line, sizeof line));
 }
 
 /* ---- files ---- */

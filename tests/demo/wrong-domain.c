@@ -11,7 +11,7 @@ static int say(const char *what, int r)
 {
 	char text[512];
 
-	printf("  %-44s %s\n", what, vbroker_explain(r, text, sizeof text));
+	printf("  %-44s %s\n", what, vbroker_describe_result(r, text, sizeof text));
 	return r;
 }
 
@@ -20,12 +20,14 @@ static int mix_up(struct vbroker_device *device, struct vbroker_domain *domain)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC), event = eventfd(0, EFD_CLOEXEC);
 	int wrong = 0;
 
-	wrong |= say("BIND device, /dev/null:", vbroker_bind(vbroker_device_fd(device), null)) != VBROKER_NOT_A_DOMAIN;
-	wrong |=
-		say("BIND device, an eventfd:", vbroker_bind(vbroker_device_fd(device), event)) != VBROKER_NOT_A_DOMAIN;
-	wrong |= say("BIND /dev/null, domain:", vbroker_bind(null, vbroker_domain_fd(domain))) != VBROKER_NOT_A_DEVICE;
+	wrong |= say("BIND device, /dev/null:", vbroker_bind_fds(vbroker_device_fd(device), null)) !=
+		VBROKER_NOT_A_DOMAIN;
+	wrong |= say("BIND device, an eventfd:", vbroker_bind_fds(vbroker_device_fd(device), event)) !=
+		VBROKER_NOT_A_DOMAIN;
+	wrong |= say("BIND /dev/null, domain:", vbroker_bind_fds(null, vbroker_domain_fd(domain))) !=
+		VBROKER_NOT_A_DEVICE;
 	wrong |= say("BIND domain, device (swapped, and understood):",
-			 vbroker_bind(vbroker_domain_fd(domain), vbroker_device_fd(device))) != 0;
+			 vbroker_bind_fds(vbroker_domain_fd(domain), vbroker_device_fd(device))) != 0;
 	close(null);
 	close(event);
 	return wrong;

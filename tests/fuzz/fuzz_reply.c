@@ -53,7 +53,7 @@ static void call_list(struct vbroker_session *session)
 	struct vbroker_device_entry *entries;
 	size_t count;
 
-	if (vbroker_session_list(session, &entries, &count) != 0)
+	if (vbroker_list_devices(session, &entries, &count) != 0)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		assert_text(entries[i].name, sizeof entries[i].name);
@@ -88,7 +88,7 @@ static void call_sessions(struct vbroker_session *session)
 	struct vbroker_session_entry *entries;
 	size_t count;
 
-	if (vbroker_session_sessions(session, &entries, &count) != 0)
+	if (vbroker_list_sessions(session, &entries, &count) != 0)
 		return;
 	for (size_t i = 0; i < count; i++)
 		assert_text(entries[i].peer.unit, sizeof entries[i].peer.unit);
@@ -100,7 +100,7 @@ static void call_leases(struct vbroker_session *session)
 	struct vbroker_lease_entry *entries;
 	size_t count;
 
-	if (vbroker_session_leases(session, &entries, &count) != 0)
+	if (vbroker_list_leases(session, &entries, &count) != 0)
 		return;
 	for (size_t i = 0; i < count; i++)
 		assert_text(entries[i].name, sizeof entries[i].name);
@@ -339,7 +339,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		use_device(pair[1], (unsigned int)((which - DEVICE_CALLS) % COUNT(device_calls)));
 	else
 		use_domain(pair[1], (unsigned int)((which - DOMAIN_CALLS) % COUNT(domain_calls)));
-	vbroker_explain(VBROKER_GONE, text, sizeof text);
+	vbroker_describe_result(VBROKER_GONE, text, sizeof text);
 	close(pair[0]);
 	INPUT_ASSERT(input_open_fds() == open_fds);
 	return 0;

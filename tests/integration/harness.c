@@ -635,7 +635,7 @@ void expect_ok(int result)
 	char text[600];
 
 	if (result != 0)
-		fail_msg("%s", vbroker_explain(result, text, sizeof text));
+		fail_msg("%s", vbroker_describe_result(result, text, sizeof text));
 }
 
 void expect_refused(int result, int refusal, const char *words)

@@ -107,7 +107,7 @@ static pid_t keeper_of(struct vbroker_session *session, const char *name)
 	size_t count;
 	pid_t pid = 0;
 
-	expect_ok(vbroker_session_leases(session, &leases, &count));
+	expect_ok(vbroker_list_leases(session, &leases, &count));
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(leases[i].name, name) == 0)
 			pid = (pid_t)leases[i].keeper_pid;
@@ -394,8 +394,8 @@ static void wrong_descriptors(void **state)
 		if (wrong[i] < 0)
 			fail_msg("no %s here", kinds[i]);
 		/* the library tells before it sends anything, in either order */
-		assert_int_equal(vbroker_bind(channel, wrong[i]), VBROKER_NOT_A_DOMAIN);
-		assert_int_equal(vbroker_bind(wrong[i], channel), VBROKER_NOT_A_DOMAIN);
+		assert_int_equal(vbroker_bind_fds(channel, wrong[i]), VBROKER_NOT_A_DOMAIN);
+		assert_int_equal(vbroker_bind_fds(wrong[i], channel), VBROKER_NOT_A_DOMAIN);
 		/* and so does the keeper, which trusts no library */
 		memcpy(bytes, &header, sizeof header);
 		memcpy(bytes + sizeof header, &bind, sizeof bind);
@@ -410,10 +410,10 @@ static void wrong_descriptors(void **state)
 		device = device_begin(session, EDU);
 		channel = vbroker_device_fd(device);
 	}
-	assert_int_equal(vbroker_bind(channel, 9999), VBROKER_NOT_A_DOMAIN);
-	assert_int_equal(vbroker_bind(-1, channel), VBROKER_NOT_A_DOMAIN);
-	assert_int_equal(vbroker_bind(channel, channel), VBROKER_NOT_A_DOMAIN);
-	assert_int_equal(vbroker_bind(wrong[0], wrong[1]), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(channel, 9999), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(-1, channel), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(channel, channel), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(wrong[0], wrong[1]), VBROKER_NOT_A_DEVICE);
 	assert_int_equal(unit_fds(), fds);
 	assert_int_equal(process_fds(keeper_of(session, EDU)), keeper_fds);
 	/* none of them has done any harm */

@@ -482,7 +482,7 @@ static void shown_and_explained(void **state)
 		"[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
 	host_write("policy/10-test.conf", text);
 	hang_up();
-	expect_ok(vbroker_session_policy(session, &lines, &count));
+	expect_ok(vbroker_list_policy(session, &lines, &count));
 	assert_int_equal(count, 500 * 4 + 4 + 6);
 	assert_string_equal(lines[4 * 499].text, "allow r499");
 	assert_int_equal(lines[4 * 499].kind, VBROKER_POLICY_SECTION);
@@ -492,7 +492,7 @@ static void shown_and_explained(void **state)
 	assert_string_equal(lines[4 * 499 + 3].text, "user = 499");
 	assert_string_equal(lines[count - 1].text, "lease-time = 1h");
 	free(lines);
-	expect_ok(vbroker_session_explain(session, EDU, &subject, &answer));
+	expect_ok(vbroker_session_explain_policy(session, EDU, &subject, &answer));
 	assert_int_equal(answer.verdict, VBROKER_VERDICT_ALLOWED);
 	/* the limits decide about no device */
 	assert_int_equal(answer.rules_count, 501);
@@ -505,12 +505,12 @@ static void shown_and_explained(void **state)
 	assert_true(answer.devices_per_unit == VBROKER_UNLIMITED && answer.windows == 64 && !answer.rebind);
 	free(answer.rules);
 	subject.groups_count = 1;
-	expect_ok(vbroker_session_explain(session, EDU, &subject, &answer));
+	expect_ok(vbroker_session_explain_policy(session, EDU, &subject, &answer));
 	assert_int_equal(answer.verdict, VBROKER_VERDICT_NO_RULE);
 	assert_string_equal(answer.rules[500].why, "uid 1001 is in none of its groups");
 	free(answer.rules);
-	expect_refused(
-		vbroker_session_explain(session, "0000:77:00.0", &subject, &answer), VBROKER_NO_SUCH_DEVICE, NULL);
+	expect_refused(vbroker_session_explain_policy(session, "0000:77:00.0", &subject, &answer),
+		VBROKER_NO_SUCH_DEVICE, NULL);
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -551,16 +551,16 @@ static void of_one_user(struct vbroker_session *session)
 	struct vbroker_policy_line *lines;
 	size_t count;
 
-	STEP(1, vbroker_session_policy(session, &lines, &count) == 0);
+	STEP(1, vbroker_list_policy(session, &lines, &count) == 0);
 	STEP(2, count == 4 && strcmp(lines[0].text, "allow his") == 0);
 	/* others are not its business, */
-	STEP(3, vbroker_session_explain(session, EDU, &subject, &answer) == VBROKER_DENIED);
+	STEP(3, vbroker_session_explain_policy(session, EDU, &subject, &answer) == VBROKER_DENIED);
 	STEP(4, strstr(vbroker_detail(), "root alone may ask about uid 1002; uid 1001 may ask about itself"));
 	/* nor does it get groups that it has not. */
 	subject.uid = 1001;
-	STEP(5, vbroker_session_explain(session, EDU_2, &subject, &answer) == 0);
+	STEP(5, vbroker_session_explain_policy(session, EDU_2, &subject, &answer) == 0);
 	STEP(6, answer.verdict == VBROKER_VERDICT_NO_RULE && answer.rules_count == 1);
-	STEP(7, vbroker_session_explain(session, EDU, &subject, &answer) == 0);
+	STEP(7, vbroker_session_explain_policy(session, EDU, &subject, &answer) == 0);
 	STEP(8, answer.verdict == VBROKER_VERDICT_ALLOWED && answer.rules_count == 1);
 }
 
@@ -594,14 +594,14 @@ static void direct_holder_gets_the_device_file(void **state)
 
 	(void)state;
 	expect_ok(vbroker_device_bind(split, domain));
-	expect_refused(vbroker_device_file(split, &file), VBROKER_DENIED, "access = direct");
-	expect_refused(vbroker_device_file(device, &file), VBROKER_NOT_BOUND, NULL);
+	expect_refused(vbroker_device_vfio_fd(split, &file), VBROKER_DENIED, "access = direct");
+	expect_refused(vbroker_device_vfio_fd(device, &file), VBROKER_NOT_BOUND, NULL);
 	assert_int_equal(file, -1);
 	expect_ok(vbroker_device_bind(device, domain));
-	expect_ok(vbroker_device_file(device, &file));
+	expect_ok(vbroker_device_vfio_fd(device, &file));
 	assert_true(fcntl(file, F_GETFD) & FD_CLOEXEC);
 	close(file);
-	expect_ok(vbroker_session_explain(administrator, EDU, &self, &answer));
+	expect_ok(vbroker_session_explain_policy(administrator, EDU, &self, &answer));
 	assert_true(answer.direct);
 	free(answer.rules);
 	expect_ok(vbroker_session_revoke(administrator, EDU, 0, &revocation));
@@ -633,7 +633,7 @@ static void stricter_rule_takes_direct_leases_back(void **state)
 	host_write("policy/10-test.conf", ALLOW("edu", EDU) ALLOW("two", EDU_2) "access = direct\n");
 	hang_up();
 	await_end(device);
-	expect_refused(vbroker_device_file(split, &file), VBROKER_DENIED, "access = direct");
+	expect_refused(vbroker_device_vfio_fd(split, &file), VBROKER_DENIED, "access = direct");
 	vbroker_device_close(device);
 	vbroker_device_close(split);
 	vbroker_domain_close(domain);

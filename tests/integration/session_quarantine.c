@@ -23,7 +23,7 @@ static enum vbroker_device_state state_of(struct vbroker_session *session, const
 	enum vbroker_device_state state = VBROKER_STATE_CLAIMING;
 	size_t count;
 
-	expect_ok(vbroker_session_list(session, &entries, &count));
+	expect_ok(vbroker_list_devices(session, &entries, &count));
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(entries[i].name, name) != 0)
 			continue;
@@ -56,11 +56,11 @@ static void expect_quarantined(struct vbroker_session *session, const char *name
 
 static void release(struct vbroker_session *session, const char *name, unsigned int flags, const char *was)
 {
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 
 	/* OPEN says QUARANTINED already when its keeper has not ended yet. */
 	await_state(session, name, VBROKER_STATE_QUARANTINED);
-	expect_ok(vbroker_session_release(session, name, flags, &released));
+	expect_ok(vbroker_session_unquarantine(session, name, flags, &released));
 	if (!strstr(released.ended, was))
 		fail_msg("\"%s\" does not say \"%s\"", released.ended, was);
 	assert_true(strlen(released.unverified) > 20);
@@ -120,7 +120,7 @@ static void reset_fails(void **state)
 	device_use(session, EDU);
 	host_device(1, EDU)->resettable = true;
 	expect_quarantined(session, EDU, "its reset failed when VFIO opened it");
-	release(session, EDU, VBROKER_RELEASE_FORCE, "its reset failed");
+	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "its reset failed");
 	vbroker_session_close(session);
 	world_settle();
 }
@@ -176,7 +176,7 @@ static void keeper_dies(void **state)
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	vbroker_device_close(device);
 	host_set_reset(1, EDU, true);
-	release(session, EDU, VBROKER_RELEASE_FORCE, "its keeper died");
+	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "its keeper died");
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
 	world_settle();
@@ -211,7 +211,7 @@ static void all_ones_after_a_lease(void **state)
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU);
 	struct vbroker_domain *domain = domain_begin();
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 	struct vbroker_status status;
 
 	(void)state;
@@ -223,7 +223,7 @@ static void all_ones_after_a_lease(void **state)
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
 	expect_ok(vbroker_session_status(session, &status));
 	assert_int_equal(status.quarantined, 1);
-	expect_refused(vbroker_session_release(session, EDU, 0, &released), VBROKER_DEVICE_BAD_STATE, "all ones");
+	expect_refused(vbroker_session_unquarantine(session, EDU, 0, &released), VBROKER_DEVICE_BAD_STATE, "all ones");
 	/* that it answers again does not say what became of it */
 	host_write("devices/" EDU "/answers", "yes");
 	expect_quarantined(session, EDU, "all ones");
@@ -267,7 +267,7 @@ static void all_ones_when_asked(void **state)
 static void the_whole_group(void **state)
 {
 	struct vbroker_session *session = session_begin();
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 	uint32_t pid;
 
 	(void)state;
@@ -276,7 +276,7 @@ static void the_whole_group(void **state)
 	await_state(session, TWIN, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(state_of(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, TWIN_2, TWIN " was not reset");
-	expect_refused(vbroker_session_release(session, TWIN_2, VBROKER_RELEASE_FORCE, &released),
+	expect_refused(vbroker_session_unquarantine(session, TWIN_2, VBROKER_UNQUARANTINE_FORCE, &released),
 		VBROKER_NOT_QUARANTINED, TWIN_2 " shares its IOMMU group with one that is: " TWIN);
 	host_set_reset(4, TWIN, true);
 	release(session, TWIN, 0, "no reset method");
@@ -497,7 +497,7 @@ static void survives_the_broker(void **state)
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
 	host_set_reset(1, EDU, true);
-	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "no reset method");
 	world_kill_broker();
 	world_start_broker();
 	vbroker_session_close(session);
@@ -532,7 +532,7 @@ static void ends_without_a_broker(void **state)
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	device_use(session, EDU_2);
 	host_set_reset(1, EDU, true);
-	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "no reset method");
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
 	world_settle();
@@ -580,19 +580,21 @@ static void records_that_make_no_sense(void **state)
 static void who_may_release(void **state)
 {
 	struct vbroker_session *session = session_begin(), *other;
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 	struct vbroker_device *device;
 	int status;
 	pid_t pid;
 
 	(void)state;
-	expect_refused(vbroker_session_release(session, "0000:99:00.0", 0, &released), VBROKER_NO_SUCH_DEVICE, NULL);
 	expect_refused(
-		vbroker_session_release(session, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED, EDU);
-	expect_refused(vbroker_session_release(session, EDU, 8, &released), VBROKER_MALFORMED, "unknown flags 0x8");
+		vbroker_session_unquarantine(session, "0000:99:00.0", 0, &released), VBROKER_NO_SUCH_DEVICE, NULL);
+	expect_refused(vbroker_session_unquarantine(session, EDU, VBROKER_UNQUARANTINE_FORCE, &released),
+		VBROKER_NOT_QUARANTINED, EDU);
+	expect_refused(
+		vbroker_session_unquarantine(session, EDU, 8, &released), VBROKER_MALFORMED, "unknown flags 0x8");
 	device = device_begin(session, EDU);
-	expect_refused(vbroker_session_release(session, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED,
-		"in use by uid 0, pid ");
+	expect_refused(vbroker_session_unquarantine(session, EDU, VBROKER_UNQUARANTINE_FORCE, &released),
+		VBROKER_NOT_QUARANTINED, "in use by uid 0, pid ");
 	vbroker_device_close(device);
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
@@ -604,13 +606,13 @@ static void who_may_release(void **state)
 		if (setgid(STRANGER) < 0 || setuid(STRANGER) < 0 ||
 			vbroker_session_open(world()->broker_socket, &other) != 0)
 			_exit(200);
-		_exit(vbroker_session_release(other, EDU, VBROKER_RELEASE_FORCE, &released) & 0x7f);
+		_exit(vbroker_session_unquarantine(other, EDU, VBROKER_UNQUARANTINE_FORCE, &released) & 0x7f);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(WEXITSTATUS(status), VBROKER_DENIED);
-	release(session, EDU, VBROKER_RELEASE_ASK, "no reset method");
+	release(session, EDU, VBROKER_UNQUARANTINE_DRY_RUN, "no reset method");
 	expect_quarantined(session, EDU, "no reset method");
-	release(session, EDU, VBROKER_RELEASE_FORCE, "no reset method");
+	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "no reset method");
 	assert_non_null(strstr(host_read("log"), EDU ": quarantine ended by uid 0, pid "));
 	assert_non_null(strstr(host_read("log"), ", without a reset; it was: " EDU " was not reset"));
 	host_set_reset(1, EDU, true);
@@ -625,7 +627,7 @@ static void stuck_keeper(void **state)
 	struct vbroker_session *session = session_begin(), *other = session_begin();
 	struct vbroker_device *device = device_begin(session, EDU);
 	struct vbroker_domain *domain = domain_begin();
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 
 	(void)state;
 	expect_ok(vbroker_device_bind(device, domain));
@@ -633,8 +635,8 @@ static void stuck_keeper(void **state)
 	vbroker_session_close(session);
 	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(other, EDU, "its keeper does not let go, since 20");
-	expect_refused(vbroker_session_release(other, EDU, VBROKER_RELEASE_FORCE, &released), VBROKER_QUARANTINED,
-		"nothing can force the kernel");
+	expect_refused(vbroker_session_unquarantine(other, EDU, VBROKER_UNQUARANTINE_FORCE, &released),
+		VBROKER_QUARANTINED, "nothing can force the kernel");
 	/* Its record says who had it, also to the next broker, which finds the group still held. */
 	world_kill_broker();
 	vbroker_session_close(other);
@@ -643,7 +645,8 @@ static void stuck_keeper(void **state)
 	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(other, EDU, "is not free although its keeper is gone");
 	expect_quarantined(other, EDU, "last holder uid 0, pid ");
-	expect_refused(vbroker_session_release(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
+	expect_refused(
+		vbroker_session_unquarantine(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
 	host_group(1)->hang = false;
 	await_state(other, EDU, VBROKER_STATE_FREE);
 	device_use(other, EDU);
@@ -741,7 +744,7 @@ static void revoke_of_a_resting_device_finds_nobody(void **state)
 	expect_nobody(session);
 	close(group);
 	host_set_reset(1, EDU, true);
-	expect_ok(vbroker_session_release(session, EDU, 0, &(struct vbroker_released){0}));
+	expect_ok(vbroker_session_unquarantine(session, EDU, 0, &(struct vbroker_unquarantined){0}));
 	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();

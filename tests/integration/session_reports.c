@@ -85,7 +85,7 @@ static void list(void **state)
 	size_t count;
 
 	(void)state;
-	expect_ok(vbroker_session_list(session, &entries, &count));
+	expect_ok(vbroker_list_devices(session, &entries, &count));
 	assert_int_equal(count, 14);
 	for (size_t i = 1; i < count; i++)
 		assert_true(strcmp(entries[i - 1].name, entries[i].name) < 0);
@@ -126,13 +126,13 @@ static void list_follows_the_host(void **state)
 		assert_int_equal(rename(there, away), 0);
 		assert_int_equal(vbroker_device_open(session, EDU, &device), VBROKER_NO_SUCH_DEVICE);
 		for (int i = 0; i < 200 && count != 13; i++) {
-			expect_ok(vbroker_session_list(session, &entries, &count));
+			expect_ok(vbroker_list_devices(session, &entries, &count));
 			free(entries);
 		}
 		assert_int_equal(count, 13);
 		assert_int_equal(rename(away, there), 0);
 		for (int i = 0; i < 200 && count != 14; i++) {
-			expect_ok(vbroker_session_list(session, &entries, &count));
+			expect_ok(vbroker_list_devices(session, &entries, &count));
 			free(entries);
 		}
 		assert_int_equal(count, 14);
@@ -232,7 +232,7 @@ static void sessions_and_leases(void **state)
 	size_t count;
 
 	(void)state;
-	expect_ok(vbroker_session_sessions(session, &sessions, &count));
+	expect_ok(vbroker_list_sessions(session, &sessions, &count));
 	assert_int_equal(count, 2);
 	for (size_t i = 0; i < count; i++) {
 		assert_int_equal(sessions[i].peer.pid, getpid());
@@ -242,7 +242,7 @@ static void sessions_and_leases(void **state)
 	}
 	free(sessions);
 	assert_true(id > 0 && other_id > 0 && id != other_id);
-	expect_ok(vbroker_session_leases(other, &leases, &count));
+	expect_ok(vbroker_list_leases(other, &leases, &count));
 	assert_int_equal(count, 3);
 	assert_string_equal(leases[0].name, NVME);
 	assert_int_equal(leases[0].session, other_id);
@@ -266,7 +266,7 @@ static void sessions_and_leases(void **state)
 	vbroker_device_close(a);
 	vbroker_device_close(b);
 	vbroker_device_close(c);
-	expect_ok(vbroker_session_leases(other, &leases, &count));
+	expect_ok(vbroker_list_leases(other, &leases, &count));
 	assert_int_equal(count, 0);
 	free(leases);
 	vbroker_session_close(session);
@@ -295,7 +295,7 @@ static void long_lists(void **state)
 	do
 		expect_ok(vbroker_session_status(session, &status));
 	while (status.sessions < COUNT + 1);
-	expect_ok(vbroker_session_sessions(session, &entries, &count));
+	expect_ok(vbroker_list_sessions(session, &entries, &count));
 	assert_int_equal(count, COUNT + 1);
 	for (size_t i = 1; i < count; i++)
 		assert_true(entries[i].id < entries[i - 1].id);

@@ -30,7 +30,7 @@ static void expect_leased(struct vbroker_session *session, const char *name, enu
 	struct vbroker_device_entry *entries;
 	size_t count, i;
 
-	expect_ok(vbroker_session_list(session, &entries, &count));
+	expect_ok(vbroker_list_devices(session, &entries, &count));
 	for (i = 0; i < count && strcmp(entries[i].name, name) != 0; i++)
 		;
 	assert_true(i < count);
@@ -47,7 +47,7 @@ static struct vbroker_lease_entry lease_of(struct vbroker_session *session, cons
 	struct vbroker_lease_entry *entries, found = {0};
 	size_t count;
 
-	expect_ok(vbroker_session_leases(session, &entries, &count));
+	expect_ok(vbroker_list_leases(session, &entries, &count));
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(entries[i].name, name) == 0)
 			found = entries[i];
@@ -420,7 +420,7 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 	struct vbroker_session *session = session_begin(), *other;
 	struct vbroker_device *nvme = device_begin(session, NVME), *edu;
 	struct vbroker_obstacle *obstacles;
-	struct vbroker_released released;
+	struct vbroker_unquarantined released;
 	const struct open_request open = {.name = NVME};
 	pid_t pids[KEEPERS_MAX] = {0};
 	int claim, waiting;
@@ -437,8 +437,8 @@ static void others_do_not_wait_for_a_slow_keeper(void **state)
 	assert_int_equal(obstacles[0].refusal, VBROKER_DEVICE_BUSY);
 	assert_non_null(strstr(obstacles[0].detail, "has not said yet who has it"));
 	free(obstacles);
-	expect_refused(vbroker_session_release(other, NVME, VBROKER_RELEASE_FORCE, &released), VBROKER_NOT_QUARANTINED,
-		"has not said yet who has it");
+	expect_refused(vbroker_session_unquarantine(other, NVME, VBROKER_UNQUARANTINE_FORCE, &released),
+		VBROKER_NOT_QUARANTINED, "has not said yet who has it");
 	waiting = raw_connect(world()->broker_socket);
 	raw_hello(waiting);
 	raw_request(waiting, BROKER_OPEN, 2, &open, sizeof open);
@@ -500,7 +500,7 @@ static bool want_ok(unsigned int i, const char *what, int r)
 	calls++;
 	if (r == 0)
 		return true;
-	vbroker_explain(r, text, sizeof text);
+	vbroker_describe_result(r, text, sizeof text);
 	snprintf(complaint[i], sizeof complaint[i], "%s: %s", what, text);
 	return false;
 }
@@ -525,7 +525,7 @@ static void *client(void *argument)
 				break;
 			opened++;
 			fine = want_ok(i, "device ping", vbroker_device_ping(device)) &&
-				want_ok(i, "list", vbroker_session_list(session, &entries, &count));
+				want_ok(i, "list", vbroker_list_devices(session, &entries, &count));
 			if (fine)
 				free(entries);
 			vbroker_device_close(device);

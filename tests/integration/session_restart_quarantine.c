@@ -175,7 +175,7 @@ static void direct_ends_while_the_group_goes_on(void **state)
 	(void)state;
 	host_set_reset(4, TWIN, false);
 	expect_ok(vbroker_device_bind(twin, domain));
-	expect_ok(vbroker_device_file(twin, &file));
+	expect_ok(vbroker_device_vfio_fd(twin, &file));
 	world_kill_broker();
 	vbroker_device_close(twin);
 	world_start_broker();

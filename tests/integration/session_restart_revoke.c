@@ -119,7 +119,7 @@ static void revoke_with_a_deadline(void **state)
 	raw_request(administrator, BROKER_REVOKE, 2, &revoke, sizeof revoke);
 	kill_and_start();
 	began = now_ms();
-	while (vbroker_device_revocation(nvme, &notice) == 0 && now_ms() - began < 5000)
+	while (vbroker_device_notice(nvme, &notice) == 0 && now_ms() - began < 5000)
 		nap(2);
 	assert_int_equal(notice.reason, VBROKER_ENDED_ADMINISTRATOR);
 	assert_in_range(notice.left_us, 1, 400000);

@@ -91,7 +91,7 @@ static int await_notice(const struct holder *holder, struct vbroker_notice *noti
 	struct pollfd p = {vbroker_device_fd(holder->device), POLLIN, 0};
 
 	assert_int_equal(poll(&p, 1, 10000), 1);
-	return vbroker_device_revocation(holder->device, notice);
+	return vbroker_device_notice(holder->device, notice);
 }
 
 /* ---- the tests ---- */
@@ -112,7 +112,7 @@ static void at_once(void **state)
 	assert_true(revocation.keeper_pid > 0);
 	for (int step = VBROKER_STEP_MASTER; step < VBROKER_STEPS; step++)
 		assert_true(revocation.steps[step].taken || step == VBROKER_STEP_RESET);
-	assert_int_equal(vbroker_device_revocation(holder.device, &notice), VBROKER_REVOKED);
+	assert_int_equal(vbroker_device_notice(holder.device, &notice), VBROKER_REVOKED);
 	assert_int_equal(notice.left_us, 0);
 	expect_refused(vbroker_device_reset(holder.device), VBROKER_REVOKED, EDU ": revoked by uid ");
 	holder_end(&holder);
@@ -129,14 +129,14 @@ static void polite_holder(void **state)
 	struct revoker revoker;
 
 	(void)state;
-	assert_int_equal(vbroker_device_revocation(holder.device, &notice), 0);
+	assert_int_equal(vbroker_device_notice(holder.device, &notice), 0);
 	revoker_start(&revoker, EDU, 3600000);
 	expect_refused(await_notice(&holder, &notice), VBROKER_REVOKED, EDU ": revoked by uid ");
 	assert_int_equal(notice.reason, VBROKER_ENDED_ADMINISTRATOR);
 	assert_in_range(notice.left_us, 3500000000, 3600000000);
 	/* it may finish */
 	expect_ok(vbroker_device_reset(holder.device));
-	assert_int_equal(vbroker_device_revocation(holder.device, &notice), VBROKER_REVOKED);
+	assert_int_equal(vbroker_device_notice(holder.device, &notice), VBROKER_REVOKED);
 	holder_end(&holder);
 	revoker_end(&revoker, VBROKER_REVOKE_COMPLETE);
 	assert_int_equal(revoker.revocation.reason, VBROKER_ENDED_RELEASED);
@@ -155,7 +155,7 @@ static void notice_before_a_reply(void **state)
 	revoker_start(&revoker, EDU, 3600000);
 	assert_int_equal(poll(&p, 1, 10000), 1);
 	expect_ok(vbroker_device_ping(holder.device));
-	assert_int_equal(vbroker_device_revocation(holder.device, &notice), VBROKER_REVOKED);
+	assert_int_equal(vbroker_device_notice(holder.device, &notice), VBROKER_REVOKED);
 	assert_true(notice.left_us > 0);
 	holder_end(&holder);
 	revoker_end(&revoker, VBROKER_REVOKE_COMPLETE);
@@ -238,7 +238,7 @@ static void keeper_dies(void **state)
 	(void)state;
 	revoker_start(&revoker, EDU, 3600000);
 	expect_refused(await_notice(&holder, &notice), VBROKER_REVOKED, NULL);
-	expect_ok(vbroker_session_leases(holder.session, &leases, &count));
+	expect_ok(vbroker_list_leases(holder.session, &leases, &count));
 	assert_int_equal(count, 1);
 	/* the fake kernel does not close what a process has open when it dies; the real one does */
 	fake_group_device(host_group(1), EDU)->opened = 0;
@@ -289,7 +289,7 @@ static void stopped_keeper(void **state)
 	size_t count;
 
 	(void)state;
-	expect_ok(vbroker_session_leases(holder.session, &leases, &count));
+	expect_ok(vbroker_list_leases(holder.session, &leases, &count));
 	assert_int_equal(kill((pid_t)leases[0].keeper_pid, SIGSTOP), 0);
 	revocation = revoke_now(EDU, VBROKER_REVOKE_INCOMPLETE);
 	assert_false(revocation.reported);

@@ -369,7 +369,7 @@ static void no_fd_stays(void **state)
 		fds[i] = event;
 	begin(DEVICE);
 	channel = channel_to(DEVICE, true);
-	expect_ok(vbroker_session_leases(bystander.session, &leases, &count));
+	expect_ok(vbroker_list_leases(bystander.session, &leases, &count));
 	for (size_t i = 0; i < count; i++)
 		keeper = strcmp(leases[i].name, EDU) == 0 ? (pid_t)leases[i].keeper_pid : keeper;
 	free(leases);

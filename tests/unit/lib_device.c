@@ -453,7 +453,7 @@ static void test_adopt_no_channel(void **state)
 	close(listener);
 }
 
-/* A file that looks like /dev/vfio/vfio as far as vbroker_bind() looks, whether or not a driver is behind it. */
+/* A file that looks like /dev/vfio/vfio as far as vbroker_bind_fds() looks, whether or not a driver is behind it. */
 static int open_domain_node(void)
 {
 	char directory[] = "/tmp/lib_device.XXXXXX", node[64];
@@ -492,19 +492,19 @@ static void test_bind_in_either_order(void **state)
 	for (int swapped = 0; swapped < 2; swapped++) {
 		server_start(&server, &device_table, accept_bind, NULL);
 		assert_int_equal(
-			swapped ? vbroker_bind(domain, server.client) : vbroker_bind(server.client, domain), 0);
+			swapped ? vbroker_bind_fds(domain, server.client) : vbroker_bind_fds(server.client, domain), 0);
 		close(server.client);
 		server_finish(&server);
 		assert_int_equal(server.requests, 2);
 	}
 	/* Two of a kind */
-	assert_int_equal(vbroker_bind(domain, domain), VBROKER_NOT_A_DEVICE);
-	assert_int_equal(vbroker_bind(domain, STDERR_FILENO), VBROKER_NOT_A_DEVICE);
-	assert_int_equal(vbroker_bind(9999, domain), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(domain, domain), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(domain, STDERR_FILENO), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(9999, domain), VBROKER_NOT_A_DEVICE);
 	assert_non_null(strstr(vbroker_detail(), "9999 is not open"));
 	/* A channel, but of the wrong kind: told before BIND is sent */
 	server_start(&server, &device_table, greet_as_broker, NULL);
-	assert_int_equal(vbroker_bind(domain, server.client), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(domain, server.client), VBROKER_NOT_A_DEVICE);
 	close(server.client);
 	server_finish(&server);
 	assert_int_equal(server.requests, 1);
@@ -517,13 +517,13 @@ static void test_bind_wrong_things(void **state)
 	int channel = vbroker_device_fd(f->device);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	assert_int_equal(vbroker_bind(channel, null), VBROKER_NOT_A_DOMAIN);
-	assert_int_equal(vbroker_bind(null, channel), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(channel, null), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(null, channel), VBROKER_NOT_A_DOMAIN);
 	assert_non_null(strstr(vbroker_detail(), "a character device"));
-	assert_int_equal(vbroker_bind(channel, -1), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(channel, -1), VBROKER_NOT_A_DOMAIN);
 	assert_non_null(strstr(vbroker_detail(), "not open"));
-	assert_int_equal(vbroker_bind(channel, channel), VBROKER_NOT_A_DOMAIN);
-	assert_int_equal(vbroker_bind(null, null), VBROKER_NOT_A_DEVICE);
+	assert_int_equal(vbroker_bind_fds(channel, channel), VBROKER_NOT_A_DOMAIN);
+	assert_int_equal(vbroker_bind_fds(null, null), VBROKER_NOT_A_DEVICE);
 	assert_int_equal(vbroker_device_bind(f->device, f->domain), 0);
 	close(null);
 }

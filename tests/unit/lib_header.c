@@ -12,7 +12,7 @@
 typedef void (*function)(void);
 
 __attribute__((used)) static const function functions[] = {
-	FUNCTION(vbroker_bind),
+	FUNCTION(vbroker_bind_fds),
 	FUNCTION(vbroker_change_name),
 	FUNCTION(vbroker_detail),
 	FUNCTION(vbroker_device_adopt),
@@ -37,7 +37,7 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_domain_server_events),
 	FUNCTION(vbroker_domain_server_fd),
 	FUNCTION(vbroker_domain_unmap),
-	FUNCTION(vbroker_explain),
+	FUNCTION(vbroker_describe_result),
 	FUNCTION(vbroker_irq_clear),
 	FUNCTION(vbroker_irq_set),
 	FUNCTION(vbroker_irq_unmask),
@@ -60,11 +60,11 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_session_close),
 	FUNCTION(vbroker_session_event),
 	FUNCTION(vbroker_session_fd),
-	FUNCTION(vbroker_session_leases),
-	FUNCTION(vbroker_session_list),
+	FUNCTION(vbroker_list_leases),
+	FUNCTION(vbroker_list_devices),
 	FUNCTION(vbroker_session_open),
 	FUNCTION(vbroker_session_ping),
-	FUNCTION(vbroker_session_sessions),
+	FUNCTION(vbroker_list_sessions),
 	FUNCTION(vbroker_session_status),
 	FUNCTION(vbroker_session_watch),
 	FUNCTION(vbroker_window_close),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vbroker_sandbox_enter() and vbroker_open_passed(), in forked children: the one is for good, the other is about
+ * vbroker_sandbox_enter() and vbroker_open_inherited(), in forked children: the one is for good, the other is about
  * numbers 3 and on.
  */
 #include "unit.h"
@@ -123,7 +123,7 @@ static void no_names(const char *names)
 {
 	struct vbroker_device *device = NULL;
 
-	assert_int_equal(vbroker_open_passed(names, DEVICE, &device), -ENOENT);
+	assert_int_equal(vbroker_open_inherited(names, DEVICE, &device), -ENOENT);
 	assert_null(device);
 	assert_non_null(strstr(vbroker_detail(), "device-0000-01-00.0"));
 }
@@ -150,9 +150,9 @@ static int wrong_descriptors(void)
 	/* Numbers 3 and 4 are what the names say. */
 	EXPECT(dup2(null, 3) == 3 && dup2(null, 4) == 4);
 	close_range(5, ~0U, 0);
-	EXPECT(vbroker_open_passed("domain:device-0000-01-00.0", DEVICE, &device) == VBROKER_NOT_A_DOMAIN);
+	EXPECT(vbroker_open_inherited("domain:device-0000-01-00.0", DEVICE, &device) == VBROKER_NOT_A_DOMAIN);
 	close(3);
-	EXPECT(vbroker_open_passed("domain:device-0000-01-00.0", DEVICE, &device) == -EBADF);
+	EXPECT(vbroker_open_inherited("domain:device-0000-01-00.0", DEVICE, &device) == -EBADF);
 	EXPECT(strstr(vbroker_detail(), "announced") != NULL);
 	/* what was tried is closed again */
 	EXPECT(open("/dev/null", O_RDWR) == 3 && open("/dev/null", O_RDWR) == 5);

@@ -75,7 +75,7 @@ static void test_no_broker(void **state)
 	r = vbroker_session_open("/nonexistent/broker.sock", &session);
 	assert_int_equal(r, -ENOENT);
 	assert_ptr_equal(session, (void *)1);
-	vbroker_explain(r, text, sizeof text);
+	vbroker_describe_result(r, text, sizeof text);
 	assert_non_null(strstr(text, "No such file or directory (no broker at /nonexistent/broker.sock"));
 	memset(text, 'x', sizeof text);
 	text[sizeof text - 1] = '\0';
@@ -149,7 +149,7 @@ static void test_list(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(vbroker_session_list(session, &entries, &count), 0);
+	assert_int_equal(vbroker_list_devices(session, &entries, &count), 0);
 	assert_int_equal(count, 7);
 	for (uint32_t i = 0; i < 6; i++) {
 		char name[32];
@@ -189,7 +189,7 @@ static void test_list_that_shrinks(void **state)
 	size_t count = 1;
 
 	(void)state;
-	assert_int_equal(vbroker_session_sessions(session, &entries, &count), 0);
+	assert_int_equal(vbroker_list_sessions(session, &entries, &count), 0);
 	assert_int_equal(count, 0);
 	assert_non_null(entries);
 	free(entries);
@@ -214,7 +214,7 @@ static void test_list_without_end(void **state)
 	size_t count = 1;
 
 	(void)state;
-	assert_int_equal(vbroker_session_leases(session, &entries, &count), -EPROTO);
+	assert_int_equal(vbroker_list_leases(session, &entries, &count), -EPROTO);
 	assert_ptr_equal(entries, (void *)1);
 	finish(session);
 }
@@ -236,7 +236,7 @@ static void test_page_of_another_length(void **state)
 	size_t count;
 
 	(void)state;
-	assert_int_equal(vbroker_session_leases(session, &entries, &count), -EPROTO);
+	assert_int_equal(vbroker_list_leases(session, &entries, &count), -EPROTO);
 	finish(session);
 }
 

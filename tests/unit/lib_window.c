@@ -246,7 +246,7 @@ static void test_refusals(void **state)
 	assert_int_equal(vbroker_window_open(device, 0, 0, PAGE, 0, &window), -ENOMEM);
 	assert_string_equal(vbroker_detail(), "the words of a keeper");
 	assert_ptr_equal(window, untouched);
-	vbroker_explain(VBROKER_WINDOW_UNAVAILABLE, text, sizeof text);
+	vbroker_describe_result(VBROKER_WINDOW_UNAVAILABLE, text, sizeof text);
 	assert_non_null(strstr(text, "windows"));
 	assert_string_equal(vbroker_refusal_name(VBROKER_WINDOW_UNAVAILABLE), "WINDOW_UNAVAILABLE");
 	/* and the device goes on */

@@ -81,7 +81,7 @@ static int complain(const char *what, int result, const struct nvme *nvme)
 		fprintf(stderr, "nvme-read: %s: %s\n", what, nvme->problem);
 		return 1;
 	}
-	fprintf(stderr, "nvme-read: %s: %s\n", what, vbroker_explain(result, text, sizeof text));
+	fprintf(stderr, "nvme-read: %s: %s\n", what, vbroker_describe_result(result, text, sizeof text));
 	if (result > 0)
 		fprintf(stderr, "nvme-read: what can be done: %s\n", vbroker_refusal_advice(result));
 	return 1;
@@ -222,16 +222,16 @@ static int say_interrupted(const struct job *job)
 }
 
 /* The device will be taken back: no read is begun any more, reads under way are finished, and the rest is left. */
-static void be_polite(struct job *job)
+static void finish_early(struct job *job)
 {
 	struct vbroker_notice notice;
 	char text[512];
-	int r = job->cut ? 0 : vbroker_device_revocation(job->nvme->device, &notice);
+	int r = job->cut ? 0 : vbroker_device_notice(job->nvme->device, &notice);
 
 	/* No time left: the next request says so, too. */
 	if (r != VBROKER_REVOKED || notice.left_us == 0)
 		return;
-	vbroker_explain(r, text, sizeof text);
+	vbroker_describe_result(r, text, sizeof text);
 	fprintf(stderr, "%snvme-read: stopping at block %" PRIu64 ", with %" PRIu64 " ms left: %s\n",
 		job->progress_at < 0 ? "" : "\n", first_block_of(job, job->submitted), notice.left_us / 1000, text);
 	job->cut = true;
@@ -246,7 +246,7 @@ static int run(struct job *job)
 
 	clock_gettime(CLOCK_MONOTONIC, &job->start);
 	for (;;) {
-		be_polite(job);
+		finish_early(job);
 		if (job->written >= job->reads)
 			break;
 		submit(job);
@@ -316,7 +316,7 @@ static int drive(const struct options *options, int output)
 	int r;
 
 	/* Started by "vfio-brokerctl drive", this program has inherited its channels. */
-	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), options->device, &device);
+	r = vbroker_open_inherited(getenv("LISTEN_FDNAMES"), options->device, &device);
 	passed = r == 0;
 	if (r == -ENOENT)
 		r = vbroker_open(options->device, &device);

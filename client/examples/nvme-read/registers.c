@@ -27,7 +27,7 @@ void registers_open_window(struct registers *registers, size_t size)
 		registers->mapped_size = size;
 		return;
 	}
-	vbroker_explain(r, registers->no_window, sizeof registers->no_window);
+	vbroker_describe_result(r, registers->no_window, sizeof registers->no_window);
 	registers_close_window(registers);
 }
 

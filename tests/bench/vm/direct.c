@@ -245,7 +245,7 @@ void vbroker_window_close(struct vbroker_window *window)
 	free(window);
 }
 
-const char *vbroker_explain(int result, char *buffer, size_t size)
+const char *vbroker_describe_result(int result, char *buffer, size_t size)
 {
 	snprintf(buffer, size, "%s", strerror(-result));
 	return buffer;

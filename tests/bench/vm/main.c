@@ -36,7 +36,7 @@ void must(int result, const char *what)
 	if (result == 0)
 		return;
 	errno = 0;
-	die("%s: %s", what, vbroker_explain(result, text, sizeof text));
+	die("%s: %s", what, vbroker_describe_result(result, text, sizeof text));
 }
 
 /* ---- loads of a register ---- */

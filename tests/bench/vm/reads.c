@@ -29,7 +29,7 @@ static void must(int result, const char *what, const struct nvme *nvme)
 
 	if (result == 0)
 		return;
-	fprintf(stderr, "reads: %s: %s %s\n", what, vbroker_explain(result, text, sizeof text),
+	fprintf(stderr, "reads: %s: %s %s\n", what, vbroker_describe_result(result, text, sizeof text),
 		nvme ? nvme->problem : "");
 	exit(1);
 }

@@ -108,13 +108,13 @@ int main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (argc != 2)
 		return 2;
-	r = vbroker_open_passed(getenv("LISTEN_FDNAMES"), argv[1], &device);
+	r = vbroker_open_inherited(getenv("LISTEN_FDNAMES"), argv[1], &device);
 	if (r == 0)
 		r = vbroker_memory_alloc(vbroker_device_domain(device), 4096, VBROKER_DEVICE_READS, 0, &memory);
 	if (r == 0)
 		r = vbroker_sandbox_enter();
 	if (r != 0) {
-		verdict(false, "the sandbox: %s", vbroker_explain(r, text, sizeof text));
+		verdict(false, "the sandbox: %s", vbroker_describe_result(r, text, sizeof text));
 		return 1;
 	}
 	try_files_and_sockets();

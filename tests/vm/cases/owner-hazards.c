@@ -52,7 +52,7 @@ static void must(int result, const char *what)
 
 	if (result == 0)
 		return;
-	verdict(false, "%s: %s", what, vbroker_explain(result, text, sizeof text));
+	verdict(false, "%s: %s", what, vbroker_describe_result(result, text, sizeof text));
 	exit(1);
 }
 
@@ -633,9 +633,9 @@ static void hazard_death(const char *name)
 		clock_gettime(CLOCK_MONOTONIC, &end);
 	} while (r == 0 && end.tv_sec - begin_.tv_sec < 10);
 	verdict(r != 0 && moved > 0, "the owner is killed while the device works: the device channel ends (%s)",
-		vbroker_explain(r, text, sizeof text));
+		vbroker_describe_result(r, text, sizeof text));
 	r = vbroker_memory_alloc(owner.drivers[0], PAGE, VBROKER_DEVICE_READS, 0, &more);
-	verdict(r < 0, "... so does the domain channel (%s)", vbroker_explain(r, text, sizeof text));
+	verdict(r < 0, "... so does the domain channel (%s)", vbroker_describe_result(r, text, sizeof text));
 	verdict(((uint8_t *)vbroker_memory_address(memory))[PAGE - 1] == 0x77, "... the driver still has its memory");
 }
 

@@ -55,7 +55,7 @@ static bool fine(const char *who, const char *step, int r)
 	calls++;
 	if (r == 0)
 		return true;
-	snprintf(line, sizeof line, "%s: %s", step, vbroker_explain(r, text, sizeof text));
+	snprintf(line, sizeof line, "%s: %s", step, vbroker_describe_result(r, text, sizeof text));
 	complain(who, line);
 	return false;
 }
@@ -157,7 +157,7 @@ static bool use_once(struct vbroker_session *mine, const char *name)
 		return false;
 	leases++;
 	if (!fine(name, "device ping", vbroker_device_ping(device)) ||
-		!fine(name, "list", vbroker_session_list(mine, &entries, &count)))
+		!fine(name, "list", vbroker_list_devices(mine, &entries, &count)))
 		return false;
 	free(entries);
 	if (!fine(name, "check", vbroker_session_check(mine, name, &obstacles, &count, &claim)))

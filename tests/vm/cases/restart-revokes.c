@@ -25,7 +25,7 @@ static bool fine(const char *step, int r, int expected)
 	if (r == expected)
 		return true;
 	snprintf(complaint, sizeof complaint, "round %lu: %s: %s", rounds, step,
-		r ? vbroker_explain(r, text, sizeof text) : "is a success");
+		r ? vbroker_describe_result(r, text, sizeof text) : "is a success");
 	return false;
 }
 

@@ -95,7 +95,7 @@ static int take(struct holder *h)
 	if (r != 0) {
 		char text[512];
 
-		printf("# cannot take it: %s\n", vbroker_explain(r, text, sizeof text));
+		printf("# cannot take it: %s\n", vbroker_describe_result(r, text, sizeof text));
 	}
 	return r;
 }

@@ -10,7 +10,7 @@
  *	open=NAME			leases a device
  *	domain				opens an IOMMU domain
  *	bind=DEVICE,DOMAIN
- *	bind-fds=THING,THING		vbroker_bind(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
+ *	bind-fds=THING,THING		vbroker_bind_fds(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
  *	bind-raw=DEVICE,THING		a BIND packet, which the library would not send; THING may be a path too
  *	unbind=DEVICE			close=DEVICE	reset=DEVICE	ping=DEVICE	close-session	close-domain=DOMAIN
  *	map=DOMAIN,LENGTH,IOVA		new memory; IOVA may be "any"
@@ -178,7 +178,7 @@ static int do_bind_fds(char **arguments)
 {
 	int first = thing(arguments[0]);
 
-	return vbroker_bind(first, thing(arguments[1]));
+	return vbroker_bind_fds(first, thing(arguments[1]));
 }
 
 /* What the keeper says to a BIND of a THING that the library would have refused by itself. */
@@ -396,7 +396,7 @@ static int do_close_window(char **arguments)
 
 static int do_file(char **arguments)
 {
-	int r = vbroker_device_file(device_of(arguments[0]), &world.files[world.files_count]);
+	int r = vbroker_device_vfio_fd(device_of(arguments[0]), &world.files[world.files_count]);
 
 	if (r == 0)
 		world.files_count++;

@@ -33,7 +33,7 @@ static void must(int result, const char *what)
 
 	if (result == 0)
 		return;
-	fprintf(stderr, "%s: %s\n", what, vbroker_explain(result, text, sizeof text));
+	fprintf(stderr, "%s: %s\n", what, vbroker_describe_result(result, text, sizeof text));
 	_exit(3);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef WORDS_H
-#define WORDS_H
+#ifndef TEXT_H
+#define TEXT_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -9,22 +9,22 @@
 /* Numbers in words, for tables and JSON alike. */
 
 /* "NVMe" for 0x010802 and so on; a constant string, empty for a class without a name here. */
-const char *words_class(uint32_t class_code);
+const char *text_class(uint32_t class_code);
 
 /* "leased" and so on; a constant string. */
-const char *words_state(enum vbroker_device_state state);
+const char *text_state(enum vbroker_device_state state);
 
 /* The name of a user, or NULL if there is none. Valid until the next call. */
-const char *words_user(uint32_t uid);
+const char *text_user(uint32_t uid);
 
 /* "alice, pid 4711, spdk.service"; empty if nobody is the holder. Returns BUFFER. */
-const char *words_holder(const struct vbroker_holder *holder, char *buffer, size_t size);
+const char *text_holder(const struct vbroker_holder *holder, char *buffer, size_t size);
 
 /* "3 days 4 h", "12 min 3 s", "45 s": the two largest units. Returns BUFFER. */
-const char *words_duration(uint64_t microseconds, char *buffer, size_t size);
+const char *text_duration(uint64_t microseconds, char *buffer, size_t size);
 
 /* A device's whole name: lspci writes "01:00.0" where sysfs has "0000:01:00.0", and people type capitals. */
-#define WORDS_DEVICE_SIZE 64
-void words_device(char name[WORDS_DEVICE_SIZE], const char *typed);
+#define TEXT_DEVICE_SIZE 64
+void text_device(char name[TEXT_DEVICE_SIZE], const char *typed);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-#include "typed.h"
+#include "parse.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-bool typed_duration(const char *text, uint64_t longest_ms, uint64_t *ret_ms)
+bool parse_duration(const char *text, uint64_t longest_ms, uint64_t *ret_ms)
 {
 	static const struct {
 		const char *name;
@@ -27,7 +27,7 @@ bool typed_duration(const char *text, uint64_t longest_ms, uint64_t *ret_ms)
 	return false;
 }
 
-bool typed_user(const char *text, uint32_t *ret_uid, const struct passwd **ret_entry)
+bool parse_user(const char *text, uint32_t *ret_uid, const struct passwd **ret_entry)
 {
 	char *end;
 	unsigned long number = strtoul(text, &end, 10);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "words.h"
+#include "text.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -52,7 +52,7 @@ static const struct {
 	{0xff, ANY, "unassigned"},
 };
 
-const char *words_class(uint32_t class_code)
+const char *text_class(uint32_t class_code)
 {
 	uint32_t base = class_code >> 16 & 0xff;
 	uint32_t subclass = class_code >> 8 & 0xff;
@@ -64,7 +64,7 @@ const char *words_class(uint32_t class_code)
 	return "";
 }
 
-const char *words_state(enum vbroker_device_state state)
+const char *text_state(enum vbroker_device_state state)
 {
 	switch (state) {
 	case VBROKER_STATE_FREE:
@@ -83,16 +83,16 @@ const char *words_state(enum vbroker_device_state state)
 	return "unknown"; /* of a newer broker */
 }
 
-const char *words_user(uint32_t uid)
+const char *text_user(uint32_t uid)
 {
 	const struct passwd *user = getpwuid(uid);
 
 	return user ? user->pw_name : NULL;
 }
 
-const char *words_holder(const struct vbroker_holder *holder, char *buffer, size_t size)
+const char *text_holder(const struct vbroker_holder *holder, char *buffer, size_t size)
 {
-	const char *user = words_user(holder->uid);
+	const char *user = text_user(holder->uid);
 	char uid[32];
 
 	snprintf(uid, sizeof uid, "uid %" PRIu32, holder->uid);
@@ -109,7 +109,7 @@ static const struct {
 	const char *name;
 } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
 
-const char *words_duration(uint64_t microseconds, char *buffer, size_t size)
+const char *text_duration(uint64_t microseconds, char *buffer, size_t size)
 {
 	const size_t last = sizeof units / sizeof units[0] - 1;
 	uint64_t seconds = microseconds / 1000000;
@@ -125,11 +125,11 @@ const char *words_duration(uint64_t microseconds, char *buffer, size_t size)
 	return buffer;
 }
 
-void words_device(char name[WORDS_DEVICE_SIZE], const char *typed)
+void text_device(char name[TEXT_DEVICE_SIZE], const char *typed)
 {
 	const char *colon = strchr(typed, ':');
 
-	snprintf(name, WORDS_DEVICE_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
+	snprintf(name, TEXT_DEVICE_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
 	for (char *c = name; *c; c++)
 		*c = (char)tolower((unsigned char)*c);
 }

@@ -43,7 +43,7 @@ static int copy_of(int fd)
 	return copy < 0 ? detail_set(-errno, "file descriptor %d was announced, but is not there", fd) : copy;
 }
 
-int vbroker_open_passed(const char *names, const char *name, struct vbroker_device **ret_device)
+int vbroker_open_inherited(const char *names, const char *name, struct vbroker_device **ret_device)
 {
 	struct vbroker_domain *domain;
 	struct vbroker_device *device;

@@ -2,7 +2,7 @@
 #include "cli.h"
 #include "failure.h"
 #include "json.h"
-#include "words.h"
+#include "text.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static int reset(const char *name)
 	return r;
 }
 
-static int reset_failed(const char *name, const struct vbroker_released *now, int error)
+static int reset_failed(const char *name, const struct vbroker_unquarantined *now, int error)
 {
 	fprintf(stderr, "%s\n", now->ended);
 	if (error == -ENOENT)
@@ -44,37 +44,37 @@ static int reset_failed(const char *name, const struct vbroker_released *now, in
 	return CLI_NO;
 }
 
-static int print_json(const char *name, bool forced, const struct vbroker_released *released)
+static int print_json(const char *name, bool forced, const struct vbroker_unquarantined *released)
 {
 	struct json_object *object = json_object_new_object();
 
 	if (!object)
 		return failure_memory();
 	json_add_text(object, "name", name);
-	json_add_truth(object, "reset", !forced);
+	json_add_bool(object, "reset", !forced);
 	json_add_text(object, "ended", released->ended);
 	json_add_text(object, "unverified", released->unverified);
 	return json_print(object);
 }
 
-int release_run(const struct cli *cli)
+int unquarantine_run(const struct cli *cli)
 {
-	unsigned int flags = cli->force ? VBROKER_RELEASE_FORCE : 0;
-	struct vbroker_released released;
-	char name[WORDS_DEVICE_SIZE], what[WORDS_DEVICE_SIZE + 32];
+	unsigned int flags = cli->force ? VBROKER_UNQUARANTINE_FORCE : 0;
+	struct vbroker_unquarantined released;
+	char name[TEXT_DEVICE_SIZE], what[TEXT_DEVICE_SIZE + 32];
 	int r;
 
-	words_device(name, cli->argument);
+	text_device(name, cli->argument);
 	snprintf(what, sizeof what, "end the quarantine of %s", name);
 	/* No device is reset while in use: the broker answers whether the device is quarantined, so that nobody may
 	 * have it. */
-	r = vbroker_session_release(cli->session, name, flags | VBROKER_RELEASE_ASK, &released);
+	r = vbroker_session_unquarantine(cli->session, name, flags | VBROKER_UNQUARANTINE_DRY_RUN, &released);
 	if (r != 0)
 		return failure_request(cli, what, r);
 	r = cli->force ? 0 : reset(name);
 	if (r < 0)
 		return reset_failed(name, &released, r);
-	r = vbroker_session_release(cli->session, name, flags, &released);
+	r = vbroker_session_unquarantine(cli->session, name, flags, &released);
 	if (r != 0)
 		return failure_request(cli, what, r);
 	if (cli->json)
