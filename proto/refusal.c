@@ -51,7 +51,7 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_ALREADY_BOUND] = {"ALREADY_BOUND", "the device is bound to an IOMMU domain already",
 		"send UNBIND first"},
 	[REFUSAL_QUARANTINED] = {"QUARANTINED", "the device is held back because its last use has not ended cleanly",
-		"as root, 'vfio-brokerctl release DEVICE' resets the device and ends the quarantine, "
+		"as root, 'vfio-brokerctl unquarantine DEVICE' resets the device and ends the quarantine, "
 		"'release --force DEVICE' ends the quarantine without a reset; "
 		"rules with reset = same-user or optional do without a reset"},
 	[REFUSAL_REVOKED] = {"REVOKED", "the device was taken back",
