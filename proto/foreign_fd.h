@@ -13,8 +13,8 @@
  * Closes an unused descriptor, unless the close could block: the close of a file waits for its file system (FUSE: for
  * the client's own server), the close of a TCP socket for its peer, the close of a terminal for its line. By such a
  * close a client could stop this process, unkillably, with the device still running. So the descriptor stays open until
- * the process ends, after the close of its devices. foreign_fd_kept() counts such descriptors: the kernel would hold up a
- * process killed with one before it closes the devices, so a keeper ends with the first.
+ * the process ends, after the close of its devices. foreign_fd_kept() counts such descriptors: the kernel would hold
+ * up a process killed with one before it closes the devices, so a keeper ends with the first.
  */
 void foreign_fd_close(int fd);
 

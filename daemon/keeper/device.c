@@ -219,7 +219,8 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 
 /*
  * The reply confirms the close of the device and, after the last device, the group's leaving of the domain. The reply
- * is sent by device_send_closed(), after the broker was told: the client may open the device again right after the reply.
+ * is sent by device_send_closed(), after the broker was told: the client may open the device again right after
+ * the reply.
  */
 static int serve_release(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {

@@ -15,12 +15,15 @@ die() {
 
 # recipe_hash PATH...: a short hash of files and of trees (names, modes and contents), relative to vm_dir.
 recipe_hash() {
-    (cd "$vm_dir" && find "$@" -type f -printf '%m %p ' -exec sha256sum {} \; -o -type l -printf '%p %l\n' | LC_ALL=C sort | sha256sum | cut -c1-12)
+    (cd "$vm_dir" && find "$@" -type f -printf '%m %p ' -exec sha256sum {} \; -o -type l -printf '%p %l\n' |
+        LC_ALL=C sort | sha256sum | cut -c1-12)
 }
 
 builder_artefact() { printf '%s/builder-%s\n' "$vm_cache" "$(recipe_hash recipe-builder.sh)"; }
 
-source_artefact() { printf '%s/built-7.3-debug-%s\n' "$vm_cache" "$(recipe_hash recipe-builder.sh recipe-source.sh debug.config)"; }
+source_artefact() {
+    printf '%s/built-7.3-debug-%s\n' "$vm_cache" "$(recipe_hash recipe-builder.sh recipe-source.sh debug.config)"
+}
 
 kernel_artefact() {
     local recipes=(recipe-kernel.sh)
@@ -29,7 +32,9 @@ kernel_artefact() {
 }
 
 # The tree that has usr/src/linux-headers-RELEASE for a kernel.
-headers_tree() { if [[ $1 == 7.3-debug ]]; then source_artefact; else printf '%s/headers\n' "$(kernel_artefact "$1")"; fi; }
+headers_tree() {
+    if [[ $1 == 7.3-debug ]]; then source_artefact; else printf '%s/headers\n' "$(kernel_artefact "$1")"; fi
+}
 
 emulator_artefact() { printf '%s/emulator-%s\n' "$vm_cache" "$(recipe_hash recipe-emulator.sh)"; }
 

@@ -14,8 +14,8 @@
  * Express Base Specification, revision 1.4.
  *
  * Functions return 0, a negative errno or a refusal of vbroker. Where the controller itself is the reason, the result
- * is -EIO or -ETIMEDOUT and nvme->problem has a sentence; otherwise nvme->problem is empty and vbroker_describe_result()
- * has a sentence.
+ * is -EIO or -ETIMEDOUT and nvme->problem has a sentence; otherwise nvme->problem is empty and
+ * vbroker_describe_result() has a sentence.
  */
 
 /* Memory within the controller's reach: one mapping, contiguous in IOVAs. */

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * The reply to a request for a list. A client reads a list in pieces (struct listing_request): the entries from START on,
- * as many as fit, and how many there are in all.
+ * The reply to a request for a list. A client reads a list in pieces (struct listing_request): the entries from START
+ * on, as many as fit, and how many there are in all.
  */
 struct listing {
 	struct packet *reply;

@@ -81,7 +81,8 @@ const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLO
 	 * neither. */
 	if (group->direct && group->holder.pid)
 		snprintf(buffer, GROUP_BLOCKER_SIZE,
-			"by access = direct its holder may have it still, or reach it by other devices that he has: kill %u",
+			"by access = direct its holder may have it still, or reach it by other devices "
+			"that he has: kill %u",
 			group->holder.pid);
 	else
 		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);

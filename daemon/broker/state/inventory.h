@@ -45,7 +45,8 @@ bool group_leased(const struct iommu_group *group);
 
 /* The text about a device whose group is QUERIED; takes the device's name and the group's number. */
 #define GROUP_QUERIED_FORMAT                                                                                           \
-	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; try again in a moment"
+	"%s: the service has just been started anew, and the keeper of IOMMU group %u has not said yet who has it; "   \
+	"try again in a moment"
 
 /* Of a group that is not free although the keeper is gone: names the holder and the remedy. Returns BUFFER. */
 #define GROUP_BLOCKER_SIZE 192

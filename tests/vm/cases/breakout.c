@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * breakout DEVICE: a driver that tries to get out of its sandbox, after vbroker_sandbox_enter(), and to do what it was never given.
- * Started by "vfio-brokerctl drive". Prints a verdict for each attempt.
+ * breakout DEVICE: a driver that tries to get out of its sandbox, after vbroker_sandbox_enter(), and to do what it was
+ * never given. Started by "vfio-brokerctl drive". Prints a verdict for each attempt.
  */
 #include "verdict.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json POINTER...: reads one JSON document from standard input, which must be nothing else, and prints the value at each
- * JSON pointer (RFC 6901; "/-" after an array: its length) on a line. Exit code 1: not JSON, or no such value.
+ * json POINTER...: reads one JSON document from standard input, which must be nothing else, and prints the value at
+ * each JSON pointer (RFC 6901; "/-" after an array: its length) on a line. Exit code 1: not JSON, or no such value.
  */
 #include <json-c/json.h>
 #include <stdio.h>

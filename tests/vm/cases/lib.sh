@@ -23,7 +23,7 @@ tester=(setpriv --reuid=1000 --regid=1000 --init-groups --bounding-set=-all --in
 # shellcheck disable=SC2034
 other=(setpriv --reuid=1001 --regid=1001 --init-groups --bounding-set=-all --inh-caps=-all --no-new-privs --)
 
-# --- verdicts ----------------------------------------------------------------------------------------------------------
+# --- verdicts ---------------------------------------------------------------------------------------------------------
 
 # verdict STATUS NAME [WHY]: one line; a failure is followed by WHY and the end of the journal.
 verdict() {
@@ -66,7 +66,8 @@ skip() { printf 'skipped - %s: %s: %s\n' "$case_name" "$1" "$2"; }
 
 note() { printf '# %s: %s\n' "$case_name" "$*"; }
 
-# What this kernel does not have and another one that run-suites boots has: no reason to say that something was not tested.
+# What this kernel does not have and another one that run-suites boots has: no reason to say that something was not
+# tested.
 case $(uname -r) in
 6.1.*) elsewhere='no windows on this kernel' ;;
 *-debug) elsewhere='it is built in' ;;
@@ -80,7 +81,9 @@ relay() {
         case $line in
         'ok - '*) verdict 0 "${line#ok - }" ;;
         'not ok - '*) verdict 1 "${line#not ok - }" ;;
-        'skipped - '*": $elsewhere") note "not on this kernel, but on another that run-suites boots: ${line#skipped - }" ;;
+        'skipped - '*": $elsewhere")
+            note "not on this kernel, but on another that run-suites boots: ${line#skipped - }"
+            ;;
         'skipped - '*) printf 'skipped - %s: %s\n' "$case_name" "${line#skipped - }" ;;
         *) note "${line#\# }" ;;
         esac
@@ -101,7 +104,7 @@ at_exit() {
 }
 trap at_exit EXIT
 
-# --- time --------------------------------------------------------------------------------------------------------------
+# --- time -------------------------------------------------------------------------------------------------------------
 
 nap() { read -rt "$1" -u "$never" || :; } # sleep without a process
 
@@ -115,11 +118,17 @@ wait_until() {
     done
 }
 
-# --- devices -----------------------------------------------------------------------------------------------------------
+# --- devices ----------------------------------------------------------------------------------------------------------
 
 sysfs() { printf '/sys/bus/pci/devices/%s\n' "$1"; }
 driver_is() { [[ /sys/bus/pci/devices/$1/driver -ef /sys/bus/pci/drivers/$2 ]]; }
-driver_of() { if [[ -e /sys/bus/pci/devices/$1/driver ]]; then basename "$(readlink "/sys/bus/pci/devices/$1/driver")"; else echo none; fi; }
+driver_of() {
+    if [[ -e /sys/bus/pci/devices/$1/driver ]]; then
+        basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
+    else
+        echo none
+    fi
+}
 has_no_driver() { [[ ! -e /sys/bus/pci/devices/$1/driver ]]; }
 override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
 group_of() { basename "$(readlink "/sys/bus/pci/devices/$1/iommu_group")"; }
@@ -128,8 +137,8 @@ bus_master() { local v; v=$(setpci -s "$1" COMMAND) && if ((0x$v & 4)); then ech
 # Nobody has the group's node open: a second open is EBUSY.
 group_is_free() { [[ ! -c /dev/vfio/$1 ]] || { : <>"/dev/vfio/$1"; } 2>/dev/null; }
 
-# fall_silent DEVICE: its root port sends everything for its bus to another, so that it reads all ones, until speak_again. For
-# one at a time.
+# fall_silent DEVICE: its root port sends everything for its bus to another, so that it reads all ones, until
+# speak_again. For one at a time.
 root_port_of() { basename "$(dirname "$(realpath "$(sysfs "$1")")")"; }
 fall_silent() {
     silent_port=$(root_port_of "$1")
@@ -141,7 +150,7 @@ speak_again() { setpci -s "$silent_port" SECONDARY_BUS="$silent_bus" SUBORDINATE
 # The block device of an NVMe disk, by address.
 block_of() { printf '/dev/%s\n' "$(basename "$(echo "/sys/bus/pci/devices/$1"/nvme/nvme*/nvme*n1)")"; }
 
-# --- the service -------------------------------------------------------------------------------------------------------
+# --- the service ------------------------------------------------------------------------------------------------------
 
 broker_pid() { # -> broker; fails without one
     read -r broker 2>/dev/null </sys/fs/cgroup/system.slice/vfio-broker.service/cgroup.procs
@@ -181,13 +190,18 @@ ensure_broker() {
 }
 
 # What list says of a device: free, leased ...
-state_of() { vfio-brokerctl list | awk -v device="$1" '$1 == device { for (i = 5; i <= NF; i++) if ($i ~ /^(free|quarantined|leased|restoring|releasing)$/) print $i }'; }
+state_of() {
+    vfio-brokerctl list | awk -v device="$1" '$1 == device {
+        for (i = 5; i <= NF; i++) if ($i ~ /^(free|quarantined|leased|restoring|releasing)$/) print $i
+    }'
+}
 in_state() { [[ $(state_of "$1") == "$2" ]]; }
 
 # listed DEVICE: a user's LIST has it.
 listed() { "${tester[@]}" vfio-brokerctl list --json | grep -q "\"$1\""; }
 
-# case_rules [TEXT]: starts the broker again with rules that come before those of 50-tests.conf; without TEXT, with none.
+# case_rules [TEXT]: starts the broker again with rules that come before those of 50-tests.conf; without TEXT, with
+# none.
 case_rules() {
     local file=/etc/vfio-broker/policy.d/40-$case_name.conf
     if (($#)); then printf '%s\n' "$1" >"$file"; else rm -f "$file"; fi
@@ -207,7 +221,7 @@ left_idle() {
         "claims: $(ls "$claims"); with vfio-pci:$foreign; keepers: ${keepers[*]-}; broker: ${broker-}"
 }
 
-# --- clients -----------------------------------------------------------------------------------------------------------
+# --- clients ----------------------------------------------------------------------------------------------------------
 
 # start NAME COMMAND...: in the background, output in $work/NAME, a pipe as standard input. -> pid_of[NAME]
 declare -A pid_of=() pipe_of=()

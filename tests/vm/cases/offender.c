@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * offender ATTACK DEVICE: attacks the broker until it is killed: what tests/bench/attack.h has, or "connections": 10,000 of them,
- * held. Prints "running" when it has begun; "connections" then says how many it has got.
+ * offender ATTACK DEVICE: attacks the broker until it is killed: what tests/bench/attack.h has, or "connections":
+ * 10,000 of them, held. Prints "running" when it has begun; "connections" then says how many it has got.
  */
 #include "attack.h"
 #include "message.h"

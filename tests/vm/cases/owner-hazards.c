@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * owner-hazards HAZARD DEVICE [PATH]: the owner of an IOMMU domain, in a process of its own, and this one as its drivers, who are hostile and
- * belong to another user. Prints verdicts. As root, to become both users (1000 and 1001).
+ * owner-hazards HAZARD DEVICE [PATH]: the owner of an IOMMU domain, in a process of its own, and this one as its
+ * drivers, who are hostile and belong to another user. Prints verdicts. As root, to become both users (1000 and 1001).
  *
  *	stalled DEVICE PATH	a file that stalls who asks it anything or closes it (stalled-file) is offered as memory
  *	memory DEVICE		memory that is taken away after it was mapped, and what is no memory: windows above all
  *	sealed DEVICE		memory that is sealed against writing, on a kernel that maps it privately only
  *	memlock DEVICE		the owner's processes and a driver's against RLIMIT_MEMLOCK and the budget
- *	hog DEVICE		owners with all the memory that RLIMIT_MEMLOCK lets them pin, for a cgroup to stop; as a user
+ *	hog DEVICE		owners with all the memory that RLIMIT_MEMLOCK lets them pin, for a cgroup to stop; as a
+ *				user
  *	death DEVICE		the owner is killed while the device moves data to the driver's memory
  */
 #include "edu-registers.h"
@@ -64,8 +65,9 @@ static void become(uid_t user)
 }
 
 /*
- * The library's mmap(), too. With OLD_KERNEL as on Linux before 6.7, but for later stable releases (Debian's 6.1 is one): nothing that is
- * sealed with F_SEAL_WRITE is mapped shared. What becomes of a private mapping of it is for the real kernel to show.
+ * The library's mmap(), too. With OLD_KERNEL as on Linux before 6.7, but for later stable releases (Debian's 6.1 is
+ * one): nothing that is sealed with F_SEAL_WRITE is mapped shared. What becomes of a private mapping of it is for the
+ * real kernel to show.
  */
 static bool old_kernel;
 
@@ -200,7 +202,10 @@ static void owner_stop(struct owner *owner)
 
 /* ---- a driver's requests, as they are on the wire ---- */
 
-/* Sends the request that PACKET is; the same packet is the reply then. A negative errno also where there was no answer in time. */
+/*
+ * Sends the request that PACKET is; the same packet is the reply then. A negative errno also where there was no answer
+ * in time.
+ */
 static int call(struct vbroker_domain *driver, struct detail *ret_detail)
 {
 	int fd = vbroker_domain_fd(driver), r = packet_send(fd, 0, &packet);
@@ -310,8 +315,8 @@ static void hazard_stalled(const char *name, const char *path)
 	verdict_is("... and answers the other driver", ping(owner.drivers[1]), 0);
 	close(fd);
 	/*
-	 * Killed with such a file open, the owner hangs in its exit, before the kernel has let go of anything else that it had open: its
-	 * session too. What ends everything then is the end of the drivers, or a revocation.
+	 * Killed with such a file open, the owner hangs in its exit, before the kernel has let go of anything else that
+	 * it had open: its session too. What ends everything then is the end of the drivers, or a revocation.
 	 */
 	owner_kill(&owner);
 	sleep(1);
@@ -395,7 +400,9 @@ static void try_sealed(const struct owner *owner)
 	close(fd);
 }
 
-/* What a driver punches out of its memory is gone for everybody but the device, which keeps the pages that were pinned. */
+/*
+ * What a driver punches out of its memory is gone for everybody but the device, which keeps the pages that were pinned.
+ */
 static void try_holes(const struct owner *owner)
 {
 	const size_t length = 16 * PAGE;

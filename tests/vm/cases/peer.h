@@ -5,8 +5,8 @@
 #include <sys/types.h>
 
 /*
- * Another process, and a socket between it and this one. It dies with the thread that started it. It has no file of this
- * process but standard output and what it is sent, so that a close here is a last close.
+ * Another process, and a socket between it and this one. It dies with the thread that started it. It has no file of
+ * this process but standard output and what it is sent, so that a close here is a last close.
  */
 
 struct peer {

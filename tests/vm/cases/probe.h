@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 /*
- * Memory accesses that may fault. Each returns 0, or the signal that came instead (SIGBUS, SIGSEGV). Any thread may call them once
- * probe_init has been called; children inherit that.
+ * Memory accesses that may fault. Each returns 0, or the signal that came instead (SIGBUS, SIGSEGV). Any thread may
+ * call them once probe_init has been called; children inherit that.
  */
 
 void probe_init(void);

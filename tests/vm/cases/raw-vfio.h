@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * A device straight from VFIO, without the broker, and windows over it. What must work ends the program when it does not
- * (verdict_die); the other functions return a negative errno.
+ * A device straight from VFIO, without the broker, and windows over it. What must work ends the program when it does
+ * not (verdict_die); the other functions return a negative errno.
  */
 
 struct raw_vfio {

@@ -17,10 +17,10 @@
 #include <unistd.h>
 
 /*
- * restart-load DMA-DEVICE REGISTER-DEVICE DEVICE...: what clients do while somebody kills the broker, until standard input
- * ends. One has two devices all the while, and does DMA, mappings and register accesses; one for each further device
- * opens it, asks this and that, and releases it, in a loop; one sends requests in batches and counts the answers by their cookies.
- * Whatever is refused, lost or wrong is a failure. Prints "running" when all have begun.
+ * restart-load DMA-DEVICE REGISTER-DEVICE DEVICE...: what clients do while somebody kills the broker, until standard
+ * input ends. One has two devices all the while, and does DMA, mappings and register accesses; one for each further
+ * device opens it, asks this and that, and releases it, in a loop; one sends requests in batches and counts the answers
+ * by their cookies. Whatever is refused, lost or wrong is a failure. Prints "running" when all have begun.
  */
 
 #define CLIENTS_MAX 8
@@ -134,7 +134,10 @@ static void *do_registers(void *argument)
 			complain("registers", "another value came back than the inverse of what was written");
 			good = false;
 		}
-		/* Back to back, they would have the emulated processors for themselves, and the broker would get nothing done. */
+		/*
+		 * Back to back, they would have the emulated processors for themselves, and the broker would get
+		 * nothing done.
+		 */
 		usleep(1000);
 	}
 	vbroker_device_close(device);
@@ -215,7 +218,9 @@ static bool send_request(int fd, struct packet *packet, uint16_t type, uint64_t 
 	return packet_send(fd, 0, packet) == 0;
 }
 
-/* The replies to the cookies FIRST ... FIRST + BATCH - 1, in their order; earlier ones may come again, and are counted. */
+/*
+ * The replies to the cookies FIRST ... FIRST + BATCH - 1, in their order; earlier ones may come again, and are counted.
+ */
 static bool take_replies(int fd, struct packet *packet, uint64_t first)
 {
 	for (uint64_t next = first; next < first + BATCH;) {
@@ -298,7 +303,8 @@ int main(int argc, char **argv)
 	vbroker_session_close(session);
 	verdict(!complaint[0], "under load, no client has seen an error%s%s", complaint[0] ? ": " : "", complaint);
 	verdict(transfers > 0 && accesses > 0 && leases > 0 && batches > 0, "all of them have done something");
-	printf("# %lu calls, %lu leases, %lu transfers with map and unmap, %lu register accesses, longest pair %lu us\n",
+	printf("# %lu calls, %lu leases, %lu transfers with map and unmap, %lu register accesses, longest pair "
+	       "%lu us\n",
 		calls, leases, transfers, accesses, longest_us);
 	printf("# %lu batches of %d requests, %lu answered twice\n", batches, BATCH, doubled);
 	return verdict_failures > 0;

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 /*
- * restart-revokes DEVICE: opens it and takes it back from itself, by another session, in a loop, while somebody kills the broker, until
- * standard input ends. Each REVOKE has to be done, and done once: who opens the device next keeps it until the next one.
- * For root.
+ * restart-revokes DEVICE: opens it and takes it back from itself, by another session, in a loop, while somebody kills
+ * the broker, until standard input ends. Each REVOKE has to be done, and done once: who opens the device next keeps it
+ * until the next one. For root.
  */
 
 static unsigned long rounds, unseen;
@@ -37,8 +37,10 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* A broker that was killed when the device was free already leaves nothing that the next one could tell by; so that one must have
- * been started since. */
+/*
+ * A broker that was killed when the device was free already leaves nothing that the next one could tell by; so that one
+ * must have been started since.
+ */
 static bool done_before(
 	struct vbroker_session *administrator, const struct vbroker_revocation *revocation, uint64_t asked)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * revocations DEVICE COUNT: takes an edu device back COUNT times, at random moments, from two users who have it in turns, with
- * DMA into their memory, commands, and, where there are register windows, loads in a loop.
+ * revocations DEVICE COUNT: takes an edu device back COUNT times, at random moments, from two users who have it in
+ * turns, with DMA into their memory, commands, and, where there are register windows, loads in a loop.
  *
- * Whoever has lost it watches its memory, and goes on to try the device's registers, while the other one has the device and
- * does the same DMA: after "complete" not one byte may come, and not one access may succeed.
+ * Whoever has lost it watches its memory, and goes on to try the device's registers, while the other one has the device
+ * and does the same DMA: after "complete" not one byte may come, and not one access may succeed.
  */
 #include "edu-registers.h"
 #include "verdict.h"

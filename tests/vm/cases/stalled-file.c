@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stalled-file PATH UID: turns PATH, an empty regular file, into one of a FUSE file system that this program serves until it
- * is killed: it can be opened and mapped, but reading it is never answered, nor is flushing it, which is what close() does,
- * except for UID. Prints "ready". Root only.
+ * stalled-file PATH UID: turns PATH, an empty regular file, into one of a FUSE file system that this program serves
+ * until it is killed: it can be opened and mapped, but reading it is never answered, nor is flushing it, which is what
+ * close() does, except for UID. Prints "ready". Root only.
  */
 #include <errno.h>
 #include <fcntl.h>

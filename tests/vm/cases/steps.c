@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * steps STEP...: does with the library what its arguments say, one after the other, and prints a line for each:
- * "STEP: ok", or the refusal's or errno's name and the detail. A refused step does not end the program; its exit code is 1 if
- * there was one. Test cases are made of it.
+ * "STEP: ok", or the refusal's or errno's name and the detail. A refused step does not end the program; its exit code
+ * is 1 if there was one. Test cases are made of it.
  *
  * Objects are numbered in the order in which they are made, beginning with 0.
  *
@@ -10,12 +10,15 @@
  *	open=NAME			leases a device
  *	domain				opens an IOMMU domain
  *	bind=DEVICE,DOMAIN
- *	bind-fds=THING,THING		vbroker_bind_fds(); THING: deviceN, domainN, null, file, eventfd, directory, socket, closed
+ *	bind-fds=THING,THING		vbroker_bind_fds(); THING: deviceN, domainN, null, file, eventfd, directory,
+ *					socket, closed
  *	bind-raw=DEVICE,THING		a BIND packet, which the library would not send; THING may be a path too
- *	unbind=DEVICE			close=DEVICE	reset=DEVICE	ping=DEVICE	close-session	close-domain=DOMAIN
+ *	unbind=DEVICE			close=DEVICE	reset=DEVICE	ping=DEVICE
+ *	close-session			close-domain=DOMAIN
  *	map=DOMAIN,LENGTH,IOVA		new memory; IOVA may be "any"
  *	unmap=DOMAIN,IOVA,LENGTH
- *	map-stalled=DOMAIN,PATH		a child maps a page of a file that hangs, and hangs; it has neither session nor devices
+ *	map-stalled=DOMAIN,PATH		a child maps a page of a file that hangs, and hangs; it has neither session nor
+ *					devices
  *	fill=MEMORY,BYTE		expect=MEMORY,BYTE
  *	send=DEVICE,IOVA,COUNT		an edu device reads memory into its buffer, by DMA
  *	receive=DEVICE,IOVA,COUNT	... and writes its buffer to memory

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * surprise SOCKET FILE: sends packets to the broker that carry file descriptors of FILE where none belong, and looks after
- * each whether the broker goes on: the sender gets an answer as without them, or is cut off, and others are answered. Prints a line
- * for each; exit code 1 if not.
+ * surprise SOCKET FILE: sends packets to the broker that carry file descriptors of FILE where none belong, and looks
+ * after each whether the broker goes on: the sender gets an answer as without them, or is cut off, and others are
+ * answered. Prints a line for each; exit code 1 if not.
  */
 #include "message.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * two-drivers EDU EDU: one application owns a domain with two devices in it; each is driven by a process of its own, in a sandbox, by
- * a device channel and a domain channel. One driver's device writes a buffer by DMA, the other's reads it, and back.
+ * two-drivers EDU EDU: one application owns a domain with two devices in it; each is driven by a process of its own, in
+ * a sandbox, by a device channel and a domain channel. One driver's device writes a buffer by DMA, the other's reads
+ * it, and back.
  */
 #include "edu-registers.h"
 #include "verdict.h"

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 /*
- * What a program of the cases has found out, as lines on its standard output: "ok - NAME", "not ok - NAME" and "# why", or
- * "skipped - NAME: why". Only the program's first process prints.
+ * What a program of the cases has found out, as lines on its standard output: "ok - NAME", "not ok - NAME" and "# why",
+ * or "skipped - NAME: why". Only the program's first process prints.
  */
 
 extern int verdict_failures;

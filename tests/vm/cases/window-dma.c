@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 /*
- * What would let a client reach the BAR not through its page tables, which are zapped, but by a physical address that somebody has
- * looked up there: DMA through another device, and whatever pins pages.
+ * What would let a client reach the BAR not through its page tables, which are zapped, but by a physical address that
+ * somebody has looked up there: DMA through another device, and whatever pins pages.
  */
 
 #define COUNT 4

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /*
- * iommufd looks a mapping's pages up when a device is attached to the address space, or is so already. Both must fail for a window.
- * The device is another one than the window's, as an attacker's would be.
+ * iommufd looks a mapping's pages up when a device is attached to the address space, or is so already. Both must fail
+ * for a window. The device is another one than the window's, as an attacker's would be.
  */
 
 #define COUNT 4

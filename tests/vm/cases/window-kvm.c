@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window-kvm MEMORY: a virtual machine has a window for its memory. Its processor's page tables are not the process's, but follow these:
- * once the window is revoked, a guest that is reading it must not go on. MEMORY is a device as window-module wants it.
+ * window-kvm MEMORY: a virtual machine has a window for its memory. Its processor's page tables are not the process's,
+ * but follow these: once the window is revoked, a guest that is reading it must not go on. MEMORY is a device as
+ * window-module wants it.
  */
 #include "probe.h"
 #include "raw-vfio.h"

@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 /*
- * A client that keeps the descriptors and the mappings of revoked windows, and whom nobody can make let go, is in nobody's way: neither
- * VFIO's nor its drivers'. Only this module stays.
+ * A client that keeps the descriptors and the mappings of revoked windows, and whom nobody can make let go, is in
+ * nobody's way: neither VFIO's nor its drivers'. Only this module stays.
  */
 
 #define COUNT	 64

@@ -10,8 +10,8 @@
 /* The devices: their PCI addresses. */
 extern const char *window_memory; /* BAR 2 is memory, at least 16 MiB; no BAR 1, 4 and 5 */
 extern const char *window_ports;  /* BAR 0 is memory, BAR 1 is I/O ports */
-extern const char *
-	window_resetable; /* can be reset; BAR 0 are registers, of which the one at 8 does not change (NVMe: its version) */
+/* can be reset; BAR 0 are registers, of which the one at 8 does not change (NVMe: its version) */
+extern const char *window_resetable;
 
 #define PAGE	   4096
 #define MEMORY_BAR 2

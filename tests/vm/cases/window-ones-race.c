@@ -11,8 +11,9 @@
 #include <unistd.h>
 
 /*
- * Pages of ones come and go while others fault them in: by the process's own order, and because VFIO zaps all that is mapped of the
- * device. The kernel complains (run looks for that) if one is freed that is still locked: not each time, but 7.3 did nearly always.
+ * Pages of ones come and go while others fault them in: by the process's own order, and because VFIO zaps all that is
+ * mapped of the device. The kernel complains (run looks for that) if one is freed that is still locked: not each time,
+ * but 7.3 did nearly always.
  */
 
 #define COUNT	4

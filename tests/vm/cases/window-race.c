@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window-race [--direct] MEMORY ROUNDS READS: whether a read of a window ever succeeds after its revocation has returned. MEMORY is a
- * device as window-module wants it. Each round has a new window; clients in several processes read it in threads, move it by mremap
- * and let children inherit it, while the device's memory is switched off and on; and then it is revoked, by ioctl, by the last close,
- * or by the death of its maker. At least ROUNDS rounds, and so many that READS reads have succeeded before.
+ * window-race [--direct] MEMORY ROUNDS READS: whether a read of a window ever succeeds after its revocation has
+ * returned. MEMORY is a device as window-module wants it. Each round has a new window; clients in several processes
+ * read it in threads, move it by mremap and let children inherit it, while the device's memory is switched off and on;
+ * and then it is revoked, by ioctl, by the last close, or by the death of its maker. At least ROUNDS rounds, and so
+ * many that READS reads have succeeded before.
  *
- * With --direct the clients have VFIO's own mapping, which is not revoked: what this program looks for must be found then.
+ * With --direct the clients have VFIO's own mapping, which is not revoked: what this program looks for must be found
+ * then.
  */
 #include "peer.h"
 #include "probe.h"
@@ -214,8 +216,8 @@ static struct raw_vfio vfio;
 static struct raw_region bar;
 
 /*
- * By letting it sleep: to VFIO's mappings, that is the same as PCI_COMMAND, but it changes nothing in the device. QEMU 7.2 crashes when
- * a processor reads a BAR that another one is switching off.
+ * By letting it sleep: to VFIO's mappings, that is the same as PCI_COMMAND, but it changes nothing in the device. QEMU
+ * 7.2 crashes when a processor reads a BAR that another one is switching off.
  */
 static void *switch_memory(void *unused)
 {
@@ -333,8 +335,8 @@ static void judge(bool direct, unsigned long reads, unsigned rounds)
 {
 	const struct tally *sum = &shared->sum;
 
-	printf("# race%s: %u rounds, %lu reads, %lu faults while the memory was off, %lu refused after revocation, %lu not; %lu "
-	       "forks, %lu moves\n",
+	printf("# race%s: %u rounds, %lu reads, %lu faults while the memory was off, %lu refused after revocation, %lu "
+	       "not; %lu forks, %lu moves\n",
 		direct ? " --direct" : "", rounds, sum->early, sum->switched, sum->revoked, sum->late, sum->forks,
 		sum->moves);
 	if (direct) {

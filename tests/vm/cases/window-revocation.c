@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /*
- * Three ways to take a window back, and the views that a client may have of it. The maker is a process that alone has device and
- * control file; the client is another, which gets the window's descriptor.
+ * Three ways to take a window back, and the views that a client may have of it. The maker is a process that alone has
+ * device and control file; the client is another, which gets the window's descriptor.
  */
 
 #define FIRST 512 /* page of the BAR; a multiple of 2 MiB, so that the mapping may be huge */

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 /*
- * What walks page tables by anybody's order. A window's mapping is not VM_PFNMAP, by which most of them know that there are no struct
- * pages; one that looks for a struct page makes the kernel complain, or stop. What they return depends on the kernel, and is
- * not looked at: that the kernel goes on is what counts, and that the window does.
+ * What walks page tables by anybody's order. A window's mapping is not VM_PFNMAP, by which most of them know that there
+ * are no struct pages; one that looks for a struct page makes the kernel complain, or stop. What they return depends on
+ * the kernel, and is not looked at: that the kernel goes on is what counts, and that the window does.
  */
 
 #define HUGE ((size_t)2 << 20)
@@ -42,7 +42,10 @@ static void read_file(const char *path, off_t offset, size_t size)
 
 static void advise(struct span span)
 {
-	/* among them 21 PAGEOUT, 22 and 23 POPULATE_*, 24 DONTNEED_LOCKED, 25 COLLAPSE; 102 and 103 GUARD_INSTALL and _REMOVE */
+	/*
+	 * among them 21 PAGEOUT, 22 and 23 POPULATE_*, 24 DONTNEED_LOCKED, 25 COLLAPSE; 102 and 103 GUARD_INSTALL
+	 * and _REMOVE
+	 */
 	static const int advice[] = {MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_FREE, MADV_SEQUENTIAL, MADV_MERGEABLE,
 		MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_HUGEPAGE, 22, 23, 24, 25, 102, 103, MADV_DOFORK, MADV_DODUMP,
 		MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_REMOVE, MADV_DONTNEED};
