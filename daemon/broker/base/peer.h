@@ -29,8 +29,8 @@ void peer_clear(struct peer *peer);
 
 /*
  * The same for a socket that an earlier broker has accepted, at STARTED_US of CLOCK_BOOTTIME. The process may have
- * ended since then, and the pid may be somebody else's: the unit is known only if the process with the pid now had started by
- * STARTED_US.
+ * ended since then, and the pid may be somebody else's: the unit is known only if the process with the pid now had
+ * started by STARTED_US.
  */
 int peer_identify_again(int socket, uint64_t started_us, struct peer *ret_peer);
 

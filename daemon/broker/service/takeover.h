@@ -19,12 +19,12 @@ struct released_event;
  *	sockets of keepers   -> groups that are QUERIED: the keeper has been sent QUERY
  *	the answers          -> leases of the sessions named in the answers; a group whose session has ended is released
  *
- * Requests without an answer are still on the sessions' sockets (channel_keep_requests()). Working on such a request again
- * is right for all requests that look only. An OPEN waits until the keeper of its group has answered. If the keeper holds
- * a lease that was made for this very request, the client has had the reply: nobody but the client has the other end of
- * a device channel, so without the client's copy the keeper would not hold the lease any more. The client has had the
- * reply, too, if a client that had used the channel has released the device meanwhile; the keeper's last message says
- * so, and waits on the keeper's socket.
+ * Requests without an answer are still on the sessions' sockets (channel_keep_requests()). Working on such a request
+ * again is right for all requests that look only. An OPEN waits until the keeper of its group has answered. If the
+ * keeper holds a lease that was made for this very request, the client has had the reply: nobody but the client has
+ * the other end of a device channel, so without the client's copy the keeper would not hold the lease any more. The
+ * client has had the reply, too, if a client that had used the channel has released the device meanwhile; the
+ * keeper's last message says so, and waits on the keeper's socket.
  *
  * A REVOKE waits for the keeper, too: before the answer the holder is not known. If the earlier broker has answered the
  * REVOKE already, the device may have a new holder, whose OPEN waited while there was no broker. So the REVOKE concerns
