@@ -11,6 +11,9 @@
 #include <sys/un.h>
 #include <time.h>
 
+/* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
+#define WAITS 6000
+
 static const char *broker_program, *keeper_program;
 static struct world the_world;
 
@@ -509,7 +512,7 @@ void world_settle(void)
 {
 	char text[256];
 
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < WAITS; i++) {
 		if (!difference(text))
 			return;
 		nap(i < 100 ? 2 : 10);
@@ -521,13 +524,30 @@ void world_await_spare(struct vbroker_session *session)
 {
 	struct vbroker_status status;
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < WAITS; i++) {
 		expect_ok(vbroker_session_status(session, &status));
 		if (status.keepers_spare == 1)
 			return;
 		nap(10);
 	}
 	fail_msg("the broker has no spare keeper");
+}
+
+/* Counted when the broker has seen the end of all other sessions, however slow the host. */
+static int fds_of_an_idle_broker(void)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_status status = {0};
+	int fds;
+
+	for (int i = 0; i < WAITS && status.sessions != 1; i++) {
+		expect_ok(vbroker_session_status(session, &status));
+		nap(2);
+	}
+	assert_int_equal(status.sessions, 1);
+	fds = process_fds(the_world.broker) - 1;
+	vbroker_session_close(session);
+	return fds;
 }
 
 int world_setup(void **state)
@@ -552,8 +572,7 @@ int world_setup(void **state)
 	session = session_begin();
 	world_await_spare(session);
 	vbroker_session_close(session);
-	nap(10);
-	the_world.broker_fds = process_fds(the_world.broker);
+	the_world.broker_fds = fds_of_an_idle_broker();
 	world_settle();
 	return 0;
 }

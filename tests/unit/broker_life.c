@@ -136,6 +136,26 @@ static void open_waits_for_a_release(void **state)
 	turn();
 }
 
+/* The end of the holder's socket and the next OPEN may reach the loop in one turn, the OPEN first. */
+static void open_served_before_the_end_of_the_holder_waits(void **state)
+{
+	int keeper = keeper_start(), unrelated = client_new(), client = client_with(C, keeper);
+	struct open_request open = {.name = C};
+	int next = client_new();
+
+	(void)state;
+	client_send(next, BROKER_OPEN, &open, sizeof open);
+	close(client);
+	turn();
+	assert_int_equal(client_answer(next, NULL), -EAGAIN);
+	close(next);
+	close(unrelated);
+	turn();
+	close(keeper);
+	turn();
+	assert_int_equal(group(2)->state, GROUP_FREE);
+}
+
 static void waiting_client_may_leave(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper), waiting = client_new();
@@ -277,6 +297,7 @@ int main(void)
 		CASE(second_device_goes_to_the_same_keeper),
 		CASE(end_of_session_ends_the_lease),
 		CASE(open_waits_for_a_release),
+		CASE(open_served_before_the_end_of_the_holder_waits),
 		CASE(waiting_client_may_leave),
 		CASE(client_leaves_before_the_answer),
 		CASE(lease_taken_back_before_the_answer_is_revoked),

@@ -5,6 +5,7 @@
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
 #include "lease/quota.h"
+#include "request/session.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
 
@@ -136,6 +137,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	case GROUP_HELD:
 		if (device->lease && device->lease->session == session)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s: this session has it already", device->name);
+		else if (group->session != session && session_is_hung_up(group->session))
+			check_transient(group, device, who, admission);
 		else if (group->session != session)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s%s is held by %s", device->name,
 				device->lease ? "" : " belongs to an IOMMU group that", who);

@@ -262,6 +262,13 @@ bool session_may_repeat(const struct session *session)
 	return session->found_asking && session->channel.requests == 1;
 }
 
+bool session_is_hung_up(const struct session *session)
+{
+	struct pollfd end = {.fd = session->channel.fd};
+
+	return poll(&end, 1, 0) == 1 && (end.revents & (POLLHUP | POLLERR));
+}
+
 void session_close(struct session *session)
 {
 	struct broker *broker = session->broker;

@@ -35,4 +35,7 @@ void session_store(struct session *session);
  * already. */
 bool session_may_repeat(const struct session *session);
 
+/* Whether the client has closed its socket. The loop may serve requests of other clients before the hang-up. */
+bool session_is_hung_up(const struct session *session);
+
 #endif
