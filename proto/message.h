@@ -733,7 +733,7 @@ enum keeper_type {
 	KEEPER_EVENT_BOUND = 130,    /* struct bound_event */
 	/*
 	 * struct released_event, sent before the group leaves the domain. Leaving may block (daemon/README.md, section
-	 * "Hazards": the stalled file system).
+	 * "Hazards": the stalled exit).
 	 */
 	KEEPER_EVENT_LEAVING = 131,
 };

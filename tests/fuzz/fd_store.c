@@ -34,7 +34,7 @@ static bool keep(int fd, struct stored stored)
 
 bool __wrap_store_session(int fd, uint64_t session, uint64_t born)
 {
-	return keep(fd, (struct stored){.session = session, .born = born});
+	return keep(fd, (struct stored){.session = session, .started = born});
 }
 
 bool __wrap_store_keeper(int fd, uint32_t group)

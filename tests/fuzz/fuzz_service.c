@@ -471,7 +471,7 @@ static void kill_broker(void)
 	for (device = LIST_FIRST(&broker.inventory.devices); device; device = next_device) {
 		next_device = LIST_NEXT(device, in_inventory);
 		if (device->lease)
-			lease_end(device->lease);
+			group_lease_end(device->lease);
 	}
 	/* What is left without devices has none to leave it. */
 	for (group = LIST_FIRST(&broker.inventory.groups); group; group = next_group) {
