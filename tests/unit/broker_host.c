@@ -201,6 +201,40 @@ static void device_unbound_by_hand_is_quarantined(void **state)
 	turn();
 }
 
+/* As the kernel has it: when the last VFIO driver of a group goes, a variant driver here, the group ends, and the next has a
+ * node of its own. */
+static int node_of_the_driver(uint32_t number)
+{
+	const char *driver = memory_host->devices[2].device.driver;
+
+	(void)number;
+	if (strcmp(driver, "mlx5_vfio_pci") == 0)
+		return open("/dev/null", O_RDWR | O_CLOEXEC);
+	return strcmp(driver, "vfio-pci") == 0 ? open("/dev/zero", O_RDWR | O_CLOEXEC) : -ENOENT;
+}
+
+static void keeper_gets_the_node_of_after_the_rebind(void **state)
+{
+	int keeper = keeper_start(), client = client_new();
+	struct stat zero, node;
+
+	(void)state;
+	assert_int_equal(stat("/dev/zero", &zero), 0);
+	memory_host->group_open = node_of_the_driver;
+	strcpy(memory_host->devices[2].device.driver, "mlx5_vfio_pci");
+	client_open(client, C);
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, KEEPER_LEASE);
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	assert_int_equal(fstat(packet.fds.fds[0], &node), 0);
+	assert_int_equal(node.st_rdev, zero.st_rdev);
+	packet_clear(&packet);
+	close(client);
+	turn();
+	close(keeper);
+	turn();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +246,7 @@ int main(void)
 		CASE(unplugged_while_claimed),
 		CASE(unplugged_device_is_not_quarantined),
 		CASE(device_unbound_by_hand_is_quarantined),
+		CASE(keeper_gets_the_node_of_after_the_rebind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

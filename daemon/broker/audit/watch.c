@@ -118,7 +118,8 @@ void watch_publish(struct broker *broker, const struct audit_event *event, const
 	others = all;
 	memset(others.rule, 0, sizeof others.rule);
 	LIST_FOREACH(session, &broker->watchers, in_watchers) {
-		if (!may_see(session, event) || send_to(session, own(session, event) ? &all : &others))
+		if (session->failed || !may_see(session, event) ||
+			send_to(session, own(session, event) ? &all : &others))
 			continue;
 		session->watch.missed++;
 		broker->changes_missed++;

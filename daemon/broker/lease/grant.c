@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Opens the group's node if admission could not: the device was not with vfio-pci yet. */
+/* Opens the group's node, unless admission has: only the node of a device that was with vfio-pci already is kept. */
 static int open_node(struct broker *broker, const struct iommu_group *group, struct grant *grant, struct detail *detail)
 {
 	int fd = grant->group_fd >= 0 ? grant->group_fd : broker->host->group_open(group->number);
@@ -88,15 +88,25 @@ static int offer(struct session *session, struct device *device, struct grant *g
 	return CHANNEL_LATER;
 }
 
+static void close_node(struct grant *grant)
+{
+	if (grant->group_fd >= 0)
+		close(fd_take(&grant->group_fd));
+}
+
 int grant_lease(struct session *session, struct device *device, struct grant *grant, struct detail *detail)
 {
 	struct broker *broker = session->broker;
-	int r = rebind_to_vfio(broker, device, grant->now, detail);
+	int r;
 
+	/* The node may belong to a group that ends when its last VFIO driver is unbound (drivers/vfio/group.c: a variant
+	 * driver, say); some kernels have the unbind wait until the node is closed. */
+	if (strcmp(grant->now->driver, VFIO_DRIVER) != 0)
+		close_node(grant);
+	r = rebind_to_vfio(broker, device, grant->now, detail);
 	if (r == 0)
 		r = offer(session, device, grant, detail);
-	if (grant->group_fd >= 0)
-		close(fd_take(&grant->group_fd));
+	close_node(grant);
 	if (r != CHANNEL_LATER)
 		rebind_undo(broker, device);
 	return r;
