@@ -51,8 +51,8 @@ struct waiter;
  * Two rules of the policy decide against whom a quarantine stands. The rule of the last lease counts because its
  * holder may have left something in the device. The rule of the next lease counts because its holder would get the
  * DMA. Of the two rules, the stricter "reset" counts, and the longer "settle". So loosening a rule does not free a
- * device that was released under the stricter rule: RELEASE does (vfio-brokerctl unquarantine). (A lease that goes on
- * takes the new rule when the policy is read again.)
+ * device that was released under the stricter rule: UNQUARANTINE does (vfio-brokerctl unquarantine). (A lease that
+ * goes on takes the new rule when the policy is read again.)
  *
  * A host driver is held off, too, unless the rule of the lease has reset = optional. A host driver would switch bus
  * mastering on for the last holder's unfinished work, with IOMMU mappings of the host or, in pass-through, none. The
