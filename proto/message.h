@@ -732,8 +732,8 @@ enum keeper_type {
 	KEEPER_EVENT_FAULT = 129,    /* struct fault_event; the end of the lease follows */
 	KEEPER_EVENT_BOUND = 130,    /* struct bound_event */
 	/*
-	 * struct released_event, sent before the group leaves the domain. Leaving may block (daemon/README.md, section
-	 * "Hazards": the stalled exit).
+	 * struct released_event, sent before the group leaves the domain. Leaving may block (daemon/README.md, hazard
+	 * 1: stalled exit).
 	 */
 	KEEPER_EVENT_LEAVING = 131,
 };

@@ -45,7 +45,7 @@ enum refusal {
 	REFUSAL_WINDOW_UNAVAILABLE = 24,
 	/* A file passed as memory is no usable memory. */
 	REFUSAL_NOT_MEMORY = 25,
-	/* RELEASE by an administrator. */
+	/* UNQUARANTINE by an administrator. */
 	REFUSAL_NOT_QUARANTINED = 26,
 	REFUSAL_MAX,
 };

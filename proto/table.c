@@ -518,7 +518,7 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_SESSIONS] = {"SESSIONS", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_LEASES] = {"LEASES", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_request), 0, 0, 0, validate_revoke},
-	[BROKER_UNQUARANTINE] = {"RELEASE", STATE_READY, sizeof(struct unquarantine_request), 0, 0, 0,
+	[BROKER_UNQUARANTINE] = {"UNQUARANTINE", STATE_READY, sizeof(struct unquarantine_request), 0, 0, 0,
 		validate_unquarantine},
 	[BROKER_WATCH] = {"WATCH", STATE_READY, sizeof(struct watch_request), 0, 0, 0, validate_watch},
 	[BROKER_POLICY] = {"POLICY", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},

@@ -15,9 +15,8 @@ struct device;
  * call. Each meaning still possible then is a row of the table in binding.c.
  *
  * The owner of the domain can make VFIO_GROUP_UNSET_CONTAINER hang, by mapping memory of a stalled file system of its
- * own (daemon/README.md, section "Hazards": the stalled exit). Closing the device does not hang. So the device
- * is always closed first: from then on the device can neither reach memory nor interrupt anybody, whatever becomes of
- * this process.
+ * own (daemon/README.md, hazard 1: stalled exit). Closing the device does not hang. So the device is always closed
+ * first: from then on the device can neither reach memory nor interrupt anybody, whatever becomes of this process.
  */
 
 /* For a new device in zeroed memory: not bound. */

@@ -170,7 +170,7 @@ static bool is_leaving(const struct device *device)
 }
 
 /*
- * The last step of all ended devices; may never return (binding.h). So the broker is told before the step: the broker
+ * The last step of all ended devices; may never return (group.h). So the broker is told before the step: the broker
  * then knows that the devices are quiet, and where this process hangs. The clients are told before, too, unless other
  * leases of the group go on. A RELEASE is answered after the step.
  */
@@ -204,7 +204,8 @@ static void leave_domain(struct keeper *keeper)
 
 /*
  * Finishes and frees all ended devices. The broker is told of each device before the client, because the client may
- * open the device again at once.
+ * open the device again at once. A client that leave_domain() tells gets CLOSED after LEAVING, and before RELEASED; any
+ * other client gets CLOSED after RELEASED.
  */
 static void reap(struct keeper *keeper)
 {

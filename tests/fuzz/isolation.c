@@ -45,7 +45,7 @@ void isolation_check(const struct broker *broker)
 	}
 }
 
-/* It is fit by RELEASE. */
+/* The device is fit by UNQUARANTINE. */
 void __real_quarantine_end(struct broker *broker, struct device *device);
 void __wrap_quarantine_end(struct broker *broker, struct device *device);
 

@@ -575,7 +575,7 @@ static void records_that_make_no_sense(void **state)
 	vbroker_session_close(session);
 }
 
-/* ---- RELEASE ---- */
+/* ---- UNQUARANTINE ---- */
 
 static void who_may_release(void **state)
 {

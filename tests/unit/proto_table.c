@@ -36,7 +36,7 @@ static const struct expected broker_expected[] = {
 	{7, "SESSIONS", STATE_READY, 8, 0, 0, 0},
 	{8, "LEASES", STATE_READY, 8, 0, 0, 0},
 	{9, "REVOKE", STATE_READY, 40, 0, 0, 0},
-	{10, "RELEASE", STATE_READY, 40, 0, 0, 0},
+	{10, "UNQUARANTINE", STATE_READY, 40, 0, 0, 0},
 	{11, "WATCH", STATE_READY, 8, 0, 0, 0},
 	{12, "POLICY", STATE_READY, 8, 0, 0, 0},
 	{13, "EXPLAIN", STATE_READY, 304, 4, 0, 0},

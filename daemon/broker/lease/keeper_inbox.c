@@ -91,7 +91,9 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 	device = inventory_find(&keeper->broker->inventory, event->name);
 	if (device && device->group == keeper->group)
 		waiter_tell(keeper->group, &(struct waiter_news){.event = WAITER_RELEASED, .released = event});
-	/* Told to let go, or the lease was refused: the end of the lease is known already. */
+	/* There is no lease to end: the lease was refused; or the lease is of an earlier broker, and is not adopted
+	 * yet (the keeper is QUERIED) or never will be (the keeper was told to let go instead). Any other lease stands
+	 * until RELEASED, although the keeper may have been told to let go. */
 	if (!device || !device->lease || device->group != keeper->group) {
 		handover_released(keeper, event);
 		return 0;

@@ -25,7 +25,8 @@ static int check_administrator(const struct session *session, const char *name, 
 		peer_text(&session->peer, who, sizeof who));
 }
 
-/* The kernel cannot be made to let go, and RELEASE takes no device from a keeper: that is the job of REVOKE. */
+/* The kernel cannot be made to let go, and UNQUARANTINE takes no device from a keeper: that is the job of
+ * REVOKE. */
 static int check_group(
 	const struct broker *broker, const struct iommu_group *group, const char *name, struct detail *detail)
 {

@@ -51,8 +51,8 @@ struct waiter;
  * Two rules of the policy decide against whom a quarantine stands. The rule of the last lease counts because its
  * holder may have left something in the device. The rule of the next lease counts because its holder would get the
  * DMA. Of the two rules, the stricter "reset" counts, and the longer "settle". So loosening a rule does not free a
- * device that was released under the stricter rule: RELEASE does (vfio-brokerctl unquarantine). (A lease that goes on
- * takes the new rule when the policy is read again.)
+ * device that was released under the stricter rule: UNQUARANTINE does (vfio-brokerctl unquarantine). (A lease that
+ * goes on takes the new rule when the policy is read again.)
  *
  * A host driver is held off, too, unless the rule of the lease has reset = optional. A host driver would switch bus
  * mastering on for the last holder's unfinished work, with IOMMU mappings of the host or, in pass-through, none. The
@@ -182,12 +182,14 @@ struct lease {
 	enum lease_state state;
 	int channel; /* owned: the client's end of the device channel, until handed over; then -1 */
 	uint64_t since_us;
-	const struct policy_rule *allowed_by; /* set for lease/review.c alone; NULL: no rule of the policy in force */
-	sd_event_source *term;		      /* ends the lease when the lease-time is over; NULL: not armed so far */
-	bool direct;			      /* the holder may have the VFIO device itself */
-	uint64_t due_us;		      /* when the keeper takes the device back, or began to; 0: not ordered */
-	struct release_report report;	      /* the keeper's report of letting go so far; taken 0: nothing */
-	lease_answer answer;		      /* tells the client; NULL: the lease is of an earlier broker */
+	/* NULL: no rule of the policy in force allows the lease. Set by lease/review.c alone, through lease_set_rule();
+	 * lease/quota.c counts the leases of a rule by the field. */
+	const struct policy_rule *allowed_by;
+	sd_event_source *term;	      /* ends the lease when the lease-time is over; NULL: not armed so far */
+	bool direct;		      /* the holder may have the VFIO device itself */
+	uint64_t due_us;	      /* when the keeper takes the device back, or began to; 0: not ordered */
+	struct release_report report; /* the keeper's report of letting go so far; steps_done 0: nothing */
+	lease_answer answer;	      /* tells the client; NULL: the lease is of an earlier broker */
 	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with the lease; 0: no earlier broker */
 	/* What the policy says of the end of the lease, and lets the holder map, and the rule that says so. */
 	struct reset_policy reset;
