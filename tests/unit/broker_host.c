@@ -201,8 +201,8 @@ static void device_unbound_by_hand_is_quarantined(void **state)
 	turn();
 }
 
-/* As the kernel has it: when the last VFIO driver of a group goes, a variant driver here, the group ends, and the next has a
- * node of its own. */
+/* As the kernel has it: when the last VFIO driver of a group goes, a variant driver here, the group ends, and the next
+ * group has another node. */
 static int node_of_the_driver(uint32_t number)
 {
 	const char *driver = memory_host->devices[2].device.driver;

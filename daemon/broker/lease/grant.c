@@ -99,8 +99,8 @@ int grant_lease(struct session *session, struct device *device, struct grant *gr
 	struct broker *broker = session->broker;
 	int r;
 
-	/* The node may belong to a group that ends when its last VFIO driver is unbound (drivers/vfio/group.c: a variant
-	 * driver, say); some kernels have the unbind wait until the node is closed. */
+	/* The node may belong to a group that ends when its last VFIO driver is unbound (drivers/vfio/group.c: a
+	 * variant driver, say); some kernels have the unbind wait until the node is closed. */
 	if (strcmp(grant->now->driver, VFIO_DRIVER) != 0)
 		close_node(grant);
 	r = rebind_to_vfio(broker, device, grant->now, detail);
