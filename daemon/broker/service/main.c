@@ -29,6 +29,7 @@
 
 struct arguments {
 	struct broker_options options;
+	struct stored *stored; /* owned: options.stored */
 	const char *listen;
 	const char *policy[RELOAD_DIRECTORIES_MAX + 1];
 	size_t policy_count;
@@ -201,9 +202,10 @@ static int listen_at(const char *path)
 }
 
 /* Takes the sockets that systemd has passed. Returns the listening socket, or -1; the sockets of an earlier broker
- * go to OPTIONS. */
-static int take_passed(struct broker_options *options)
+ * go to ARGUMENTS. */
+static int take_passed(struct arguments *arguments)
 {
+	struct broker_options *options = &arguments->options;
 	char **names = NULL;
 	int n = sd_listen_fds_with_names(1, &names), listener = -1;
 	struct stored *stored = n > 0 ? calloc((size_t)n, sizeof *stored) : NULL;
@@ -223,7 +225,7 @@ static int take_passed(struct broker_options *options)
 		free(names[i]);
 	}
 	free(names);
-	options->stored = stored;
+	options->stored = arguments->stored = stored;
 	return listener;
 }
 
@@ -331,7 +333,7 @@ int main(int argc, char **argv)
 	make_directory(arguments.options.claims_directory);
 	make_directory(arguments.options.quarantine_directory);
 	tzset(); /* people are told local times; the zone is read before the sandbox is entered */
-	listener = get_listener(arguments.listen, take_passed(&arguments.options));
+	listener = get_listener(arguments.listen, take_passed(&arguments));
 	r = sd_event_new(&event);
 	if (r < 0)
 		fail("event loop", r);
@@ -359,5 +361,6 @@ int main(int argc, char **argv)
 	reload_clear(&reload);
 	service_clear(&broker);
 	sd_event_unref(event);
+	free(arguments.stored);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
