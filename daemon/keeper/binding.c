@@ -262,9 +262,10 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 /* The host locks the device for moments, when somebody reads or writes the device's files in sysfs. */
 static int reset_patiently(const struct device *device)
 {
+	int retries = device->report.reason == ENDED_ERROR ? RESET_RETRIES_ERROR : RESET_RETRIES;
 	int r = device->group->kernel->device_reset(device->fd);
 
-	for (int i = 0; r == -EAGAIN && i < RESET_RETRIES; i++) {
+	for (int i = 0; r == -EAGAIN && i < retries; i++) {
 		nanosleep(&(struct timespec){.tv_nsec = RESET_PAUSE_NS}, NULL);
 		r = device->group->kernel->device_reset(device->fd);
 	}

@@ -22,6 +22,11 @@
 #define RESET_RETRIES  200
 #define RESET_PAUSE_NS 1000000
 
+/* After an uncorrectable error the kernel recovers the device itself: it has the device locked while it resets the link
+ * (pcie_do_recovery(), over a second for a fatal error). All tries together take some three seconds, less than the five
+ * after which the broker takes the group for stuck. */
+#define RESET_RETRIES_ERROR 3000
+
 /* Pauses between two reads of a POLL. The first is as long as a pread; each is twice as long as the last, up to a
  * time still short compared with a process switch on a busy machine. */
 #define POLL_PAUSE_MIN_NS 1000

@@ -180,6 +180,29 @@ static void test_reset_locked(void **state)
 	assert_int_equal(report.steps[RELEASE_RESET].error, EAGAIN);
 }
 
+/* After an uncorrectable error the kernel recovers the device, and has it locked for longer. */
+static void test_reset_locked_by_recovery(void **state)
+{
+	struct vfio_kernel locked = fake_vfio;
+	OWNED_FD domain = fake_container_open();
+	struct release_report report;
+	struct bench b;
+
+	(void)state;
+	attempts_that_fail = RESET_RETRIES + 1;
+	locked.device_reset = locked_reset;
+	bench_start_on(&b, &locked, 1, NULL);
+	b.group->devices[0].express = true;
+	assert_int_equal(bench_bind(&b, 0, domain), 0);
+	assert_int_equal(fake_device_fault(&b.group->devices[0]), 1);
+	bench_event(&b, b.broker, KEEPER_EVENT_FAULT, sizeof(struct fault_event));
+	bench_settle(&b);
+	report = report_of(&b, 0);
+	assert_int_equal(report.reason, ENDED_ERROR);
+	assert_int_equal(report.reset, RESET_DONE);
+	bench_stop(&b);
+}
+
 /* The host waits for the device, and has it locked meanwhile: no reset is possible, and none is waited for. */
 static void test_unplug(void **state)
 {
@@ -349,6 +372,7 @@ int main(void)
 		bench_test(test_no_reset),
 		bench_test(test_failures),
 		bench_test(test_reset_locked),
+		bench_test(test_reset_locked_by_recovery),
 		bench_test(test_unplug),
 		bench_test(test_together),
 	};
