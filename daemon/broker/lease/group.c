@@ -131,19 +131,19 @@ static void become_free(struct iommu_group *group)
  * back. */
 static void on_closed(struct iommu_group *group)
 {
-	uint64_t rest;
+	uint64_t cooldown;
 
 	if (group->state == GROUP_QUARANTINED)
 		record_quarantine_end(group);
 	group->state = GROUP_RESTORING;
 	quarantine_group_free(group);
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_CLOSED});
-	rest = quarantine_cooldown_us(group);
-	group->cools_down = rest > 0;
-	if (rest == 0)
+	cooldown = quarantine_cooldown_us(group);
+	group->cools_down = cooldown > 0;
+	if (cooldown == 0)
 		become_free(group);
 	else
-		recheck_in(group, rest);
+		recheck_in(group, cooldown);
 }
 
 /* Opening the node is the kernel's own answer to whether anybody still has the group. */
