@@ -50,6 +50,8 @@ enum channel_kind {
 	CHANNEL_DEVICE = 2,
 	CHANNEL_DOMAIN = 3,
 	CHANNEL_KEEPER = 4, /* between vfio-brokerd and vfio-keeper only; may change with every release */
+	CHANNEL_FRONT = 5,  /* between vfio-brokerd and vfio-front (front_message.h) */
+	CHANNEL_HELPER = 6, /* between vfio-brokerd and vfio-helper (helper_message.h) */
 };
 
 /* ---- on every channel ---- */

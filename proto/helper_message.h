@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PROTO_HELPER_MESSAGE_H
+#define PROTO_HELPER_MESSAGE_H
+
+#include "message.h"
+
+/*
+ * Between vfio-brokerd and vfio-helper only; may change with every release.
+ *
+ * A helper does what may wait for somebody else: one order at a time, one system call that waits an order. The reply
+ * carries no descriptor: a helper gives the descriptor of a group to a keeper, never to the broker. A broker that has
+ * shut down its sending side wants no further step.
+ */
+
+enum helper_type {
+	HELPER_HELLO = COMMON_HELLO, /* hello_request, helper_hello_reply */
+	HELPER_PING = COMMON_PING,
+	HELPER_LOOK = 3,	 /* struct helper_order: does the device answer, is the group's node free */
+	HELPER_OVERRIDE_GET = 4, /* struct helper_order; all below: helper_reply */
+	HELPER_OVERRIDE_SET = 5,
+	HELPER_UNBIND = 6,
+	HELPER_BIND = 7,
+	/*
+	 * struct lease_request; fds: a copy of the keeper's channel, the keeper's end of the device channel. Opens the
+	 * group's node if LEASE_GROUP, the control file of windows if there is one, and sends LEASE to the keeper.
+	 */
+	HELPER_LEASE = 8,
+	HELPER_TYPE_MAX,
+};
+
+struct helper_hello_reply {
+	struct hello_reply hello;
+	uint32_t pid;
+	uint32_t uid;
+};
+static_assert(sizeof(struct helper_hello_reply) == sizeof(struct hello_reply) + 8, "wire");
+
+enum helper_flags {
+	HELPER_LOOK_IDS = 1 << 0,  /* read the configuration space */
+	HELPER_LOOK_NODE = 1 << 1, /* open and close the group's node */
+};
+
+struct helper_order {
+	uint32_t flags; /* enum helper_flags; 0 but in LOOK */
+	uint32_t group; /* of LOOK; or GROUP_NONE */
+	char name[DEVICE_NAME_SIZE];
+	char driver[DEVICE_NAME_SIZE]; /* of BIND, UNBIND, OVERRIDE_SET (empty: none); ends with a NUL */
+};
+static_assert(sizeof(struct helper_order) == 72, "wire");
+
+struct helper_reply {
+	uint32_t error;		       /* errno of the step, or 0; of LOOK: of the configuration space */
+	uint32_t node_error;	       /* LOOK: errno of the group's node, or 0 */
+	uint32_t ids;		       /* LOOK: the first 32 bits of the configuration space; all ones in a VF */
+	uint32_t command;	       /* LOOK: the next 32 bits: all ones only in a device that does not answer */
+	char driver[DEVICE_NAME_SIZE]; /* OVERRIDE_GET: empty: none */
+};
+static_assert(sizeof(struct helper_reply) == 48, "wire");
+
+#endif
