@@ -19,6 +19,7 @@ static const char *const names[CHANGE_MAX] = {
 	[CHANGE_REMOVE] = "remove",
 	[CHANGE_FAULT] = "fault",
 	[CHANGE_LOST] = "lost",
+	[CHANGE_FRONT_LOST] = "front-lost",
 };
 
 const char *change_name(int kind)

@@ -17,18 +17,6 @@ void channel_enter(struct channel *channel, enum channel_state state)
 	channel->state = state;
 }
 
-void channel_keep_requests(struct channel *channel)
-{
-	channel->keeps_requests = true;
-}
-
-/* The request at the head of the socket is done. */
-static void remove_request(const struct channel *channel)
-{
-	if (channel->keeps_requests)
-		packet_discard(channel->fd);
-}
-
 void channel_close(struct channel *channel)
 {
 	if (channel->fd >= 0)
@@ -86,8 +74,6 @@ static int send_reply(struct channel *channel, struct packet *reply)
 	if (r == -EAGAIN) {
 		channel->unsent = keep(reply);
 		r = channel->unsent ? 0 : -ENOMEM;
-	} else if (r == 0) {
-		remove_request(channel);
 	}
 	/* The buffers outlive the client: an fd left in a buffer would keep the other end of the fd waiting for a
 	 * hang-up. */
@@ -104,19 +90,12 @@ static int send_unsent(struct channel *channel)
 	packet_clear(channel->unsent);
 	free(channel->unsent);
 	channel->unsent = NULL;
-	if (r == 0)
-		remove_request(channel);
 	return r;
 }
 
 static int finish(struct channel *channel, const struct message_header *request, int result, struct packet *reply,
 	const struct detail *detail)
 {
-	if (result == CHANNEL_ANSWERED) {
-		packet_clear(reply);
-		remove_request(channel);
-		return 0;
-	}
 	if (result != 0) {
 		channel->refusals++;
 		packet_refuse(reply, request, result, detail);
@@ -130,37 +109,42 @@ static int refuse_framing(struct channel *channel, struct channel_buffers *buffe
 	struct message_header header = buffers->request.header;
 	struct detail detail;
 
-	/* Discard the packet at once: the next process with the socket could do no better. */
-	remove_request(channel);
-	channel->keeps_requests = false;
 	refuse(&detail, REFUSAL_MALFORMED, "not one whole packet: a header, a length that is its own, at most %d bytes",
 		MESSAGE_SIZE_MAX);
 	finish(channel, &header, REFUSAL_MALFORMED, &buffers->reply, &detail);
 	return CHANNEL_BROKEN;
 }
 
-static int act(struct channel *channel, const struct channel_service *service, void *context,
-	struct channel_buffers *buffers, struct detail *detail)
+int channel_act(const struct channel_service *service, enum channel_state state, void *context, struct packet *request,
+	struct packet *reply, struct detail *detail)
 {
-	struct packet *request = &buffers->request;
-	int r = table_check(service->table, channel->state, request, detail);
+	int r = table_check(service->table, state, request, detail);
 
 	if (r != 0)
 		return r;
 	switch (request->header.type) {
 	case COMMON_HELLO:
-		r = table_hello(service->table, service->features, request, &buffers->reply, detail);
-		if (r == 0 && channel->state == STATE_NEW)
-			channel->state = STATE_READY;
-		return r;
+		return table_hello(service->table, service->features, request, reply, detail);
 	case COMMON_PING:
 		return 0;
 	default:
 		if (!service->handlers[request->header.type])
 			return refuse(detail, REFUSAL_UNSUPPORTED, "%s is not served here",
 				table_name(service->table, request->header.type));
-		return service->handlers[request->header.type](context, request, &buffers->reply, detail);
+		return service->handlers[request->header.type](context, request, reply, detail);
 	}
+}
+
+/* The handler may close the channel, and change its state. */
+static int act(struct channel *channel, const struct channel_service *service, void *context,
+	struct channel_buffers *buffers, struct detail *detail)
+{
+	bool hello = buffers->request.header.type == COMMON_HELLO;
+	int r = channel_act(service, channel->state, context, &buffers->request, &buffers->reply, detail);
+
+	if (hello && r == 0 && channel->state == STATE_NEW)
+		channel->state = STATE_READY;
+	return r;
 }
 
 int channel_serve(
@@ -172,8 +156,7 @@ int channel_serve(
 
 	if (channel->unsent)
 		return send_unsent(channel);
-	r = packet_receive(channel->fd, MSG_DONTWAIT | (channel->keeps_requests ? MSG_PEEK : 0),
-		service->table->takes_fds, request);
+	r = packet_receive(channel->fd, MSG_DONTWAIT, service->table->takes_fds, request);
 	if (r == -EAGAIN)
 		return CHANNEL_OPEN;
 	if (r == PACKET_END)

@@ -20,7 +20,6 @@ struct channel {
 	bool deferred;			/* a handler answers later; nothing is read until then */
 	struct message_header awaiting; /* the request to be answered later */
 	struct packet *unsent;		/* owned: a reply that did not fit the socket */
-	bool keeps_requests;		/* channel_keep_requests() */
 	uint64_t requests;		/* since the channel was made, including refused requests */
 	uint64_t refusals;
 };
@@ -28,15 +27,12 @@ struct channel {
 /*
  * Acts on a request that has passed the table. REQUEST and REPLY are the caller's. The handler may take fds from
  * REQUEST and add fds to REPLY; REPLY is an empty reply already. Returns 0 (REPLY is complete), a refusal (DETAIL says
- * more), a negative errno (sent as FAILED), CHANNEL_LATER or CHANNEL_ANSWERED.
+ * more), a negative errno (sent as FAILED) or CHANNEL_LATER.
  */
 typedef int (*channel_handler)(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 /* The handler answers later, with channel_answer(). Outside the range of errnos. */
 #define CHANNEL_LATER (-100000)
-
-/* An earlier process with the same socket has answered the request: nothing is sent. */
-#define CHANNEL_ANSWERED (-100001)
 
 struct channel_service {
 	const struct request_table *table;
@@ -59,15 +55,15 @@ enum channel_result {
 /* Takes FD. */
 void channel_init(struct channel *channel, int fd);
 
+/*
+ * Checks REQUEST against the table of SERVICE, for a channel in STATE, and calls the handler: for servers whose requests
+ * come in another way than over a struct channel. Returns as a handler does.
+ */
+int channel_act(const struct channel_service *service, enum channel_state state, void *context, struct packet *request,
+	struct packet *reply, struct detail *detail);
+
 /* Sets the state, by which requests are allowed. Besides, channel.c itself goes from NEW to READY at HELLO. */
 void channel_enter(struct channel *channel, enum channel_state state);
-
-/*
- * From now on each request stays on the socket until its reply is sent. If this process is killed, the next process
- * with the socket finds the unanswered request, and works on the request again. A kill between the reply and the
- * removal of the request remains: then the request is answered a second time, with the same cookie.
- */
-void channel_keep_requests(struct channel *channel);
 
 /* Closes the socket and frees a waiting reply. A second call does nothing. */
 void channel_close(struct channel *channel);

@@ -172,6 +172,7 @@ enum change_kind {
 	CHANGE_REMOVE = 13,	      /* a device has gone */
 	CHANGE_FAULT = 14,	      /* a device has reported an error */
 	CHANGE_LOST = 15,	      /* events were lost on the way; `count` is their number */
+	CHANGE_FRONT_LOST = 16,	      /* the process with a user's connections has ended, and with it the sessions */
 	CHANGE_MAX,
 };
 
@@ -774,7 +775,7 @@ static_assert(sizeof(struct window_limits) == 16 + 24 * WINDOW_RANGES_MAX, "wire
 struct lease_origin {
 	uint64_t session;	  /* the number of the client's session, and ... */
 	uint64_t session_started; /* ... its start (CLOCK_BOOTTIME): both together are unique */
-	uint64_t cookie;	  /* of the OPEN */
+	uint64_t zero;		  /* earlier brokers: the cookie of the OPEN */
 	uint64_t since;		  /* start of the lease (CLOCK_MONOTONIC) */
 	struct holder_record holder;
 };

@@ -173,16 +173,6 @@ int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet
 	return PACKET_RECEIVED;
 }
 
-void packet_discard(int channel)
-{
-	char none;
-	ssize_t size;
-
-	do
-		size = recv(channel, &none, 0, MSG_DONTWAIT);
-	while (size < 0 && errno == EINTR);
-}
-
 static ssize_t send_with_fds(int channel, int flags, const struct packet *packet, size_t size)
 {
 	struct iovec bytes = {(void *)&packet->header, size};

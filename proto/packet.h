@@ -58,8 +58,7 @@ enum packet_receive_result {
 };
 
 /*
- * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, and overwrites PACKET. FLAGS: 0 or MSG_DONTWAIT, and
- * MSG_PEEK if the packet shall stay on the socket.
+ * Receives one packet from CHANNEL, a SOCK_SEQPACKET socket, and overwrites PACKET. FLAGS: 0 or MSG_DONTWAIT.
  * FDS_WANTED 0 makes the kernel drop all fds of the packet before any fd enters this process; the packet is received
  * without fds. A caller expecting no fds should take none, because closing an fd of a FUSE file may wait for
  * the file's server, and because fds cost time.
@@ -69,9 +68,6 @@ enum packet_receive_result {
  * negative errno of the socket. The packet owns the fds received.
  */
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
-
-/* Takes one packet off CHANNEL, unseen; the kernel drops its fds. Never waits. For a packet received with MSG_PEEK. */
-void packet_discard(int channel);
 
 /*
  * Sends PACKET. The caller has set header.length. FLAGS: 0 or MSG_DONTWAIT. On success the receiver owns copies of

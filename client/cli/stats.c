@@ -86,9 +86,12 @@ static void print_counters(const struct vbroker_status *status)
 	counter("audit_lost", "Entries that the journal did not take.", status->lost);
 	counter("watch_missed", "Events that clients did not get because they did not read.", status->missed);
 	family("events", "counter", NULL, "What has happened, by kind.");
-	for (int kind = 1; kind < VBROKER_CHANGE_LOST; kind++)
+	for (int kind = 1; kind <= VBROKER_CHANGE_FRONT_LOST; kind++) {
+		if (kind == VBROKER_CHANGE_LOST)
+			continue;
 		printf("vfio_broker_events_total{event=\"%s\"} %" PRIu64 "\n", vbroker_change_name(kind),
 			status->changes[kind]);
+	}
 	family("denials", "counter", NULL, "Devices and connections that were refused, by reason.");
 	for (int refusal = 1; refusal < VBROKER_STATUS_DENIALS; refusal++) {
 		if (status->denials[refusal] > 0)

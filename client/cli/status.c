@@ -45,8 +45,10 @@ static struct json_object *events_json(const struct vbroker_status *counters)
 {
 	struct json_object *object = json_object_new_object();
 
-	for (int kind = 1; kind < VBROKER_CHANGE_LOST; kind++)
-		json_add_number(object, vbroker_change_name(kind), counters->changes[kind]);
+	for (int kind = 1; kind <= VBROKER_CHANGE_FRONT_LOST; kind++) {
+		if (kind != VBROKER_CHANGE_LOST)
+			json_add_number(object, vbroker_change_name(kind), counters->changes[kind]);
+	}
 	return object;
 }
 
@@ -155,8 +157,8 @@ static void print_events(const struct vbroker_status *counters)
 {
 	const char *before = "events: ";
 
-	for (int kind = 1; kind < VBROKER_CHANGE_LOST; kind++) {
-		if (counters->changes[kind] > 0) {
+	for (int kind = 1; kind <= VBROKER_CHANGE_FRONT_LOST; kind++) {
+		if (counters->changes[kind] > 0 && kind != VBROKER_CHANGE_LOST) {
 			printf("%s%" PRIu64 " %s", before, counters->changes[kind], vbroker_change_name(kind));
 			before = ", ";
 		}

@@ -332,8 +332,9 @@ enum vbroker_change_kind {
 	VBROKER_CHANGE_POLICY = 11,
 	VBROKER_CHANGE_ADD = 12, /* a device has come */
 	VBROKER_CHANGE_REMOVE = 13,
-	VBROKER_CHANGE_FAULT = 14, /* a device has reported an error */
-	VBROKER_CHANGE_LOST = 15   /* carries no news but the number of missed events */
+	VBROKER_CHANGE_FAULT = 14,     /* a device has reported an error */
+	VBROKER_CHANGE_LOST = 15,      /* carries no news but the number of missed events */
+	VBROKER_CHANGE_FRONT_LOST = 16 /* the process with a user's connections has ended, and the sessions with it */
 };
 
 /** vbroker_change_name() - "grant", "revoke-pending" and so on; a constant string, never NULL */

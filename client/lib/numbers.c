@@ -77,6 +77,7 @@ static_assert((int)VBROKER_CHANGE_DENIAL == (int)CHANGE_DENIAL, "public and wire
 static_assert((int)VBROKER_CHANGE_REVOKE == (int)CHANGE_REVOKE, "public and wire numbers differ");
 static_assert((int)VBROKER_CHANGE_QUARANTINE_FORCE == (int)CHANGE_QUARANTINE_FORCE, "public and wire numbers differ");
 static_assert((int)VBROKER_CHANGE_LOST == (int)CHANGE_LOST, "public and wire numbers differ");
+static_assert((int)VBROKER_CHANGE_FRONT_LOST == (int)CHANGE_FRONT_LOST, "public and wire numbers differ");
 
 /* ---- register programs ---- */
 

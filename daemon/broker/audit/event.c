@@ -24,6 +24,7 @@ const struct audit_kind audit_kinds[CHANGE_MAX] = {
 	[CHANGE_REMOVE] = {AUDIT_ID_REMOVE, LOG_INFO, false},
 	[CHANGE_FAULT] = {AUDIT_ID_FAULT, LOG_WARNING, false},
 	[CHANGE_LOST] = {AUDIT_ID_LOST, LOG_WARNING, false},
+	[CHANGE_FRONT_LOST] = {AUDIT_ID_FRONT_LOST, LOG_WARNING, false},
 };
 
 int audit_level(const struct audit_event *event)

@@ -2,13 +2,11 @@
 #include "audit/watch.h"
 
 #include "base/limits.h"
+#include "front/front.h"
+#include "front/roll.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-
-/* Any priority but 0, the default; up to 6 no capability is needed. */
-#define WATCH_PRIORITY 1
 
 static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 {
@@ -18,25 +16,6 @@ static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 	LIST_FOREACH(session, &broker->watchers, in_watchers)
 		count += session->peer.uid == uid;
 	return count;
-}
-
-/* The mark of a watching session is the priority of our end of its socket: a priority means nothing to a socket of
- * AF_UNIX. There the mark outlives a killed broker, and the client cannot reach the mark. */
-static void mark(const struct session *session)
-{
-	const int priority = WATCH_PRIORITY;
-
-	/* If setsockopt() fails, the watch does not outlive the broker. */
-	(void)setsockopt(session->channel.fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof priority);
-}
-
-static bool marked(const struct session *session)
-{
-	socklen_t size = sizeof(int);
-	int priority = 0;
-
-	return getsockopt(session->channel.fd, SOL_SOCKET, SO_PRIORITY, &priority, &size) == 0 &&
-		priority == WATCH_PRIORITY;
 }
 
 static void enlist(struct session *session)
@@ -58,7 +37,7 @@ int watch_begin(void *context, struct packet *request, struct packet *reply, str
 		return refuse(detail, REFUSAL_QUOTA, "uid %u has %d sessions that watch, the limit", session->peer.uid,
 			WATCHERS_PER_USER);
 	enlist(session);
-	mark(session);
+	roll_watches(&session->front->roll, session);
 	return 0;
 }
 
@@ -85,23 +64,17 @@ static bool may_see(const struct session *session, const struct audit_event *eve
 
 /* ---- sending ---- */
 
-/* The session's socket is polled for POLLOUT as long as there are missed events to tell. */
-static void arm(struct session *session)
-{
-	/* Without memory to poll, the next event brings the number. */
-	(void)fair_queue_wait(&session->place, session->place.events | (uint32_t)watch_events(session));
-}
-
 static bool send_to(struct session *session, const struct change_event *change)
 {
 	struct packet *packet = &session->broker->change;
 	struct change_event *body;
 
 	packet_event(packet, BROKER_EVENT_CHANGE);
+	packet->header.cookie = session->id;
 	body = packet_append(packet, sizeof *body);
 	*body = *change;
 	body->missed = session->watch.missed;
-	if (!channel_notify(&session->channel, packet))
+	if (!front_notify(session->front, packet))
 		return false;
 	session->watch.missed = 0;
 	return true;
@@ -118,18 +91,20 @@ void watch_publish(struct broker *broker, const struct audit_event *event, const
 	others = all;
 	memset(others.rule, 0, sizeof others.rule);
 	LIST_FOREACH(session, &broker->watchers, in_watchers) {
-		if (session->failed || !may_see(session, event) ||
-			send_to(session, own(session, event) ? &all : &others))
+		if (!may_see(session, event) || send_to(session, own(session, event) ? &all : &others))
 			continue;
 		session->watch.missed++;
 		broker->changes_missed++;
-		arm(session);
 	}
 }
 
-short watch_events(const struct session *session)
+void watch_missed(struct session *session, uint64_t missed)
 {
-	return session->watch.missed > 0 ? POLLOUT : 0;
+	if (!session->watch.on)
+		return;
+	session->watch.missed += missed;
+	session->broker->changes_missed += missed;
+	watch_catch_up(session);
 }
 
 void watch_catch_up(struct session *session)
@@ -151,8 +126,6 @@ void watch_adopt(struct session *session)
 	const struct audit_event event = {.kind = CHANGE_LOST};
 	struct change_event change;
 
-	if (!marked(session))
-		return;
 	enlist(session);
 	audit_event_change(&event, "the service was restarted: events meanwhile were not told", &change);
 	if (!send_to(session, &change))

@@ -11,9 +11,9 @@
 /*
  * Sessions that asked for CHANGE events (WATCH). Watchers get the events that audit.h records, at the same moment.
  *
- * Nobody waits for a watcher: an event without room in the watcher's socket is counted, and the next event with room
- * carries the number. If no other event comes, a LOST event is sent as soon as the watcher has read. The socket's
- * buffer is all the memory that a slow watcher costs.
+ * Nobody waits for a watcher: an event without room, in the socket of the front or in the watcher's own, is counted,
+ * and the next event with room carries the number. If no other event comes, a LOST event is sent as soon as there is
+ * room. The sockets' buffers are all the memory that a slow watcher costs.
  */
 
 /*
@@ -24,9 +24,9 @@
 int watch_begin(void *context, struct packet *request, struct packet *reply, struct detail *detail);
 
 /*
- * For a session whose socket comes from an earlier broker: goes on watching, if the session watched. The events since
- * the earlier broker's last event are not known, and the watcher is told so. The age of the watch is no matter: nothing
- * else about a watch would be lost.
+ * For a session of an earlier broker that watched, by the roll of its front: goes on watching. The events since the
+ * earlier broker's last event are not known, and the watcher is told so. The age of the watch is no matter: nothing else
+ * about a watch would be lost.
  */
 void watch_adopt(struct session *session);
 
@@ -37,10 +37,10 @@ void watch_end(struct session *session);
  * watch_publish(). */
 void watch_publish(struct broker *broker, const struct audit_event *event, const char *message);
 
-/* The events to poll the session's socket for on account of the watch: POLLOUT or 0. */
-short watch_events(const struct session *session);
+/* The front had MISSED events without room in the watcher's socket, which has room again. */
+void watch_missed(struct session *session, uint64_t missed);
 
-/* The socket may have room again: tells the watcher how many events were missed. */
+/* There may be room again: tells the watcher how many events were missed. */
 void watch_catch_up(struct session *session);
 
 #endif

@@ -2,8 +2,8 @@
 #ifndef BROKER_LIMITS_H
 #define BROKER_LIMITS_H
 
-/* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's file
- * descriptors (LimitNOFILE=) alone. Changed by --sessions-per-user. */
+/* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's memory,
+ * or the file descriptors of a front (LimitNOFILE=). Changed by --sessions-per-user. */
 #define SESSIONS_PER_USER 1024
 
 /* Devices one user may hold at a time. A machine with more devices gives each job its own user anyway. Changed by
@@ -14,16 +14,33 @@
  * Each window is a file of the kernel's, held by the client. */
 #define WINDOWS_PER_LEASE 64
 
-/* File descriptors kept free for the broker's own work when sessions use them up: group nodes, sysfs files, keepers. */
-#define FDS_RESERVED 128
-
 /* Connections accepted before others get their turn: one connection costs as much as ten requests, because the unit of
  * the client is looked up. */
 #define ACCEPTS_PER_WAKEUP 1
 
-/* Connections of one user with turns of their own in the event loop. All further connections share one more turn, at
- * the cost of another system call for each request. */
-#define FAIR_QUEUE_OWN_TURNS 1
+/* Fronts (MaxConnections= of vfio-front.socket), the spare and those that hang included. Of these, places for root:
+ * root must be able to look into what all others have done. */
+#define FRONTS_MAX	512
+#define FRONTS_FOR_ROOT 8
+
+/* Fronts of one owner: if one hangs, the next connections of its owner have another. An owner whose clients hang fronts
+ * on purpose has no more than these. */
+#define FRONTS_PER_OWNER 2
+
+/* As for keepers: a spare front that does not answer HELLO by then will not answer, and how soon to try again. */
+#define FRONT_ANSWER_US (15 * 1000000ULL)
+#define FRONT_RETRY_US	(1 * 1000000ULL)
+
+/* So long after the last session of its owner a front ends: commands in a script use one front. */
+#define FRONT_IDLE_US (10 * 1000000ULL)
+
+/* While a front has packets of which the broker does not know whether the front has read them, the broker asks so often
+ * (FRONT_PING). A front that does not answer, or does not end when it should, for FRONT_HUNG_US is said to hang. */
+#define FRONT_PING_US (250 * 1000ULL)
+#define FRONT_HUNG_US (1 * 1000000ULL)
+
+/* When no front can take a connection, the broker accepts none for so long. */
+#define FRONT_FULL_US (50 * 1000ULL)
 
 /* A keeper without an answer to LEASE by then will not answer: systemd needs some 20 ms to start a keeper on a quiet
  * machine and seconds on a machine that is just booting. */
@@ -72,18 +89,9 @@
  * come and go. */
 #define IDLE_TRIM_US (2 * 1000000ULL)
 
-/* Sockets in systemd's fd store (FileDescriptorStoreMax= of the unit): a keeper's for each group that can be leased
- * (MaxConnections= of vfio-keeper.socket), and of sessions, as many as their names have room for in the next broker's
- * environment. Sessions beyond SESSIONS_STORED_MAX, or beyond a fair share for one user, work as well, and end with a
- * restart. */
-#define STORE_MAX		 3000
-#define SESSIONS_STORED_MAX	 (STORE_MAX - 1024)
-#define SESSIONS_STORED_PER_USER 512
-
-/* Sockets of one user's sessions put into the store: somewhat more at once than the user may have there, and then ten a
- * second. Each socket is work for systemd, in the middle of everything. Behind a client that comes and goes as fast as
- * possible, keepers would not be started, and the store would be full of sockets whose end systemd has not yet seen. */
-#define STORES_PER_MINUTE 600
+/* Descriptors in systemd's fd store (FileDescriptorStoreMax= of the unit): a keeper's for each group that can be leased
+ * (MaxConnections= of vfio-keeper.socket), three of each front, two of each helper. */
+#define STORE_MAX 3000
 
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)

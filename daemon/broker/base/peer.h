@@ -14,32 +14,28 @@ struct peer {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	uint32_t groups_count;
 	gid_t *groups; /* owned: supplementary groups */
-	size_t groups_count;
-	char *unit; /* owned: the unit of the system's systemd; NULL: none or unknown */
+	char *unit;    /* owned: the unit of the system's systemd; NULL: none or unknown */
 };
 
-/* Reads the identity of SOCKET's other end. Returns 0 or a negative errno. Free with peer_clear(). */
-int peer_identify(int socket, struct peer *ret_peer);
-/* The same in two steps. The first reads uid, gid and pid, and is quick; the second reads the rest. A failure of the
- * second clears PEER. */
-int peer_credentials(int socket, struct peer *ret_peer);
-int peer_complete(int socket, struct peer *peer);
-void peer_clear(struct peer *peer);
+/* What a kernel without SO_PEERPIDFD, and a process that has ended, give instead of a pidfd. */
+#define PEER_PIDFD_UNKNOWN (-1)
+#define PEER_PIDFD_ENDED   (-2)
 
 /*
- * The same for a socket that an earlier broker has accepted, at STARTED_US of CLOCK_BOOTTIME. The process may have
- * ended since then, and the pid may be somebody else's: the unit is known only if the process with the pid now had
- * started by STARTED_US.
+ * Asks the kernel for the identity of SOCKET's other end, but for the unit: reads nothing of the process, so nothing
+ * that the process does can make the caller wait. RET_PIDFD is the caller's. Returns 0 or a negative errno. Free with
+ * peer_clear().
  */
-int peer_identify_again(int socket, uint64_t started_us, struct peer *ret_peer);
+int peer_identify(int socket, struct peer *ret_peer, int *ret_pidfd);
 
-/* Fills in an unknown unit from RECORD, made when the peer was first identified. A unit too long for RECORD was cut,
- * and stays unknown. */
-void peer_learn_unit(struct peer *peer, const struct holder_record *record);
-
-/* When the process was started, CLOCK_BOOTTIME, rounded down to the kernel's ticks of 10 ms. False: there is none. */
-bool peer_process_start(pid_t pid, uint64_t *ret_us);
+/*
+ * Looks the unit up, in /proc/PID/cgroup: that file alone, because others (stat, cmdline) would have the caller wait
+ * for the memory of the process. PIDFD stays the caller's.
+ */
+void peer_find_unit(struct peer *peer, int pidfd);
+void peer_clear(struct peer *peer);
 
 /* The peer as sent in messages. */
 void peer_record(const struct peer *peer, struct holder_record *ret_record);

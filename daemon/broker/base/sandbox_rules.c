@@ -5,6 +5,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83 /* Linux 6.16, include/uapi/asm-generic/socket.h */
+#endif
+
 #define ALLOW(name)                                                                                                    \
 	{                                                                                                              \
 		SCMP_SYS(name), 0, 0, 0                                                                                \
@@ -29,12 +33,14 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	/* sockets: AF_UNIX alone is made here; systemd made the listener, the uevent socket is there already */
 	ALLOW_ONLY(socket, 0, AF_UNIX), ALLOW_ONLY(socketpair, 0, AF_UNIX), ALLOW(connect), ALLOW(accept4),
 	ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(recvfrom), ALLOW(sendto), ALLOW(getsockopt),
-	ALLOW_ONLY(setsockopt, 2, SO_PRIORITY), ALLOW(shutdown), ALLOW(getsockname),
+	ALLOW_ONLY(setsockopt, 2, SO_PASSRIGHTS), ALLOW(shutdown), ALLOW(getsockname),
 	/* sysfs, /proc/PID/cgroup, group nodes, claim records */
 	ALLOW(openat), ALLOW(read), ALLOW(pread64), ALLOW(write), ALLOW(close), ALLOW(lseek), ALLOW(fcntl),
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink),
 	ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename),
 	ALLOW(unlink), ALLOW(name_to_handle_at),
+	/* the rolls of fronts */
+	ALLOW(memfd_create), ALLOW(pwrite64),
 	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */

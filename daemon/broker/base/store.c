@@ -12,11 +12,19 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-/* Hexadecimal, because the names of all stored sockets are one environment variable (limits.h). */
-#define SESSION_FORMAT "session-%" PRIx64 "-%" PRIx64
-#define KEEPER_FORMAT  "group-%" PRIu32
+static const char *const formats[] = {
+	[STORE_KEEPER] = "group-%" PRIu64,
+	[STORE_FRONT] = "front-%" PRIu64,
+	[STORE_HELPER] = "helper-%" PRIu64,
+};
+#define NAME_SIZE 40
+#define KINDS	  (sizeof formats / sizeof formats[0])
 
-static_assert(STORE_MAX * sizeof "session-0123456789abcdef-0123456789abcdef:" < 128 * 1024 - 1024,
+/* Of brokers before fronts. */
+#define SESSION_FORMAT "session-%" PRIx64 "-%" PRIx64
+
+/* The names of all stored descriptors are one environment variable. */
+static_assert(STORE_MAX * sizeof "helper-18446744073709551615:" < 128 * 1024 - 1024,
 	"LISTEN_FDNAMES would not fit in one argument of exec (MAX_ARG_STRLEN), and the service could not be started");
 
 static bool notify(const char *state, const int *fds, unsigned int count)
@@ -29,47 +37,62 @@ static bool notify(const char *state, const int *fds, unsigned int count)
 	return r > 0;
 }
 
-bool store_session(int fd, uint64_t session, uint64_t started)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static void name_of(enum store_kind kind, uint64_t number, char name[NAME_SIZE])
 {
-	char state[96];
-
-	snprintf(state, sizeof state, "FDSTORE=1\nFDNAME=" SESSION_FORMAT, session, started);
-	return notify(state, &fd, 1);
+	snprintf(name, NAME_SIZE, formats[kind], number);
 }
 
-bool store_keeper(int fd, uint32_t group)
+static bool is_named(const char *name, enum store_kind kind, uint64_t *ret_number)
 {
-	char state[96];
+	char again[NAME_SIZE];
 
-	snprintf(state, sizeof state, "FDSTORE=1\nFDPOLL=0\nFDNAME=" KEEPER_FORMAT, group);
-	return notify(state, &fd, 1);
+	if (sscanf(name, formats[kind], ret_number) != 1)
+		return false;
+	/* Exactly as name_of() writes: sscanf() alone would take blanks, signs and a longer name. */
+	name_of(kind, *ret_number, again);
+	return strcmp(name, again) == 0;
+}
+#pragma GCC diagnostic pop
+
+bool store_put(enum store_kind kind, uint64_t number, const int *fds, unsigned int count)
+{
+	char name[NAME_SIZE], state[NAME_SIZE + 40];
+
+	name_of(kind, number, name);
+	snprintf(state, sizeof state, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
+	return notify(state, fds, count);
 }
 
-void store_forget_keeper(uint32_t group)
+void store_forget(enum store_kind kind, uint64_t number)
 {
-	char state[96];
+	char name[NAME_SIZE], state[NAME_SIZE + 40];
 
-	snprintf(state, sizeof state, "FDSTOREREMOVE=1\nFDNAME=" KEEPER_FORMAT, group);
+	name_of(kind, number, name);
+	snprintf(state, sizeof state, "FDSTOREREMOVE=1\nFDNAME=%s", name);
 	notify(state, NULL, 0);
+}
+
+static bool is_session(const char *name)
+{
+	uint64_t session, started;
+
+	return sscanf(name, SESSION_FORMAT, &session, &started) == 2;
 }
 
 bool store_parse(const char *name, struct stored *ret_stored)
 {
-	struct stored stored = {.fd = -1};
-	char again[96];
+	for (enum store_kind kind = 0; kind < KINDS; kind++) {
+		uint64_t number;
 
-	/* Exactly as store_session() and store_keeper() write: sscanf() alone would take blanks, signs and a longer
-	 * name. */
-	if (sscanf(name, SESSION_FORMAT, &stored.session, &stored.started) == 2) {
-		snprintf(again, sizeof again, SESSION_FORMAT, stored.session, stored.started);
-	} else if (sscanf(name, KEEPER_FORMAT, &stored.group) == 1) {
-		stored.is_keeper = true;
-		snprintf(again, sizeof again, KEEPER_FORMAT, stored.group);
-	} else {
-		return false;
+		if (!is_named(name, kind, &number))
+			continue;
+		*ret_stored = (struct stored){.fd = -1, .kind = kind, .number = number};
+		return true;
 	}
-	if (strcmp(name, again) != 0)
+	if (!is_session(name))
 		return false;
-	*ret_stored = stored;
+	*ret_stored = (struct stored){.fd = -1, .kind = STORE_SESSION};
 	return true;
 }

@@ -6,31 +6,34 @@
 #include <stdint.h>
 
 /*
- * systemd's file descriptor store: PID 1 keeps a copy of each socket put there, and passes all copies to the next
+ * systemd's file descriptor store: PID 1 keeps a copy of each descriptor put there, and passes all copies to the next
  * broker, whatever became of the present broker. Without systemd ($NOTIFY_SOCKET) nothing is stored, and nothing else
  * is lost.
  *
- * A session's socket leaves the store by itself when either side has shut the socket down. A keeper's socket stays
- * until store_forget_keeper(): the next broker is to read the keeper's last messages, if the present broker is gone.
+ * Only our own ends of our own connections are stored, never a client's socket: PID 1 closes what it keeps, and the
+ * close of a socket waits for whoever sent the descriptors that are queued in the socket.
  *
- * Each call is a datagram to PID 1, with room for 512 datagrams (net.unix.max_dgram_qlen). If PID 1 is busy until the
- * room is used up, the call waits for PID 1, and so do all clients: the broker serves no connection that could be lost.
+ * Several descriptors can have one name. All stay until store_forget(), hung up or not: the next broker is to read the
+ * last messages, if the present broker is gone.
  */
-
-/* A socket that an earlier broker has stored. */
-struct stored {
-	int fd;
-	bool is_keeper;
-	uint64_t session; /* the session's number ... */
-	uint64_t started; /* ... and beginning, CLOCK_BOOTTIME in microseconds */
-	uint32_t group;	  /* of a keeper */
+enum store_kind {
+	STORE_KEEPER, /* group-N: of group N */
+	STORE_FRONT,  /* front-N: the life line, the control socket and the roll of front N */
+	STORE_HELPER, /* helper-N */
+	STORE_SESSION, /* session-X-Y: the socket of a client, of a broker before fronts; leaves the store when shut down */
 };
 
-/* FD stays the caller's. False: systemd has not been told. */
-bool store_session(int fd, uint64_t session, uint64_t started);
-bool store_keeper(int fd, uint32_t group);
+/* A descriptor that an earlier broker has stored. */
+struct stored {
+	int fd;
+	enum store_kind kind;
+	uint64_t number;
+};
 
-void store_forget_keeper(uint32_t group);
+/* The descriptors stay the caller's. False: systemd has not been told. */
+bool store_put(enum store_kind kind, uint64_t number, const int *fds, unsigned int count);
+
+void store_forget(enum store_kind kind, uint64_t number);
 
 /* Reads NAME, from $LISTEN_FDNAMES, into RET_STORED. False: NAME is not of the store. */
 bool store_parse(const char *name, struct stored *ret_stored);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/handover.h"
 
+#include "front/front.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
@@ -39,11 +40,12 @@ static const struct query_record *records_of(const struct iommu_group *group, co
 
 static struct session *session_of(const struct broker *broker, const struct lease_origin *origin)
 {
-	struct session *session;
+	const struct front *front;
 
-	LIST_FOREACH(session, &broker->sessions, in_broker) {
-		if (session->id == origin->session && session->started == origin->session_started &&
-			session->peer.uid == origin->holder.uid)
+	LIST_FOREACH(front, &broker->fronts, in_broker) {
+		struct session *session = front_find(front, origin->session);
+
+		if (session && session->started == origin->session_started && session->peer.uid == origin->holder.uid)
 			return session;
 	}
 	return NULL;
@@ -128,8 +130,6 @@ int handover_answered(struct keeper *keeper, const struct packet *packet)
 		group_release(group);
 		return 0;
 	}
-	/* The process that opened the session may have ended, and the socket been passed on. */
-	peer_learn_unit(&session->peer, &group->holder);
 	group_adopt_holder(group, session);
 	/* Leases that could not be taken over have not ended. */
 	known = taken < reply->count || decide_ended(group);
@@ -146,7 +146,6 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 {
 	struct broker *broker = keeper->broker;
 	struct device *device = inventory_find(&broker->inventory, event->name);
-	struct session *session;
 
 	if (event->origin.since >= broker->started_us)
 		return;
@@ -161,10 +160,6 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 	/* RELEASED may be the keeper's last message: no answer to QUERY will name the holder of the group any more. */
 	if (device && device->group->state == GROUP_QUERIED)
 		group_held_by(device->group, &event->origin.holder);
-	if (!event->used)
-		return;
-	log_line(LOG_INFO, "%s: was released while there was no broker", event->name);
-	session = session_of(broker, &event->origin);
-	if (session)
-		session->answered = event->origin.cookie;
+	if (event->used)
+		log_line(LOG_INFO, "%s: was released while there was no broker", event->name);
 }

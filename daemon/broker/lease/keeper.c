@@ -33,7 +33,7 @@ void keeper_free(struct keeper *keeper)
 	sd_event_source_disable_unref(keeper->io);
 	sd_event_source_disable_unref(keeper->timeout);
 	if (keeper->group)
-		store_forget_keeper(keeper->group->number);
+		store_forget(STORE_KEEPER, keeper->group->number);
 	/* The keeper sees the end, although systemd may still have a copy of the socket. */
 	shutdown(keeper->fd, SHUT_RDWR);
 	close(keeper->fd);
@@ -176,7 +176,7 @@ void keeper_assign(struct keeper *keeper, struct iommu_group *group)
 	keeper->group = group;
 	/* Stored before the keeper gets anything that concerns the next broker. The spare keeper is not stored: the
 	 * spare just ends with the broker. */
-	store_keeper(keeper->fd, group->number);
+	store_put(STORE_KEEPER, group->number, &keeper->fd, 1);
 }
 
 /* ---- a keeper of an earlier broker ---- */
@@ -235,7 +235,6 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_d
 	request->origin = (struct lease_origin){
 		.session = lease->session->id,
 		.session_started = lease->session->started,
-		.cookie = lease->session->opening_cookie,
 		.since = lease->since_us,
 		.holder = lease->device->group->holder,
 	};

@@ -98,7 +98,6 @@ struct lease *lease_adopt(struct session *session, struct device *device, const 
 		return NULL;
 	lease->state = LEASE_HELD;
 	lease->since_us = record->origin.since;
-	lease->answered = record->origin.cookie;
 	lease->direct = record->flags & QUERY_DIRECT;
 	memcpy(lease->rule, record->rule, sizeof lease->rule);
 	/* The rule may have gone from the policy; the record keeps what the rule said of the end of the lease. */

@@ -5,7 +5,6 @@
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
 #include "lease/quota.h"
-#include "request/session.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
 
@@ -130,6 +129,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
 
 	peer_record_text(&group->holder, who, sizeof who);
+	if (group->state == GROUP_HELD && group->session != session)
+		admission->holder = group->session;
 	switch (group->state) {
 	case GROUP_FREE:
 		check_quarantine(broker, session, group, admission);
@@ -137,8 +138,6 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	case GROUP_HELD:
 		if (device->lease && device->lease->session == session)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s: this session has it already", device->name);
-		else if (group->session != session && session_is_hung_up(group->session))
-			check_transient(group, device, who, admission);
 		else if (group->session != session)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s%s is held by %s", device->name,
 				device->lease ? "" : " belongs to an IOMMU group that", who);
@@ -242,6 +241,7 @@ void admission_check(
 
 	admission->count = 0;
 	admission->rule = NULL;
+	admission->holder = NULL;
 	admission->group_fd = -1;
 	admission->claim = admission->transient = admission->unresponsive = false;
 	if (!device || !device->present || broker->host->read(name, &admission->now) < 0)

@@ -27,6 +27,7 @@ struct admission {
 	struct host_device now;		/* the device as read; not valid if there is no such device */
 	int group_fd;			/* owned: the group's node; negative: not open, or impossible to open */
 	const struct policy_rule *rule; /* of the policy, allows or denies the device; NULL: no rule fits */
+	struct session *holder;		/* another session has the group; NULL: none */
 	bool claim;			/* the device has to go from a host driver, or from no driver, to vfio-pci */
 	bool unresponsive;		/* the device's configuration space reads all ones */
 	bool transient;			/* the only obstacle is a release in progress: worth waiting for */

@@ -46,14 +46,6 @@ static void quarantine_if_unresponsive(struct broker *broker, struct device *dev
 		quarantine_check_alive(broker, device);
 }
 
-static bool was_opened(const struct session *session, const struct device *device)
-{
-	const struct lease *lease = device ? device->lease : NULL;
-	uint64_t cookie = lease && lease->session == session ? lease->answered : session->answered;
-
-	return session_may_repeat(session) && cookie != 0 && cookie == session->opening_cookie;
-}
-
 /* RESULT as a handler returns it. DETAIL goes to the client, too. */
 static void record_denial(struct session *session, int result, const struct detail *detail)
 {
@@ -72,8 +64,7 @@ static void answer_opened(struct session *session, struct lease *lease)
 	struct packet *reply = &session->broker->buffers.reply;
 	struct open_reply *answer;
 
-	session_store(session);
-	packet_reply(reply, &session->channel.awaiting);
+	session_begin_reply(session, reply);
 	answer = packet_append(reply, sizeof *answer);
 	answer->group = lease->device->group->number;
 	fdset_add(&reply->fds, lease_take_channel(lease));
@@ -94,6 +85,12 @@ static void answer(struct session *session, struct lease *lease, int result, con
 		answer_refused(session, result, detail);
 }
 
+/* The holder may have hung up, and its front may not have said so yet: the front is asked, once. */
+static bool has_to_look(const struct session *session, const struct admission *admission)
+{
+	return admission->holder && admission->count == 1 && !session->looked && session_look(admission->holder);
+}
+
 /* Returns as a channel handler does. */
 static int act_on(struct session *session, struct device *device, struct admission *admission, struct detail *detail)
 {
@@ -101,6 +98,10 @@ static int act_on(struct session *session, struct device *device, struct admissi
 
 	if (admission->transient && loop_now(session->broker->event) - session->opening_since_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
+	if (has_to_look(session, admission)) {
+		session->looked = true;
+		return wait_for_group(session, device->group);
+	}
 	if (admission->count > 0) {
 		*detail = admission->obstacles[0].detail;
 		return admission->obstacles[0].refusal;
@@ -121,8 +122,6 @@ static int open_device(struct session *session, struct detail *detail)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
 	if (device && device->group && device->group->state == GROUP_QUERIED)
 		return wait_for_group(session, device->group);
-	if (was_opened(session, device))
-		return CHANNEL_ANSWERED;
 	admission_check(broker, session, session->opening, &admission);
 	quarantine_if_unresponsive(broker, device, &admission);
 	r = act_on(session, device, &admission, detail);
@@ -138,9 +137,7 @@ static void again(struct waiter *waiter)
 
 	free(waiter);
 	r = open_device(session, &detail);
-	if (r == CHANNEL_ANSWERED)
-		session_answer(session, r, &session->broker->buffers.reply, NULL);
-	else if (r != CHANNEL_LATER)
+	if (r != CHANNEL_LATER)
 		answer_refused(session, r, &detail);
 }
 
@@ -155,10 +152,10 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 	(void)reply;
 	session->broker->counters.opens++;
 	memcpy(session->opening, open->name, sizeof session->opening);
-	session->opening_cookie = request->header.cookie;
+	session->looked = false;
 	session->opening_since_us = loop_now(session->broker->event);
 	r = open_device(session, detail);
-	if (r != CHANNEL_LATER && r != CHANNEL_ANSWERED)
+	if (r != CHANNEL_LATER)
 		record_denial(session, r, detail);
 	return r;
 }

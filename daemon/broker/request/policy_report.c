@@ -92,7 +92,7 @@ static int subject(const struct session *session, struct packet *request, struct
 		ret_peer->uid = wanted->uid;
 		ret_peer->gid = wanted->gid;
 		ret_peer->groups = (gid_t *)(void *)(wanted + 1);
-		ret_peer->groups_count = (request->header.length - sizeof *wanted) / sizeof(gid_t);
+		ret_peer->groups_count = (uint32_t)((request->header.length - sizeof *wanted) / sizeof(gid_t));
 	}
 	ret_peer->unit = wanted->unit[0] ? wanted->unit : NULL;
 	return 0;

@@ -3,6 +3,7 @@
 
 #include "base/listing.h"
 #include "base/loop.h"
+#include "front/front.h"
 #include "state/quarantine_state.h"
 
 #include <assert.h>
@@ -142,23 +143,30 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 	return 0;
 }
 
+static void session_fill(const struct session *session, struct session_record *record)
+{
+	record->id = session->id;
+	peer_record(&session->peer, &record->peer);
+	record->requests = session->requests;
+	record->age_us = loop_now(session->broker->event) - session->since_us;
+	record->leases = session->leases_count;
+}
+
 int report_sessions(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct broker *broker = ((struct session *)context)->broker;
 	struct listing listing = listing_begin(request, reply);
 	const struct session *session;
+	const struct front *front;
 
 	(void)detail;
-	LIST_FOREACH(session, &broker->sessions, in_broker) {
-		struct session_record *record = listing_add(&listing, sizeof *record);
+	LIST_FOREACH(front, &broker->fronts, in_broker) {
+		for (session = front_first(front); session; session = front_next(session)) {
+			struct session_record *record = listing_add(&listing, sizeof *record);
 
-		if (!record)
-			continue;
-		record->id = session->id;
-		peer_record(&session->peer, &record->peer);
-		record->requests = session->channel.requests;
-		record->age_us = loop_now(broker->event) - session->since_us;
-		record->leases = session->leases_count;
+			if (record)
+				session_fill(session, record);
+		}
 	}
 	return 0;
 }

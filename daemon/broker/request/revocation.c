@@ -46,7 +46,7 @@ static void answer(struct revoker *revoker, enum revoke_result result)
 
 	revoker->answer.result = result;
 	revoker->answer.time_us = loop_now(session->broker->event) - revoker->since_us;
-	packet_reply(reply, &session->channel.awaiting);
+	session_begin_reply(session, reply);
 	memcpy(packet_append(reply, sizeof revoker->answer), &revoker->answer, sizeof revoker->answer);
 	forget(revoker);
 	session_answer(session, 0, reply, NULL);
@@ -83,7 +83,8 @@ static void hear_lease_ended(struct revoker *revoker, const char *name)
 static void describe_nobody(const struct session *session, const char *words, char detail[DETAIL_SIZE])
 {
 	snprintf(detail, DETAIL_SIZE, "%s%s", words,
-		session_may_repeat(session) ? "; the service that was restarted meanwhile may have seen to it" : "");
+		session_was_asked_before(session) ? "; the service that was restarted meanwhile may have seen to it"
+						  : "");
 }
 
 static void hear_closed(struct revoker *revoker)
@@ -148,6 +149,15 @@ static void hear_stuck(struct revoker *revoker)
 	answer(revoker, REVOKE_INCOMPLETE);
 }
 
+#define LEASED_AGAIN "the holder at the time of the request has it no more; the device has been leased again since"
+
+/* A REVOKE that comes again after a restart concerns leases of its own time, whatever broker made them: an earlier
+ * broker may have carried the REVOKE out, and the device may have been leased again. */
+static bool is_newer(const struct session *session, uint64_t since_us)
+{
+	return since_us > session->arrived_us;
+}
+
 static void order(const struct revoker *revoker, struct lease *lease)
 {
 	char words[REVOKE_TEXT_SIZE], who[128];
@@ -178,13 +188,13 @@ static void answer_without(struct revoker *revoker)
 	}
 }
 
-static bool is_in(const char *name, const struct query_record *records, uint32_t count)
+static const struct query_record *record_of(const char *name, const struct query_record *records, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (strcmp(records[i].name, name) == 0)
-			return true;
+			return &records[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* The keeper of an earlier broker has answered QUERY with RECORDS. Carries out the REVOKE, if the REVOKE had to wait
@@ -192,14 +202,20 @@ static bool is_in(const char *name, const struct query_record *records, uint32_t
 static void hear_told(struct revoker *revoker, const struct query_record *records, uint32_t count)
 {
 	const struct iommu_group *group = revoker->waiter.group;
+	const struct query_record *record = record_of(revoker->name, records, count);
 	struct lease *lease;
 
-	revoker->had = is_in(revoker->name, records, count);
+	revoker->had = record;
 	if (!revoker->held_back)
 		return;
 	revoker->held_back = false;
-	if (!revoker->had) {
+	if (!record) {
 		answer_without(revoker);
+		return;
+	}
+	if (is_newer(revoker->waiter.session, record->origin.since)) {
+		snprintf(revoker->answer.detail, sizeof revoker->answer.detail, "%s", LEASED_AGAIN);
+		answer(revoker, revoker->answer.reported ? REVOKE_COMPLETE : REVOKE_NOBODY);
 		return;
 	}
 	note_holder(&revoker->answer, group);
@@ -323,10 +339,7 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 		return nobody(session, device, reply, NO_MORE);
 	if (device->group->state == GROUP_HELD && !device->lease)
 		return nobody(session, device, reply, OTHERS_LEASED);
-	/* The REVOKE was sent before the restart and has been carried out since; the present lease is newer and must
-	 * not be revoked by the old REVOKE. */
-	if (device->lease && device->lease->since_us >= session->broker->started_us && session_may_repeat(session))
-		return nobody(session, device, reply,
-			"the holder at the time of the request has it no more; the device has been leased again since");
+	if (device->lease && is_newer(session, device->lease->since_us))
+		return nobody(session, device, reply, LEASED_AGAIN);
 	return take_back(session, device, body);
 }

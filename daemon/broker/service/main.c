@@ -43,24 +43,28 @@ static const char help[] =
 	"\n"
 	"  --listen PATH            make this socket instead of taking systemd's\n"
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
+	"  --front-socket PATH      where vfio-front is started (" RUNDIR "/front.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
 	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
 	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
 	"  --quarantine DIRECTORY   where records of devices that are or were in use are kept (" RUNDIR "/quarantine)\n"
 	"  --sessions-per-user N    limit of connections\n"
 	"  --leases-per-user N      limit of devices\n"
+	"  --pass-rights            let clients attach descriptors where the kernel could refuse them; for tests\n"
 	"  --verbose                log more\n"
 	"  --version, --help\n";
 
 enum option_id {
 	OPTION_LISTEN = 256,
 	OPTION_KEEPER,
+	OPTION_FRONT,
 	OPTION_POLICY,
 	OPTION_CHECK_POLICY,
 	OPTION_CLAIMS,
 	OPTION_QUARANTINE,
 	OPTION_SESSIONS,
 	OPTION_LEASES,
+	OPTION_PASS_RIGHTS,
 	OPTION_VERBOSE,
 	OPTION_VERSION,
 	OPTION_HELP,
@@ -69,12 +73,14 @@ enum option_id {
 static const struct option long_options[] = {
 	{"listen", required_argument, NULL, OPTION_LISTEN},
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
+	{"front-socket", required_argument, NULL, OPTION_FRONT},
 	{"policy", required_argument, NULL, OPTION_POLICY},
 	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
 	{"claims", required_argument, NULL, OPTION_CLAIMS},
 	{"quarantine", required_argument, NULL, OPTION_QUARANTINE},
 	{"sessions-per-user", required_argument, NULL, OPTION_SESSIONS},
 	{"leases-per-user", required_argument, NULL, OPTION_LEASES},
+	{"pass-rights", no_argument, NULL, OPTION_PASS_RIGHTS},
 	{"verbose", no_argument, NULL, OPTION_VERBOSE},
 	{"version", no_argument, NULL, OPTION_VERSION},
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -116,6 +122,9 @@ static void parse_option(struct arguments *arguments, int option)
 	case OPTION_KEEPER:
 		arguments->options.keeper_socket = optarg;
 		return;
+	case OPTION_FRONT:
+		arguments->options.front_socket = optarg;
+		return;
 	case OPTION_POLICY:
 		add_policy(arguments, optarg);
 		return;
@@ -133,6 +142,9 @@ static void parse_option(struct arguments *arguments, int option)
 		return;
 	case OPTION_LEASES:
 		arguments->options.leases_per_user = parse_limit(optarg);
+		return;
+	case OPTION_PASS_RIGHTS:
+		arguments->options.pass_rights = true;
 		return;
 	case OPTION_VERBOSE:
 		log_set_level(LOG_DEBUG);
@@ -171,8 +183,15 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){
-		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
-			LEASES_PER_USER, NULL, 0, NULL},
+		.options =
+			{
+				.keeper_socket = RUNDIR "/keeper.sock",
+				.front_socket = RUNDIR "/front.sock",
+				.claims_directory = RUNDIR "/claims",
+				.quarantine_directory = RUNDIR "/quarantine",
+				.sessions_per_user = SESSIONS_PER_USER,
+				.leases_per_user = LEASES_PER_USER,
+			},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);

@@ -5,6 +5,7 @@
 #include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "front/front.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
@@ -12,40 +13,16 @@
 #include "lease/quarantine.h"
 #include "lease/rebind.h"
 #include "log.h"
+#include "request/front_inbox.h"
 #include "request/requests.h"
 #include "request/session.h"
+#include "service/connections.h"
 #include "service/takeover.h"
 #include "state/inventory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata)
-{
-	struct broker *broker = userdata;
-
-	(void)source;
-	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_WAKEUP; i++) {
-		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-		if (connection >= 0) {
-			session_accept(broker, connection);
-			continue;
-		}
-		/* sessions_max keeps fds free for accept4(), so EMFILE is worth a message; a peer that has left
-		 * again is no error. */
-		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			log_line(LOG_ERR, "cannot accept a connection: %s", strerror(errno));
-		break;
-	}
-	return 0;
-}
 
 static void record_added(struct broker *broker, const char *name)
 {
@@ -121,15 +98,6 @@ static int on_old_claim(void *context, const char *name, struct claim *claim)
 	return 0;
 }
 
-static unsigned int sessions_that_fit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur <= 2 * FDS_RESERVED)
-		return FDS_RESERVED;
-	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
-}
-
 /* Records the policy in force; a missing or empty policy was reported by read_policy() in main.c. */
 static void record_policy(struct broker *broker)
 {
@@ -152,27 +120,24 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 	broker->host = host;
 	broker->requests = &requests_served;
 	broker->keeper_events = &keeper_inbox;
+	broker->front_events = &front_inbox;
 	broker->policy = policy;
 	broker->policy_error = *policy_error;
-	broker->sessions_max = sessions_that_fit();
 	broker->started_us = loop_now(broker->event);
 	broker->policy_since_us = broker->started_us;
 	packet_init(&broker->buffers.request);
 	packet_init(&broker->buffers.reply);
 	packet_init(&broker->outgoing);
 	packet_init(&broker->change);
-	LIST_INIT(&broker->sessions);
+	LIST_INIT(&broker->fronts);
 	LIST_INIT(&broker->keepers);
 	LIST_INIT(&broker->watchers);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);
 	record_policy(broker);
-	r = sd_event_add_io(event, &broker->listener, listener, EPOLLIN, on_connection, broker);
-	if (r < 0) {
-		close(listener);
+	r = connections_begin(broker, listener);
+	if (r < 0)
 		return r;
-	}
-	sd_event_source_set_io_fd_own(broker->listener, 1);
 	/* The subscription comes before the inventory is read, so that no device falls between the two. */
 	r = host->subscribe(event, on_host_change, broker);
 	if (r == 0)
@@ -193,12 +158,27 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	else
 		keeper_prepare(broker);
+	/* Nobody can connect without a front: the front is not put off. */
+	front_prepare(broker);
 	return 0;
+}
+
+/* The fronts send their clients what they have, and end. */
+static void end_fronts(struct broker *broker)
+{
+	struct session *session;
+	struct front *front;
+
+	LIST_FOREACH(front, &broker->fronts, in_broker) {
+		while ((session = front_first(front)))
+			session_close(session, false);
+		front_end(front);
+	}
 }
 
 void service_clear(struct broker *broker)
 {
-	struct session *session;
+	struct front *front;
 	struct keeper *keeper;
 	struct iommu_group *group;
 
@@ -207,15 +187,17 @@ void service_clear(struct broker *broker)
 		return;
 	}
 	broker->stopping = true;
-	while ((session = LIST_FIRST(&broker->sessions)))
-		session_close(session);
+	end_fronts(broker);
+	while ((front = LIST_FIRST(&broker->fronts)))
+		front_free(front);
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory)
 		group_forget_keeper(group);
 	while ((keeper = LIST_FIRST(&broker->keepers)))
 		keeper_free(keeper);
 	inventory_clear(&broker->inventory);
 	users_clear(&broker->users);
-	sd_event_source_disable_unref(broker->listener);
+	connections_clear(broker);
+	sd_event_source_disable_unref(broker->front_timer);
 	sd_event_source_disable_unref(broker->spare_timer);
 	sd_event_source_disable_unref(broker->stop_deadline);
 	sd_event_source_disable_unref(broker->turns);
@@ -274,16 +256,14 @@ void service_leave(struct broker *broker)
 
 void service_stop(struct broker *broker)
 {
-	struct session *session;
 	int r;
 
 	if (broker->stopping)
 		return;
 	broker->stopping = true;
 	log_line(LOG_INFO, "stopping: %u sessions, %u leases", broker->sessions_count, broker->leases_count);
-	sd_event_source_set_enabled(broker->listener, SD_EVENT_OFF);
-	while ((session = LIST_FIRST(&broker->sessions)))
-		session_close(session);
+	connections_stop(broker);
+	end_fronts(broker);
 	if (broker->spare)
 		keeper_free(broker->spare);
 	loop_timer(broker->event, &broker->stop_deadline, STOP_WAIT_US, on_stop_deadline, broker);

@@ -1,23 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 #include "service/takeover.h"
 
+#include "front/front.h"
+#include "front/roll.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "log.h"
-#include "packet.h"
 #include "request/session.h"
+#include "service/connections.h"
 #include "state/inventory.h"
-#include "table.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
-static void give_up(int fd, uint32_t number, const char *why)
+/* ---- keepers ---- */
+
+static void give_up(int fd, uint64_t number, const char *why)
 {
-	log_line(LOG_ERR, "group %u: the keeper of an earlier broker is not taken over: %s", number, why);
-	store_forget_keeper(number);
+	log_line(LOG_ERR, "group %" PRIu64 ": the keeper of an earlier broker is not taken over: %s", number, why);
+	store_forget(STORE_KEEPER, number);
 	/* The keeper sees the end, although systemd may still have a copy of the socket. */
 	shutdown(fd, SHUT_RDWR);
 	close(fd);
@@ -25,16 +32,17 @@ static void give_up(int fd, uint32_t number, const char *why)
 
 static void adopt_keeper(struct broker *broker, const struct stored *stored)
 {
-	struct iommu_group *group = group_get(&broker->inventory, stored->group);
+	struct iommu_group *group =
+		stored->number < GROUP_NONE ? group_get(&broker->inventory, (uint32_t)stored->number) : NULL;
 	struct keeper *keeper;
 
 	if (!group || group->state != GROUP_FREE) {
-		give_up(stored->fd, stored->group, group ? "there are two" : strerror(ENOMEM));
+		give_up(stored->fd, stored->number, group ? "there are two" : strerror(ENOMEM));
 		return;
 	}
 	keeper = keeper_adopt(broker, stored->fd, group);
 	if (!keeper) {
-		give_up(stored->fd, stored->group, strerror(ENOMEM));
+		give_up(stored->fd, stored->number, strerror(ENOMEM));
 		return;
 	}
 	group_query(group, broker, keeper);
@@ -44,17 +52,125 @@ static void adopt_keeper(struct broker *broker, const struct stored *stored)
 		group_release(group);
 }
 
+/* ---- fronts ---- */
+
+/* The three descriptors of a front, which have one name; -1: missing. */
+struct front_fds {
+	int life;
+	int control;
+	int roll;
+};
+
+/* The life line leads to the socket of systemd's, which has a name; the control socket is half of a pair. */
+static int *place_for(struct front_fds *fds, int fd)
+{
+	struct sockaddr_un address = {0};
+	socklen_t size = sizeof address;
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return NULL;
+	if (S_ISREG(status.st_mode))
+		return &fds->roll;
+	if (getpeername(fd, (struct sockaddr *)&address, &size) < 0)
+		return &fds->control;
+	return size > offsetof(struct sockaddr_un, sun_path) && address.sun_path[0] ? &fds->life : &fds->control;
+}
+
+static void sort_in(struct front_fds *fds, int fd)
+{
+	int *place = place_for(fds, fd);
+
+	if (place && *place < 0)
+		*place = fd;
+	else
+		close(fd);
+}
+
+static void give_up_front(const struct front_fds *fds, uint64_t number, const char *why)
+{
+	const int all[] = {fds->control, fds->life, fds->roll};
+
+	log_line(
+		LOG_ERR, "front %" PRIu64 " of an earlier broker is not taken over, its sessions end: %s", number, why);
+	store_forget(STORE_FRONT, number);
+	/* The front sees the end, although systemd may still have copies. */
+	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+		if (all[i] < 0)
+			continue;
+		shutdown(all[i], SHUT_RDWR);
+		close(all[i]);
+	}
+}
+
+static void found(void *context, struct roll_entry *entry)
+{
+	session_adopt(context, entry);
+}
+
+static void adopt_front(struct broker *broker, const struct front_fds *fds, uint64_t number)
+{
+	struct front *front;
+
+	if (fds->life < 0 || fds->roll < 0) {
+		give_up_front(fds, number, "systemd has not kept all of its descriptors");
+		return;
+	}
+	front = front_adopt(broker, number, fds->life, fds->control, fds->roll);
+	if (!front) {
+		give_up_front(fds, number, "its roll cannot be read");
+		return;
+	}
+	/* What cannot be read is not adopted; the front is told to end the rest. */
+	if (roll_read(&front->roll, found, front) < 0)
+		log_line(LOG_ERR, "front %" PRIu64 ": not the whole roll can be read, and some sessions end", number);
+	front_query(front);
+}
+
+/* Adopts the front whose first descriptor is STORED[I]: its other descriptors come later. */
+static void adopt_front_at(struct broker *broker, const struct stored *stored, size_t count, size_t i)
+{
+	struct front_fds fds = {-1, -1, -1};
+	uint64_t number = stored[i].number;
+
+	for (size_t j = 0; j < i; j++) {
+		if (stored[j].kind == STORE_FRONT && stored[j].number == number)
+			return;
+	}
+	for (size_t j = i; j < count; j++) {
+		if (stored[j].kind == STORE_FRONT && stored[j].number == number)
+			sort_in(&fds, stored[j].fd);
+	}
+	adopt_front(broker, &fds, number);
+}
+
+/* ---- all ---- */
+
+static void adopt(struct broker *broker, const struct stored *stored, size_t count, size_t i)
+{
+	switch (stored[i].kind) {
+	case STORE_FRONT:
+		adopt_front_at(broker, stored, count, i);
+		return;
+	case STORE_SESSION:
+		connections_dispose(broker, stored[i].fd);
+		return;
+	case STORE_KEEPER:
+	case STORE_HELPER:
+		return;
+	}
+}
+
 void takeover_begin(struct broker *broker, const struct stored *stored, size_t count)
 {
+	/* Sessions come first: keepers name the session of a lease. */
+	for (size_t i = 0; i < count; i++)
+		adopt(broker, stored, count, i);
 	for (size_t i = 0; i < count; i++) {
-		if (!stored[i].is_keeper)
-			session_adopt(broker, &stored[i]);
-	}
-	for (size_t i = 0; i < count; i++) {
-		if (stored[i].is_keeper)
+		if (stored[i].kind == STORE_KEEPER)
 			adopt_keeper(broker, &stored[i]);
 	}
 	if (count > 0)
-		log_line(LOG_NOTICE, "taking over from an earlier broker: %u sessions, %u keepers",
-			broker->sessions_count, broker->keepers_count);
+		log_line(LOG_NOTICE, "taking over from an earlier broker: %u fronts, %u sessions, %u keepers",
+			broker->fronts_count, broker->sessions_count, broker->keepers_count);
 }

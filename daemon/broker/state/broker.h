@@ -2,7 +2,6 @@
 #ifndef BROKER_BROKER_H
 #define BROKER_BROKER_H
 
-#include "base/fair_queue.h"
 #include "base/journal.h"
 #include "base/peer.h"
 #include "channel.h"
@@ -13,6 +12,7 @@
 #include "refusal.h"
 #include "state/user.h"
 
+#include <bsd/sys/tree.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +21,7 @@
 
 struct audit_limit;
 struct claim;
+struct front;
 struct iommu_group;
 struct keeper;
 struct lease;
@@ -31,10 +32,11 @@ struct waiter;
 /*
  * Everything vfio-brokerd knows, in one place and one thread:
  *
- *	broker ── sessions ── leases ── device ── group ── keeper
+ *	broker ── fronts ── sessions ── leases ── device ── group ── keeper
  *
- * A session is the connection of a client. A lease gives a device to a session. All leases of an IOMMU group belong
- * to the same session, and a single keeper process holds the devices of the group.
+ * A session is the connection of a client. A front process holds the connections of one owner: the broker has no
+ * client's socket. A lease gives a device to a session. All leases of an IOMMU group belong to the same session, and a
+ * single keeper process holds the devices of the group.
  */
 
 /* ---- devices and groups ---- */
@@ -190,7 +192,6 @@ struct lease {
 	uint64_t due_us;	      /* when the keeper takes the device back, or began to; 0: not ordered */
 	struct release_report report; /* the keeper's report of letting go so far; steps_done 0: nothing */
 	lease_answer answer;	      /* tells the client; NULL: the lease is of an earlier broker */
-	uint64_t answered; /* cookie of the OPEN that an earlier broker answered with the lease; 0: no earlier broker */
 	/* What the policy says of the end of the lease, and lets the holder map, and the rule that says so. */
 	struct reset_policy reset;
 	struct window_limits windows;
@@ -230,6 +231,83 @@ struct keeper_events {
 	void (*timed_out)(struct keeper *keeper);
 };
 
+/* ---- fronts ---- */
+
+/*
+ * The sessions of a front, as they outlive the broker: a file in memory (memfd) that the broker alone has and writes.
+ * So the identity of a client is the broker's word after a restart, too. roll.c has the form of the file. Written by
+ * front/roll.c.
+ */
+#define ROLL_CLASSES 20 /* sizes of records: front/roll.c */
+struct roll {
+	int fd;			     /* owned */
+	uint32_t end;		     /* where the next new record begins, in blocks */
+	uint32_t free[ROLL_CLASSES]; /* the first record of each size that can be used again; 0: none */
+};
+
+/*
+ * The broker's end of a front. systemd starts the process when the broker connects: the connection is the life line,
+ * and nothing but FRONT_HELLO travels there. FRONT_HELLO brings the front's end of the control socket. A spare front is
+ * started in advance: a connection goes to a front before anything else happens, and does not wait for a process.
+ *
+ * A front serves one owner, and an owner has FRONTS_PER_OWNER fronts at most. A front that serves nobody turns
+ * connections away (the door).
+ */
+enum front_state {
+	FRONT_STARTING, /* HELLO sent, not answered */
+	FRONT_READY,
+	FRONT_QUERIED, /* of an earlier broker, and asked for the sessions */
+	FRONT_ENDING,  /* the control socket is closed, and the sessions have ended; the process is still there */
+};
+
+enum front_role {
+	FRONT_SPARE,
+	FRONT_OWNED,
+	FRONT_DOOR,
+};
+
+struct unsent;
+
+/* Written by front/front.c. */
+struct front {
+	LIST_ENTRY(front) in_broker;
+	struct broker *broker;
+	uint64_t number; /* names the front in systemd's fd store */
+	int life;	 /* owned: the life line */
+	int control;	 /* owned; -1: closed */
+	enum front_state state;
+	enum front_role role;
+	uid_t owner;	   /* of an OWNED front */
+	uint32_t pid, uid; /* as the front says; for people to read */
+	bool ordered;	   /* the broker has ended the front */
+	struct roll roll;
+	RB_HEAD(session_tree, session) sessions; /* by number */
+	unsigned int sessions_count;
+	STAILQ_HEAD(unsent_list, unsent) unsent; /* owned: packets without room in the control socket */
+	uint64_t sent, acknowledged;		 /* packets sent, and how many of them the front has read for sure */
+	uint64_t pinged;			 /* `sent` at the last PING; 0: no PING is unanswered */
+	uint64_t hung_since_us;			 /* the front does not answer, or does not end; 0: it does */
+	uint64_t waiting_since_us;		 /* since when an answer to PING, or the end, is awaited */
+	sd_event_source *life_io;
+	sd_event_source *io;
+	sd_event_source *timer; /* STARTING: the answer to HELLO; ENDING: the end; else the next PING or its answer */
+	sd_event_source *idle;	/* ends a front without sessions */
+};
+
+/* Calls from front/front.c upwards. FRONT may be gone afterwards only where that is said. */
+struct front_events {
+	/* A packet that is not the front's own business: a request, an event, or the reply to LOOK or QUERY. */
+	void (*packet)(struct front *front, struct packet *packet);
+	/* The control socket has closed: the sessions of the front have ended. */
+	void (*ended)(struct front *front);
+	/* The control socket has room again. */
+	void (*writable)(struct front *front);
+	/* The front has not answered in time. */
+	void (*hung)(struct front *front);
+	/* There is a spare front, or there is none: connections can be accepted, or not. */
+	void (*spare)(struct broker *broker, bool ready);
+};
+
 /* ---- clients ---- */
 
 /* The subscription of a session that asked for CHANGE events (audit/watch.h). Written by audit/watch.c. */
@@ -238,32 +316,37 @@ struct watch {
 	uint64_t missed; /* since the last event that the session got */
 };
 
-/* A client's broker channel. When a session ends, all its leases end. Written by request/session.c. */
+/* A client's broker channel, which a front has. When a session ends, all its leases end. Written by
+ * request/session.c. */
 struct session {
-	LIST_ENTRY(session) in_broker;
+	RB_ENTRY(session) in_front;
 	struct waiter *waits; /* an OPEN or REVOKE that waits for a group; NULL: none (written by state/waiter.c) */
 	struct broker *broker;
-	struct channel channel;
-	struct fair_queue_place place; /* in the queue of the user */
+	struct front *front; /* written by front/front.c */
 	struct peer peer;
 	struct user *user;
 	uint64_t id;
 	uint64_t since_us;
 	/* since_us by CLOCK_BOOTTIME: with the number, tells the session from sessions of other brokers */
 	uint64_t started;
-	bool failed;	   /* the socket is broken, and serve() ends the session (request/session.c) */
-	bool stored;	   /* systemd has been asked to keep the socket */
-	bool found_asking; /* of an earlier broker, and a request was on the socket at the takeover */
+	uint64_t arrived_us; /* of the request in work: when the broker, or the front of an earlier broker, got it */
+	uint64_t requests;
+	uint32_t record;      /* its place in the roll of the front (written by front/roll.c) */
+	uint8_t record_class; /* front/roll.c */
+	bool deferred : 1;    /* a handler answers later */
+	bool repeated : 1;    /* the next request was sent to an earlier broker, and arrived at `arrived_us` */
+	bool unconfirmed : 1; /* of an earlier broker, and not named by the front so far */
+	bool looked_at : 1;   /* LOOK is not answered */
+	uint16_t asked;	      /* the type of the request in work */
+	bool looked; /* the OPEN in work has had the holder of the device looked at (written by request/open.c) */
 	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
 	unsigned int leases_count;		 /* lease/lease.c */
 	LIST_ENTRY(session) in_watchers;
 	struct watch watch;		/* audit/watch.c */
 	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered (written by request/open.c) */
-	uint64_t opening_cookie;	/* request/open.c */
 	uint64_t opening_since_us;	/* request/open.c */
-	/* Cookie of the last OPEN whose device was released while there was no broker (written by lease/handover.c) */
-	uint64_t answered;
 };
+static_assert(sizeof(struct session) <= 250, "10,000 connections are to cost little");
 
 /* ---- the whole ---- */
 
@@ -286,6 +369,7 @@ struct audit {
 /* Written by service/main.c. */
 struct broker_options {
 	const char *keeper_socket;
+	const char *front_socket;
 	const char *claims_directory;
 	const char *quarantine_directory;
 	unsigned int sessions_per_user;
@@ -293,12 +377,19 @@ struct broker_options {
 	const struct stored *stored; /* sockets of an earlier broker, to be taken over */
 	size_t stored_count;
 	const char *journal; /* the socket of the journal; NULL: records go to stderr */
+	bool pass_rights;    /* leaves it to clients to attach descriptors (SO_PASSRIGHTS); for tests */
 };
 
 /* Written by request/session.c. */
 struct broker_counters {
 	uint64_t requests, refusals, malformed;
 	uint64_t opens; /* request/open.c */
+};
+
+/* A connection that no front has taken so far. Written by service/connections.c. */
+struct unplaced {
+	int fd;	  /* never closed here (service/connections.h) */
+	bool old; /* of a broker before fronts: the connection is to end */
 };
 
 /* Written by service/service.c. */
@@ -308,11 +399,10 @@ struct broker {
 	const struct host *host;
 	const struct channel_service *requests;	   /* the requests of clients: the table of request/requests.c */
 	const struct keeper_events *keeper_events; /* the messages of keepers: the functions of lease/keeper_inbox.c */
-	sd_event_source *listener;
+	const struct front_events *front_events;   /* the messages of fronts: the functions of request/front_inbox.c */
 	sd_event_source *stop_deadline;
 	sd_event_source *turns; /* after each turn of the loop, while the broker stops */
 	sd_event_source *idle;
-	unsigned int sessions_max;
 	uint64_t started_us;
 	bool stopping;
 	bool leaving; /* another broker goes on with all sessions and leases */
@@ -326,9 +416,22 @@ struct broker {
 	struct inventory inventory;
 	struct users users;
 
+	/* Fronts. Written by front/front.c: */
+	LIST_HEAD(front_list, front) fronts;
+	unsigned int fronts_count;
+	uint64_t last_front;
+	struct front *front_spare; /* an element of fronts, or NULL */
+	struct front *front_door;  /* an element of fronts, or NULL */
+	sd_event_source *front_timer;
+
+	/* Connections. Written by service/connections.c: */
+	sd_event_source *listener;
+	struct unplaced *unplaced; /* owned */
+	size_t unplaced_count;
+	sd_event_source *unplaced_timer;
+
 	/* Sessions. Written by request/session.c: */
-	LIST_HEAD(session_list, session) sessions;
-	unsigned int sessions_count, sessions_stored;
+	unsigned int sessions_count;
 	uint64_t last_session;
 	struct broker_counters counters;
 

@@ -45,8 +45,7 @@ static bool is_idle(const struct user *user)
 
 static bool rates_are_idle(const struct user *user, uint64_t now_us)
 {
-	return rate_is_idle(&user->connections, now_us) && rate_is_idle(&user->opens, now_us) &&
-		rate_is_idle(&user->stores, now_us);
+	return rate_is_idle(&user->connections, now_us) && rate_is_idle(&user->opens, now_us);
 }
 
 void users_sweep(struct users *users, uint64_t now_us)

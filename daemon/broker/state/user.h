@@ -2,7 +2,6 @@
 #ifndef BROKER_USER_H
 #define BROKER_USER_H
 
-#include "base/fair_queue.h"
 #include "base/rate.h"
 
 #include <bsd/sys/tree.h>
@@ -18,8 +17,6 @@ struct user {
 	unsigned int leases;
 	struct rate connections;
 	struct rate opens;
-	struct rate stores;
-	struct fair_queue queue; /* of its sessions */
 };
 
 struct users {
