@@ -19,7 +19,7 @@ int front_init(struct front *front, int lifeline);
 
 /*
  * Waits for an event, TIMEOUT_MS at most (-1: for ever), and handles some events: first those of the broker, then at
- * most one request of each of a few clients. Returns false when the front has ended: each client, and then the broker,
+ * most one request of each of a few clients. Returns false when the front has ended: the broker, and then each client,
  * sees the end of its connection, but descriptors that clients attached are still open. No call waits for a client or
  * for the broker.
  */

@@ -2,6 +2,8 @@
 #ifndef FRONT_LIMITS_H
 #define FRONT_LIMITS_H
 
+#include <stdint.h>
+
 /*
  * Connections whose clients attached descriptors. Each costs a socket and at most FDSET_MAX descriptors, which stay
  * open until the front ends. Programs do not attach any, so a front with more belongs to somebody who tries to harm: the
@@ -14,5 +16,8 @@
 
 /* Clients that get a turn, of one request each, before the broker's socket is looked at again. */
 #define FRONT_TURNS_MAX 16
+
+/* Session numbers end here: epoll's last two numbers are those of the broker's sockets. */
+#define FRONT_SESSION_END (UINT64_MAX - 1)
 
 #endif

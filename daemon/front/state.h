@@ -25,9 +25,9 @@
 /* A request that the broker has not answered: the copy is sent again to the next broker. Written by control.c. */
 struct pending {
 	TAILQ_ENTRY(pending) in_front;
-	uint64_t arrived_us; /* by clock_us() */
-	uint64_t cookie;     /* the client's own */
-	bool sent;	     /* to the present broker */
+	uint64_t arrived_us;	      /* by clock_us() */
+	uint64_t cookie;	      /* the client's own */
+	bool sent;		      /* to the present broker: in the queue `asked`, else in `waiting` */
 	struct message_header header; /* the request as it travels; the cookie is the session */
 	uint8_t payload[];
 };
@@ -43,15 +43,19 @@ struct outgoing {
 struct connection {
 	RB_ENTRY(connection) by_session;
 	uint64_t session;
-	int fd;			 /* owned */
-	uint32_t events;	 /* what epoll waits for */
+	int fd;		 /* owned */
+	uint32_t events; /* what epoll waits for */
 	enum channel_state state;
 	struct pending *pending; /* control.c; owned; nothing is read from the client until the answer */
 	struct packet *unsent;	 /* owned: a reply that did not fit the socket; nothing is read until sent */
 	uint64_t missed;	 /* events that did not fit the socket, not reported yet */
 };
 
-RB_HEAD(connection_tree, connection);
+static_assert(sizeof(struct connection) <= 120, "thousands of idle connections cost little");
+
+RB_HEAD(session_tree, connection);
+TAILQ_HEAD(pending_queue, pending);
+STAILQ_HEAD(outgoing_queue, outgoing);
 
 /* Descriptors of a client that stay open until the process ends. Written by kept.c. */
 struct kept {
@@ -68,22 +72,24 @@ struct query {
 };
 
 struct front {
-	int lifeline; /* front.c; owned; -1: the front is released */
-	int control;  /* front.c; owned; -1: HELLO has not come */
-	int epoll;    /* front.c; owned */
-	bool ended;   /* front.c */
-	bool blocked; /* control.c; the control socket is full: no client is read until there is room */
-	bool failed;  /* control.c; a packet for the broker is lost: the front has to end */
-	struct connection_tree connections; /* connection.c */
-	size_t connections_count;	    /* connection.c */
-	TAILQ_HEAD(, pending) pending;	    /* control.c; in the order of arrival: first those sent, then the others */
-	STAILQ_HEAD(, outgoing) outbox;	    /* control.c */
-	struct query query;		    /* control.c */
-	struct front_counts counts;	    /* client.c; control.c sets them to zero when they are sent */
-	SLIST_HEAD(, kept) kept;	    /* kept.c */
-	size_t kept_count;		    /* kept.c; connections whose client attached descriptors */
-	struct packet request;		    /* from a client or the broker */
-	struct packet reply;		    /* to a client or the broker */
+	int lifeline;		      /* front.c; owned; -1: the front is released */
+	int control;		      /* front.c; owned; -1: HELLO has not come */
+	int epoll;		      /* front.c; owned */
+	bool ended;		      /* front.c */
+	bool blocked;		      /* control.c; the control socket is full: no client is read until there is room */
+	bool failed;		      /* control.c; a packet for the broker is lost: the front has to end */
+	struct session_tree sessions; /* sessions.c */
+	size_t sessions_count;	      /* sessions.c */
+	struct pending_queue asked;   /* control.c; requests sent to the broker, in the order of arrival */
+	struct pending_queue waiting; /* control.c; requests that came after these, and are to be sent */
+	struct outgoing_queue outbox; /* control.c */
+	struct query query;	      /* control.c */
+	struct front_counts counts;   /* control.c */
+	SLIST_HEAD(, kept) kept;      /* kept.c */
+	size_t kept_count;	      /* kept.c; connections whose client attached descriptors */
+	struct packet request;	      /* received from a client or the broker */
+	struct packet reply;	      /* memory for what the front says itself */
+	struct packet again;	      /* control.c; memory for what is sent later, or unasked */
 };
 
 #endif
