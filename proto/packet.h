@@ -70,6 +70,19 @@ enum packet_receive_result {
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
 
 /*
+ * Like packet_receive() with fds wanted, but the packet owns the fds received after -EPROTO, too. For a caller that must
+ * not close fds of unknown kind.
+ */
+int packet_receive_keeping(int channel, int flags, struct packet *packet);
+
+/*
+ * Takes packets off CHANNEL, which the caller has shut down (SHUT_RDWR), and stops at a packet with fds: the packet
+ * stays, unread. So nothing is closed here. Returns PACKET_END (the queue is empty, and closing CHANNEL cannot wait for
+ * anything in the queue), PACKET_RECEIVED (a packet with fds waits) or a negative errno.
+ */
+int packet_drain(int channel);
+
+/*
  * Sends PACKET. The caller has set header.length. FLAGS: 0 or MSG_DONTWAIT. On success the receiver owns copies of
  * the fds and the packet's own fds are closed; on failure the packet keeps its fds and can be sent again.
  * Returns 0, -EAGAIN, -EPIPE or another negative errno. Never raises SIGPIPE.
