@@ -206,6 +206,17 @@ static int look(int channel)
 	return message.msg_controllen > 0 ? LOOK_PLAIN : PACKET_END;
 }
 
+/* Takes one packet off CHANNEL, unseen; the kernel drops its fds, if any. */
+static void discard(int channel)
+{
+	char none;
+	ssize_t size;
+
+	do
+		size = recv(channel, &none, 0, MSG_DONTWAIT);
+	while (size < 0 && errno == EINTR);
+}
+
 int packet_drain(int channel)
 {
 	const int on = 1;
@@ -216,7 +227,7 @@ int packet_drain(int channel)
 	/* The kernel tells ECONNRESET once, before the packets. */
 	while ((r = look(channel)) == LOOK_PLAIN || r == -ECONNRESET || r == -EINTR) {
 		if (r == LOOK_PLAIN)
-			packet_discard(channel);
+			discard(channel);
 	}
 	return r;
 }

@@ -14,7 +14,7 @@
 /* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
 #define WAITS 6000
 
-static const char *broker_program, *keeper_program;
+static const char *broker_program, *keeper_program, *front_program;
 static struct world the_world;
 
 struct world *world(void)
@@ -276,7 +276,7 @@ long long process_status(pid_t pid, const char *field)
 }
 
 /* A zombie is gone as far as anybody here is concerned: socket activation reaps it when it likes. */
-size_t keepers(pid_t pids[KEEPERS_MAX])
+static size_t children(pid_t of, pid_t *pids, size_t max)
 {
 	char path[64], state;
 	size_t count = 0;
@@ -293,13 +293,41 @@ size_t keepers(pid_t pids[KEEPERS_MAX])
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == the_world.activate &&
-			state != 'Z' && count < KEEPERS_MAX)
+		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == of &&
+			state != 'Z' && count < max)
 			pids[count++] = pid;
 		fclose(file);
 	}
 	closedir(dir);
 	return count;
+}
+
+size_t keepers(pid_t pids[KEEPERS_MAX])
+{
+	return children(the_world.activate, pids, KEEPERS_MAX);
+}
+
+size_t fronts(pid_t pids[FRONTS_MAX])
+{
+	return children(the_world.activate_fronts, pids, FRONTS_MAX);
+}
+
+pid_t front_of_clients(void)
+{
+	pid_t pids[FRONTS_MAX], best = 0;
+	int most = 0, least = INT32_MAX;
+	size_t count = fronts(pids);
+
+	for (size_t i = 0; i < count; i++) {
+		int fds = process_fds(pids[i]);
+
+		least = fds < least ? fds : least;
+		if (fds <= most)
+			continue;
+		most = fds;
+		best = pids[i];
+	}
+	return most > least ? best : 0;
 }
 
 static const struct world_options *options;
@@ -352,19 +380,20 @@ static bool is_listening(const char *path)
 	return found;
 }
 
-static void start_activation(void)
+static pid_t activate(const char *socket, const char *const *before, const char *program)
 {
-	const char *arguments[32] = {
-		"systemd-socket-activate", "--seqpacket", "--accept", "-l", the_world.keeper_socket};
+	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "-l", socket};
 	size_t count = 5;
+	pid_t pid;
 
-	for (size_t i = 0; options && options->keeper && options->keeper[i]; i++)
-		arguments[count++] = options->keeper[i];
-	arguments[count++] = keeper_program;
-	the_world.activate = start(arguments, false);
-	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
+	for (size_t i = 0; before && before[i]; i++)
+		arguments[count++] = before[i];
+	arguments[count++] = program;
+	pid = start(arguments, false);
+	for (int i = 0; i < 1000 && !is_listening(socket); i++)
 		nap(5);
-	assert_true(is_listening(the_world.keeper_socket));
+	assert_true(is_listening(socket));
+	return pid;
 }
 
 static void make_listener(void)
@@ -383,9 +412,9 @@ static void make_listener(void)
 void world_launch_broker(void)
 {
 	char policy[128], claims[128], quarantine[128], more[128];
-	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--policy", policy,
-		"--claims", claims, "--quarantine", quarantine};
-	size_t count = 9;
+	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--front-socket",
+		the_world.front_socket, "--policy", policy, "--claims", claims, "--quarantine", quarantine};
+	size_t count = 11;
 
 	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
@@ -468,6 +497,14 @@ static bool unexpected_quarantine(char text[256])
 	return false;
 }
 
+/* A life line, a control socket and a roll for each front. */
+static int fds_without_fronts(void)
+{
+	pid_t pids[FRONTS_MAX];
+
+	return process_fds(the_world.broker) - 3 * (int)fronts(pids);
+}
+
 /* What is not as at the start, or NULL. */
 static const char *difference(char text[256])
 {
@@ -496,14 +533,15 @@ static const char *difference(char text[256])
 		return text;
 	if (options && (options->no_keepers || options->keeper))
 		return NULL;
-	snprintf(text, 256, "%zu sockets are kept by systemd", systemd_kept());
-	if (systemd_kept() > 0)
+	snprintf(text, 256, "%zu sockets are kept by systemd", systemd_kept("group-"));
+	if (systemd_kept("group-") > 0)
 		return text;
 	snprintf(text, 256, "%zu keepers run", keepers(pids));
 	if (keepers(pids) != 1)
 		return text;
-	snprintf(text, 256, "the broker has %d fds, not %d", process_fds(the_world.broker), the_world.broker_fds);
-	if (the_world.broker_fds > 0 && process_fds(the_world.broker) != the_world.broker_fds)
+	snprintf(text, 256, "the broker has %d fds, not %d, and three for each front", fds_without_fronts(),
+		the_world.broker_fds);
+	if (the_world.broker_fds > 0 && fds_without_fronts() != the_world.broker_fds)
 		return text;
 	return NULL;
 }
@@ -545,7 +583,7 @@ static int fds_of_an_idle_broker(void)
 		nap(2);
 	}
 	assert_int_equal(status.sessions, 1);
-	fds = process_fds(the_world.broker) - 1;
+	fds = fds_without_fronts();
 	vbroker_session_close(session);
 	return fds;
 }
@@ -560,10 +598,12 @@ int world_setup(void **state)
 	assert_non_null(mkdtemp(the_world.directory));
 	snprintf(the_world.broker_socket, sizeof the_world.broker_socket, "%s/broker.sock", the_world.directory);
 	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
+	snprintf(the_world.front_socket, sizeof the_world.front_socket, "%s/front.sock", the_world.directory);
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
-		start_activation();
+		the_world.activate = activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
+	the_world.activate_fronts = activate(the_world.front_socket, NULL, front_program);
 	if (options && options->systemd)
 		make_listener();
 	world_start_broker();
@@ -616,7 +656,10 @@ int world_teardown(void **state)
 	/* Their leak check, too. */
 	for (int i = 0; i < 1000 && the_world.activate > 0 && keepers(pids) > 0; i++)
 		nap(2);
+	for (int i = 0; i < 1000 && fronts(pids) > 0; i++)
+		nap(2);
 	end_process(&the_world.activate);
+	end_process(&the_world.activate_fronts);
 	if (options && options->systemd) {
 		systemd_end();
 		close(the_world.listener);
@@ -631,8 +674,8 @@ int world_teardown(void **state)
 
 int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
 {
-	if (argc != 3) {
-		print_error("usage: %s BROKER KEEPER\n", argv[0]);
+	if (argc != 4) {
+		print_error("usage: %s BROKER KEEPER FRONT\n", argv[0]);
 		return 2;
 	}
 	if (access("/usr/bin/systemd-socket-activate", X_OK) < 0) {
@@ -641,6 +684,7 @@ int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest
 	}
 	broker_program = argv[1];
 	keeper_program = argv[2];
+	front_program = argv[3];
 	/* What a shell has left open would be counted as the broker's, until sockets are passed to one in its place. */
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	signal(SIGPIPE, SIG_IGN);

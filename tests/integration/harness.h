@@ -43,9 +43,11 @@ struct world {
 	char directory[64];
 	char broker_socket[96];
 	char keeper_socket[96];
-	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
+	char front_socket[96];
+	pid_t activate;	       /* systemd-socket-activate: the parent of all keepers */
+	pid_t activate_fronts; /* and of all fronts */
 	pid_t broker;
-	int broker_fds; /* with nobody connected and one spare keeper */
+	int broker_fds; /* with nobody connected and one spare keeper, those for fronts apart */
 	int listener;	/* systemd's, with options.systemd */
 };
 
@@ -81,7 +83,7 @@ void world_launch_broker(void);
 
 /*
  * Waits until everything is as at the start: each device with its driver and override, no claim record, no keeper but
- * the spare one, the broker with as many fds as it began with. Fails, saying what is different, if that takes too long.
+ * the spare one, the broker with as many fds as it began with (those for fronts apart, which stay for a while). Fails, saying what is different, if that takes too long.
  */
 void world_settle(void);
 
@@ -98,6 +100,12 @@ long long process_status(pid_t pid, const char *field);
 /* The keepers that run. Returns how many. */
 #define KEEPERS_MAX 64
 size_t keepers(pid_t pids[KEEPERS_MAX]);
+/* The same for fronts, the spare one included. */
+#define FRONTS_MAX 64
+size_t fronts(pid_t pids[FRONTS_MAX]);
+/* Fronts with a connection of anybody's: those that hold more sockets than the spare one. The first is returned; 0:
+ * none. */
+pid_t front_of_clients(void);
 
 /* Sleeps a little; used in loops with their own end. */
 void nap(unsigned int milliseconds);

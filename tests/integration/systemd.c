@@ -22,7 +22,7 @@ static struct kept {
 	int fd;
 	bool polled;
 } kept[KEPT_MAX];
-static size_t kept_count, stored_count;
+static size_t kept_count;
 static unsigned int changes; /* of what is in kept */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;
@@ -62,7 +62,6 @@ static void on_message(const char *message, const int *fds, size_t count)
 			continue;
 		}
 		changes++;
-		stored_count++;
 		kept[kept_count] = (struct kept){.fd = fds[i], .polled = strcmp(poll_it, "0") != 0};
 		strcpy(kept[kept_count++].name, name);
 	}
@@ -157,24 +156,15 @@ void systemd_end(void)
 	listener = ending = -1;
 }
 
-static size_t locked(const size_t *count)
+size_t systemd_kept(const char *name)
 {
-	size_t now;
+	size_t count = 0;
 
 	pthread_mutex_lock(&lock);
-	now = *count;
+	for (size_t i = 0; i < kept_count; i++)
+		count += strncmp(kept[i].name, name, strlen(name)) == 0;
 	pthread_mutex_unlock(&lock);
-	return now;
-}
-
-size_t systemd_kept(void)
-{
-	return locked(&kept_count);
-}
-
-size_t systemd_stored(void)
-{
-	return locked(&stored_count);
+	return count;
 }
 
 void systemd_drop(void)

@@ -15,9 +15,8 @@
 void systemd_start(const char *path);
 void systemd_end(void);
 
-/* How many are kept, and how many there have been. */
-size_t systemd_kept(void);
-size_t systemd_stored(void);
+/* How many are kept whose names begin so. */
+size_t systemd_kept(const char *name);
 
 /* The service has stopped for good: closes all. */
 void systemd_drop(void);
