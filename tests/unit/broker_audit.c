@@ -39,7 +39,7 @@ static int begin(void **state)
 	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket", directory);
 	journald = journald_new();
 	memset(&broker, 0, offsetof(struct broker, buffers));
-	LIST_INIT(&broker.sessions);
+	LIST_INIT(&broker.fronts);
 	assert_true(sd_event_new(&broker.event) >= 0);
 	audit_init(&broker.audit, address.sun_path);
 	return 0;

@@ -3,6 +3,7 @@
 #define BROKER_BENCH_H
 
 #include "fdset.h"
+#include "front_process.h"
 #include "memory_host.h"
 #include "message.h"
 #include "packet.h"
@@ -21,8 +22,8 @@
 #include <systemd/sd-event.h>
 
 /*
- * A whole broker in this process, on a host in memory, with clients and keepers that are this test: what session
- * tests cannot make real keepers and kernels do.
+ * A whole broker in this process, on a host in memory, and fronts, with clients and keepers that are this test: what
+ * session tests cannot make real keepers and kernels do.
  */
 
 /* ---- the host ---- */
@@ -55,10 +56,11 @@ static inline void make_machine(void)
 /* ---- the broker ---- */
 
 static char directory[64], claims[96], quarantine[96];
-static struct sockaddr_un broker_address = {.sun_family = AF_UNIX}, keeper_address = {.sun_family = AF_UNIX};
+static struct sockaddr_un broker_address = {.sun_family = AF_UNIX}, keeper_address = {.sun_family = AF_UNIX},
+			  front_address = {.sun_family = AF_UNIX};
 static struct broker broker;
 static sd_event *event;
-static int keeper_listener = -1, fds_before;
+static int keeper_listener = -1, front_listener = -1, fds_before;
 static struct packet packet;
 
 static inline int listen_at(struct sockaddr_un *address, const char *name)
@@ -72,11 +74,24 @@ static inline int listen_at(struct sockaddr_un *address, const char *name)
 	return fd;
 }
 
-/* Lets the broker do all it has to do at once. */
+/* Fronts that the broker wants begin. */
+static inline void start_fronts(void)
+{
+	int fd;
+
+	while ((fd = accept4(front_listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		assert_true(front_process_start(fd) >= 0);
+}
+
+/* Lets the broker and the fronts do all they have to do at once. */
 static inline void turn(void)
 {
-	while (sd_event_run(event, 3000) > 0)
-		;
+	for (int quiet = 0; quiet < 3; quiet++) {
+		start_fronts();
+		front_process_step();
+		if (sd_event_run(event, 1000) > 0)
+			quiet = -1;
+	}
 }
 
 /* *STATE: the policy, if it is not to be the default. */
@@ -89,6 +104,7 @@ static inline int begin(void **state)
 
 	options = (struct broker_options){
 		.keeper_socket = keeper_address.sun_path,
+		.front_socket = front_address.sun_path,
 		.claims_directory = claims,
 		.quarantine_directory = quarantine,
 		.sessions_per_user = 8,
@@ -104,6 +120,7 @@ static inline int begin(void **state)
 	snprintf(quarantine, sizeof quarantine, "%s/quarantine", directory);
 	assert_int_equal(mkdir(quarantine, 0700), 0);
 	keeper_listener = listen_at(&keeper_address, "keeper");
+	front_listener = listen_at(&front_address, "front");
 	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
 	assert_int_equal(service_init(&broker, event, &memory_host_functions, &options, policy, &error,
@@ -119,8 +136,10 @@ static inline int end(void **state)
 
 	(void)state;
 	service_clear(&broker);
+	front_process_release();
 	sd_event_unref(event);
 	close(keeper_listener);
+	close(front_listener);
 	packet_clear(&packet);
 	snprintf(command, sizeof command, "rm -rf %s", directory);
 	return system(command) == 0 && unit_fds() == fds_before ? 0 : -1;

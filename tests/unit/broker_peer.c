@@ -62,6 +62,17 @@ static void end_child(pid_t pid)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static int identify(int fd, struct peer *ret_peer)
+{
+	int pidfd = -1, r = peer_identify(fd, ret_peer, &pidfd);
+
+	if (r == 0)
+		peer_find_unit(ret_peer, pidfd);
+	if (pidfd >= 0)
+		close(pidfd);
+	return r;
+}
+
 static void credentials_and_groups(void **state)
 {
 	static const gid_t groups[] = {44, 100, 4000000000U};
@@ -75,7 +86,7 @@ static void credentials_and_groups(void **state)
 		skip();
 	}
 	pid = connect_as(4711, 4712, groups, 3, &fd);
-	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(identify(fd, &peer), 0);
 	assert_int_equal(peer.uid, 4711);
 	assert_int_equal(peer.gid, 4712);
 	assert_int_equal(peer.pid, pid);
@@ -105,13 +116,13 @@ static void no_groups_and_many(void **state)
 	for (gid_t i = 0; i < 200; i++)
 		groups[i] = 10000 + i;
 	pid = connect_as(1, 1, NULL, 0, &fd);
-	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(identify(fd, &peer), 0);
 	assert_int_equal(peer.groups_count, 0);
 	peer_clear(&peer);
 	close(fd);
 	end_child(pid);
 	pid = connect_as(1, 1, groups, 200, &fd);
-	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(identify(fd, &peer), 0);
 	assert_int_equal(peer.groups_count, 200);
 	assert_memory_equal(peer.groups, groups, sizeof groups);
 	peer_clear(&peer);
@@ -132,7 +143,7 @@ static void peer_that_has_died_has_no_unit(void **state)
 	(void)state;
 	pid = connect_as(getuid(), getgid(), NULL, 0, &fd);
 	end_child(pid);
-	assert_int_equal(peer_identify(fd, &peer), 0);
+	assert_int_equal(identify(fd, &peer), 0);
 	assert_int_equal(peer.uid, getuid());
 	assert_int_equal(peer.pid, pid);
 	assert_null(peer.unit);
@@ -148,39 +159,10 @@ static void descriptor_that_is_no_socket_is_refused(void **state)
 	int fds = unit_fds();
 
 	(void)state;
-	assert_int_equal(peer_identify(-1, &peer), -EBADF);
-	assert_int_equal(peer_identify(STDERR_FILENO, &peer), -ENOTSOCK);
+	assert_int_equal(identify(-1, &peer), -EBADF);
+	assert_int_equal(identify(STDERR_FILENO, &peer), -ENOTSOCK);
 	assert_int_equal(peer.pid, 7);
 	assert_int_equal(unit_fds(), fds);
-}
-
-static uint64_t boottime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-static void when_a_process_was_started(void **state)
-{
-	uint64_t before = boottime_us(), start = 0, after;
-	pid_t pid = fork();
-
-	(void)state;
-	if (pid == 0) {
-		/* Whatever it calls itself. */
-		prctl(PR_SET_NAME, "a) R 1 (b");
-		pause();
-		_exit(0);
-	}
-	after = boottime_us();
-	usleep(20000);
-	assert_true(peer_process_start(pid, &start));
-	assert_in_range(start, before - 10000, after);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	assert_false(peer_process_start(pid, &start));
 }
 
 static void peer_is_printed_in_one_line(void **state)
@@ -216,7 +198,6 @@ int main(void)
 		cmocka_unit_test(no_groups_and_many),
 		cmocka_unit_test(peer_that_has_died_has_no_unit),
 		cmocka_unit_test(descriptor_that_is_no_socket_is_refused),
-		cmocka_unit_test(when_a_process_was_started),
 		cmocka_unit_test(peer_is_printed_in_one_line),
 	};
 

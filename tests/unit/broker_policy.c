@@ -18,8 +18,8 @@ static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100
 
 static gid_t alices_groups[] = {100, 44};
 static char alices_unit[] = "spdk@3.service";
-static const struct peer alice = {1001, 1001, 42, alices_groups, 2, alices_unit};
-static const struct peer bob = {1002, 1002, 43, NULL, 0, NULL};
+static const struct peer alice = {1001, 1001, 42, 2, alices_groups, alices_unit};
+static const struct peer bob = {1002, 1002, 43, 0, NULL, NULL};
 
 static struct policy *read_policy(const char *text)
 {

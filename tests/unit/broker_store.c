@@ -55,7 +55,7 @@ static int told(const char *expected)
 	return fd;
 }
 
-static void sockets_are_stored_by_name(void **state)
+static void descriptors_are_stored_by_name(void **state)
 {
 	struct stat sent, came;
 	int pair[2], fd;
@@ -63,17 +63,17 @@ static void sockets_are_stored_by_name(void **state)
 	(void)state;
 	unit_pair(pair);
 	assert_int_equal(fstat(pair[0], &sent), 0);
-	assert_true(store_session(pair[0], 0x1a, 0xffffffffff));
-	fd = told("FDSTORE=1\nFDNAME=session-1a-ffffffffff");
+	/* It is not polled: what a keeper has said last is to be read by the next broker. */
+	assert_true(store_put(STORE_KEEPER, 12, pair, 1));
+	fd = told("FDSTORE=1\nFDPOLL=0\nFDNAME=group-12");
 	assert_int_equal(fstat(fd, &came), 0);
 	assert_int_equal(came.st_ino, sent.st_ino);
 	close(fd);
-	/* It is not polled: what a keeper has said last is to be read by the next broker. */
-	assert_true(store_keeper(pair[0], 12));
-	fd = told("FDSTORE=1\nFDPOLL=0\nFDNAME=group-12");
-	assert_true(fd >= 0);
-	close(fd);
-	store_forget_keeper(12);
+	assert_true(store_put(STORE_FRONT, UINT64_MAX, pair, 1));
+	close(told("FDSTORE=1\nFDPOLL=0\nFDNAME=front-18446744073709551615"));
+	assert_true(store_put(STORE_HELPER, 3, pair, 1));
+	close(told("FDSTORE=1\nFDPOLL=0\nFDNAME=helper-3"));
+	store_forget(STORE_KEEPER, 12);
 	assert_int_equal(told("FDSTOREREMOVE=1\nFDNAME=group-12"), -1);
 	close(pair[0]);
 	close(pair[1]);
@@ -81,36 +81,38 @@ static void sockets_are_stored_by_name(void **state)
 
 static void without_systemd_nothing_is_stored(void **state)
 {
+	const int fd = STDIN_FILENO;
+
 	(void)state;
 	unsetenv("NOTIFY_SOCKET");
-	assert_false(store_session(STDIN_FILENO, 1, 1));
-	assert_false(store_keeper(STDIN_FILENO, 1));
-	store_forget_keeper(1);
+	assert_false(store_put(STORE_FRONT, 1, &fd, 1));
+	store_forget(STORE_FRONT, 1);
 	log_set_level(LOG_EMERG);
 	setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1);
-	assert_false(store_session(STDIN_FILENO, 1, 1));
+	assert_false(store_put(STORE_FRONT, 1, &fd, 1));
 	log_set_level(LOG_INFO);
 }
 
 static void names_are_read_as_they_were_written(void **state)
 {
-	static const char *const others[] = {"", "vfio-broker.socket", "stored", "session-", "session-1", "session-1-",
-		"session-1-2-3", "session-1-2 ", "session- 1-2", "session-01-2", "session-1-0x2", "session-+1-2",
-		"session-A-2", "session-11112222333344445-1", "group-", "group-x", "group--1", "group-01", "group-1x",
-		"group-4294967296", "Group-1"};
+	static const char *const others[] = {"", "vfio-broker.socket", "stored", "session-", "session-1", "group-",
+		"group-x", "group--1", "group-01", "group-1x", "group-18446744073709551616", "Group-1", "front-", "front- 1",
+		"front-+1", "front-1-2", "helper-0x1"};
 	struct stored stored;
 
 	(void)state;
-	assert_true(store_parse("session-1a-ffffffffff", &stored));
-	assert_false(stored.is_keeper);
-	assert_int_equal(stored.session, 0x1a);
-	assert_int_equal(stored.started, 0xffffffffff);
-	assert_true(store_parse("session-ffffffffffffffff-0", &stored));
-	assert_true(stored.session == UINT64_MAX);
 	assert_true(store_parse("group-4294967295", &stored));
-	assert_true(stored.is_keeper);
-	assert_int_equal(stored.group, UINT32_MAX);
+	assert_int_equal(stored.kind, STORE_KEEPER);
+	assert_int_equal(stored.number, UINT32_MAX);
 	assert_int_equal(stored.fd, -1);
+	assert_true(store_parse("front-18446744073709551615", &stored));
+	assert_int_equal(stored.kind, STORE_FRONT);
+	assert_true(stored.number == UINT64_MAX);
+	assert_true(store_parse("helper-7", &stored));
+	assert_int_equal(stored.kind, STORE_HELPER);
+	/* Of a broker before fronts. */
+	assert_true(store_parse("session-1a-ffffffffff", &stored));
+	assert_int_equal(stored.kind, STORE_SESSION);
 	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
 		if (store_parse(others[i], &stored))
 			fail_msg("\"%s\" is taken for a name of the store", others[i]);
@@ -120,7 +122,7 @@ static void names_are_read_as_they_were_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(sockets_are_stored_by_name, begin, end),
+		cmocka_unit_test_setup_teardown(descriptors_are_stored_by_name, begin, end),
 		cmocka_unit_test_setup_teardown(without_systemd_nothing_is_stored, begin, end),
 		cmocka_unit_test(names_are_read_as_they_were_written),
 	};

@@ -514,119 +514,6 @@ static void events_are_sent_or_dropped(void **state)
 	assert_int_equal(packet_receive(s->client, MSG_DONTWAIT, 1, &s->packet), -EAGAIN);
 }
 
-/* ---- requests that stay on the socket until they are answered ---- */
-
-static bool request_waits(const struct service *s)
-{
-	char byte;
-
-	return recv(s->channel.fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
-}
-
-static void kept_requests_go_with_their_reply(void **state)
-{
-	struct service *s = *state;
-	uint64_t first, second;
-
-	greet(s);
-	channel_keep_requests(&s->channel);
-	first = ask(s, COMMON_PING, NULL, 0);
-	second = ask(s, COMMON_PING, NULL, 0);
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	take_reply(s, first, 0);
-	assert_true(request_waits(s));
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	take_reply(s, second, 0);
-	assert_false(request_waits(s));
-	assert_int_equal(s->channel.requests, 3);
-}
-
-/* The next process that has the socket finds what this one owed, and everything behind it. */
-static void kept_request_outlives_its_server(void **state)
-{
-	struct service *s = *state;
-	uint64_t later, refused;
-
-	greet(s);
-	channel_keep_requests(&s->channel);
-	later = ask_unmap(s);
-	refused = ask(s, DOMAIN_TYPE_MAX, NULL, 0);
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	assert_int_equal(channel_events(&s->channel), 0);
-	s->channel = (struct channel){.fd = s->channel.fd, .state = STATE_READY, .keeps_requests = true};
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	assert_int_equal(s->calls, 2);
-	packet_reply(&s->buffers.reply, &s->channel.awaiting);
-	assert_int_equal(channel_answer(&s->channel, 0, &s->buffers.reply, NULL), CHANNEL_OPEN);
-	take_reply(s, later, 0);
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	take_refusal(s, refused, REFUSAL_UNSUPPORTED);
-	assert_false(request_waits(s));
-}
-
-static void kept_request_stays_while_its_reply_waits(void **state)
-{
-	struct service *s = *state;
-	unsigned int asked;
-
-	greet(s);
-	channel_keep_requests(&s->channel);
-	asked = fill(s);
-	assert_true(request_waits(s));
-	for (unsigned int i = 0; i < asked - 1; i++)
-		take_reply(s, 2 + i, 0);
-	assert_true(request_waits(s));
-	assert_int_equal(serve(s), CHANNEL_OPEN);
-	assert_false(request_waits(s));
-	take_reply(s, 1 + asked, 0);
-}
-
-static int answer_before(void *context, struct packet *request, struct packet *reply, struct detail *detail)
-{
-	(void)context;
-	(void)request;
-	(void)detail;
-	fdset_add(&reply->fds, dup(STDERR_FILENO));
-	return CHANNEL_ANSWERED;
-}
-
-static void answered_request_goes_without_a_reply(void **state)
-{
-	static const channel_handler before[DOMAIN_TYPE_MAX] = {
-		[DOMAIN_DESCRIBE] = answer_before, [DOMAIN_UNMAP] = answer_later};
-	static const struct channel_service answered = {&domain_table, before, 0};
-	struct service *s = *state;
-
-	greet(s);
-	channel_keep_requests(&s->channel);
-	ask(s, DOMAIN_DESCRIBE, NULL, 0);
-	assert_int_equal(channel_serve(&s->channel, &answered, s, &s->buffers), CHANNEL_OPEN);
-	assert_false(request_waits(s));
-	ask_unmap(s);
-	assert_int_equal(channel_serve(&s->channel, &answered, s, &s->buffers), CHANNEL_OPEN);
-	assert_true(request_waits(s));
-	assert_int_equal(channel_answer(&s->channel, CHANNEL_ANSWERED, &s->buffers.reply, NULL), CHANNEL_OPEN);
-	assert_false(request_waits(s));
-	assert_int_equal(channel_events(&s->channel), POLLIN);
-	assert_int_equal(packet_receive(s->client, MSG_DONTWAIT, 1, &s->packet), -EAGAIN);
-	assert_int_equal(s->channel.refusals, 0);
-}
-
-static void broken_framing_is_not_kept(void **state)
-{
-	struct service *s = *state;
-
-	greet(s);
-	channel_keep_requests(&s->channel);
-	assert_int_equal(send(s->client, "short", 5, 0), 5);
-	ask(s, COMMON_PING, NULL, 0);
-	assert_int_equal(serve(s), CHANNEL_BROKEN);
-	take_refusal(s, 0, REFUSAL_MALFORMED);
-	/* the PING behind it is still there */
-	assert_int_equal(packet_receive(s->channel.fd, MSG_DONTWAIT, 0, &s->packet), PACKET_RECEIVED);
-	assert_false(request_waits(s));
-}
-
 /* With a request left unread, plain close() makes the client's next receive ECONNRESET: the event would be lost. */
 static void last_words_arrive_before_the_end(void **state)
 {
@@ -674,11 +561,6 @@ int main(void)
 		CASE(deferred_answer_to_a_dead_client),
 		CASE(events_are_sent_or_dropped),
 		CASE(last_words_arrive_before_the_end),
-		CASE(kept_requests_go_with_their_reply),
-		CASE(kept_request_outlives_its_server),
-		CASE(kept_request_stays_while_its_reply_waits),
-		CASE(answered_request_goes_without_a_reply),
-		CASE(broken_framing_is_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
