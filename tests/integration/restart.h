@@ -27,12 +27,11 @@ static inline void kill_and_start(void)
 
 /* ---- requests ---- */
 
-/* Stopped, it leaves on the sockets what comes; so a kill finds it there. */
+/* Stopped, it leaves on the sockets of fronts what comes; so a kill finds it there. */
 static inline void stop_broker(int session)
 {
 	int status;
 
-	/* A request that was answered and is still on the socket is answered again (channel_keep_requests()). */
 	raw_wait_taken(session);
 	kill(world()->broker, SIGSTOP);
 	/* It may be at work on the other processor for a moment yet. */

@@ -116,6 +116,27 @@ static void speaks_unix_only(void **state)
 	assert_int_equal(status_of(child_sockets), 0);
 }
 
+/* Who the sessions are is written down in a file of memory, and clients cannot attach descriptors. */
+static void child_roll(void)
+{
+	const int none = 0;
+	int pair[2], roll;
+
+	enter();
+	roll = (int)syscall(SYS_memfd_create, "roll", MFD_CLOEXEC);
+	STEP(2, roll >= 0);
+	STEP(3, pwrite(roll, "x", 1, 64) == 1);
+	STEP(4, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	STEP(5, setsockopt(pair[0], SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &none, sizeof none) == 0 ||
+			errno == ENOPROTOOPT);
+}
+
+static void writes_rolls(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(child_roll), 0);
+}
+
 /* Policy files are read again in here: they name users, and inotify says when they change. */
 static void child_policy(void)
 {
@@ -144,9 +165,8 @@ static void child_others_memory(void)
 	REFUSED(4, SYS_pidfd_getfd, 0, 0, 0);
 	REFUSED(5, SYS_kcmp, 0, 0, 0, 0, 0);
 	REFUSED(6, SYS_userfaultfd, O_CLOEXEC);
-	REFUSED(7, SYS_memfd_create, "x", 0);
-	REFUSED(8, SYS_shmget, 0, 0, 0);
-	REFUSED(9, SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
+	REFUSED(7, SYS_shmget, 0, 0, 0);
+	REFUSED(8, SYS_ptrace, PTRACE_TRACEME, 0, NULL, NULL);
 }
 
 static void reaches_nobodys_memory(void **state)
@@ -288,6 +308,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_no_process),
 		cmocka_unit_test(speaks_unix_only),
+		cmocka_unit_test(writes_rolls),
 		cmocka_unit_test(reads_policies),
 		cmocka_unit_test(reaches_nobodys_memory),
 		cmocka_unit_test(changes_nothing_of_the_kernel),
