@@ -18,6 +18,7 @@ static void turn_away(struct front *front, int fd, struct packet *order)
 {
 	order->header = (struct message_header){
 		.type = BROKER_HELLO, .flags = MESSAGE_REPLY | MESSAGE_REFUSED, .length = order->header.length};
+	fdset_clear(&order->fds);
 	packet_send(fd, MSG_DONTWAIT, order);
 	kept_retire(front, fd, NULL);
 }
