@@ -18,6 +18,7 @@ static void turn_away(struct front *front, int fd, struct packet *order)
 {
 	order->header = (struct message_header){
 		.type = BROKER_HELLO, .flags = MESSAGE_REPLY | MESSAGE_REFUSED, .length = order->header.length};
+	fdset_clear(&order->fds);
 	packet_send(fd, MSG_DONTWAIT, order);
 	kept_retire(front, fd, NULL);
 }
@@ -134,12 +135,16 @@ static void refuse_order(struct front *front, const struct packet *order, int re
 	control_post(front, &front->reply);
 }
 
+static const struct order *order_find(uint16_t type)
+{
+	return type < FRONT_CONNECT || type >= FRONT_TYPE_MAX ? NULL : &orders[type - FRONT_CONNECT];
+}
+
 static void serve_order(struct front *front, struct packet *packet)
 {
-	uint16_t type = packet->header.type;
-	const struct order *order = &orders[type - FRONT_CONNECT];
+	const struct order *order = order_find(packet->header.type);
 
-	if (type < FRONT_CONNECT || type >= FRONT_TYPE_MAX)
+	if (!order)
 		refuse_order(front, packet, REFUSAL_UNSUPPORTED);
 	else if (packet->header.length < order->size || (!order->open && packet->header.length > order->size) ||
 		packet->fds.count != order->fds)

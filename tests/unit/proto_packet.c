@@ -500,6 +500,97 @@ static void hostile_refusals(void **state)
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, wire_setup, wire_teardown)
 
+/* ---- without closing ---- */
+
+/* The packet owns the fds of broken framing, too. */
+static void receive_keeping(void **state)
+{
+	struct wire *wire = *state;
+	struct message_header wrong = header_of(5), good = header_of(0);
+
+	send_raw(wire->pair[0], &wrong, sizeof wrong, 3);
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), -EPROTO);
+	assert_int_equal(wire->packet.fds.count, 3);
+	assert_int_equal(wire->packet.header.cookie, 42);
+	packet_clear(&wire->packet);
+	send_raw(wire->pair[0], &wrong, 3, 2);
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), -EPROTO);
+	assert_int_equal(wire->packet.fds.count, 2);
+	assert_int_equal(wire->packet.header.type, 0);
+	packet_clear(&wire->packet);
+	send_raw(wire->pair[0], "", 0, 1);
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), -EPROTO);
+	assert_int_equal(wire->packet.fds.count, 1);
+	packet_clear(&wire->packet);
+	send_raw(wire->pair[0], &good, sizeof good, FDSET_MAX);
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), PACKET_RECEIVED);
+	assert_int_equal(wire->packet.fds.count, FDSET_MAX);
+	packet_clear(&wire->packet);
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), -EAGAIN);
+}
+
+static int drain(struct wire *wire)
+{
+	assert_int_equal(shutdown(wire->pair[1], SHUT_RDWR), 0);
+	return packet_drain(wire->pair[1]);
+}
+
+static void drain_of_an_empty_queue(void **state)
+{
+	struct wire *wire = *state;
+
+	assert_int_equal(packet_drain(wire->pair[1]), -EAGAIN);
+	assert_int_equal(drain(wire), PACKET_END);
+	assert_int_equal(packet_drain(wire->pair[1]), PACKET_END);
+	assert_int_equal(packet_drain(STDERR_FILENO), -ENOTSOCK);
+}
+
+/* Empty packets look like the end. */
+static void drain_of_packets_without_fds(void **state)
+{
+	struct wire *wire = *state;
+
+	for (int i = 0; i < 30; i++) {
+		send_raw(wire->pair[0], "", 0, 0);
+		send_raw(wire->pair[0], "a packet", 8, 0);
+	}
+	assert_int_equal(drain(wire), PACKET_END);
+	assert_int_equal(receive(wire, 1), PACKET_END);
+}
+
+static void drain_stops_at_fds(void **state)
+{
+	struct wire *wire = *state;
+	struct message_header header = header_of(0);
+	int fds;
+
+	send_raw(wire->pair[0], "", 0, 0);
+	send_raw(wire->pair[0], "", 0, 0);
+	send_raw(wire->pair[0], "a packet", 8, 0);
+	send_raw(wire->pair[0], &header, sizeof header, 2);
+	send_raw(wire->pair[0], "", 0, 1);
+	fds = unit_fds();
+	assert_int_equal(drain(wire), PACKET_RECEIVED);
+	assert_int_equal(packet_drain(wire->pair[1]), PACKET_RECEIVED);
+	assert_int_equal(unit_fds(), fds);
+	/* and the packet is whole, and the next is there */
+	assert_int_equal(packet_receive_keeping(wire->pair[1], MSG_DONTWAIT, &wire->packet), PACKET_RECEIVED);
+	assert_int_equal(wire->packet.fds.count, 2);
+	assert_int_equal(packet_drain(wire->pair[1]), PACKET_RECEIVED);
+}
+
+/* The other side has gone, with packets of ours unread: the kernel tells ECONNRESET first. */
+static void drain_after_a_reset(void **state)
+{
+	struct wire *wire = *state;
+
+	send_raw(wire->pair[1], "unread", 6, 0);
+	send_raw(wire->pair[0], "a packet", 8, 0);
+	send_raw(wire->pair[0], "", 0, 1);
+	fd_cleanup(&wire->pair[0]);
+	assert_int_equal(drain(wire), PACKET_RECEIVED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -519,6 +610,11 @@ int main(void)
 		CASE(fds_cut_by_other_ancillary_data_are_closed),
 		CASE(short_header_is_refused),
 		CASE(wrong_length_is_refused),
+		CASE(receive_keeping),
+		CASE(drain_of_an_empty_queue),
+		CASE(drain_of_packets_without_fds),
+		CASE(drain_stops_at_fds),
+		CASE(drain_after_a_reset),
 		CASE(packet_that_does_not_fit_keeps_its_fds),
 		CASE(sending_to_nobody_is_an_error),
 		CASE(what_is_no_socket_is_an_error),
