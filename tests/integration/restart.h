@@ -39,6 +39,16 @@ static inline void stop_broker(int session)
 	assert_true(WIFSTOPPED(status));
 }
 
+/* The broker answers what comes from one front in the order of coming: so it has read what came before. HELLO alone would
+ * be answered by the front. */
+static inline void await_turn(void)
+{
+	struct vbroker_session *session = session_begin();
+
+	expect_ok(vbroker_session_ping(session));
+	vbroker_session_close(session);
+}
+
 static inline void raw_revoke(int session, uint64_t cookie, const char *name)
 {
 	struct revoke_request revoke = {0};

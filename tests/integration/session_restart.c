@@ -335,7 +335,6 @@ static void channels_outlive_a_session_that_left(void **state)
 	world_start_broker();
 	world_settle();
 	expect_refused(vbroker_device_ping(nvme), VBROKER_REVOKED, NULL);
-	assert_non_null(strstr(host_read("log"), "who has left meanwhile: released"));
 	vbroker_device_close(nvme);
 }
 

@@ -31,7 +31,7 @@ static void revoke_waits_for_the_keeper(void **state)
 	raw_revoke(other, 2, TWIN_2); /* that is in use by nobody, but its group is */
 	signal_keepers(pids, SIGSTOP);
 	kill_and_start();
-	vbroker_session_close(session_begin());
+	await_turn();
 	signal_keepers(pids, SIGCONT);
 	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
 	expect_revoked(other, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
@@ -64,7 +64,7 @@ static void revoke_of_a_lease_that_is_ending_waits_for_the_keeper(void **state)
 	world_kill_broker();
 	vbroker_session_close(session);
 	world_start_broker();
-	vbroker_session_close(session_begin());
+	await_turn();
 	signal_keepers(pids, SIGCONT);
 	expect_revoked(other, 2, REVOKE_NOBODY, "other devices of its IOMMU group");
 	expect_revoked(administrator, 2, REVOKE_COMPLETE, "");
@@ -87,11 +87,9 @@ static void revoke_sent_before_the_kill_is_not_sent_again(void **state)
 	raw_wait_taken(administrator);
 	signal_keepers(pids, SIGSTOP);
 	raw_revoke(administrator, 2, TWIN_2);
-	/* Two turns of everybody later it has been read. */
-	vbroker_session_close(session_begin());
-	vbroker_session_close(session_begin());
+	await_turn();
 	kill_and_start();
-	vbroker_session_close(session_begin());
+	await_turn();
 	signal_keepers(pids, SIGCONT);
 	expect_revoked(administrator, 2, REVOKE_COMPLETE, "other devices of IOMMU group 4 are still leased");
 	expect_ok(vbroker_device_ping(twin));
@@ -153,7 +151,7 @@ static void answered_revoke_does_not_reach_the_next_lease_of_a_group(void **stat
 	world_kill_broker();
 	raw_revoke(administrator, 2, TWIN_2);
 	world_start_broker();
-	vbroker_session_close(session_begin());
+	await_turn();
 	signal_keepers(pids, SIGCONT);
 	assert_int_equal(raw_receive(next, &packet), PACKET_RECEIVED);
 	assert_int_equal(packet.header.flags, MESSAGE_REPLY);
