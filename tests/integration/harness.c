@@ -304,6 +304,23 @@ size_t keepers(pid_t pids[KEEPERS_MAX])
 
 static const struct world_options *options;
 
+/* A socket as the journal's, whose reader does nothing: the other end stays open here. */
+static int full_socket(void)
+{
+	static const char line[1024];
+	int pair[2], flags;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	flags = fcntl(pair[1], F_GETFL);
+	fcntl(pair[1], F_SETFL, flags | O_NONBLOCK);
+	for (size_t size = sizeof line; size > 0; size /= 2) {
+		while (write(pair[1], line, size) > 0)
+			continue;
+	}
+	fcntl(pair[1], F_SETFL, flags);
+	return pair[1];
+}
+
 static pid_t start(const char *const *arguments, bool broker)
 {
 	bool kept = broker && options && options->systemd;
@@ -313,7 +330,8 @@ static pid_t start(const char *const *arguments, bool broker)
 
 	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
 	path_of(path, "log");
-	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	log = broker && options && options->full_log ? full_socket()
+						     : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	assert_true(log >= 0);
 	pid = kept ? systemd_fork() : fork();
 	assert_true(pid >= 0);

@@ -56,6 +56,7 @@ struct world_options {
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
 	bool systemd;			 /* the broker's sockets outlive it (systemd.h) */
+	bool full_log;			 /* the broker's stderr is a full socket that nobody reads */
 };
 
 /* Ends the whole program's main(): runs TESTS with what meson passes as arguments. */

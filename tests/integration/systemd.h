@@ -15,6 +15,10 @@
 void systemd_start(const char *path);
 void systemd_end(void);
 
+/* From now on nobody reads $NOTIFY_SOCKET, which is full; and then the messages are read again. */
+void systemd_stop_reading(void);
+void systemd_read_on(void);
+
 /* How many are kept, and how many there have been. */
 size_t systemd_kept(void);
 size_t systemd_stored(void);

@@ -85,6 +85,13 @@
  * possible, keepers would not be started, and the store would be full of sockets whose end systemd has not yet seen. */
 #define STORES_PER_MINUTE 600
 
+/* Messages to PID 1 that wait for room, as many as the store has places. */
+#define NOTIFY_KEPT_MAX STORE_MAX
+
+/* How soon to try again after PID 1 had no room for a message. PID 1 reads a full socket in a few milliseconds, unless
+ * PID 1 is stopped. */
+#define NOTIFY_RETRY_US (50 * 1000ULL)
+
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)
 

@@ -13,8 +13,8 @@
  * A session's socket leaves the store by itself when either side has shut the socket down. A keeper's socket stays
  * until store_forget_keeper(): the next broker is to read the keeper's last messages, if the present broker is gone.
  *
- * Each call is a datagram to PID 1, with room for 512 datagrams (net.unix.max_dgram_qlen). If PID 1 is busy until the
- * room is used up, the call waits for PID 1, and so do all clients: the broker serves no connection that could be lost.
+ * Each call is a message to PID 1 (base/notify.h). If PID 1 does not read, the message waits in the broker, and a
+ * connection can be lost by a restart only if the broker is killed before PID 1 reads.
  */
 
 /* A socket that an earlier broker has stored. */
@@ -26,7 +26,7 @@ struct stored {
 	uint32_t group;	  /* of a keeper */
 };
 
-/* FD stays the caller's. False: systemd has not been told. */
+/* FD stays the caller's. False: systemd is not told. */
 bool store_session(int fd, uint64_t session, uint64_t started);
 bool store_keeper(int fd, uint32_t group);
 

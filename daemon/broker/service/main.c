@@ -2,6 +2,7 @@
 #include "base/capabilities.h"
 #include "base/journal.h"
 #include "base/limits.h"
+#include "base/notify.h"
 #include "base/sandbox_rules.h"
 #include "base/store.h"
 #include "host/host_choice.h"
@@ -327,6 +328,7 @@ int main(int argc, char **argv)
 	if (arguments.check_policy)
 		return policy_check(arguments.policy, arguments.files) ? EXIT_SUCCESS : EXIT_FAILURE;
 	umask(0077);
+	signal(SIGPIPE, SIG_IGN); /* of a stderr that nobody reads any more */
 	log_never_wait();
 	if (journal_has_stderr())
 		arguments.options.journal = JOURNAL_SOCKET;
@@ -338,8 +340,9 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("event loop", r);
 	catch_signals(event, &broker, &reload);
-	/* Tells systemd that the loop turns, if the unit asks for that (WatchdogSec=). */
-	sd_event_set_watchdog(event, 1);
+	r = notify_begin(event);
+	if (r < 0)
+		fail("watchdog", r);
 	/* The watch comes before the first read: a change in between is seen. */
 	reload_init(&reload, event, arguments.policy, &broker);
 	policy_key_prepare();
@@ -360,6 +363,7 @@ int main(int argc, char **argv)
 	r = sd_event_loop(event);
 	reload_clear(&reload);
 	service_clear(&broker);
+	notify_end();
 	sd_event_unref(event);
 	free(arguments.stored);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -4,18 +4,19 @@
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "base/notify.h"
 #include "lease/review.h"
 #include "log.h"
 #include "policy/policy_files.h"
 
 #include <errno.h>
+#include <inttypes.h>
 /* With this header, basename() is a macro for the POSIX function. */
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 /* ---- watching ---- */
@@ -101,12 +102,23 @@ static void watch_all(struct reload *reload)
 /* `systemctl status` shows STATUS at once; READY also ends the reload that RELOADING began. */
 void reload_tell(const struct broker *broker)
 {
+	char state[sizeof broker->policy_error.text + 128];
+
 	if (broker->policy_error.text[0])
-		sd_notifyf(0, "READY=1\nSTATUS=The policy files have a mistake, %s: %s",
+		snprintf(state, sizeof state, "READY=1\nSTATUS=The policy files have a mistake, %s: %s",
 			broker->policy ? "the policy of before is in force" : "nobody gets a device",
 			broker->policy_error.text);
 	else
-		sd_notifyf(0, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
+		snprintf(state, sizeof state, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
+	notify_send(state, NULL, 0);
+}
+
+static void tell_begin(const struct broker *broker)
+{
+	char state[96];
+
+	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, loop_now(broker->event));
+	notify_send(state, NULL, 0);
 }
 
 /* Swaps the policies. Only leases refer to rules, and review_leases() moves all leases to the new policy before the
@@ -136,7 +148,7 @@ void reload_now(struct reload *reload, const char *why)
 		sd_event_source_set_enabled(reload->timer, SD_EVENT_OFF);
 	/* Directories may have come or gone. The watch comes before the read, so that no change is missed. */
 	watch_all(reload);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now(broker->event));
+	tell_begin(broker);
 	if (policy_load(reload->directories, &policy, &error) < 0) {
 		broker->policy_error = error;
 		event.level = LOG_ERR;
