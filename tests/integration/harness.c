@@ -370,6 +370,13 @@ static bool is_listening(const char *path)
 	return found;
 }
 
+static void await_listening(const char *path)
+{
+	for (int i = 0; i < 1000 && !is_listening(path); i++)
+		nap(5);
+	assert_true(is_listening(path));
+}
+
 static void start_activation(void)
 {
 	const char *arguments[32] = {
@@ -380,9 +387,38 @@ static void start_activation(void)
 		arguments[count++] = options->keeper[i];
 	arguments[count++] = keeper_program;
 	the_world.activate = start(arguments, false);
-	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
-		nap(5);
-	assert_true(is_listening(the_world.keeper_socket));
+	await_listening(the_world.keeper_socket);
+}
+
+/* Where the broker, and its reader of policy files, find the files. Returns how many ARGUMENTS are added. */
+static size_t add_policy(const char **arguments)
+{
+	static char policy[128], more[128];
+	size_t count = 0;
+
+	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
+	arguments[count++] = "--policy";
+	arguments[count++] = policy;
+	if (options && options->policy_directory) {
+		snprintf(more, sizeof more, "%s/%s", the_world.directory, options->policy_directory);
+		arguments[count++] = "--policy";
+		arguments[count++] = more;
+	}
+	return count;
+}
+
+void world_start_reader(void)
+{
+	const char *arguments[32] = {
+		"systemd-socket-activate", "--seqpacket", "--accept", "-l", the_world.policy_socket};
+	size_t count = 5;
+
+	arguments[count++] = broker_program;
+	arguments[count++] = "--read-policy";
+	add_policy(arguments + count);
+	unlink(the_world.policy_socket);
+	the_world.reader = start(arguments, false);
+	await_listening(the_world.policy_socket);
 }
 
 static void make_listener(void)
@@ -400,21 +436,16 @@ static void make_listener(void)
 
 void world_launch_broker(void)
 {
-	char policy[128], claims[128], quarantine[128], more[128];
-	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--policy", policy,
-		"--claims", claims, "--quarantine", quarantine};
+	char claims[128], quarantine[128];
+	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--policy-socket",
+		the_world.policy_socket, "--claims", claims, "--quarantine", quarantine};
 	size_t count = 9;
 
-	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
 	snprintf(quarantine, sizeof quarantine, "%s/quarantine", the_world.directory);
 	for (size_t i = 0; options && i < 8 && options->broker_arguments[i]; i++)
 		arguments[count++] = options->broker_arguments[i];
-	if (options && options->policy_directory) {
-		snprintf(more, sizeof more, "%s/%s", the_world.directory, options->policy_directory);
-		arguments[count++] = "--policy";
-		arguments[count++] = more;
-	}
+	count += add_policy(arguments + count);
 	if (!options || !options->systemd) {
 		arguments[count++] = "--listen";
 		arguments[count++] = the_world.broker_socket;
@@ -556,8 +587,13 @@ static int fds_of_an_idle_broker(void)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_status status = {0};
-	int fds;
+	struct vbroker_obstacle *obstacles;
+	size_t count;
+	int fds, claim;
 
+	/* The answer comes when the policy has been read. */
+	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
+	free(obstacles);
 	for (int i = 0; i < WAITS && status.sessions != 1; i++) {
 		expect_ok(vbroker_session_status(session, &status));
 		nap(2);
@@ -578,10 +614,13 @@ int world_setup(void **state)
 	assert_non_null(mkdtemp(the_world.directory));
 	snprintf(the_world.broker_socket, sizeof the_world.broker_socket, "%s/broker.sock", the_world.directory);
 	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
+	snprintf(the_world.policy_socket, sizeof the_world.policy_socket, "%s/policy.sock", the_world.directory);
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
 		start_activation();
+	if (!options || !options->no_reader)
+		world_start_reader();
 	if (options && options->systemd)
 		make_listener();
 	world_start_broker();
@@ -635,6 +674,7 @@ int world_teardown(void **state)
 	for (int i = 0; i < 1000 && the_world.activate > 0 && keepers(pids) > 0; i++)
 		nap(2);
 	end_process(&the_world.activate);
+	end_process(&the_world.reader);
 	if (options && options->systemd) {
 		systemd_end();
 		close(the_world.listener);

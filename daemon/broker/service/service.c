@@ -130,7 +130,7 @@ static unsigned int sessions_that_fit(void)
 	return limit.rlim_cur > INT32_MAX ? INT32_MAX : (unsigned int)(limit.rlim_cur - FDS_RESERVED);
 }
 
-/* Records the policy in force; a missing or empty policy was reported by read_policy() in main.c. */
+/* Records a policy that is in force from the start: in tests. The service has the policy read later (reload.c). */
 static void record_policy(struct broker *broker)
 {
 	const struct audit_event event = {.kind = CHANGE_POLICY};
@@ -164,6 +164,8 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 	LIST_INIT(&broker->sessions);
 	LIST_INIT(&broker->keepers);
 	LIST_INIT(&broker->watchers);
+	LIST_INIT(&broker->policy_readers);
+	TAILQ_INIT(&broker->held);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);
 	record_policy(broker);
