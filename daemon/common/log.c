@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,12 +16,25 @@ void log_set_level(int level)
 	level_max = level;
 }
 
+/* A pipe or terminal may be other programs' stderr, too. A second opening has flags of its own. */
+static bool open_again(void)
+{
+	int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	bool is_open = fd >= 0 && dup2(fd, STDERR_FILENO) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_open;
+}
+
 void log_never_wait(void)
 {
 	struct stat status;
 	int flags;
 
-	if (fstat(STDERR_FILENO, &status) < 0 || !S_ISSOCK(status.st_mode))
+	if (fstat(STDERR_FILENO, &status) < 0 || S_ISREG(status.st_mode))
+		return;
+	if ((S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) && open_again())
 		return;
 	flags = fcntl(STDERR_FILENO, F_GETFL);
 	if (flags >= 0)

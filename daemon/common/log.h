@@ -16,8 +16,9 @@ void log_set_level(int level);
 
 /*
  * Makes log_line() lose lines instead of waiting. Without this call, a journal that does not read (journald is stopped,
- * or waits for a disk) would block the daemon as soon as the socket's buffer is full. Has an effect only if stderr is a
- * socket: systemd makes such a socket for each service alone, so no other program is affected.
+ * or waits for a disk) would block the daemon as soon as the socket's buffer is full; so would a pipe or a terminal.
+ * systemd makes a socket for each service alone, and a pipe or terminal is opened again, so no other program is
+ * affected. (Only a pipe or terminal that the daemon may not open shares the change with its other writers.)
  */
 void log_never_wait(void);
 

@@ -157,9 +157,22 @@ static void start_activator(struct service *service, const char *keeper)
 	await_file(service->keeper_socket);
 }
 
+static void start_reader(struct service *service, const char *broker)
+{
+	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s/policy.sock", service->directory),
+		text("--seqpacket"), text("--accept"), text("%s", broker), text("--read-policy"),
+		text("--policy=%s", service->directory), NULL};
+	char path[256];
+
+	service->reader = start(service, argv);
+	snprintf(path, sizeof path, "%s/policy.sock", service->directory);
+	await_file(path);
+}
+
 static void start_broker(struct service *service, const char *broker)
 {
 	char *argv[] = {(char *)broker, text("--listen=%s", service->socket), text("--policy=%s", service->directory),
+		text("--policy-socket=%s/policy.sock", service->directory),
 		text("--claims=%s/claims", service->directory), text("--quarantine=%s/quarantine", service->directory),
 		text("--keeper-socket=%s", service->keeper_socket), text("--sessions-per-user=20000"), NULL};
 
@@ -199,6 +212,7 @@ void service_start(struct service *service, const char *directory, const char *b
 	make_text(directory, "bench.conf", policy);
 	free(policy);
 	start_activator(service, keeper);
+	start_reader(service, broker);
 	start_broker(service, broker);
 	for (int ms = 0; !broker_ready(service, broker); ms++) {
 		if (ms == PATIENCE_MS || waitpid(service->broker, NULL, WNOHANG) != 0)
@@ -211,6 +225,7 @@ void service_stop(struct service *service)
 {
 	stop(&service->broker);
 	stop(&service->activator);
+	stop(&service->reader);
 }
 
 /* ---- what it is asked ---- */

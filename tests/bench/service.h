@@ -23,6 +23,7 @@ struct service {
 	char keeper_socket[108];
 	pid_t broker;
 	pid_t activator; /* 0: none; its children are the keepers */
+	pid_t reader;	 /* the same for the reader of the policy */
 };
 
 /*

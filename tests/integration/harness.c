@@ -293,8 +293,8 @@ static size_t children(pid_t of, pid_t *pids, size_t max)
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == of &&
-			state != 'Z' && count < max)
+		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == of && state != 'Z' &&
+			count < max)
 			pids[count++] = pid;
 		fclose(file);
 	}
@@ -332,6 +332,23 @@ pid_t front_of_clients(void)
 
 static const struct world_options *options;
 
+/* A socket as the journal's, whose reader does nothing: the other end stays open here. */
+static int full_socket(void)
+{
+	static const char line[1024];
+	int pair[2], flags;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	flags = fcntl(pair[1], F_GETFL);
+	fcntl(pair[1], F_SETFL, flags | O_NONBLOCK);
+	for (size_t size = sizeof line; size > 0; size /= 2) {
+		while (write(pair[1], line, size) > 0)
+			continue;
+	}
+	fcntl(pair[1], F_SETFL, flags);
+	return pair[1];
+}
+
 static pid_t start(const char *const *arguments, bool broker)
 {
 	bool kept = broker && options && options->systemd;
@@ -341,7 +358,8 @@ static pid_t start(const char *const *arguments, bool broker)
 
 	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
 	path_of(path, "log");
-	log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	log = broker && options && options->full_log ? full_socket()
+						     : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	assert_true(log >= 0);
 	pid = kept ? systemd_fork() : fork();
 	assert_true(pid >= 0);
@@ -380,7 +398,16 @@ static bool is_listening(const char *path)
 	return found;
 }
 
-static pid_t activate(const char *socket, const char *const *before, const char *program)
+static void await_listening(const char *path)
+{
+	for (int i = 0; i < 1000 && !is_listening(path); i++)
+		nap(5);
+	assert_true(is_listening(path));
+}
+
+/* For each connection to SOCKET, a process of PROGRAM is started: after the words BEFORE, with ARGUMENTS. */
+static pid_t activate(
+	const char *socket, const char *const *before, const char *program, const char *const *program_arguments)
 {
 	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "-l", socket};
 	size_t count = 5;
@@ -389,11 +416,37 @@ static pid_t activate(const char *socket, const char *const *before, const char 
 	for (size_t i = 0; before && before[i]; i++)
 		arguments[count++] = before[i];
 	arguments[count++] = program;
+	for (size_t i = 0; program_arguments && program_arguments[i]; i++)
+		arguments[count++] = program_arguments[i];
+	unlink(socket);
 	pid = start(arguments, false);
-	for (int i = 0; i < 1000 && !is_listening(socket); i++)
-		nap(5);
-	assert_true(is_listening(socket));
+	await_listening(socket);
 	return pid;
+}
+
+/* Where the broker, and its reader of policy files, find the files. Returns how many ARGUMENTS are added. */
+static size_t add_policy(const char **arguments)
+{
+	static char policy[128], more[128];
+	size_t count = 0;
+
+	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
+	arguments[count++] = "--policy";
+	arguments[count++] = policy;
+	if (options && options->policy_directory) {
+		snprintf(more, sizeof more, "%s/%s", the_world.directory, options->policy_directory);
+		arguments[count++] = "--policy";
+		arguments[count++] = more;
+	}
+	return count;
+}
+
+void world_start_reader(void)
+{
+	const char *arguments[8] = {"--read-policy"};
+
+	add_policy(arguments + 1);
+	the_world.reader = activate(the_world.policy_socket, NULL, broker_program, arguments);
 }
 
 static void make_listener(void)
@@ -411,21 +464,17 @@ static void make_listener(void)
 
 void world_launch_broker(void)
 {
-	char policy[128], claims[128], quarantine[128], more[128];
+	char claims[128], quarantine[128];
 	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--front-socket",
-		the_world.front_socket, "--policy", policy, "--claims", claims, "--quarantine", quarantine};
+		the_world.front_socket, "--policy-socket", the_world.policy_socket, "--claims", claims, "--quarantine",
+		quarantine};
 	size_t count = 11;
 
-	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
 	snprintf(quarantine, sizeof quarantine, "%s/quarantine", the_world.directory);
 	for (size_t i = 0; options && i < 8 && options->broker_arguments[i]; i++)
 		arguments[count++] = options->broker_arguments[i];
-	if (options && options->policy_directory) {
-		snprintf(more, sizeof more, "%s/%s", the_world.directory, options->policy_directory);
-		arguments[count++] = "--policy";
-		arguments[count++] = more;
-	}
+	count += add_policy(arguments + count);
 	if (!options || !options->systemd) {
 		arguments[count++] = "--listen";
 		arguments[count++] = the_world.broker_socket;
@@ -576,8 +625,13 @@ static int fds_of_an_idle_broker(void)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_status status = {0};
-	int fds;
+	struct vbroker_obstacle *obstacles;
+	size_t count;
+	int fds, claim;
 
+	/* The answer comes when the policy has been read. */
+	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
+	free(obstacles);
 	for (int i = 0; i < WAITS && status.sessions != 1; i++) {
 		expect_ok(vbroker_session_status(session, &status));
 		nap(2);
@@ -599,11 +653,15 @@ int world_setup(void **state)
 	snprintf(the_world.broker_socket, sizeof the_world.broker_socket, "%s/broker.sock", the_world.directory);
 	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
 	snprintf(the_world.front_socket, sizeof the_world.front_socket, "%s/front.sock", the_world.directory);
+	snprintf(the_world.policy_socket, sizeof the_world.policy_socket, "%s/policy.sock", the_world.directory);
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
-		the_world.activate = activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
-	the_world.activate_fronts = activate(the_world.front_socket, NULL, front_program);
+		the_world.activate =
+			activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program, NULL);
+	the_world.activate_fronts = activate(the_world.front_socket, NULL, front_program, NULL);
+	if (!options || !options->no_reader)
+		world_start_reader();
 	if (options && options->systemd)
 		make_listener();
 	world_start_broker();
@@ -660,6 +718,7 @@ int world_teardown(void **state)
 		nap(2);
 	end_process(&the_world.activate);
 	end_process(&the_world.activate_fronts);
+	end_process(&the_world.reader);
 	if (options && options->systemd) {
 		systemd_end();
 		close(the_world.listener);

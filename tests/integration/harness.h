@@ -46,6 +46,9 @@ struct world {
 	char front_socket[96];
 	pid_t activate;	       /* systemd-socket-activate: the parent of all keepers */
 	pid_t activate_fronts; /* and of all fronts */
+	char policy_socket[96];
+	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
+	pid_t reader;	/* another one: the parent of all readers of the policy */
 	pid_t broker;
 	int broker_fds; /* with nobody connected and one spare keeper, those for fronts apart */
 	int listener;	/* systemd's, with options.systemd */
@@ -57,7 +60,9 @@ struct world_options {
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
+	bool no_reader;			 /* nobody listens where readers of the policy are started, until ... */
 	bool systemd;			 /* the broker's sockets outlive it (systemd.h) */
+	bool full_log;			 /* the broker's stderr is a full socket that nobody reads */
 };
 
 /* Ends the whole program's main(): runs TESTS with what meson passes as arguments. */
@@ -80,6 +85,8 @@ void world_stop_broker(void);
 void world_restart_broker(void);
 /* Starts it without waiting until it serves. */
 void world_launch_broker(void);
+/* ... world_start_reader(). */
+void world_start_reader(void);
 
 /*
  * Waits until everything is as at the start: each device with its driver and override, no claim record, no keeper but

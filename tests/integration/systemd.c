@@ -28,6 +28,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_t thread;
 static int listener = -1, ending = -1;
 static char notify_path[128];
+static bool deaf; /* no thread runs */
 
 static void forget(size_t i)
 {
@@ -131,6 +132,32 @@ static void *serve(void *argument)
 	}
 }
 
+void systemd_stop_reading(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	pthread_mutex_lock(&lock);
+	deaf = true;
+	eventfd_write(ending, 1);
+	pthread_mutex_unlock(&lock);
+	pthread_join(thread, NULL);
+	strcpy(address.sun_path, notify_path);
+	while (sendto(fd, "STATUS=full", 11, 0, (struct sockaddr *)&address, sizeof address) > 0)
+		continue;
+	assert_int_equal(errno, EAGAIN);
+	close(fd);
+}
+
+void systemd_read_on(void)
+{
+	eventfd_t value;
+
+	deaf = false;
+	eventfd_read(ending, &value);
+	assert_int_equal(pthread_create(&thread, NULL, serve, NULL), 0);
+}
+
 void systemd_start(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -148,8 +175,11 @@ void systemd_end(void)
 {
 	if (listener < 0)
 		return;
-	eventfd_write(ending, 1);
-	pthread_join(thread, NULL);
+	if (!deaf) {
+		eventfd_write(ending, 1);
+		pthread_join(thread, NULL);
+	}
+	deaf = false;
 	systemd_drop();
 	close(listener);
 	close(ending);
@@ -181,7 +211,7 @@ pid_t systemd_fork(void)
 
 	/* PID 1 reads what a service has said before it is told that the service has died. */
 	pthread_mutex_lock(&lock);
-	while (poll(&(struct pollfd){listener, POLLIN, 0}, 1, 0) > 0)
+	while (!deaf && poll(&(struct pollfd){listener, POLLIN, 0}, 1, 0) > 0)
 		receive();
 	pid = fork();
 	pthread_mutex_unlock(&lock);

@@ -18,6 +18,10 @@ void systemd_end(void);
 /* How many are kept whose names begin so. */
 size_t systemd_kept(const char *name);
 
+/* From now on nobody reads $NOTIFY_SOCKET, which is full; and then the messages are read again. */
+void systemd_stop_reading(void);
+void systemd_read_on(void);
+
 /* The service has stopped for good: closes all. */
 void systemd_drop(void);
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Runs one log_line() with stderr in a pipe and returns what came out, at most 4 KiB. */
 #define LOGGED(...) (log_begin(), log_line(__VA_ARGS__), log_end())
@@ -83,6 +85,41 @@ static void log_without_stderr_goes_on(void **state)
 	close(saved);
 }
 
+/* A pipe that nobody reads, and which another program writes to as well. */
+static void a_full_pipe_loses_lines(void **state)
+{
+	int saved = dup(STDERR_FILENO), pipe_fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+	dup2(pipe_fds[1], STDERR_FILENO);
+	log_never_wait();
+	/* More than any pipe has room for by default. */
+	for (int i = 0; i < 2000; i++)
+		log_line(LOG_INFO, "%0100d", i);
+	assert_false(fcntl(pipe_fds[1], F_GETFL) & O_NONBLOCK);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(pipe_fds[0]);
+	close(pipe_fds[1]);
+}
+
+static void a_full_socket_loses_lines(void **state)
+{
+	int saved = dup(STDERR_FILENO), pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	dup2(pair[1], STDERR_FILENO);
+	log_never_wait();
+	for (int i = 0; i < 20000; i++)
+		log_line(LOG_INFO, "%0100d", i);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +127,8 @@ int main(void)
 		cmocka_unit_test(level_is_a_threshold),
 		cmocka_unit_test(long_lines_are_cut_and_ended),
 		cmocka_unit_test(log_without_stderr_goes_on),
+		cmocka_unit_test(a_full_pipe_loses_lines),
+		cmocka_unit_test(a_full_socket_loses_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

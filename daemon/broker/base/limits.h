@@ -82,6 +82,23 @@
 #define RELOAD_QUIET_US	   (250 * 1000ULL)
 #define RELOAD_PATIENCE_US (3 * 1000000ULL)
 
+/* A read of the policy files takes some 300 ms, most of it the start of a process. Requests that need the policy wait
+ * so long for the read, and are then answered by the policy in force. */
+#define POLICY_READ_US (2 * 1000000ULL)
+
+/* Readers of the policy files at a time: one that hangs, and one that reads meanwhile. */
+#define POLICY_READERS_MAX 2
+
+/* A reader that hangs for so long is not waited for any more if another reader is needed. */
+#define POLICY_GIVE_UP_US (10 * 1000000ULL)
+
+/* How soon the policy files are read again after their reader could not be started, or died. */
+#define POLICY_RETRY_US (5 * 1000000ULL)
+
+/* A rule has a few hundred bytes, so this is room for fifty thousand rules; each OPEN asks all rules. */
+#define POLICY_BYTES_MAX (16U << 20)
+#define POLICY_TOO_LONG	 "the policy files have too many rules, more than 16 MiB"
+
 /* Time to finish for the holder of a lease that the policy does not allow any more, or whose time is up. */
 #define REVIEW_DEADLINE_US (5 * 1000000ULL)
 
@@ -92,6 +109,13 @@
 /* Descriptors in systemd's fd store (FileDescriptorStoreMax= of the unit): a keeper's for each group that can be leased
  * (MaxConnections= of vfio-keeper.socket), three of each front, two of each helper. */
 #define STORE_MAX 3000
+
+/* Messages to PID 1 that wait for room, as many as the store has places. */
+#define NOTIFY_KEPT_MAX STORE_MAX
+
+/* How soon to try again after PID 1 had no room for a message. PID 1 reads a full socket in a few milliseconds, unless
+ * PID 1 is stopped. */
+#define NOTIFY_RETRY_US (50 * 1000ULL)
 
 /* How long a stopping broker waits for keepers to let go, below TimeoutStopSec= of the unit. */
 #define STOP_WAIT_US (20 * 1000000ULL)

@@ -2,15 +2,13 @@
 #include "base/store.h"
 
 #include "base/limits.h"
-#include "log.h"
+#include "base/notify.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
 
 static const char *const formats[] = {
 	[STORE_KEEPER] = "group-%" PRIu64,
@@ -26,16 +24,6 @@ static const char *const formats[] = {
 /* The names of all stored descriptors are one environment variable. */
 static_assert(STORE_MAX * sizeof "helper-18446744073709551615:" < 128 * 1024 - 1024,
 	"LISTEN_FDNAMES would not fit in one argument of exec (MAX_ARG_STRLEN), and the service could not be started");
-
-static bool notify(const char *state, const int *fds, unsigned int count)
-{
-	/* The environment stays: the next call needs $NOTIFY_SOCKET as well. 0: there is no systemd. */
-	int r = sd_pid_notify_with_fds(0, 0, state, fds, count);
-
-	if (r < 0)
-		log_line(LOG_WARNING, "systemd's fd store: %s: a restart would end this connection", strerror(-r));
-	return r > 0;
-}
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -62,7 +50,7 @@ bool store_put(enum store_kind kind, uint64_t number, const int *fds, unsigned i
 
 	name_of(kind, number, name);
 	snprintf(state, sizeof state, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-	return notify(state, fds, count);
+	return notify_send(state, fds, count);
 }
 
 void store_forget(enum store_kind kind, uint64_t number)
@@ -71,7 +59,7 @@ void store_forget(enum store_kind kind, uint64_t number)
 
 	name_of(kind, number, name);
 	snprintf(state, sizeof state, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-	notify(state, NULL, 0);
+	notify_send(state, NULL, 0);
 }
 
 static bool is_session(const char *name)

@@ -15,6 +15,9 @@
  *
  * Several descriptors can have one name. All stay until store_forget(), hung up or not: the next broker is to read the
  * last messages, if the present broker is gone.
+ *
+ * Each call is a message to PID 1 (base/notify.h). If PID 1 does not read, the message waits in the broker, and a
+ * connection can be lost by a restart only if the broker is killed before PID 1 reads.
  */
 enum store_kind {
 	STORE_KEEPER, /* group-N: of group N */

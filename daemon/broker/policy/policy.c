@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "refusal.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,35 @@ void policy_free(struct policy *policy)
 		ids_clear(&rule->users);
 		ids_clear(&rule->groups);
 	}
+	words_clear(&policy->skipped);
 	free(policy->rules);
 	free(policy);
+}
+
+int policy_add_rule(
+	struct policy *policy, enum policy_verdict verdict, const char *name, const char *file, unsigned int line)
+{
+	struct policy_rule *grown = reallocarray(policy->rules, policy->count + 1, sizeof *grown), *rule;
+
+	if (!grown)
+		return -ENOMEM;
+	policy->rules = grown;
+	rule = &policy->rules[policy->count++];
+	*rule = (struct policy_rule){
+		.verdict = verdict,
+		.line = line,
+		.reset = {.settle_us = SETTLE_UNSET},
+		.windows = {.count = WINDOWS_PER_LEASE, .size = UINT64_MAX},
+		.devices = POLICY_UNSET,
+		.devices_per_unit = POLICY_UNSET,
+		.mappings = POLICY_UNSET,
+		.sessions = POLICY_UNSET,
+		.opens_per_minute = POLICY_UNSET,
+		.connections_per_minute = POLICY_UNSET,
+	};
+	rule->name = strdup(name);
+	rule->file = strdup(file);
+	return rule->name && rule->file ? 0 : -ENOMEM;
 }
 
 uint64_t policy_settle(const struct reset_policy *reset)

@@ -13,6 +13,7 @@
  * Who may have which device. vfio-broker.policy(5) describes the files; this folder reads and applies the files:
  *
  *	policy_files	finds the files of several directories, sorts the files, reads all into one policy
+ *	policy_canonical	a policy as lines that one process writes and another reads, without looking names up
  *	policy_text	the text of a file: sections, keys, words; names the line and column of a mistake
  *	policy_key	the meaning of each key's words
  *	policy		the rules, and the choice of the deciding rule
@@ -66,9 +67,14 @@ struct policy_rule {
 struct policy {
 	struct policy_rule *rules; /* in the order in which they are asked */
 	size_t count;
+	struct words skipped; /* paths that are named like policy files, and are no files */
 };
 
 void policy_free(struct policy *policy);
+
+/* Adds a rule that says nothing yet. Returns 0 or -ENOMEM; POLICY is then good for policy_free() alone. */
+int policy_add_rule(
+	struct policy *policy, enum policy_verdict verdict, const char *name, const char *file, unsigned int line);
 
 /* The cooldown of a device that was not reset, in microseconds: as the rule says, or as is usual for the rule's
  * reset_need. */

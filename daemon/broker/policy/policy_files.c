@@ -9,30 +9,71 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
-/* The whole of a file as a string, for the caller to free. NULL and errno on failure. */
-static char *file_text(const char *path)
+enum file_kind {
+	FILE_TEXT,
+	FILE_MASK, /* /dev/null: no rules, and hides files of the same name */
+	FILE_OTHER,
+};
+
+static enum file_kind kind_of(const struct stat *st)
 {
-	FILE *file = fopen(path, "re");
+	if (S_ISREG(st->st_mode))
+		return FILE_TEXT;
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 3) ? FILE_MASK : FILE_OTHER;
+}
+
+/* The whole of STREAM as a string, for the caller to free. NULL and errno on failure. */
+static char *stream_text(FILE *stream)
+{
 	char *text = NULL;
 	size_t size = 0;
-	ssize_t length;
+	ssize_t length = getdelim(&text, &size, '\0', stream);
+	int error = EBADMSG;
 
-	if (!file)
-		return NULL;
-	length = getdelim(&text, &size, '\0', file);
-	if (length < 0 && !ferror(file)) {
+	if (length < 0 && !ferror(stream)) {
 		free(text);
-		text = strdup("");
-	} else if (length < 0 || strlen(text) != (size_t)length) {
-		/* The text after a NUL could be the rule that denies. */
-		int error = length < 0 ? errno : EBADMSG;
-
-		free(text);
-		text = NULL;
-		errno = error;
+		return strdup("");
 	}
-	fclose(file);
+	/* The text after a NUL could be the rule that denies. */
+	if (length >= 0 && strlen(text) == (size_t)length)
+		return text;
+	if (length < 0)
+		error = errno;
+	free(text);
+	errno = error;
+	return NULL;
+}
+
+/*
+ * The whole of a file as a string, for the caller to free. NULL and errno on failure: ENOTSUP for a FIFO, a socket, a
+ * device or a directory. To open a FIFO would wait for a writer, and to open a device may do anything.
+ */
+static char *file_text(const char *path)
+{
+	struct stat st;
+	char *text = NULL;
+	FILE *stream;
+
+	if (stat(path, &st) < 0)
+		return NULL;
+	if (kind_of(&st) == FILE_MASK)
+		return strdup("");
+	if (kind_of(&st) == FILE_OTHER) {
+		errno = ENOTSUP;
+		return NULL;
+	}
+	stream = fopen(path, "re");
+	if (!stream)
+		return NULL;
+	/* The name may stand for something else by now. */
+	if (fstat(fileno(stream), &st) == 0 && kind_of(&st) == FILE_TEXT)
+		text = stream_text(stream);
+	else
+		errno = ENOTSUP;
+	fclose(stream);
 	return text;
 }
 
@@ -99,6 +140,8 @@ int policy_read_file(struct policy *policy, const char *path, struct policy_erro
 	char *text = file_text(path);
 	int r;
 
+	if (!text && errno == ENOTSUP)
+		return words_add(&policy->skipped, path);
 	if (!text) {
 		r = -errno;
 		*ret_error = (struct policy_error){0};

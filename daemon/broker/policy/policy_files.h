@@ -6,6 +6,9 @@
 
 #include <stdbool.h>
 
+/* What people are told of a path in policy->skipped. */
+#define POLICY_SKIPPED "skipped, because it is no file: a policy file is a regular file"
+
 /* Whether a file of the name is a policy file: "*.conf", and not hidden. */
 bool policy_file_name(const char *name);
 
@@ -17,7 +20,10 @@ bool policy_file_name(const char *name);
 typedef int (*policy_visitor)(void *context, const char *path, struct policy_error *error);
 int policy_each(const char *const *directories, policy_visitor visit, void *context, struct policy_error *ret_error);
 
-/* Adds the rules of one file to POLICY, as policy_read() does. An empty file, or a link to /dev/null, has no rules. */
+/*
+ * Adds the rules of one file to POLICY, as policy_read() does. An empty file, or a link to /dev/null, has no rules. A
+ * FIFO, a socket, a device or a directory is not opened, and is added to POLICY->skipped.
+ */
 int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error);
 
 /* Reads all files of DIRECTORIES. Returns 0 and the policy (policy_free()), or a negative errno with RET_ERROR filled

@@ -12,6 +12,7 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define UNIT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
@@ -58,13 +59,6 @@ static int add_class(struct policy_rule *rule, const char *word, const char **ca
 	if (strlen(word) > 6 || !digits_and_stars(word, strlen(word)))
 		return wrong(cause, "not leading digits of a PCI class like 0108:");
 	return words_add(&rule->classes, word);
-}
-
-void policy_key_prepare(void)
-{
-	/* No database has such a name, so all databases are asked. */
-	(void)getpwnam("no:such:user");
-	(void)getgrnam("no:such:group");
 }
 
 static int add_user(struct policy_rule *rule, const char *word, const char **cause)
@@ -257,13 +251,22 @@ static int set_connections(struct policy_rule *rule, const char *word, const cha
 static void emit(struct policy_sink *sink, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void emit(struct policy_sink *sink, const char *format, ...)
 {
-	char line[256];
+	char line[256], *longer = NULL;
 	va_list arguments;
+	int length;
 
 	va_start(arguments, format);
-	vsnprintf(line, sizeof line, format, arguments);
+	length = vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
-	sink->line(sink, line);
+	/* How long a line of a file may be is up to inih. */
+	if (length >= (int)sizeof line) {
+		va_start(arguments, format);
+		if (vasprintf(&longer, format, arguments) < 0)
+			longer = NULL;
+		va_end(arguments);
+	}
+	sink->line(sink, longer ? longer : line);
+	free(longer);
 }
 
 /* A line for each word: so no list is too long. */

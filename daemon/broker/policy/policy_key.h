@@ -28,13 +28,6 @@ struct policy_key {
 /* Returns the key called NAME. NULL: there is no such key. */
 const struct policy_key *policy_key_find(const char *name);
 
-/*
- * Has libc load the modules that look names up (nsswitch.conf), because the sandbox lets nobody load code. The sandbox
- * allows files and AF_UNIX sockets, as the modules need later; a name that no module can find inside the sandbox does
- * not exist.
- */
-void policy_key_prepare(void);
-
 /* All keys of RULE as lines of a policy file. */
 void policy_key_print(const struct policy_rule *rule, struct policy_sink *sink);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/policy_text.h"
 
-#include "base/limits.h"
 #include "policy/policy.h"
 #include "policy/policy_key.h"
 #include "refusal.h"
@@ -59,8 +58,7 @@ static const char *value_start(const struct reader *reader)
 
 #define SECTIONS "a section is [allow NAME], [deny NAME] or [limits NAME], not"
 
-/* "allow storage": the verdict and the name. Returns NULL if the section has no known verdict or no name. */
-static const char *section_name(const char *section, enum policy_verdict *ret_verdict)
+const char *policy_section_name(const char *section, enum policy_verdict *ret_verdict)
 {
 	static const struct {
 		const char *word;
@@ -78,36 +76,14 @@ static const char *section_name(const char *section, enum policy_verdict *ret_ve
 	return NULL;
 }
 
-/* Begins a rule that says nothing yet. */
 static int begin_rule(struct reader *reader, const char *section)
 {
-	struct policy *policy = reader->policy;
-	struct policy_rule *rule, *grown;
 	enum policy_verdict verdict;
-	const char *name = section_name(section, &verdict);
+	const char *name = policy_section_name(section, &verdict);
 
 	if (!name)
 		return complain(reader, first_word(reader), SECTIONS, section);
-	grown = reallocarray(policy->rules, policy->count + 1, sizeof *grown);
-	if (!grown)
-		return -ENOMEM;
-	policy->rules = grown;
-	rule = &policy->rules[policy->count++];
-	*rule = (struct policy_rule){
-		.verdict = verdict,
-		.line = reader->line,
-		.reset = {.settle_us = SETTLE_UNSET},
-		.windows = {.count = WINDOWS_PER_LEASE, .size = UINT64_MAX},
-		.devices = POLICY_UNSET,
-		.devices_per_unit = POLICY_UNSET,
-		.mappings = POLICY_UNSET,
-		.sessions = POLICY_UNSET,
-		.opens_per_minute = POLICY_UNSET,
-		.connections_per_minute = POLICY_UNSET,
-	};
-	rule->name = strdup(name);
-	rule->file = strdup(reader->file);
-	return rule->name && rule->file ? 0 : -ENOMEM;
+	return policy_add_rule(reader->policy, verdict, name, reader->file, reader->line);
 }
 
 /* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two sections of
@@ -228,7 +204,7 @@ static const char *rule_mistake(const struct policy_rule *rule)
 	return NULL;
 }
 
-static int rules_complete(const struct policy *policy, size_t first, struct policy_error *error)
+int policy_complete(const struct policy *policy, size_t first, struct policy_error *error)
 {
 	for (size_t i = first; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
@@ -266,5 +242,5 @@ int policy_read(struct policy *policy, const char *name, const char *text, struc
 			line);
 		return -EINVAL;
 	}
-	return rules_complete(policy, first, ret_error);
+	return policy_complete(policy, first, ret_error);
 }

@@ -5,6 +5,7 @@
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
 #include "lease/quota.h"
+#include "request/hold.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
 
@@ -39,12 +40,13 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 	const struct host_device *device, struct admission *admission)
 {
 	const struct policy_rule *rule;
+	struct detail none;
 	char who[128];
 
 	peer_text(&session->peer, who, sizeof who);
 	if (!broker->policy) {
-		OBSTACLE(REFUSAL_DENIED, "nobody gets anything, the policy cannot be read: %s",
-			broker->policy_error.text);
+		hold_no_policy(broker, &none);
+		OBSTACLE(REFUSAL_DENIED, "%s", none.text);
 		return NULL;
 	}
 	rule = policy_decide(broker->policy, device, &session->peer);

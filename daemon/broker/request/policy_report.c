@@ -5,17 +5,12 @@
 #include "lease/quota.h"
 #include "policy/policy.h"
 #include "policy/policy_key.h"
+#include "request/hold.h"
 #include "state/user.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static int no_policy(const struct broker *broker, struct detail *detail)
-{
-	return refuse(detail, REFUSAL_DENIED, "no policy is in force, the files have a mistake: %s",
-		broker->policy_error.text);
-}
 
 static bool may_see(const struct session *session, const struct policy_rule *rule)
 {
@@ -64,7 +59,7 @@ int policy_report_rules(void *context, struct packet *request, struct packet *re
 	struct rules_listing rules = {.sink = {on_key}};
 
 	if (!policy)
-		return no_policy(session->broker, detail);
+		return hold_no_policy(session->broker, detail);
 	rules.listing = listing_begin(request, reply);
 	for (size_t i = 0; i < policy->count; i++) {
 		if (may_see(session, &policy->rules[i]))
@@ -173,7 +168,7 @@ int policy_report_explain(void *context, struct packet *request, struct packet *
 	int r;
 
 	if (!broker->policy)
-		return no_policy(broker, detail);
+		return hold_no_policy(broker, detail);
 	r = subject(session, request, &peer, detail);
 	if (r != 0)
 		return r;

@@ -2,13 +2,14 @@
 #include "base/capabilities.h"
 #include "base/journal.h"
 #include "base/limits.h"
+#include "base/notify.h"
 #include "base/sandbox_rules.h"
 #include "base/store.h"
 #include "host/host_choice.h"
 #include "log.h"
 #include "policy/policy_check.h"
-#include "policy/policy_files.h"
-#include "policy/policy_key.h"
+#include "service/policy_program.h"
+#include "service/policy_reader.h"
 #include "service/reload.h"
 #include "service/service.h"
 #include "state/idle.h"
@@ -33,7 +34,8 @@ struct arguments {
 	const char *listen;
 	const char *policy[RELOAD_DIRECTORIES_MAX + 1];
 	size_t policy_count;
-	bool check_policy;
+	bool check_policy, read_policy;
+	bool policy_socket_given;
 	const char *const *files; /* to be checked; ended by NULL */
 };
 
@@ -44,8 +46,11 @@ static const char help[] =
 	"  --listen PATH            make this socket instead of taking systemd's\n"
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
 	"  --front-socket PATH      where vfio-front is started (" RUNDIR "/front.sock)\n"
+	"  --policy-socket PATH     where the reader of policy files is started (" RUNDIR "/policy.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
-	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
+	"  --read-policy            be the reader: send the policy over the socket from systemd, and end\n"
+	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end;\n"
+	"                           with --policy-socket: have the reader read the policy\n"
 	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
 	"  --quarantine DIRECTORY   where records of devices that are or were in use are kept (" RUNDIR "/quarantine)\n"
 	"  --sessions-per-user N    limit of connections\n"
@@ -59,6 +64,8 @@ enum option_id {
 	OPTION_KEEPER,
 	OPTION_FRONT,
 	OPTION_POLICY,
+	OPTION_POLICY_SOCKET,
+	OPTION_READ_POLICY,
 	OPTION_CHECK_POLICY,
 	OPTION_CLAIMS,
 	OPTION_QUARANTINE,
@@ -75,6 +82,8 @@ static const struct option long_options[] = {
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
 	{"front-socket", required_argument, NULL, OPTION_FRONT},
 	{"policy", required_argument, NULL, OPTION_POLICY},
+	{"policy-socket", required_argument, NULL, OPTION_POLICY_SOCKET},
+	{"read-policy", no_argument, NULL, OPTION_READ_POLICY},
 	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
 	{"claims", required_argument, NULL, OPTION_CLAIMS},
 	{"quarantine", required_argument, NULL, OPTION_QUARANTINE},
@@ -127,6 +136,13 @@ static void parse_option(struct arguments *arguments, int option)
 		return;
 	case OPTION_POLICY:
 		add_policy(arguments, optarg);
+		return;
+	case OPTION_POLICY_SOCKET:
+		arguments->options.policy_socket = optarg;
+		arguments->policy_socket_given = true;
+		return;
+	case OPTION_READ_POLICY:
+		arguments->read_policy = true;
 		return;
 	case OPTION_CHECK_POLICY:
 		arguments->check_policy = true;
@@ -187,6 +203,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 			{
 				.keeper_socket = RUNDIR "/keeper.sock",
 				.front_socket = RUNDIR "/front.sock",
+				.policy_socket = RUNDIR "/policy.sock",
 				.claims_directory = RUNDIR "/claims",
 				.quarantine_directory = RUNDIR "/quarantine",
 				.sessions_per_user = SESSIONS_PER_USER,
@@ -311,19 +328,24 @@ static void catch_signals(sd_event *event, struct broker *broker, struct reload 
 	sd_event_source_unref(hangup);
 }
 
-/* A policy with a mistake grants nothing: the service is up, and every refusal names the file and the line. */
-static struct policy *read_policy(const struct arguments *arguments, struct policy_error *error)
+static bool check(const struct arguments *arguments)
 {
-	struct policy *policy = NULL;
+	if (arguments->policy_socket_given)
+		return policy_reader_check(arguments->options.policy_socket);
+	return policy_check(arguments->policy, arguments->files);
+}
 
-	if (policy_load(arguments->policy, &policy, error) < 0)
-		log_line(LOG_ERR, "no device will be leased: %s", error->text);
-	else if (policy->count == 0)
-		log_line(LOG_NOTICE,
-			"there is no policy rule yet, so no device will be leased; write one into "
-			"%s, see vfio-broker.policy(5)",
-			arguments->policy[0]);
-	return policy;
+/* The connection is the only descriptor that systemd passes to a unit of a socket with Accept=yes. */
+static int be_reader(const struct arguments *arguments)
+{
+	int r = sd_listen_fds(1);
+
+	if (r != 1)
+		fail("--read-policy is for systemd (vfio-policy.socket)", r < 0 ? r : EINVAL);
+	r = capabilities_drop();
+	if (r < 0)
+		fail("capabilities", r);
+	return policy_program_run(arguments->policy, SD_LISTEN_FDS_START);
 }
 
 static void make_directory(const char *path)
@@ -336,16 +358,18 @@ int main(int argc, char **argv)
 {
 	static struct broker broker;
 	static struct reload reload;
-	struct policy_error policy_error = {0};
+	const struct policy_error no_error = {0};
 	struct arguments arguments;
-	struct policy *policy;
 	sd_event *event;
 	int listener, r;
 
 	parse_arguments(&arguments, argc, argv);
 	if (arguments.check_policy)
-		return policy_check(arguments.policy, arguments.files) ? EXIT_SUCCESS : EXIT_FAILURE;
+		return check(&arguments) ? EXIT_SUCCESS : EXIT_FAILURE;
 	umask(0077);
+	if (arguments.read_policy)
+		return be_reader(&arguments);
+	signal(SIGPIPE, SIG_IGN); /* of a stderr that nobody reads any more */
 	log_never_wait();
 	if (journal_has_stderr())
 		arguments.options.journal = JOURNAL_SOCKET;
@@ -357,16 +381,15 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("event loop", r);
 	catch_signals(event, &broker, &reload);
-	/* Tells systemd that the loop turns, if the unit asks for that (WatchdogSec=). */
-	sd_event_set_watchdog(event, 1);
+	r = notify_begin(event);
+	if (r < 0)
+		fail("watchdog", r);
 	/* The watch comes before the first read: a change in between is seen. */
 	reload_init(&reload, event, arguments.policy, &broker);
-	policy_key_prepare();
-	policy = read_policy(&arguments, &policy_error);
 	r = capabilities_drop();
 	if (r < 0)
 		fail("capabilities", r);
-	r = service_init(&broker, event, host_choice(), &arguments.options, policy, &policy_error, listener);
+	r = service_init(&broker, event, host_choice(), &arguments.options, NULL, &no_error, listener);
 	if (r < 0)
 		fail("start", r);
 	/* Before the first client byte: connections are accepted by the loop alone. */
@@ -374,11 +397,13 @@ int main(int argc, char **argv)
 	if (r < 0)
 		fail("seccomp", r);
 	log_line(LOG_INFO, "ready: %u PCI devices", broker.inventory.count);
+	reload_begin(&reload, "the service has started");
 	reload_tell(&broker);
 	idle_arm(&broker);
 	r = sd_event_loop(event);
 	reload_clear(&reload);
 	service_clear(&broker);
+	notify_end();
 	sd_event_unref(event);
 	free(arguments.stored);
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;

@@ -4,18 +4,22 @@
 #include "audit/audit.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "base/notify.h"
 #include "lease/review.h"
 #include "log.h"
 #include "policy/policy_files.h"
+#include "request/hold.h"
+#include "service/policy_reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 /* With this header, basename() is a macro for the POSIX function. */
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 /* ---- watching ---- */
@@ -96,17 +100,36 @@ static void watch_all(struct reload *reload)
 		watch_directory(reload, &reload->watches[i], reload->directories[i]);
 }
 
-/* ---- reading ---- */
+/* ---- the result ---- */
+
+static bool is_mistake(const struct broker *broker)
+{
+	return !broker->policy_unread && !hold_hung_reader(broker);
+}
 
 /* `systemctl status` shows STATUS at once; READY also ends the reload that RELOADING began. */
 void reload_tell(const struct broker *broker)
 {
-	if (broker->policy_error.text[0])
-		sd_notifyf(0, "READY=1\nSTATUS=The policy files have a mistake, %s: %s",
-			broker->policy ? "the policy of before is in force" : "nobody gets a device",
-			broker->policy_error.text);
+	char state[HOLD_TROUBLE_SIZE + 128], trouble[HOLD_TROUBLE_SIZE];
+
+	hold_trouble(broker, trouble);
+	if (trouble[0])
+		snprintf(state, sizeof state, "READY=1\nSTATUS=The policy files %s, %s: %s",
+			is_mistake(broker) ? "have a mistake" : "cannot be read",
+			broker->policy ? "the policy of before is in force" : "nobody gets a device", trouble);
+	else if (!broker->policy)
+		snprintf(state, sizeof state, "READY=1\nSTATUS=The policy files are being read");
 	else
-		sd_notifyf(0, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
+		snprintf(state, sizeof state, "READY=1\nSTATUS=%zu policy rules in force", broker->policy->count);
+	notify_send(state, NULL, 0);
+}
+
+static void tell_begin(const struct broker *broker)
+{
+	char state[96];
+
+	snprintf(state, sizeof state, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, loop_now(broker->event));
+	notify_send(state, NULL, 0);
 }
 
 /* Swaps the policies. Only leases refer to rules, and review_leases() moves all leases to the new policy before the
@@ -117,17 +140,179 @@ static void adopt(struct broker *broker, struct policy *policy)
 
 	broker->policy = policy;
 	broker->policy_error = (struct policy_error){0};
+	broker->policy_unread = false;
 	broker->policy_since_us = loop_now(broker->event);
 	review_leases(broker);
 	policy_free(old);
 }
 
+static void take_policy(struct reload *reload, struct policy *policy)
+{
+	const struct audit_event event = {.kind = CHANGE_POLICY};
+
+	for (size_t i = 0; i < policy->skipped.count; i++)
+		log_line(LOG_WARNING, "%s: " POLICY_SKIPPED, policy->skipped.words[i]);
+	if (policy->count == 0)
+		log_line(LOG_NOTICE,
+			"there is no policy rule, so no device will be leased; write one into %s, see "
+			"vfio-broker.policy(5)",
+			reload->directories[0]);
+	audit_record(reload->broker, &event, "policy: %zu rules are in force now (read because %s)", policy->count,
+		reload->why);
+	adopt(reload->broker, policy);
+}
+
+/* The files are not in force. IS_UNREAD: not because of a mistake. The same trouble is told once. */
+static void take_error(struct reload *reload, const struct policy_error *error, bool is_unread)
+{
+	struct broker *broker = reload->broker;
+	const struct audit_event event = {.kind = CHANGE_POLICY, .level = LOG_ERR};
+	bool is_known = is_unread && broker->policy_unread && strcmp(broker->policy_error.text, error->text) == 0;
+
+	broker->policy_error = *error;
+	broker->policy_unread = is_unread;
+	if (!is_known)
+		audit_record(broker, &event, "the policy files %s (read because %s), %s: %s",
+			is_unread ? "cannot be read" : "have a mistake", reload->why,
+			broker->policy ? "the policy of before stays in force" : "nobody gets a device", error->text);
+}
+
+/* ---- reading ---- */
+
+static void begin(struct reload *reload);
+
+/* Requests go on, by the policy in force. */
+static void stop_waiting(struct broker *broker)
+{
+	broker->policy_awaited = false;
+	hold_resume(broker);
+	reload_tell(broker);
+}
+
+/* All readers that there may be hang. */
+static bool is_full(const struct broker *broker, struct policy_reader **ret_oldest)
+{
+	struct policy_reader *reader;
+	unsigned int count = 0;
+
+	LIST_FOREACH(reader, &broker->policy_readers, in_broker) {
+		*ret_oldest = reader;
+		count++;
+	}
+	return count >= POLICY_READERS_MAX;
+}
+
+static int on_retry(sd_event_source *source, uint64_t now, void *userdata)
+{
+	(void)source;
+	(void)now;
+	begin(userdata);
+	return 0;
+}
+
+static void retry(struct reload *reload, uint64_t delay_us)
+{
+	if (loop_timer(reload->event, &reload->retry, delay_us, on_retry, reload) < 0)
+		log_line(LOG_ERR, "no memory to read the policy files; 'systemctl reload vfio-broker' tries again");
+}
+
+/* No reader, or a reader that died: a mistake of nobody who writes policies. */
+static void take_failure(struct reload *reload, const struct policy_error *error)
+{
+	take_error(reload, error, true);
+	retry(reload, POLICY_RETRY_US);
+}
+
+/* A reader has ended. */
+static void on_ended(void *context, struct policy_reader *reader)
+{
+	struct reload *reload = context;
+	struct broker *broker = reload->broker;
+	struct policy_stream *stream = &reader->stream;
+	bool is_wanted = !reader->is_superseded;
+	struct policy *policy = is_wanted && stream->state == STREAM_DONE ? policy_stream_take(stream) : NULL;
+	enum policy_stream_state state = stream->state;
+	struct policy_error error = stream->error;
+
+	policy_reader_free(reader);
+	if (is_wanted) {
+		sd_event_source_set_enabled(reload->deadline, SD_EVENT_OFF);
+		if (policy)
+			take_policy(reload, policy);
+		else if (state == STREAM_MISTAKE)
+			take_error(reload, &error, false);
+		else
+			take_failure(reload, &error);
+	}
+	/* Requests that wait go on waiting if the files have changed since. */
+	if (reload->again)
+		begin(reload);
+	else if (is_wanted)
+		stop_waiting(broker);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
+{
+	struct reload *reload = userdata;
+	struct broker *broker = reload->broker;
+	struct audit_event event = {.kind = CHANGE_POLICY, .level = LOG_ERR};
+	char trouble[HOLD_TROUBLE_SIZE];
+
+	(void)source;
+	(void)now;
+	policy_reader_hangs(LIST_FIRST(&broker->policy_readers));
+	audit_record(broker, &event, "the policy files cannot be read (because %s), %s: %s", reload->why,
+		broker->policy ? "the policy of before stays in force" : "nobody gets a device",
+		hold_trouble(broker, trouble));
+	stop_waiting(broker);
+	if (reload->again)
+		begin(reload);
+	return 0;
+}
+
+/* Begins a read, or notes that another has to follow. */
+static void begin(struct reload *reload)
+{
+	struct broker *broker = reload->broker;
+	struct policy_reader *newest = LIST_FIRST(&broker->policy_readers), *oldest;
+	uint64_t now = loop_now(broker->event);
+	struct policy_error error = {0};
+	int r;
+
+	reload->again = true;
+	if (newest && !newest->hangs)
+		return;
+	if (is_full(broker, &oldest) && now < oldest->since_us + POLICY_GIVE_UP_US) {
+		retry(reload, oldest->since_us + POLICY_GIVE_UP_US - now);
+		return;
+	}
+	if (is_full(broker, &oldest))
+		policy_reader_free(oldest);
+	reload->again = false;
+	if (reload->retry)
+		sd_event_source_set_enabled(reload->retry, SD_EVENT_OFF);
+	r = policy_reader_begin(broker, on_ended, reload);
+	if (r == 0)
+		r = loop_timer(reload->event, &reload->deadline, POLICY_READ_US, on_deadline, reload);
+	if (r < 0) {
+		snprintf(error.text, sizeof error.text, "%s: %s (is vfio-policy.socket started?)",
+			broker->options->policy_socket, strerror(-r));
+		take_failure(reload, &error);
+		stop_waiting(broker);
+		return;
+	}
+	broker->policy_awaited = true;
+}
+
+void reload_begin(struct reload *reload, const char *why)
+{
+	reload->why = why;
+	begin(reload);
+}
+
 void reload_now(struct reload *reload, const char *why)
 {
 	struct broker *broker = reload->broker;
-	struct audit_event event = {.kind = CHANGE_POLICY};
-	struct policy_error error = {0};
-	struct policy *policy;
 
 	if (broker->stopping)
 		return;
@@ -136,18 +321,8 @@ void reload_now(struct reload *reload, const char *why)
 		sd_event_source_set_enabled(reload->timer, SD_EVENT_OFF);
 	/* Directories may have come or gone. The watch comes before the read, so that no change is missed. */
 	watch_all(reload);
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)loop_now(broker->event));
-	if (policy_load(reload->directories, &policy, &error) < 0) {
-		broker->policy_error = error;
-		event.level = LOG_ERR;
-		audit_record(broker, &event, "the policy files have a mistake (read because %s), %s: %s", why,
-			broker->policy ? "the policy of before stays in force" : "nobody gets a device", error.text);
-	} else {
-		audit_record(
-			broker, &event, "policy: %zu rules are in force now (read because %s)", policy->count, why);
-		adopt(broker, policy);
-	}
-	reload_tell(broker);
+	tell_begin(broker);
+	reload_begin(reload, why);
 }
 
 /* ---- changes ---- */
@@ -185,12 +360,15 @@ static void change(struct reload *reload)
 static bool unwritten(const struct reload_dir *watch, const struct inotify_event *event)
 {
 	char path[PATH_MAX + NAME_MAX + 2];
-	struct stat st;
+	struct statx st;
 
 	if (!(event->mask & IN_CREATE))
 		return false;
 	snprintf(path, sizeof path, "%s/%s", watch->path, event->name);
-	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1;
+	/* A file system that would have to ask somebody is not asked. */
+	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
+		       STATX_TYPE | STATX_NLINK, &st) == 0 &&
+		S_ISREG(st.stx_mode) && st.stx_nlink == 1;
 }
 
 static int on_inotify(sd_event_source *source, const struct inotify_event *event, void *userdata)
@@ -220,7 +398,13 @@ void reload_init(struct reload *reload, sd_event *event, const char *const *dire
 
 void reload_clear(struct reload *reload)
 {
+	struct policy_reader *reader;
+
 	for (size_t i = 0; i < RELOAD_DIRECTORIES_MAX; i++)
 		sd_event_source_disable_unref(reload->watches[i].source);
 	sd_event_source_disable_unref(reload->timer);
+	sd_event_source_disable_unref(reload->deadline);
+	sd_event_source_disable_unref(reload->retry);
+	while ((reader = LIST_FIRST(&reload->broker->policy_readers)))
+		policy_reader_free(reader);
 }

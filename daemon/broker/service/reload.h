@@ -13,9 +13,13 @@
 #define RELOAD_DIRECTORIES_MAX 8
 
 /*
- * Keeps the policy in force equal to the files on disk: reads the files again on SIGHUP, and when inotify has seen a
- * change and then nothing for a moment. All or nothing: a mistake in any file leaves the old policy in force, and
+ * Keeps the policy in force equal to the files on disk: has the files read at the start, on SIGHUP, and when inotify has
+ * seen a change and then nothing for a moment. All or nothing: a mistake in any file leaves the old policy in force, and
  * broker->policy_error says why.
+ *
+ * Another process reads (service/policy_reader.h), for at most POLICY_READ_US; meanwhile requests that need the policy
+ * wait (request/hold.h). After that time the reader hangs: requests go on, and its answer is taken if it comes before
+ * another read has begun.
  */
 struct reload {
 	struct broker *broker;
@@ -28,6 +32,10 @@ struct reload {
 		char awaited[NAME_MAX + 1]; /* ... where this name has to appear first; empty: the directory itself */
 		sd_event_source *source;    /* NULL: unused */
 	} watches[RELOAD_DIRECTORIES_MAX];
+	const char *why;	   /* the files are read: a constant */
+	bool again;		   /* another read has to follow the read that is under way */
+	sd_event_source *deadline; /* of the read that is under way */
+	sd_event_source *retry;
 	sd_event_source *timer;
 	uint64_t change_us; /* when the first change came that has not been read yet */
 	bool changed;
@@ -44,7 +52,10 @@ void reload_clear(struct reload *reload);
 /* Tells systemd that the service is ready, and which policy is in force. */
 void reload_tell(const struct broker *broker);
 
-/* Reads the policy now; WHY goes to the log. */
+/* Has the policy read for the first time; WHY, a constant, goes to the log. */
+void reload_begin(struct reload *reload, const char *why);
+
+/* Has the policy read again; requests from now on are answered by the result. */
 void reload_now(struct reload *reload, const char *why);
 
 #endif

@@ -98,7 +98,7 @@ static int on_old_claim(void *context, const char *name, struct claim *claim)
 	return 0;
 }
 
-/* Records the policy in force; a missing or empty policy was reported by read_policy() in main.c. */
+/* Records a policy that is in force from the start: in tests. The service has the policy read later (reload.c). */
 static void record_policy(struct broker *broker)
 {
 	const struct audit_event event = {.kind = CHANGE_POLICY};
@@ -132,6 +132,8 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 	LIST_INIT(&broker->fronts);
 	LIST_INIT(&broker->keepers);
 	LIST_INIT(&broker->watchers);
+	LIST_INIT(&broker->policy_readers);
+	TAILQ_INIT(&broker->held);
 	users_init(&broker->users);
 	audit_init(&broker->audit, options->journal);
 	record_policy(broker);

@@ -8,6 +8,7 @@
 #include "host/host.h"
 #include "message.h"
 #include "policy/policy.h"
+#include "policy/policy_stream.h"
 #include "policy/policy_text.h"
 #include "refusal.h"
 #include "state/user.h"
@@ -348,6 +349,22 @@ struct session {
 };
 static_assert(sizeof(struct session) <= 250, "10,000 connections are to cost little");
 
+/* ---- the reader of the policy ---- */
+
+/* The broker's end of a process that reads the policy files. Written by service/policy_reader.c. */
+struct policy_reader {
+	LIST_ENTRY(policy_reader) in_broker;
+	struct broker *broker;
+	sd_event_source *io; /* owns the connection */
+	uint64_t since_us;
+	bool hangs;
+	bool is_superseded;	     /* another reader has begun since: the result is not wanted any more */
+	struct policy_stream stream; /* policy/policy_stream.c */
+	/* A call upwards, to service/reload.c */
+	void (*ended)(void *context, struct policy_reader *reader);
+	void *context;
+};
+
 /* ---- the whole ---- */
 
 /* Events that are counted and limited (audit/audit.h). */
@@ -370,6 +387,7 @@ struct audit {
 struct broker_options {
 	const char *keeper_socket;
 	const char *front_socket;
+	const char *policy_socket;
 	const char *claims_directory;
 	const char *quarantine_directory;
 	unsigned int sessions_per_user;
@@ -410,7 +428,12 @@ struct broker {
 	/* The policy. Written by service/reload.c: */
 	struct policy *policy;		  /* owned; NULL: the files had a mistake at start, nobody gets anything */
 	struct policy_error policy_error; /* why the files are not in force; empty: the files are in force */
+	bool policy_unread;		  /* policy_error is not about a mistake: the files could not be read */
 	uint64_t policy_since_us;	  /* when the policy in force was read */
+	bool policy_awaited;		  /* a read is under way, and requests that need the policy wait */
+	/* The newest first (written by service/policy_reader.c): */
+	LIST_HEAD(policy_reader_list, policy_reader) policy_readers;
+	struct waiter_list held; /* requests that wait for the policy (written by state/waiter.c) */
 
 	/* Devices and their users. */
 	struct inventory inventory;

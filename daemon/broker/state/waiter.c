@@ -8,18 +8,26 @@
 void waiter_join(
 	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct iommu_group *group)
 {
+	waiter_enlist(waiter, kind, session, &group->waiters);
+	waiter->group = group;
+}
+
+void waiter_enlist(
+	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct waiter_list *list)
+{
 	assert(!session->waits);
 	waiter->kind = kind;
 	waiter->session = session;
-	waiter->group = group;
+	waiter->list = list;
 	session->waits = waiter;
-	TAILQ_INSERT_TAIL(&group->waiters, waiter, in_group);
+	TAILQ_INSERT_TAIL(list, waiter, in_group);
 }
 
 void waiter_leave(struct waiter *waiter)
 {
-	TAILQ_REMOVE(&waiter->group->waiters, waiter, in_group);
+	TAILQ_REMOVE(waiter->list, waiter, in_group);
 	waiter->group = NULL;
+	waiter->list = NULL;
 	waiter->session->waits = NULL;
 }
 

@@ -6,7 +6,7 @@
 
 /*
  * Requests that wait for news of a group: an OPEN until the group may be had again, a REVOKE until the device is
- * back. A session has at most a single waiter (session->waits), because a channel serves a single request at a time.
+ * back. Requests that need the policy wait for the policy, in a list of their own. A session has at most a single waiter (session->waits), because a channel serves a single request at a time.
  */
 
 /* The news of a group. */
@@ -41,14 +41,19 @@ struct waiter {
 	TAILQ_ENTRY(waiter) in_group;
 	const struct waiter_kind *kind;
 	struct session *session;
-	struct iommu_group *group;
+	struct iommu_group *group; /* NULL: waits for something else than a group */
+	struct waiter_list *list;  /* of the group, or other */
 };
 
 /* WAITER, zeroed, belongs to SESSION from now on, and waits for GROUP. */
 void waiter_join(
 	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct iommu_group *group);
 
-/* Undoes waiter_join(). The memory of WAITER stays with the kind of request. */
+/* The same with a list of waiters that is no group's; nobody tells or wakes these waiters but the owner of the list. */
+void waiter_enlist(
+	struct waiter *waiter, const struct waiter_kind *kind, struct session *session, struct waiter_list *list);
+
+/* Undoes waiter_join() and waiter_enlist(). The memory of WAITER stays with the kind of request. */
 void waiter_leave(struct waiter *waiter);
 
 /* For the end of a session: cancels the session's waiter, if there is a waiter. */

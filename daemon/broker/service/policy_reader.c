@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+#include "service/policy_reader.h"
+
+#include "base/limits.h"
+#include "base/loop.h"
+#include "clock.h"
+#include "connection.h"
+#include "fdset.h"
+#include "packet.h"
+#include "policy/policy_files.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	struct policy_reader *reader = userdata;
+
+	(void)source;
+	(void)events;
+	policy_stream_receive(&reader->stream, fd, &reader->broker->buffers.request);
+	if (policy_stream_ended(&reader->stream))
+		reader->ended(reader->context, reader);
+	return 0;
+}
+
+int policy_reader_begin(
+	struct broker *broker, void (*ended)(void *context, struct policy_reader *reader), void *context)
+{
+	OWNED_FD fd = connection_open(broker->options->policy_socket, SOCK_SEQPACKET);
+	struct policy_reader *reader, *older;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	reader = calloc(1, sizeof *reader);
+	if (!reader)
+		return -ENOMEM;
+	*reader = (struct policy_reader){
+		.broker = broker, .since_us = loop_now(broker->event), .ended = ended, .context = context};
+	r = sd_event_add_io(broker->event, &reader->io, fd, EPOLLIN, on_io, reader);
+	/* Before clients, some of which wait for the policy. */
+	if (r >= 0)
+		r = sd_event_source_set_priority(reader->io, SD_EVENT_PRIORITY_IMPORTANT);
+	if (r < 0) {
+		sd_event_source_disable_unref(reader->io);
+		free(reader);
+		return r;
+	}
+	sd_event_source_set_io_fd_own(reader->io, 1);
+	fd_take(&fd);
+	LIST_FOREACH(older, &broker->policy_readers, in_broker)
+		older->is_superseded = true;
+	LIST_INSERT_HEAD(&broker->policy_readers, reader, in_broker);
+	return 0;
+}
+
+void policy_reader_hangs(struct policy_reader *reader)
+{
+	reader->hangs = true;
+}
+
+void policy_reader_free(struct policy_reader *reader)
+{
+	LIST_REMOVE(reader, in_broker);
+	/* systemd has a copy of the other end, so a close would not be seen there. */
+	shutdown(sd_event_source_get_io_fd(reader->io), SHUT_RDWR);
+	sd_event_source_disable_unref(reader->io);
+	policy_stream_clear(&reader->stream);
+	free(reader);
+}
+
+/* ---- vfio-brokerd --check-policy --policy-socket ---- */
+
+static bool say(const struct policy_stream *stream)
+{
+	if (!policy_stream_ended(stream)) {
+		fprintf(stderr, "the reader of the policy files (pid %u) hangs\n", stream->pid);
+		return false;
+	}
+	if (stream->state != STREAM_DONE) {
+		fprintf(stderr, "%s\n", stream->error.text);
+		return false;
+	}
+	for (size_t i = 0; i < stream->policy->skipped.count; i++)
+		fprintf(stderr, "%s: " POLICY_SKIPPED "\n", stream->policy->skipped.words[i]);
+	printf("%zu rules\n", stream->policy->count);
+	return true;
+}
+
+bool policy_reader_check(const char *path)
+{
+	static struct packet packet;
+	OWNED_FD fd = connection_open(path, SOCK_SEQPACKET);
+	uint64_t end_us = clock_us() + POLICY_GIVE_UP_US, now_us = 0;
+	struct policy_stream stream = {0};
+	bool good;
+
+	if (fd < 0) {
+		fprintf(stderr, "%s: %s\n", path, strerror(-fd));
+		return false;
+	}
+	packet_init(&packet);
+	while (!policy_stream_ended(&stream) && (now_us = clock_us()) < end_us) {
+		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, (int)((end_us - now_us) / 1000) + 1);
+		policy_stream_receive(&stream, fd, &packet);
+	}
+	good = say(&stream);
+	policy_stream_clear(&stream);
+	packet_clear(&packet);
+	return good;
+}

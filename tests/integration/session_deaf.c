@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "harness.h"
+#include "restart.h"
+#include "systemd.h"
+
+#include <unistd.h>
+
+/* PID 1 and journald do not read: the broker goes on, and what PID 1 is told comes later, in order. */
+
+static const struct world_options with_full_log = {.systemd = true, .full_log = true};
+
+static void await_kept(size_t count)
+{
+	for (int i = 0; i < 3000 && systemd_kept("") != count; i++)
+		nap(2);
+	assert_int_equal(systemd_kept(""), count);
+}
+
+static void leases_begin_and_end_meanwhile(void **state)
+{
+	struct vbroker_session *session, *other;
+	struct vbroker_device *device;
+	size_t kept;
+
+	(void)state;
+	session = session_begin();
+	await_kept(1);
+	systemd_stop_reading();
+	other = session_begin();
+	device_use(other, EDU);
+	device = device_begin(other, EDU_2);
+	for (int i = 0; i < 50; i++)
+		expect_ok(vbroker_session_ping(session));
+	kept = systemd_kept("");
+	assert_int_equal(kept, 1);
+	systemd_read_on();
+	/* Two sessions, and the keeper of EDU_2; of EDU nothing is left. */
+	await_kept(3);
+	kill_and_start();
+	expect_ok(vbroker_session_ping(session));
+	expect_ok(vbroker_device_ping(device));
+	vbroker_device_close(device);
+	vbroker_session_close(other);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+static void a_full_log_stops_nobody(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device;
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		/* Each refusal is a line of the log. */
+		expect_refused(vbroker_device_open(session, NOBODYS, &device), VBROKER_DENIED, NULL);
+		expect_ok(vbroker_session_ping(session));
+	}
+	device_use(session, EDU);
+	kill(world()->broker, SIGHUP);
+	expect_ok(vbroker_session_ping(session));
+	vbroker_session_close(session);
+	world_settle();
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		RESTART_CASE(leases_begin_and_end_meanwhile),
+		CASE_IN(a_full_log_stops_nobody, &with_full_log),
+	};
+
+	return HARNESS_RUN(argc, argv, "session_deaf", tests);
+}
