@@ -150,6 +150,7 @@ enum broker_type {
 	BROKER_WATCH = 11,	  /* CHANGE events from now on */
 	BROKER_POLICY = 12,	  /* the rules in force, as far as the caller is concerned */
 	BROKER_EXPLAIN = 13,	  /* the rule deciding about a device and a user */
+	BROKER_PROCESSES = 14,	  /* the service's own processes, above all those that hang */
 	BROKER_TYPE_MAX,
 	/* events */
 	BROKER_EVENT_CHANGE = 128, /* struct change_event */
@@ -196,7 +197,7 @@ struct holder_record {
 };
 static_assert(sizeof(struct holder_record) == 72, "wire");
 
-/* LIST, SESSIONS and LEASES are read in pieces: ask again with start + count until the sum reaches total. */
+/* LIST, SESSIONS, LEASES and PROCESSES are read in pieces: ask again with start + count until the sum reaches total. */
 struct listing_request {
 	uint32_t flags; /* none */
 	uint32_t start; /* index of the first entry wanted */
@@ -329,7 +330,7 @@ static_assert(sizeof(struct explain_record) == 384, "wire");
 
 enum policy_flags {
 	POLICY_IN_FORCE = 1 << 0,    /* there is a policy; without a policy nobody gets anything */
-	POLICY_FILES_WRONG = 1 << 1, /* the files on disk have a mistake and are not in force */
+	POLICY_FILES_WRONG = 1 << 1, /* the files on disk have a mistake, or cannot be read, and are not in force */
 };
 
 struct policy_status {
@@ -435,6 +436,34 @@ struct lease_record {
 	uint32_t state; /* enum device_state */
 };
 static_assert(sizeof(struct lease_record) == 64, "wire");
+
+enum process_kind {
+	PROCESS_KEEPER = 1,
+	PROCESS_FRONT = 2,
+	PROCESS_HELPER = 3,
+	PROCESS_POLICY_READER = 4,
+};
+
+enum process_state {
+	PROCESS_IDLE = 1, /* in reserve */
+	PROCESS_WORKING = 2,
+	PROCESS_HUNG = 3, /* does not answer, or does not end, in time */
+};
+
+/* For processes that work for no user. */
+#define PROCESS_NOBODYS UINT32_MAX
+
+/* Texts end with a NUL. */
+struct process_record {
+	uint32_t kind;		     /* enum process_kind */
+	uint32_t state;		     /* enum process_state */
+	uint32_t pid;		     /* 0: the process has not said so far */
+	uint32_t uid;		     /* the user for whom the process works; or PROCESS_NOBODYS */
+	uint64_t age_us;	     /* since the process began what it does, or is late with; 0: not known */
+	char name[DEVICE_NAME_SIZE]; /* the device that the process is about; or empty */
+	char text[160];		     /* HUNG: what to do; else what the process does; may be empty */
+};
+static_assert(sizeof(struct process_record) == 24 + DEVICE_NAME_SIZE + 160, "wire");
 
 enum revoke_result {
 	REVOKE_COMPLETE = 1, /* the keeper has reported the steps, or has died, and the kernel has the device back */

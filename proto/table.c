@@ -524,6 +524,7 @@ static const struct request_rule broker_rules[BROKER_TYPE_MAX] = {
 	[BROKER_POLICY] = {"POLICY", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 	[BROKER_EXPLAIN] = {"EXPLAIN", STATE_READY, sizeof(struct explain_request), sizeof(uint32_t), 0, 0,
 		validate_explain},
+	[BROKER_PROCESSES] = {"PROCESSES", STATE_READY, sizeof(struct listing_request), 0, 0, 0, validate_flags},
 };
 
 static const struct request_rule device_rules[DEVICE_TYPE_MAX] = {

@@ -6,6 +6,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,6 +17,8 @@ struct status {
 	size_t sessions_count;
 	struct vbroker_lease_entry *leases;
 	size_t leases_count;
+	struct vbroker_process_entry *processes;
+	size_t processes_count;
 };
 
 static int status_read(const struct cli *cli, struct status *status)
@@ -26,7 +29,10 @@ static int status_read(const struct cli *cli, struct status *status)
 		r = vbroker_list_sessions(cli->session, &status->sessions, &status->sessions_count);
 	if (r == 0)
 		r = vbroker_list_leases(cli->session, &status->leases, &status->leases_count);
-	return r;
+	if (r == 0)
+		r = vbroker_list_processes(cli->session, &status->processes, &status->processes_count);
+	/* A broker of an earlier release has only keepers, which are with the leases. */
+	return r == VBROKER_UNSUPPORTED ? 0 : r;
 }
 
 /* The holder of a lease, or NULL: the session has ended between the two requests. */
@@ -127,14 +133,52 @@ static struct json_object *lease_json(const struct status *status, const struct 
 	return object;
 }
 
+static const char *kind_text(enum vbroker_process_kind kind)
+{
+	static const char *const kinds[] = {[VBROKER_PROCESS_KEEPER] = "keeper",
+		[VBROKER_PROCESS_FRONT] = "front",
+		[VBROKER_PROCESS_HELPER] = "helper",
+		[VBROKER_PROCESS_POLICY_READER] = "policy reader"};
+
+	return (size_t)kind < sizeof kinds / sizeof *kinds && kinds[kind] ? kinds[kind] : "unknown";
+}
+
+static const char *activity_text(enum vbroker_process_state state)
+{
+	static const char *const states[] = {[VBROKER_PROCESS_IDLE] = "idle",
+		[VBROKER_PROCESS_WORKING] = "working",
+		[VBROKER_PROCESS_HUNG] = "hung"};
+
+	return (size_t)state < sizeof states / sizeof *states && states[state] ? states[state] : "unknown";
+}
+
+static struct json_object *process_json(const struct vbroker_process_entry *process)
+{
+	struct json_object *object = json_object_new_object();
+
+	json_add_text(object, "kind", kind_text(process->kind));
+	json_add_text(object, "state", activity_text(process->state));
+	json_add_number(object, "pid", process->pid);
+	if (process->uid == VBROKER_PROCESS_NOBODYS)
+		json_add_text(object, "uid", NULL);
+	else
+		json_add_number(object, "uid", process->uid);
+	json_add_number(object, "age_us", process->age_us);
+	json_add_text(object, "name", process->name);
+	json_add_text(object, "text", process->text);
+	return object;
+}
+
 static int print_json(const struct status *status)
 {
 	struct json_object *object = json_object_new_object();
 	struct json_object *sessions = json_object_new_array();
 	struct json_object *leases = json_object_new_array();
+	struct json_object *processes = json_object_new_array();
 
-	if (!object || !sessions || !leases) {
+	if (!object || !sessions || !leases || !processes) {
 		json_object_put(object);
+		json_object_put(processes);
 		json_object_put(sessions);
 		json_object_put(leases);
 		return failure_memory();
@@ -143,10 +187,13 @@ static int print_json(const struct status *status)
 		json_object_array_add(sessions, session_json(&status->sessions[i]));
 	for (size_t i = 0; i < status->leases_count; i++)
 		json_object_array_add(leases, lease_json(status, &status->leases[i]));
+	for (size_t i = 0; i < status->processes_count; i++)
+		json_object_array_add(processes, process_json(&status->processes[i]));
 	json_object_object_add(object, "counters", counters_json(&status->counters));
 	json_object_object_add(object, "policy", policy_json(&status->counters));
 	json_object_object_add(object, "sessions", sessions);
 	json_object_object_add(object, "leases", leases);
+	json_object_object_add(object, "processes", processes);
 	return json_print(object);
 }
 
@@ -202,16 +249,17 @@ static void print_policy(const struct vbroker_status *counters)
 	char age[64];
 
 	if (!counters->policy_in_force)
-		printf("policy: NONE, so nobody gets a device: the files have a mistake:\n");
+		printf("policy: NONE, so nobody gets a device: the files %s\n",
+			counters->policy_error[0] ? "are wrong, or cannot be read:" : "are being read");
 	else if (counters->policy_error[0])
-		printf("policy: NOT WHAT THE FILES SAY: they have a mistake, so %" PRIu32
+		printf("policy: NOT WHAT THE FILES SAY: they are wrong, or cannot be read, so %" PRIu32
 		       " rules read %s ago stay in force:\n",
 			counters->policy_rules, text_duration(counters->policy_age_us, age, sizeof age));
 	else
 		printf("policy: %" PRIu32 " rules in force, read %s ago\n", counters->policy_rules,
 			text_duration(counters->policy_age_us, age, sizeof age));
 	if (counters->policy_error[0])
-		printf("  %s\n  Correct the mistake: changed files are read again at once. "
+		printf("  %s\n  Correct it: changed files are read again at once. "
 		       "'vfio-brokerctl policy check' tries them before.\n",
 			counters->policy_error);
 }
@@ -269,6 +317,50 @@ static int print_leases(const struct status *status)
 	return r;
 }
 
+static void add_process(struct columns *columns, const struct vbroker_process_entry *process)
+{
+	const char *user = process->uid == VBROKER_PROCESS_NOBODYS ? "" : text_user(process->uid);
+	char age[64] = "", pid[16] = "", uid[32];
+
+	snprintf(uid, sizeof uid, "uid %" PRIu32, process->uid);
+	if (process->pid > 0)
+		snprintf(pid, sizeof pid, "%" PRIu32, process->pid);
+	if (process->age_us > 0)
+		text_duration(process->age_us, age, sizeof age);
+	columns_cell(columns, "%s", kind_text(process->kind));
+	columns_cell(columns, "%s", process->state == VBROKER_PROCESS_HUNG ? "HUNG" : activity_text(process->state));
+	columns_cell(columns, "%s", pid);
+	columns_cell(columns, "%s", age);
+	columns_cell(columns, "%s", user ? user : uid);
+	columns_cell(columns, "%s", process->name);
+	columns_cell(columns, "%s", process->text);
+}
+
+/* Processes in reserve are no news. */
+static int print_processes(const struct status *status)
+{
+	static const char *const heads[] = {"PROCESS", "STATE", "PID", "AGE", "FOR", "DEVICE", "WHAT"};
+	struct columns *columns = columns_new(sizeof heads / sizeof heads[0], heads);
+	int r;
+
+	for (size_t i = 0; i < status->processes_count; i++) {
+		if (status->processes[i].state != VBROKER_PROCESS_IDLE)
+			add_process(columns, &status->processes[i]);
+	}
+	r = columns_print(columns);
+	columns_free(columns);
+	return r;
+}
+
+static bool processes_work(const struct status *status)
+{
+	for (size_t i = 0; i < status->processes_count; i++) {
+		if (status->processes[i].state != VBROKER_PROCESS_IDLE)
+			return true;
+	}
+	return false;
+}
+
 static int print_tables(const struct status *status)
 {
 	int r = 0;
@@ -282,6 +374,10 @@ static int print_tables(const struct status *status)
 	if (r == 0 && status->leases_count > 0) {
 		printf("\n");
 		r = print_leases(status);
+	}
+	if (r == 0 && processes_work(status)) {
+		printf("\n");
+		r = print_processes(status);
 	}
 	return r < 0 ? failure_memory() : CLI_OK;
 }
@@ -297,5 +393,6 @@ int status_run(const struct cli *cli)
 		r = cli->json ? print_json(&status) : print_tables(&status);
 	free(status.sessions);
 	free(status.leases);
+	free(status.processes);
 	return r;
 }

@@ -315,6 +315,43 @@ struct vbroker_lease_entry {
 /** vbroker_list_leases() - the leased devices and their sessions; an array for the caller to free() */
 int vbroker_list_leases(struct vbroker_session *session, struct vbroker_lease_entry **ret_entries, size_t *ret_count);
 
+/** enum vbroker_process_kind - the kinds of processes of the service; later versions may have more */
+enum vbroker_process_kind {
+	VBROKER_PROCESS_KEEPER = 1, /* holds the devices of a leased IOMMU group */
+	VBROKER_PROCESS_FRONT = 2,  /* has the connections of a user */
+	VBROKER_PROCESS_HELPER = 3, /* does an operation on a device that may wait */
+	VBROKER_PROCESS_POLICY_READER = 4,
+};
+
+/** enum vbroker_process_state - what a process does */
+enum vbroker_process_state {
+	VBROKER_PROCESS_IDLE = 1, /* in reserve */
+	VBROKER_PROCESS_WORKING = 2,
+	VBROKER_PROCESS_HUNG = 3, /* does not answer, or does not end, in time */
+};
+
+/** VBROKER_PROCESS_NOBODYS - the uid of a process that works for no user */
+#define VBROKER_PROCESS_NOBODYS UINT32_MAX
+
+/** struct vbroker_process_entry - a process of the service beside vfio-brokerd */
+struct vbroker_process_entry {
+	enum vbroker_process_kind kind;
+	enum vbroker_process_state state;
+	uint32_t pid;	 /* 0: not known so far */
+	uint32_t uid;	 /* the user for whom the process works, or VBROKER_PROCESS_NOBODYS */
+	uint64_t age_us; /* since the process began what it does, or is late with; 0: not known */
+	char name[32];	 /* the device; or empty */
+	char text[160];	 /* of a process that hangs, what an administrator can do; else what the process does */
+};
+
+/**
+ * vbroker_list_processes() - the processes of the service; an array for the caller to free()
+ *
+ * A broker of an earlier release answers VBROKER_UNSUPPORTED.
+ */
+int vbroker_list_processes(
+	struct vbroker_session *session, struct vbroker_process_entry **ret_entries, size_t *ret_count);
+
 /* ---- following events ---- */
 
 /** enum vbroker_change_kind - kinds of events about devices and their users; vbroker_change_name() has the words */

@@ -108,6 +108,20 @@ static void read_lease(void *to, const void *from)
 	entry->state = (enum vbroker_device_state)record->state;
 }
 
+static void read_process(void *to, const void *from)
+{
+	const struct process_record *record = from;
+	struct vbroker_process_entry *entry = to;
+
+	entry->kind = (enum vbroker_process_kind)record->kind;
+	entry->state = (enum vbroker_process_state)record->state;
+	entry->pid = record->pid;
+	entry->uid = record->uid;
+	entry->age_us = record->age_us;
+	text_copy(entry->name, sizeof entry->name, record->name, sizeof record->name);
+	text_copy(entry->text, sizeof entry->text, record->text, sizeof record->text);
+}
+
 int vbroker_list_devices(struct vbroker_session *session, struct vbroker_device_entry **ret_entries, size_t *ret_count)
 {
 	static const struct list list = {BROKER_LIST, sizeof(struct listing_reply), sizeof(struct device_record),
@@ -129,6 +143,15 @@ int vbroker_list_leases(struct vbroker_session *session, struct vbroker_lease_en
 {
 	static const struct list list = {BROKER_LEASES, sizeof(struct listing_reply), sizeof(struct lease_record),
 		sizeof(struct vbroker_lease_entry), read_lease};
+
+	return list_read(session, &list, ret_entries, ret_count);
+}
+
+int vbroker_list_processes(
+	struct vbroker_session *session, struct vbroker_process_entry **ret_entries, size_t *ret_count)
+{
+	static const struct list list = {BROKER_PROCESSES, sizeof(struct listing_reply), sizeof(struct process_record),
+		sizeof(struct vbroker_process_entry), read_process};
 
 	return list_read(session, &list, ret_entries, ret_count);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "../unit/round_trip.h"
 #include "input.h"
 #include "policy/policy.h"
 #include "policy/policy_text.h"
@@ -29,6 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (policy_read(policy, "fuzz.conf", text, &error) < 0) {
 		INPUT_ASSERT(strnlen(error.text, sizeof error.text) < sizeof error.text);
 		INPUT_ASSERT(error.text[0] != '\0');
+	} else {
+		INPUT_ASSERT(!round_trip_mistake(policy));
 	}
 	policy_decide(policy, &device, &peer);
 	policy_free(policy);

@@ -4,6 +4,7 @@
 #include "policy/policy.h"
 #include "policy/policy_key.h"
 #include "policy/policy_text.h"
+#include "round_trip.h"
 #include "unit.h"
 
 #include <stdio.h>
@@ -29,6 +30,9 @@ static struct policy *read_policy(const char *text)
 	assert_non_null(policy);
 	if (policy_read(policy, "t.conf", text, &error) != 0)
 		fail_msg("%s", error.text);
+	/* The broker has the policy from another process. */
+	if (round_trip_mistake(policy))
+		fail_msg("%s", round_trip_mistake(policy));
 	return policy;
 }
 

@@ -61,6 +61,7 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_session_event),
 	FUNCTION(vbroker_session_fd),
 	FUNCTION(vbroker_list_leases),
+	FUNCTION(vbroker_list_processes),
 	FUNCTION(vbroker_list_devices),
 	FUNCTION(vbroker_session_open),
 	FUNCTION(vbroker_session_ping),

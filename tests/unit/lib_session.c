@@ -219,6 +219,44 @@ static void test_list_without_end(void **state)
 	finish(session);
 }
 
+static void serve_processes(struct server *s)
+{
+	struct listing_reply *page;
+	struct process_record *record;
+
+	server_receive(s);
+	assert_int_equal(s->request.header.type, BROKER_PROCESSES);
+	page = server_reply(s, sizeof *page);
+	*page = (struct listing_reply){1, 1};
+	record = packet_append(&s->reply, sizeof *record);
+	*record = (struct process_record){
+		.kind = PROCESS_KEEPER, .state = PROCESS_HUNG, .pid = 42, .uid = PROCESS_NOBODYS, .age_us = 7};
+	strcpy(record->name, "0000:01:00.0");
+	/* No NUL: the copy ends with one all the same. */
+	memset(record->text, 'x', sizeof record->text);
+	server_send(s);
+}
+
+static void test_processes(void **state)
+{
+	struct vbroker_session *session = begin(serve_processes);
+	struct vbroker_process_entry *entries;
+	size_t count;
+
+	(void)state;
+	assert_int_equal(vbroker_list_processes(session, &entries, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(entries[0].kind, VBROKER_PROCESS_KEEPER);
+	assert_int_equal(entries[0].state, VBROKER_PROCESS_HUNG);
+	assert_int_equal(entries[0].pid, 42);
+	assert_int_equal(entries[0].uid, VBROKER_PROCESS_NOBODYS);
+	assert_int_equal(entries[0].age_us, 7);
+	assert_string_equal(entries[0].name, "0000:01:00.0");
+	assert_int_equal(strlen(entries[0].text), sizeof entries[0].text - 1);
+	free(entries);
+	finish(session);
+}
+
 static void serve_lying_page(struct server *s)
 {
 	while (server_receive(s)) {
@@ -478,6 +516,7 @@ int main(void)
 		cmocka_unit_test(test_list_that_shrinks),
 		cmocka_unit_test(test_list_without_end),
 		cmocka_unit_test(test_page_of_another_length),
+		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_check),
 		cmocka_unit_test(test_name_too_long),
 		cmocka_unit_test(test_status),

@@ -40,6 +40,7 @@ static const struct expected broker_expected[] = {
 	{11, "WATCH", STATE_READY, 8, 0, 0, 0},
 	{12, "POLICY", STATE_READY, 8, 0, 0, 0},
 	{13, "EXPLAIN", STATE_READY, 304, 4, 0, 0},
+	{14, "PROCESSES", STATE_READY, 8, 0, 0, 0},
 };
 
 static const struct expected device_expected[] = {
@@ -308,7 +309,7 @@ static void hello_is_answered(void **state)
 
 static void broker_pages(void **state)
 {
-	const uint16_t types[] = {BROKER_LIST, BROKER_SESSIONS, BROKER_LEASES, BROKER_POLICY};
+	const uint16_t types[] = {BROKER_LIST, BROKER_SESSIONS, BROKER_LEASES, BROKER_POLICY, BROKER_PROCESSES};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(types); i++) {

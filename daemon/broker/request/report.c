@@ -4,6 +4,7 @@
 #include "base/listing.h"
 #include "base/loop.h"
 #include "front/front.h"
+#include "request/hold.h"
 #include "state/quarantine_state.h"
 
 #include <assert.h>
@@ -101,14 +102,17 @@ static uint32_t spares_ready(const struct broker *broker)
 
 static struct policy_status policy_status(const struct broker *broker)
 {
+	char trouble[HOLD_TROUBLE_SIZE];
 	struct policy_status status = {
 		.age_us = loop_now(broker->event) - broker->policy_since_us,
 		.rules = broker->policy ? (uint32_t)broker->policy->count : 0,
-		.flags = (broker->policy ? POLICY_IN_FORCE : 0) |
-			(broker->policy_error.text[0] ? POLICY_FILES_WRONG : 0),
+		.flags = broker->policy ? POLICY_IN_FORCE : 0,
 	};
 
-	snprintf(status.error, sizeof status.error, "%.*s", (int)sizeof status.error - 1, broker->policy_error.text);
+	hold_trouble(broker, trouble);
+	if (trouble[0])
+		status.flags |= POLICY_FILES_WRONG;
+	snprintf(status.error, sizeof status.error, "%.*s", (int)sizeof status.error - 1, trouble);
 	return status;
 }
 

@@ -5,6 +5,7 @@
 #include "request/hold.h"
 #include "request/open.h"
 #include "request/policy_report.h"
+#include "request/processes.h"
 #include "request/report.h"
 #include "request/revocation.h"
 #include "request/unquarantine.h"
@@ -43,6 +44,7 @@ static const channel_handler handlers[BROKER_TYPE_MAX] = {
 	[BROKER_WATCH] = watch_begin,
 	[BROKER_POLICY] = policy,
 	[BROKER_EXPLAIN] = explain,
+	[BROKER_PROCESSES] = processes_report,
 };
 
 const struct channel_service requests_served = {.table = &broker_table, .handlers = handlers};
