@@ -380,6 +380,9 @@ static bool is_listening(const char *path)
 	return found;
 }
 
+/* systemd-socket-activate gives its processes 1024 files; vfio-front@.service has more (LimitNOFILE=). */
+static const char *const with_files[] = {"sh", "-c", "ulimit -S -n $(ulimit -H -n); exec \"$0\"", NULL};
+
 static pid_t activate(const char *socket, const char *const *before, const char *program)
 {
 	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "-l", socket};
@@ -603,7 +606,7 @@ int world_setup(void **state)
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
 		the_world.activate = activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
-	the_world.activate_fronts = activate(the_world.front_socket, NULL, front_program);
+	the_world.activate_fronts = activate(the_world.front_socket, with_files, front_program);
 	if (options && options->systemd)
 		make_listener();
 	world_start_broker();
