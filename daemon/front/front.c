@@ -48,8 +48,8 @@ int front_init(struct front *front, int lifeline)
 /* ---- the end ---- */
 
 /*
- * The broker sees the end before the clients do: a client may connect again at once. The control socket is shut down and
- * not just closed, because the end of the process may wait for a descriptor of a client.
+ * The broker sees the end before the clients do, because a client may connect again at once. The control socket is shut
+ * down and not just closed, because the end of the process may wait for a descriptor of a client.
  */
 static void end(struct front *front)
 {
