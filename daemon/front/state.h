@@ -41,7 +41,7 @@ struct outgoing {
 
 /* A client's connection. Written by connection.c, but for `pending`. */
 struct connection {
-	RB_ENTRY(connection) by_session;
+	RB_ENTRY(connection) by_session; /* sessions.c */
 	uint64_t session;
 	int fd;		 /* owned */
 	uint32_t events; /* what epoll waits for */
@@ -87,8 +87,8 @@ struct front {
 	struct front_counts counts;   /* control.c */
 	SLIST_HEAD(, kept) kept;      /* kept.c */
 	size_t kept_count;	      /* kept.c; connections whose client attached descriptors */
-	struct packet request;	      /* received from a client or the broker */
-	struct packet reply;	      /* memory for what the front says itself */
+	struct packet request;	      /* front.c; memory for what a client or the broker says */
+	struct packet reply;	      /* front.c; memory for what the front says */
 	struct packet again;	      /* control.c; memory for what is sent later, or unasked */
 };
 
