@@ -187,9 +187,9 @@ int packet_receive_keeping(int channel, int flags, struct packet *packet)
 enum { LOOK_PLAIN = PACKET_RECEIVED + 1 };
 
 /*
- * Looks at the packet at the head of CHANNEL: LOOK_PLAIN, PACKET_RECEIVED (with fds), PACKET_END or a negative errno. An
- * empty packet is told from the end of the queue by its sender's credentials, which come with every packet. There is
- * room for the credentials alone: the kernel says that more did not fit, and takes nothing out of the packet.
+ * Looks at the packet at the head of CHANNEL. Returns LOOK_PLAIN, PACKET_RECEIVED (a packet with fds), PACKET_END or a
+ * negative errno. The sender's credentials, which come with every packet, tell an empty packet from the end of the
+ * queue. There is room for the credentials alone: the kernel reports that fds did not fit, and leaves the fds alone.
  */
 static int look(int channel)
 {

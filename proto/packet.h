@@ -70,8 +70,8 @@ enum packet_receive_result {
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
 
 /*
- * Like packet_receive() with fds wanted, but the packet owns the fds received after -EPROTO, too. For a caller that must
- * not close fds of unknown kind.
+ * Like packet_receive() with fds wanted, but the packet owns the fds received after -EPROTO, too. For a caller not
+ * allowed to close fds of unknown kind.
  */
 int packet_receive_keeping(int channel, int flags, struct packet *packet);
 

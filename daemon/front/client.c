@@ -36,8 +36,8 @@ static void refuse_framing(struct front *front, struct connection *connection)
 	cut_off(front, connection, FRONT_END_BROKEN, &detail);
 }
 
-/* Each of a client's descriptors costs a place in this process until the process ends (kept.h), so a client gets no
- * second chance. */
+/* Each descriptor of a client costs a place in this process until the process ends (kept.h), so a client gets no second
+ * chance. */
 static void refuse_descriptors(struct front *front, struct connection *connection)
 {
 	struct detail detail;

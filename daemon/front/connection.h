@@ -8,8 +8,8 @@
 int connection_begin(struct front *front, uint64_t session, int fd);
 
 /*
- * Ends and frees CONNECTION. ATTACHED as for kept_retire(). WHY is an enum front_end: the broker is told, with ERROR; 0:
- * the broker knows.
+ * Ends and frees CONNECTION. ATTACHED as for kept_retire(). WHY is an enum front_end: the broker gets WHY and ERROR.
+ * WHY 0: the broker knows already.
  */
 void connection_end(
 	struct front *front, struct connection *connection, uint32_t why, int error, struct fdset *attached);

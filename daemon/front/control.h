@@ -5,27 +5,27 @@
 #include "state.h"
 
 /*
- * What the front sends to the broker. Nothing here waits: what the control socket has no room for is sent later, in this
- * order: the answer to QUERY, other packets, requests. front->blocked is true until then.
+ * The packets for the broker. No function here waits: without room in the control socket a packet is sent later. The
+ * answer to QUERY comes first then, other packets second, requests last. front->blocked is true until all are sent.
  */
 
 void control_init(struct front *front);
 
-/* Frees what was not sent. */
+/* Frees the packets that wait. */
 void control_release(struct front *front);
 
 /* Sends PACKET, which has no descriptors, now or later, and empties PACKET. */
 void control_post(struct front *front, struct packet *packet);
 
-/* Sends what was not sent so far. To be called when front->blocked is true and the control socket has room. */
+/* Sends the packets that wait. To be called when front->blocked is true and the control socket has room. */
 void control_flush(struct front *front);
 
 /* Counts a request that the front has answered itself. The broker is told with the next packet. */
 void control_count(struct front *front, bool refused);
 
 /*
- * Relays REQUEST of CONNECTION's client, and keeps a copy as connection->pending. The cookie in REQUEST changes. Returns
- * 0 or -ENOMEM.
+ * Relays REQUEST of CONNECTION's client, and keeps a copy as connection->pending. The cookie in REQUEST changes.
+ * Returns 0 or -ENOMEM.
  */
 int control_relay(struct front *front, struct connection *connection, struct packet *request);
 

@@ -48,8 +48,9 @@ int front_init(struct front *front, int lifeline)
 /* ---- the end ---- */
 
 /*
- * The broker sees the end before the clients do: a client may connect again at once. The control socket is shut down and
- * not just closed, because the end of the process may wait for a descriptor of a client.
+ * The broker sees the end before the clients do, because a client may connect again at once. The control socket is shut
+ * down and not just closed, because the end of the process may wait for a descriptor of a client. The life line stays
+ * open until the process has ended: so the broker tells a front that hangs here from one that is gone.
  */
 static void end(struct front *front)
 {
@@ -62,7 +63,6 @@ static void end(struct front *front)
 		shutdown(front->control, SHUT_RDWR);
 		order_dispose(front);
 	}
-	shutdown(front->lifeline, SHUT_RDWR);
 	while ((connection = sessions_after(front, 0)))
 		connection_end(front, connection, 0, 0, NULL);
 	if (front->kept_count > 0)

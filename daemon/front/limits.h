@@ -6,8 +6,8 @@
 
 /*
  * Connections whose clients attached descriptors. Each costs a socket and at most FDSET_MAX descriptors, which stay
- * open until the front ends. Programs do not attach any, so a front with more belongs to somebody who tries to harm: the
- * front ends, and the owner's next connection gets another. 64 times 254 descriptors are a quarter of LimitNOFILE=.
+ * open until the front ends. Honest programs attach none. With more such connections the front ends, and the owner's
+ * next connection gets another front. 64 times 254 descriptors are a quarter of LimitNOFILE=.
  */
 #define FRONT_KEPT_MAX 64
 

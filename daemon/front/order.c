@@ -23,8 +23,8 @@ static void turn_away(struct front *front, int fd, struct packet *order)
 	kept_retire(front, fd, NULL);
 }
 
-/* A session with a number in use would get the other's answers. The broker never does this, and hears that the number is
- * free. */
+/* A session with a number in use would get the answers of the other session. Both end, and the broker hears that the
+ * number is free. */
 static int connect_check(struct front *front, uint64_t session)
 {
 	struct connection *other = sessions_find(front, session);

@@ -18,11 +18,11 @@
  *   struct front
  *     ├─ struct connection, one per session
  *     │    └─ struct pending, while the broker owes an answer; in the queue of the front, too
- *     ├─ struct outgoing, one per packet that the control socket had no room for
- *     └─ struct kept, one per connection whose client attached descriptors
+ *     ├─ struct outgoing, one per packet without room in the control socket
+ *     └─ struct kept, one per connection with attached descriptors
  */
 
-/* A request that the broker has not answered: the copy is sent again to the next broker. Written by control.c. */
+/* A request without an answer: the copy is sent again to the next broker. Written by control.c. */
 struct pending {
 	TAILQ_ENTRY(pending) in_front;
 	uint64_t arrived_us;	      /* by clock_us() */
@@ -41,7 +41,7 @@ struct outgoing {
 
 /* A client's connection. Written by connection.c, but for `pending`. */
 struct connection {
-	RB_ENTRY(connection) by_session;
+	RB_ENTRY(connection) by_session; /* sessions.c */
 	uint64_t session;
 	int fd;		 /* owned */
 	uint32_t events; /* what epoll waits for */
@@ -76,7 +76,7 @@ struct front {
 	int control;		      /* front.c; owned; -1: HELLO has not come */
 	int epoll;		      /* front.c; owned */
 	bool ended;		      /* front.c */
-	bool blocked;		      /* control.c; the control socket is full: no client is read until there is room */
+	bool blocked;		      /* control.c; the control socket is full: no client is read meanwhile */
 	bool failed;		      /* control.c; a packet for the broker is lost: the front has to end */
 	struct session_tree sessions; /* sessions.c */
 	size_t sessions_count;	      /* sessions.c */
@@ -87,8 +87,8 @@ struct front {
 	struct front_counts counts;   /* control.c */
 	SLIST_HEAD(, kept) kept;      /* kept.c */
 	size_t kept_count;	      /* kept.c; connections whose client attached descriptors */
-	struct packet request;	      /* received from a client or the broker */
-	struct packet reply;	      /* memory for what the front says itself */
+	struct packet request;	      /* front.c; memory for what a client or the broker says */
+	struct packet reply;	      /* front.c; memory for what the front says */
 	struct packet again;	      /* control.c; memory for what is sent later, or unasked */
 };
 

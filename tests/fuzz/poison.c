@@ -10,6 +10,8 @@
  */
 int __real_packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
 int __wrap_packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
+int __real_packet_receive_keeping(int channel, int flags, struct packet *packet);
+int __wrap_packet_receive_keeping(int channel, int flags, struct packet *packet);
 int __real_packet_send(int channel, int flags, struct packet *packet);
 int __wrap_packet_send(int channel, int flags, struct packet *packet);
 void __real_packet_request(struct packet *packet, uint16_t type, uint64_t cookie);
@@ -28,18 +30,26 @@ static void release(void)
 	poisoned = NULL;
 }
 
-int __wrap_packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
+static int poison(int r, struct packet *packet)
 {
-	int r;
-
-	release();
-	r = __real_packet_receive(channel, flags, fds_wanted, packet);
 	if (r == PACKET_RECEIVED) {
 		poisoned = packet;
 		__asan_poison_memory_region(
 			packet->payload + packet->header.length, sizeof packet->payload - packet->header.length);
 	}
 	return r;
+}
+
+int __wrap_packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
+{
+	release();
+	return poison(__real_packet_receive(channel, flags, fds_wanted, packet), packet);
+}
+
+int __wrap_packet_receive_keeping(int channel, int flags, struct packet *packet)
+{
+	release();
+	return poison(__real_packet_receive_keeping(channel, flags, packet), packet);
 }
 
 int __wrap_packet_send(int channel, int flags, struct packet *packet)

@@ -405,6 +405,9 @@ static void await_listening(const char *path)
 	assert_true(is_listening(path));
 }
 
+/* systemd-socket-activate gives its processes 1024 files; vfio-front@.service has more (LimitNOFILE=). */
+static const char *const with_files[] = {"sh", "-c", "ulimit -S -n $(ulimit -H -n); exec \"$0\"", NULL};
+
 /* For each connection to SOCKET, a process of PROGRAM is started: after the words BEFORE, with ARGUMENTS. */
 static pid_t activate(
 	const char *socket, const char *const *before, const char *program, const char *const *program_arguments)
@@ -659,7 +662,7 @@ int world_setup(void **state)
 	if (!options || !options->no_keepers)
 		the_world.activate =
 			activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program, NULL);
-	the_world.activate_fronts = activate(the_world.front_socket, NULL, front_program, NULL);
+	the_world.activate_fronts = activate(the_world.front_socket, with_files, front_program, NULL);
 	if (!options || !options->no_reader)
 		world_start_reader();
 	if (options && options->systemd)

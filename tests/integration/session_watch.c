@@ -130,14 +130,15 @@ static void slow_watcher_learns_what_it_missed(void **state)
 		change = expect_change(quick, VBROKER_CHANGE_RELEASE, EDU);
 		assert_int_equal(change.missed, 0);
 		sent += 2;
-		expect_ok(vbroker_session_status(session, &status));
-	} while (status.missed < 3 && sent < 4000);
-	assert_true(status.missed >= 3);
+		/* More than the buffer of a socket has room for. How many, the front says when there is room again. */
+	} while (sent < 600);
 	while (read + missed < sent) {
 		expect_ok(vbroker_session_event(slow, 5000, &change));
 		missed += change.missed;
 		read += change.kind != VBROKER_CHANGE_LOST;
 	}
+	assert_true(missed >= 3);
+	expect_ok(vbroker_session_status(session, &status));
 	assert_int_equal(read + missed, sent);
 	assert_int_equal(missed, status.missed);
 	expect_silence(slow);

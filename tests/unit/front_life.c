@@ -62,7 +62,7 @@ static void hello_without_a_control_socket(void **state)
 	const struct hello_request hello = {.version_lowest = 1, .version_highest = 1};
 
 	bench_ask(b, b->lifeline, FRONT_HELLO, 5, &hello, sizeof hello, -1);
-	bench_expect_end(b, b->lifeline);
+	bench_settle(b);
 	assert_false(b->running);
 }
 
@@ -72,7 +72,7 @@ static void hello_with_another_file(void **state)
 	const struct hello_request hello = {.version_lowest = 1, .version_highest = 1};
 
 	bench_ask(b, b->lifeline, FRONT_HELLO, 5, &hello, sizeof hello, STDERR_FILENO);
-	bench_expect_end(b, b->lifeline);
+	bench_settle(b);
 	assert_false(b->running);
 }
 
@@ -107,8 +107,11 @@ static void end_of_the_control_socket_ends_all(void **state)
 
 	fd_cleanup(&b->control);
 	bench_expect_end(b, client);
-	bench_expect_end(b, b->lifeline);
 	assert_false(b->running);
+	/* the life line ends with the process */
+	bench_expect_nothing(b, b->lifeline);
+	front_release(&b->front);
+	bench_expect_end(b, b->lifeline);
 	close(client);
 }
 

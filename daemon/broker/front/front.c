@@ -51,12 +51,12 @@ struct session *front_find(const struct front *front, uint64_t session)
 
 struct session *front_first(const struct front *front)
 {
-	return RB_MIN(session_tree, (struct session_tree *)&front->sessions);
+	return RB_MAX(session_tree, (struct session_tree *)&front->sessions);
 }
 
 struct session *front_next(const struct session *session)
 {
-	return RB_NEXT(session_tree, NULL, (struct session *)session);
+	return RB_PREV(session_tree, NULL, (struct session *)session);
 }
 
 void front_adopt_session(struct front *front, struct session *session)

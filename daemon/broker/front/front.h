@@ -40,7 +40,7 @@ int front_turn_away(struct broker *broker, uid_t owner, int fd, int result, cons
 
 /* SESSION of its front; NULL: the front has no such session. */
 struct session *front_find(const struct front *front, uint64_t session);
-/* For going through all sessions of a front. */
+/* For going through all sessions of a front, the newest first. */
 struct session *front_first(const struct front *front);
 struct session *front_next(const struct session *session);
 
