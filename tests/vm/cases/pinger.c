@@ -12,7 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MS 8000
+#define ANSWER_MS 20000 /* for both together */
+
+static long now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 static void say(const char *what, long us)
 {
@@ -22,20 +30,16 @@ static void say(const char *what, long us)
 		printf("%s: none (%s)", what, strerrorname_np((int)-us));
 }
 
-static long ping_anew(void)
+static long ping_anew(long until_us)
 {
-	struct timespec before, after;
-	int fd;
-	long r;
+	long before = now_us(), r;
+	int fd = raw_connect();
 
-	clock_gettime(CLOCK_MONOTONIC, &before);
-	fd = raw_connect();
-	r = raw_hello(fd, ANSWER_MS);
+	r = raw_hello(fd, (int)((until_us - before) / 1000));
 	if (r == 0)
-		r = raw_ping(fd, ANSWER_MS);
-	clock_gettime(CLOCK_MONOTONIC, &after);
+		r = raw_ping(fd, (int)((until_us - now_us()) / 1000));
 	close(fd);
-	return r < 0 ? r : (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+	return r < 0 ? r : now_us() - before;
 }
 
 int main(void)
@@ -48,8 +52,10 @@ int main(void)
 		verdict_die("PING to begin with");
 	printf("pinger: waiting\n");
 	while (fgets(line, sizeof line, stdin)) {
+		long until_us = now_us() + ANSWER_MS * 1000L;
+
 		say("PING", raw_ping(fd, ANSWER_MS));
-		say(", of a new connection", ping_anew());
+		say(", of a new connection", ping_anew(until_us));
 		printf("\npinger: waiting\n");
 	}
 	return 0;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * trap [-u USER] [-n PACKETS] [-d DEVICE] KIND SESSION...: sends to the broker, without any right to do so, descriptors
- * whose last reference waits: for this program, so for ever. For each SESSION it prints "SESSION: waiting" when the
- * session is there, and after a line on standard input "SESSION: trapped" (or which error the kernel gave for the
- * descriptor), after the last one "all: waiting". Whoever reads the packets is best stopped meanwhile.
+ * whose last reference waits: for this program, so for ever. For each SESSION it prints "next: waiting", after a line on
+ * standard input makes the session and prints "SESSION: waiting", and after another line sends the packets and prints
+ * "SESSION: trapped", or which error the kernel gave for the descriptor. Whoever reads packets is best stopped between
+ * these two. After the last session it prints "all: waiting".
  *
  * KIND, what the last reference waits for:
  *	linger		a TCP connection's peer, who does not read: SO_LINGER, 60 s
@@ -18,7 +19,7 @@
  *	open		behind an OPEN of DEVICE, which is to wait
  *	refused		the first packets of a connection beyond the user's limit
  *	unaccepted	the first packets of a connection that is made just then
- *	owners=A-B	as served, of users A to B, each with more descriptors than a front keeps; needs root
+ *	owners=A-B	as served, of users A to B, each with more descriptors than a front keeps; alone, needs root
  * -u: this user's, in a file system that root has mounted for the user (else in one of a user namespace). Needs root.
  */
 #include "message.h"
@@ -176,15 +177,15 @@ static void make_all(const char *kind, size_t count)
 	}
 }
 
-/* Sends the next descriptor, FDS times, and keeps no copy. 0, or a negative errno. */
-static long send_dear(int socket, size_t fds)
+/* Sends the next descriptor, and keeps no copy. 0, or a negative errno. */
+static long send_dear(int socket)
 {
 	size_t i = dear.taken++;
 	long r;
 
 	if (i == dear.count)
 		exit(2);
-	r = raw_send(socket, COMMON_PING, NULL, 0, dear.fds[i], fds);
+	r = raw_send(socket, COMMON_PING, NULL, 0, dear.fds[i], 1);
 	close(dear.fds[i]);
 	if (r == 0 && dear.files)
 		trap_file_dirty((unsigned)i);
@@ -246,7 +247,7 @@ static int begin_open(void)
 	return fd;
 }
 
-/* As many sessions as the user may have. */
+/* As many sessions as the user may have, until begin_unaccepted(). */
 static int fillers[FILLERS_MAX];
 
 static int begin_refused(void)
@@ -262,8 +263,14 @@ static int begin_refused(void)
 	return -1;
 }
 
-static int begin_later(void)
+static int begin_unaccepted(void)
 {
+	for (size_t i = 0; i < FILLERS_MAX; i++) {
+		if (fillers[i] > 0)
+			close(fillers[i]);
+	}
+	/* Until that is known. */
+	usleep(300000);
 	return -1;
 }
 
@@ -272,7 +279,7 @@ static long go(int fd)
 	long r = 0;
 
 	for (size_t i = 0; i < packets && r == 0; i++)
-		r = send_dear(fd < 0 ? raw_connect() : fd, 1);
+		r = send_dear(fd < 0 ? raw_connect() : fd);
 	return r;
 }
 
@@ -291,7 +298,7 @@ static long go_nested(int fd)
 
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 			verdict_die("socketpair");
-		must(send_dear(ends[0], 1), "a descriptor in a queue");
+		must(send_dear(ends[0]), "a descriptor in a queue");
 		close(ends[0]);
 		r = raw_send(fd, COMMON_PING, NULL, 0, ends[1], 1);
 		close(ends[1]);
@@ -299,45 +306,75 @@ static long go_nested(int fd)
 	return r;
 }
 
-/* Sends, from now on as OWNER, more descriptors than a front keeps. Then this process stays. */
-static void be_owner(uid_t owner, int ready)
+/* ---- many owners ---- */
+
+static struct {
+	size_t count;
+	int gate[2], told[2]; /* a byte for each owner; what became of its packet */
+} owners;
+
+/* Process NUMBER, as OWNER: has descriptor NUMBER and no other, so that the last reference is the receiver's. */
+static void be_owner(size_t number, uid_t owner)
 {
+	long r = 0;
+	char byte;
 	int fd;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (setgroups(0, NULL) < 0 || setresgid(owner, owner, owner) < 0 || setresuid(owner, owner, owner) < 0)
 		verdict_die("becoming an owner");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (size_t i = 0; i < dear.count; i++) {
+		if (i != number)
+			close(dear.fds[i]);
+	}
 	fd = begin_served();
-	dear.taken = owner % dear.count;
-	if (send_dear(fd, TOO_MANY) < 0)
-		verdict_die("as an owner");
-	for (size_t i = 0; i < dear.count; i++)
-		close(dear.fds[i]);
-	(void)!write(ready, "x", 1);
+	(void)!write(owners.told[1], &r, sizeof r);
+	(void)!read(owners.gate[0], &byte, 1);
+	r = raw_send(fd, COMMON_PING, NULL, 0, dear.fds[number], TOO_MANY);
+	(void)!write(owners.told[1], &r, sizeof r);
+	close(dear.fds[number]);
 	for (;;)
 		pause();
 }
 
-static long go_owners(const char *range)
+static long hear_owner(void)
+{
+	long r;
+
+	if (read(owners.told[0], &r, sizeof r) != sizeof r)
+		verdict_die("an owner");
+	return r;
+}
+
+static void begin_owners(const char *range)
 {
 	uid_t first = (uid_t)atoi(range), last = (uid_t)atoi(strchr(range, '-') + 1);
-	int ready[2];
-	char byte;
 
-	if (pipe2(ready, O_CLOEXEC) < 0)
+	if (pipe2(owners.gate, O_CLOEXEC) < 0 || pipe2(owners.told, O_CLOEXEC) < 0)
 		verdict_die("pipe");
-	for (uid_t owner = first; owner <= last; owner++) {
-		fflush(stdout);
+	owners.count = last - first + 1;
+	for (size_t i = 0; i < owners.count; i++) {
 		if (fork() == 0)
-			be_owner(owner, ready[1]);
+			be_owner(i, first + (uid_t)i);
 		/* One after the other: each needs a front that is being started. */
-		if (read(ready[0], &byte, 1) != 1)
-			verdict_die("an owner");
+		hear_owner();
 	}
 	for (size_t i = 0; i < dear.count; i++)
 		close(dear.fds[i]);
-	return 0;
+}
+
+static long go_owners(void)
+{
+	long worst = 0;
+
+	for (size_t i = 0; i < owners.count; i++) {
+		long r;
+
+		(void)!write(owners.gate[1], "x", 1);
+		r = hear_owner();
+		worst = r < 0 ? r : worst;
+	}
+	return worst;
 }
 
 static const struct {
@@ -352,7 +389,7 @@ static const struct {
 	{"unread", begin_unread, go},
 	{"open", begin_open, go},
 	{"refused", begin_refused, go},
-	{"unaccepted", begin_later, go},
+	{"unaccepted", begin_unaccepted, go},
 };
 
 static void wait_for_line(const char *name)
@@ -368,6 +405,7 @@ static void run(const char *name)
 {
 	long r = -EINVAL;
 
+	wait_for_line("next");
 	for (size_t i = 0; i < sizeof sessions / sizeof sessions[0]; i++) {
 		int fd;
 
@@ -378,19 +416,21 @@ static void run(const char *name)
 		r = sessions[i].go(fd);
 	}
 	if (strncmp(name, "owners=", 7) == 0) {
+		begin_owners(name + 7);
 		wait_for_line(name);
-		r = go_owners(name + 7);
+		r = go_owners();
 	}
 	printf("%s: %s\n", name, r < 0 ? strerrorname_np((int)-r) : "trapped");
 }
 
-/* Of the sessions that follow, with room for owners=A-B. */
+/* For the sessions that follow. */
 static size_t count_dear(int argc, char **argv)
 {
+	unsigned first, last;
 	size_t count = 0;
 
 	for (int i = 0; i < argc; i++)
-		count += strncmp(argv[i], "owners=", 7) == 0 ? 64 : packets;
+		count += sscanf(argv[i], "owners=%u-%u", &first, &last) == 2 ? last - first + 1 : packets;
 	return count;
 }
 
