@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pinger: a user of the broker who does nothing wrong. For each line on standard input, prints how long two PINGs took:
- * "PING: N us, of a new connection: N us"; for the second, connecting and HELLO count. "none" instead of a number: there
- * was no answer in time.
+ * pinger: a user of the broker who does nothing wrong. For each line on standard input, prints how long two PINGs
+ * took: "PING: N us, of a new connection: N us"; for the second, connecting and HELLO count. "none" instead of a
+ * number: there was no answer in time.
  */
 #include "raw-client.h"
 #include "verdict.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * trap [-u USER] [-n PACKETS] [-d DEVICE] KIND SESSION...: sends to the broker, without any right to do so, descriptors
- * whose last reference waits: for this program, so for ever. For each SESSION it prints "next: waiting", after a line on
- * standard input makes the session and prints "SESSION: waiting", and after another line sends the packets and prints
- * "SESSION: trapped", or which error the kernel gave for the descriptor. Whoever reads packets is best stopped between
- * these two. After the last session it prints "all: waiting".
+ * whose last reference waits: for this program, so for ever. For each SESSION it prints "next: waiting", after a line
+ * on standard input makes the session and prints "SESSION: waiting", and after another line sends the packets and
+ * prints "SESSION: trapped", or which error the kernel gave for the descriptor. Whoever reads packets is best stopped
+ * between these two. After the last session it prints "all: waiting".
  *
  * KIND, what the last reference waits for:
  *	linger		a TCP connection's peer, who does not read: SO_LINGER, 60 s
