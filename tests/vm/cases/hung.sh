@@ -21,7 +21,7 @@ expect_no_hangs() { echo "$hung_task_s" >/proc/sys/kernel/hung_task_timeout_secs
 pids_of() {
     local file pid
     pids=()
-    for file in /sys/fs/cgroup/{system.slice/,}{vfio-broker.service,{system-,}vfio*.slice/*}/cgroup.procs; do
+    for file in /sys/fs/cgroup/{system.slice/,vfio.slice/,}{vfio-broker.service,{system-,}vfio*.slice/*}/cgroup.procs; do
         # shellcheck disable=SC2053 # a pattern
         [[ -e $file && $file != $1 ]] || continue
         while read -r pid; do pids+=("$pid"); done 2>/dev/null <"$file"
