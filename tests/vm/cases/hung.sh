@@ -1,0 +1,102 @@
+# shellcheck shell=bash disable=SC2154 # lib.sh has them
+# SPDX-License-Identifier: MIT
+# For cases in which processes are made to wait for ever: who must not, and what others notice. Sourced after lib.sh.
+
+shopt -s extglob
+# What another user may notice. Where durations are the host's, a busy host must not fail this; but a close that lingers
+# takes 60 s, and the other traps have no end. A start takes the emulated machine a second.
+answer_us=18000000 start_us=40000000
+[[ ${VM_CLOCK-} != instructions ]] || answer_us=50000 start_us=2500000
+
+# Processes are kept waiting for longer than the kernel finds normal.
+expect_hangs() {
+    hung_task_s=$(</proc/sys/kernel/hung_task_timeout_secs)
+    echo 0 >/proc/sys/kernel/hung_task_timeout_secs
+}
+expect_no_hangs() { echo "$hung_task_s" >/proc/sys/kernel/hung_task_timeout_secs; }
+
+# --- who waits --------------------------------------------------------------------------------------------------------
+
+# pids_of PATTERN: the processes of the project's units but those that PATTERN matches. -> pids
+pids_of() {
+    local file pid
+    pids=()
+    for file in /sys/fs/cgroup/{system.slice/,vfio.slice/,}{vfio-broker.service,{system-,}vfio*.slice/*}/cgroup.procs; do
+        # shellcheck disable=SC2053 # a pattern
+        [[ -e $file && $file != $1 ]] || continue
+        while read -r pid; do pids+=("$pid"); done 2>/dev/null <"$file"
+    done
+}
+
+# holds_up PID: why it does not go on. It sleeps, and no signal would end the sleep; or the kernel closes something for
+# it, and waits for others. D alone may be a moment's: only three times in a row counts.
+holds_up() {
+    local stack key value i
+    for ((i = 0; i < 3; i++)); do
+        ((i == 0)) || nap 0.03
+        stack=$(head -n 14 "/proc/$1/stack" 2>/dev/null)
+        [[ $stack =~ tcp_close|inet_release|fuse_|userfaultfd ]] && continue
+        while read -r key value; do
+            [[ $key == State: ]] && break
+        done 2>/dev/null <"/proc/$1/status"
+        [[ $value == D* ]] || return 1
+    done
+    printf '%s (%s) is held up in:\n%s\n' "$1" "$(<"/proc/$1/comm")" "$stack"
+}
+
+nobody_waits() {
+    local pid held=
+    pids_of '*vfio*@(front|helper)@*'
+    for pid in 1 "${pids[@]}"; do held+=$(holds_up "$pid"); done
+    verdict $((${#held} > 0)) "$1: nothing of the service waits but fronts and helpers, nor does systemd" "$held"
+}
+
+# Fronts and helpers may wait for ever, but not once the trap is gone.
+all_go_on() {
+    local pid
+    pids_of ''
+    for pid in "${pids[@]}"; do ! holds_up "$pid" >/dev/null || return 1; done
+}
+
+# --- what others notice -----------------------------------------------------------------------------------------------
+
+# ping: -> answers: microseconds, or what else there was: of a session from before, of a new one
+ping() {
+    local line
+    answers=(none none)
+    printf 'go\n' >>"$work/pinger" # as next, with more patience
+    printf 'go\n' >&"${pipe_of[pinger]}"
+    wait_until 25 waiting pinger || return 0
+    line=$(grep '^PING' "$work/pinger" | tail -n 1)
+    [[ $line =~ ^PING:\ ([0-9]+) ]] && answers[0]=${BASH_REMATCH[1]}
+    [[ $line =~ connection:\ ([0-9]+) ]] && answers[1]=${BASH_REMATCH[1]}
+}
+fast() { [[ $1 != none ]] && (($1 <= $2)); }
+both_fast() { fast "${answers[0]}" "$1" && fast "${answers[1]}" "$1"; }
+
+answered() {
+    local status=0
+    ping
+    both_fast "$answer_us" || status=1
+    verdict $status "$1: another user is answered" "PING took ${answers[*]} us, and may take $answer_us us"
+    return $status
+}
+systemd_answers() { check "$1: systemd answers" timeout 15 systemctl show -p Version; }
+
+# answered_again NAME SINCE: by the next broker.
+answered_again() {
+    local status=0 took
+    ping
+    took=$((${EPOCHREALTIME/./} - $2))
+    [[ ${answers[*]} != *none* ]] && ((took <= start_us)) || status=1
+    verdict $status "$1: another user is answered by the next broker" \
+        "${answers[*]}, after $took us, which may be $start_us us"
+    note "$1: answered after $((took / 1000)) ms"
+    systemd_answers "$1"
+    nobody_waits "$1"
+}
+
+start_pinger() {
+    start pinger "${tester[@]}" pinger
+    check 'another user' waits pinger
+}
