@@ -150,6 +150,8 @@ static int act(struct channel *channel, const struct channel_service *service, v
 	switch (request->header.type) {
 	case COMMON_HELLO:
 		r = table_hello(service->table, service->features, request, &buffers->reply, detail);
+		if (r == 0 && service->handlers[COMMON_HELLO])
+			r = service->handlers[COMMON_HELLO](context, request, &buffers->reply, detail);
 		if (r == 0 && channel->state == STATE_NEW)
 			channel->state = STATE_READY;
 		return r;
