@@ -4,7 +4,10 @@
 
 #include "message.h"
 
+#include <stddef.h>
 #include <stdint.h>
+
+struct sandbox_rule;
 
 /*
  * The steps of the host's kernel that may wait for somebody else: for a driver, a device, or another process. One
@@ -12,6 +15,10 @@
  * can put a fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
  */
 struct hardware {
+	/* The system calls of these functions, for the process's filter. */
+	const struct sandbox_rule *rules;
+	size_t rule_count;
+
 	/* The first 64 bits of the configuration space. A device that does not answer reads all ones in both words, a
 	 * virtual function in the first. */
 	int (*read_ids)(const char *name, uint32_t ret_words[2]);
