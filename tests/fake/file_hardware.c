@@ -28,9 +28,14 @@ static int fake_read_ids(const char *name, uint32_t ret_words[2])
 		return r;
 	if (sscanf(text, "%x %x", &vendor, &device) != 2)
 		return -EINVAL;
+	ret_words[0] = vendor | device << 16;
+	ret_words[1] = COMMAND_STATUS;
+	tree_read(name, "physfn", text, sizeof text);
+	if (text[0])
+		ret_words[0] = UINT32_MAX;
 	tree_read(name, "answers", text, sizeof text);
-	ret_words[0] = strcmp(text, "no") == 0 ? UINT32_MAX : vendor | device << 16;
-	ret_words[1] = strcmp(text, "no") == 0 ? UINT32_MAX : COMMAND_STATUS;
+	if (strcmp(text, "no") == 0)
+		ret_words[0] = ret_words[1] = UINT32_MAX;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
  * 	devices/NAME/ids	"1234 11e8 00ff00 5": vendor, device, class, IOMMU group ("-": none)
  * 	devices/NAME/driver	name of the driver that has it; missing or empty: none
  * 	devices/NAME/override	driver_override; missing or empty: none
+ * 	devices/NAME/physfn	of a virtual function: the name of the physical function
  * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
  * 	devices/NAME/resets	if it says "no", there is no way to reset the device
  * 	drivers/NAME		there is such a driver

@@ -124,7 +124,8 @@ static int read_ids(const char *name, uint32_t ret_words[2])
 		return r;
 	ret_words[0] = device->device.vendor | (uint32_t)device->device.device << 16;
 	ret_words[1] = COMMAND_STATUS;
-	if (device->dead || device->virtual)
+	/* A virtual function has all ones in place of its ids. */
+	if (device->dead || device->device.physfn[0])
 		ret_words[0] = UINT32_MAX;
 	if (device->dead)
 		ret_words[1] = UINT32_MAX;

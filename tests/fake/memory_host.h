@@ -34,7 +34,6 @@ struct memory_device {
 	bool present;
 	bool stubborn; /* there is no way to reset it */
 	bool dead;     /* its configuration space reads all ones */
-	bool virtual;  /* a virtual function: its first word reads all ones, the next does not */
 };
 
 struct memory_host {
