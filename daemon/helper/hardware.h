@@ -27,7 +27,8 @@ struct hardware {
 	int (*override_set)(const char *name, const char *driver);
 	int (*driver_unbind)(const char *name, const char *driver);
 	int (*driver_bind)(const char *name, const char *driver);
-	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group open. */
+	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
+	 * open. */
 	int (*group_open)(uint32_t group);
 	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the caller's,
 	 * or -ENOENT: there is no such module. */

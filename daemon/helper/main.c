@@ -37,8 +37,8 @@ int main(void)
 			"from vfio-brokerd as file descriptor 3 (LISTEN_FDS=1); there is none");
 		return EXIT_FAILURE;
 	}
-	/* A signal ends a waiting helper only between orders. In the middle of an order the signal would make the kernel
-	 * give up the answer: nobody could tell then what has become of the device. The log may go away before this
+	/* A signal ends a helper only between orders. In the middle of an order the signal would make the kernel give
+	 * up the answer, and nobody could tell what has become of the device. The log may go away before this
 	 * process does. */
 	signal(SIGPIPE, SIG_IGN);
 	sigfillset(&all);

@@ -25,8 +25,8 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 
 /* ---- before each step ---- */
 
-/* -ECANCELED: the broker wants no further step. To be asked before each step, and once an order has begun, again between
- * its steps: the broker has long taken the device for lost, and looks at what is there. */
+/* -ECANCELED: the broker wants no further step. Asked before each step, and so between the steps of one order: the
+ * broker has long taken the device for lost, and looks at what is there. */
 static int wanted(const struct orders *orders)
 {
 	struct pollfd p = {orders->channel.fd, POLLRDHUP, 0};

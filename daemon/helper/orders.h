@@ -9,9 +9,9 @@
 #include <stdbool.h>
 
 /*
- * The orders of the broker to one helper, on one channel (proto/helper_message.h): one order is done at a time. An order
- * may wait for as long as somebody else likes. The broker does not wait: the broker takes another helper, and leaves
- * this helper alone. Written by orders.c; idle_signals by the program, after orders_init().
+ * The orders of the broker to one helper, on one channel (proto/helper_message.h). One order is done at a time, and may
+ * wait for as long as somebody else likes. The broker does not wait: the broker takes another helper, and leaves this
+ * helper alone. Written by orders.c; idle_signals by the program, after orders_init().
  */
 struct orders {
 	const struct hardware *hardware;
