@@ -5,7 +5,7 @@
 #include "hardware.h"
 #include "sandbox.h"
 
-/* Rules of the helper itself and of its hardware; sandbox_rules() fails if there are more. */
+/* Rules of the helper itself and of the hardware; sandbox_rules() fails if there are more. */
 #define SANDBOX_RULES_MAX 64
 
 /*
