@@ -27,8 +27,8 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 
 /*
  * Waits at most TIMEOUT_MS (-1: without limit) for an order, and does the order. Returns false at the end: the broker
- * has closed the connection or shut down the sending side. The channel is closed then. An order that came before the shutdown
- * and was not begun is not done.
+ * has closed the connection or shut down the sending side. The channel is closed then. An order from before the
+ * shutdown is not begun.
  */
 bool orders_step(struct orders *orders, int timeout_ms);
 
