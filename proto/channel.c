@@ -124,7 +124,10 @@ int channel_act(const struct channel_service *service, enum channel_state state,
 		return r;
 	switch (request->header.type) {
 	case COMMON_HELLO:
-		return table_hello(service->table, service->features, request, reply, detail);
+		r = table_hello(service->table, service->features, request, reply, detail);
+		if (r == 0 && service->handlers[COMMON_HELLO])
+			r = service->handlers[COMMON_HELLO](context, request, reply, detail);
+		return r;
 	case COMMON_PING:
 		return 0;
 	default:

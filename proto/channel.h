@@ -36,7 +36,9 @@ typedef int (*channel_handler)(void *context, struct packet *request, struct pac
 
 struct channel_service {
 	const struct request_table *table;
-	const channel_handler *handlers; /* indexed by request number; HELLO and PING are answered by channel.c */
+	/* Indexed by request number. HELLO and PING are answered by channel.c; a handler of HELLO may add to the
+	 * reply. */
+	const channel_handler *handlers;
 	uint64_t features;
 };
 

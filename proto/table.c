@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
+#include "helper_message.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -42,6 +43,13 @@ bool device_name_valid(const char name[DEVICE_NAME_SIZE])
 		hex_span(rest + 4) == 2 && rest[6] == '.' && rest[7] >= '0' && rest[7] <= '7' && rest[8] == '\0';
 }
 
+bool driver_name_valid(const char name[DEVICE_NAME_SIZE])
+{
+	size_t length = strnlen(name, DEVICE_NAME_SIZE);
+
+	return length > 0 && length < DEVICE_NAME_SIZE && name[0] != '.' && !strpbrk(name, "/\n");
+}
+
 /* Every request with a payload begins with its flags word (static_assert below). KNOWN: the request's flags so far. */
 static int flags_known(const struct packet *request, uint32_t known, struct detail *detail)
 {
@@ -68,6 +76,7 @@ static_assert(offsetof(struct lease_request, flags) == 0, "flags first");
 static_assert(offsetof(struct query_request, flags) == 0, "flags first");
 static_assert(offsetof(struct revoke_request, flags) == 0, "flags first");
 static_assert(offsetof(struct revoke_order, flags) == 0, "flags first");
+static_assert(offsetof(struct helper_order, flags) == 0, "flags first");
 
 static int validate_flags(const struct packet *request, struct detail *detail)
 {
@@ -458,6 +467,19 @@ static int validate_limits(const struct window_limits *limits, struct detail *de
 	return 0;
 }
 
+static int lease_valid(const struct lease_request *lease, struct detail *detail)
+{
+	int r;
+
+	if (lease->zero != 0)
+		return MALFORMED("padding is not zero");
+	/* The keeper prints the rule. */
+	if (!memchr(lease->rule, '\0', sizeof lease->rule))
+		return MALFORMED("the rule's text has no end");
+	r = validate_limits(&lease->windows, detail);
+	return r != 0 ? r : name_valid(lease->name, detail);
+}
+
 static int validate_lease(const struct packet *request, struct detail *detail)
 {
 	const struct lease_request *lease = (const void *)request->payload;
@@ -468,13 +490,7 @@ static int validate_lease(const struct packet *request, struct detail *detail)
 		return r;
 	if (request->fds.count != fds)
 		return MALFORMED("%zu fds", request->fds.count);
-	if (lease->zero != 0)
-		return MALFORMED("padding is not zero");
-	/* The keeper prints the rule. */
-	if (!memchr(lease->rule, '\0', sizeof lease->rule))
-		return MALFORMED("the rule's text has no end");
-	r = validate_limits(&lease->windows, detail);
-	return r != 0 ? r : name_valid(lease->name, detail);
+	return lease_valid(lease, detail);
 }
 
 static int validate_query(const struct packet *request, struct detail *detail)
@@ -499,6 +515,78 @@ static int validate_order(const struct packet *request, struct detail *detail)
 	if (!memchr(order->text, '\0', sizeof order->text))
 		return MALFORMED("the words have no end");
 	return name_valid(order->name, detail);
+}
+
+/* ---- helper channel ---- */
+
+/* The form that all orders share. */
+static int order_valid(const struct packet *request, uint32_t flags, struct detail *detail)
+{
+	const struct helper_order *order = (const void *)request->payload;
+	int r = flags_known(request, flags, detail);
+
+	return r != 0 ? r : name_valid(order->name, detail);
+}
+
+static int no_driver(const struct helper_order *order, struct detail *detail)
+{
+	return order->driver[0] == '\0' ? 0 : MALFORMED("a driver's name where none is needed");
+}
+
+static int driver_valid(const struct helper_order *order, struct detail *detail)
+{
+	char quoted[DEVICE_NAME_SIZE * 4 + 1];
+
+	/* The name becomes part of a path, or a line in a file. */
+	if (!driver_name_valid(order->driver))
+		return MALFORMED("\"%s\" is not the name of a driver",
+			refusal_quote(quoted, sizeof quoted, order->driver, DEVICE_NAME_SIZE));
+	return 0;
+}
+
+static int validate_look(const struct packet *request, struct detail *detail)
+{
+	const struct helper_order *order = (const void *)request->payload;
+	int r = order_valid(request, HELPER_LOOK_IDS | HELPER_LOOK_NODE, detail);
+
+	if (r != 0)
+		return r;
+	if (order->flags == 0)
+		return MALFORMED("nothing to look at");
+	if ((order->flags & HELPER_LOOK_NODE) && order->group == GROUP_NONE)
+		return MALFORMED("the node of no group");
+	return no_driver(order, detail);
+}
+
+static int validate_override_get(const struct packet *request, struct detail *detail)
+{
+	int r = order_valid(request, 0, detail);
+
+	return r != 0 ? r : no_driver((const void *)request->payload, detail);
+}
+
+static int validate_override_set(const struct packet *request, struct detail *detail)
+{
+	const struct helper_order *order = (const void *)request->payload;
+	int r = order_valid(request, 0, detail);
+
+	/* An empty name clears the override. */
+	return r != 0 || order->driver[0] == '\0' ? r : driver_valid(order, detail);
+}
+
+static int validate_driver_order(const struct packet *request, struct detail *detail)
+{
+	int r = order_valid(request, 0, detail);
+
+	return r != 0 ? r : driver_valid((const void *)request->payload, detail);
+}
+
+/* As validate_lease(), of a request whose files the helper adds; whether there are windows is the helper's to find. */
+static int validate_helper_lease(const struct packet *request, struct detail *detail)
+{
+	int r = flags_known(request, LEASE_GROUP | LEASE_DIRECT, detail);
+
+	return r != 0 ? r : lease_valid((const void *)request->payload, detail);
 }
 
 /* ---- the tables ---- */
@@ -571,10 +659,24 @@ static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
 	[KEEPER_REVOKE] = {"REVOKE", STATE_READY, sizeof(struct revoke_order), 0, 0, 0, validate_order},
 };
 
+static const struct request_rule helper_rules[HELPER_TYPE_MAX] = {
+	[HELPER_HELLO] = RULE_HELLO,
+	[HELPER_PING] = RULE_PING,
+	[HELPER_LOOK] = {"LOOK", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_look},
+	[HELPER_OVERRIDE_GET] = {"OVERRIDE_GET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,
+		validate_override_get},
+	[HELPER_OVERRIDE_SET] = {"OVERRIDE_SET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,
+		validate_override_set},
+	[HELPER_UNBIND] = {"UNBIND", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_driver_order},
+	[HELPER_BIND] = {"BIND", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_driver_order},
+	[HELPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 2, 2, validate_helper_lease},
+};
+
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};
 const struct request_table device_table = {CHANNEL_DEVICE, device_rules, DEVICE_TYPE_MAX, true};
 const struct request_table domain_table = {CHANNEL_DOMAIN, domain_rules, DOMAIN_TYPE_MAX, true};
 const struct request_table keeper_table = {CHANNEL_KEEPER, keeper_rules, KEEPER_TYPE_MAX, true};
+const struct request_table helper_table = {CHANNEL_HELPER, helper_rules, HELPER_TYPE_MAX, true};
 
 static const struct request_rule *rule_of(const struct request_table *table, uint16_t type)
 {

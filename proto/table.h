@@ -49,6 +49,7 @@ extern const struct request_table broker_table;
 extern const struct request_table device_table;
 extern const struct request_table domain_table;
 extern const struct request_table keeper_table;
+extern const struct request_table helper_table;
 
 /* The name of a request, for messages; never NULL. */
 const char *table_name(const struct request_table *table, uint16_t type);
@@ -66,5 +67,8 @@ int table_hello(const struct request_table *table, uint64_t features, const stru
 
 /* True if NAME has a PCI address's form ("0000:01:00.0"), ends with a NUL and is padded with NULs. */
 bool device_name_valid(const char name[DEVICE_NAME_SIZE]);
+
+/* True if NAME ends with a NUL and can be one component of a path below /sys/bus/pci/drivers. */
+bool driver_name_valid(const char name[DEVICE_NAME_SIZE]);
 
 #endif

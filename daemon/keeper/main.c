@@ -2,45 +2,21 @@
 #include "footprint.h"
 #include "keeper.h"
 #include "log.h"
+#include "passed.h"
 #include "sandbox_rules.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /*
  * vfio-keeper: holds one IOMMU group for vfio-brokerd. systemd starts a keeper for each connection to
  * vfio-keeper.socket (Accept=yes) and passes the connection; all other files of a keeper come over the connection.
- *
- * The convention of sd_listen_fds(3) is followed here by hand, because libsystemd would cost each of many keepers more
- * memory than the whole keeper without it.
  */
-#define LISTEN_FDS_START 3
 
 /* 192 KiB; only pages touched by requests are ever in memory. */
 static struct keeper keeper;
-
-/* Returns the channel to the broker, or -1. */
-static int passed_channel(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	int type = 0;
-	socklen_t size = sizeof type;
-
-	/* Sockets of another service, inherited through some other program, are not for this process. */
-	if (!pid || !count || atol(pid) != getpid() || strcmp(count, "1") != 0)
-		return -1;
-	if (getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
-		return -1;
-	if (fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC) < 0)
-		return -1;
-	return LISTEN_FDS_START;
-}
 
 static int enter_sandbox(void)
 {

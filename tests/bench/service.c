@@ -65,7 +65,7 @@ static void make_text(const char *directory, const char *name, const char *text)
 	close(fd);
 }
 
-/* As tests/fake/file_host.c describes it. */
+/* As tests/fake/file_tree.h describes it. */
 static void make_host(const char *directory)
 {
 	static const char *const names[] = {SERVICE_DEVICE, NULL};

@@ -112,15 +112,34 @@ static int look(const char *name, struct host_device *ret_device)
 	return 0;
 }
 
-static int probe(const char *name, uint32_t *ret_ids)
+/* Command and status of a device that answers: memory decoding, and a list of capabilities. */
+#define COMMAND_STATUS 0x00100002
+
+static int read_ids(const char *name, uint32_t ret_words[2])
 {
 	const struct memory_device *device = find(name);
 	int r = device ? failure(MEMORY_PROBE) : -ENODEV;
 
 	if (r < 0)
 		return r;
-	*ret_ids = device->dead ? UINT32_MAX : device->device.vendor | (uint32_t)device->device.device << 16;
+	ret_words[0] = device->device.vendor | (uint32_t)device->device.device << 16;
+	ret_words[1] = COMMAND_STATUS;
+	/* A virtual function has all ones in place of its ids. */
+	if (device->dead || device->device.physfn[0])
+		ret_words[0] = UINT32_MAX;
+	if (device->dead)
+		ret_words[1] = UINT32_MAX;
 	return 0;
+}
+
+static int probe(const char *name, uint32_t *ret_ids)
+{
+	uint32_t words[2];
+	int r = read_ids(name, words);
+
+	if (r == 0)
+		*ret_ids = words[0];
+	return r;
 }
 
 static int resettable(const char *name)
@@ -198,6 +217,16 @@ const struct host memory_host_functions = {
 	.read = look,
 	.read_ids = probe,
 	.resettable = resettable,
+	.override_get = override_get,
+	.override_set = override_set,
+	.driver_unbind = driver_unbind,
+	.driver_bind = driver_bind,
+	.group_open = group_open,
+	.window_open = window_open,
+};
+
+const struct hardware memory_hardware = {
+	.read_ids = read_ids,
 	.override_get = override_get,
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,

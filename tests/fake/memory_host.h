@@ -2,6 +2,7 @@
 #ifndef MEMORY_HOST_H
 #define MEMORY_HOST_H
 
+#include "hardware.h"
 #include "host/host.h"
 
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 #include <stdint.h>
 
 /*
- * A host of a few devices in memory, with the kernel's rules for drivers (file_host.c has them in words). For unit
+ * A host of a few devices in memory, with the kernel's rules for drivers (file_tree.h has them in words). For unit
  * tests and fuzz targets.
  */
 
@@ -50,9 +51,10 @@ struct memory_host {
 /* The exit status of a process that ended by dies_before */
 #define MEMORY_HOST_DIED 42
 
-/* The one of this process, which memory_host_functions speak of. */
+/* The one of this process, which both halves speak of: the broker's, which never waits, and the helpers'. */
 extern struct memory_host *memory_host;
 extern const struct host memory_host_functions;
+extern const struct hardware memory_hardware;
 
 /* Everything as at the start, with these devices. */
 void memory_host_reset(const struct host_device *devices, size_t count);

@@ -147,7 +147,7 @@ static int connect_session(size_t i)
 
 /* ---- the kernel's groups ---- */
 
-/* As tests/fake/file_host.c: the lock belongs to the open file and goes with its fd to the keeper. */
+/* As tests/fake/file_hardware.c: the lock belongs to the open file and goes with its fd to the keeper. */
 static int open_group(uint32_t group)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};

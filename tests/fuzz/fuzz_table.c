@@ -6,10 +6,11 @@
 #include <string.h>
 
 /*
- * The validators of all four channels. Byte 0: which table; byte 1: the state of the channel; byte 2: how many
+ * The validators of all channels. Byte 0: which table; byte 1: the state of the channel; byte 2: how many
  * descriptors came; then header (its length is set right) and payload.
  */
-static const struct request_table *const tables[] = {&broker_table, &device_table, &domain_table, &keeper_table};
+static const struct request_table *const tables[] = {
+	&broker_table, &device_table, &domain_table, &keeper_table, &helper_table};
 static const enum channel_state states[] = {STATE_NEW, STATE_READY, STATE_BOUND};
 
 /* The packet ends where its payload ends: reading on is caught. */
@@ -50,7 +51,7 @@ static void check(const struct request_table *table, enum channel_state state, c
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input input = {data, size};
-	const struct request_table *table = tables[input_byte(&input) % 4];
+	const struct request_table *table = tables[input_byte(&input) % 5];
 	enum channel_state state = states[input_byte(&input) % 3];
 	uint8_t fds = input_byte(&input);
 	struct packet *packet = packet_of(&input);

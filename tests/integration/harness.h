@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 
 /*
- * A world for session tests: a host made of files (tests/fake/file_host.c), the broker on it, and systemd's socket
+ * A world for session tests: a host made of files (tests/fake/file_tree.h), the broker on it, and systemd's socket
  * activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
  * kernel's PCI and VFIO are made up. Each test has a world of its own.
  */

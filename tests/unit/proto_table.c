@@ -79,6 +79,17 @@ static const struct expected keeper_expected[] = {
 	{5, "REVOKE", STATE_READY, 240, 0, 0, 0},
 };
 
+static const struct expected helper_expected[] = {
+	{1, "HELLO", ANY, 16, 0, 0, 0},
+	{2, "PING", GREETED, 0, 0, 0, 0},
+	{3, "LOOK", STATE_READY, 72, 0, 0, 0},
+	{4, "OVERRIDE_GET", STATE_READY, 72, 0, 0, 0},
+	{5, "OVERRIDE_SET", STATE_READY, 72, 0, 0, 0},
+	{6, "UNBIND", STATE_READY, 72, 0, 0, 0},
+	{7, "BIND", STATE_READY, 72, 0, 0, 0},
+	{8, "LEASE", STATE_READY, 496, 0, 2, 2},
+};
+
 static const struct {
 	const struct request_table *table;
 	const struct expected *rules;
@@ -90,6 +101,7 @@ static const struct {
 	{&device_table, device_expected, COUNT(device_expected), CHANNEL_DEVICE, true},
 	{&domain_table, domain_expected, COUNT(domain_expected), CHANNEL_DOMAIN, true},
 	{&keeper_table, keeper_expected, COUNT(keeper_expected), CHANNEL_KEEPER, true},
+	{&helper_table, helper_expected, COUNT(helper_expected), CHANNEL_HELPER, true},
 };
 
 static void tables_are_as_documented(void **state)

@@ -35,22 +35,41 @@ static int attribute_hex(sd_device *device, const char *attribute, uint32_t *ret
 	return 0;
 }
 
-/* The number at the end of the link "iommu_group", or GROUP_NONE without an IOMMU. */
-static uint32_t group_of(const char *syspath)
+/* The last component of a link below SYSPATH, in TARGET; NULL without such a link. */
+static const char *link_end(const char *syspath, const char *link, char target[512])
 {
-	char path[512], target[512];
-	const char *number;
+	char path[512];
+	const char *slash;
 	ssize_t length;
 
-	snprintf(path, sizeof path, "%s/iommu_group", syspath);
-	length = readlink(path, target, sizeof target - 1);
+	snprintf(path, sizeof path, "%s/%s", syspath, link);
+	length = readlink(path, target, 511);
 	if (length < 0)
-		return GROUP_NONE;
+		return NULL;
 	target[length] = '\0';
-	number = strrchr(target, '/');
-	return number ? (uint32_t)strtoul(number + 1, NULL, 10) : GROUP_NONE;
+	slash = strrchr(target, '/');
+	return slash ? slash + 1 : NULL;
 }
 
+/* GROUP_NONE without an IOMMU. */
+static uint32_t group_of(const char *syspath)
+{
+	char target[512];
+	const char *number = link_end(syspath, "iommu_group", target);
+
+	return number ? (uint32_t)strtoul(number, NULL, 10) : GROUP_NONE;
+}
+
+static void describe_physfn(const char *syspath, char physfn[DEVICE_NAME_SIZE])
+{
+	char target[512];
+	const char *name = link_end(syspath, "physfn", target);
+
+	if (name && strlen(name) < DEVICE_NAME_SIZE)
+		memcpy(physfn, name, strlen(name));
+}
+
+/* Of sd-device, only calls that read an attribute or a link by name are used: calls about properties read uevent. */
 static int describe(sd_device *device, struct host_device *ret_device)
 {
 	struct host_device d = {0};
@@ -75,6 +94,7 @@ static int describe(sd_device *device, struct host_device *ret_device)
 	d.vendor = (uint16_t)vendor;
 	d.device = (uint16_t)id;
 	d.group = group_of(syspath);
+	describe_physfn(syspath, d.physfn);
 	if (sd_device_get_driver(device, &driver) >= 0)
 		snprintf(d.driver, sizeof d.driver, "%s", driver);
 	*ret_device = d;

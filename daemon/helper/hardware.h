@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef HELPER_HARDWARE_H
+#define HELPER_HARDWARE_H
+
+#include "message.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct sandbox_rule;
+
+/*
+ * Steps of the host's kernel that may wait for somebody else: for a driver, a device, or another process. A function
+ * per step, and a system call with a wait per function, so that a helper can stop between steps, and tests can put a
+ * fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
+ */
+struct hardware {
+	/* The system calls of these functions, for the process's filter. */
+	const struct sandbox_rule *rules;
+	size_t rule_count;
+
+	/* The first 64 bits of the configuration space. A silent device reads all ones in both words, a
+	 * virtual function in the first. */
+	int (*read_ids)(const char *name, uint32_t ret_words[2]);
+	/* driver_override: which driver alone may have the device; empty: any. */
+	int (*override_get)(const char *name, char ret_driver[DEVICE_NAME_SIZE]);
+	int (*override_set)(const char *name, const char *driver);
+	int (*driver_unbind)(const char *name, const char *driver);
+	int (*driver_bind)(const char *name, const char *driver);
+	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
+	 * open. */
+	int (*group_open)(uint32_t group);
+	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the caller's,
+	 * or -ENOENT: there is no such module. */
+	int (*window_open)(void);
+};
+
+/* The host of this program: Linux's sysfs and /dev/vfio, or a test's. */
+const struct hardware *helper_hardware(void);
+
+#endif

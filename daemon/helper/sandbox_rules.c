@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "sandbox_rules.h"
+
+#include <errno.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The helper's system calls on every host. */
+static const struct sandbox_rule own[] = {
+	/* the loop, the helper's channel and a keeper's (proto/packet.c) */
+	{SCMP_SYS(poll), 0, 0, 0},
+	{SCMP_SYS(ppoll), 0, 0, 0},
+	{SCMP_SYS(recvmsg), 0, 0, 0},
+	{SCMP_SYS(recvfrom), 0, 0, 0}, /* recv() */
+	{SCMP_SYS(sendmsg), 0, 0, 0},
+	{SCMP_SYS(sendto), 0, 0, 0}, /* send() */
+	{SCMP_SYS(close), 0, 0, 0},
+	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
+	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR},
+	/* pid and uid of the process (orders.c) */
+	{SCMP_SYS(getpid), 0, 0, 0},
+	{SCMP_SYS(getuid), 0, 0, 0},
+	{SCMP_SYS(restart_syscall), 0, 0, 0},
+	/* malloc(), footprint.c; executable memory stays refused */
+	{SCMP_SYS(brk), 0, 0, 0},
+	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+	{SCMP_SYS(munmap), 0, 0, 0},
+	{SCMP_SYS(madvise), 0, 0, 0},
+	/* the log */
+	{SCMP_SYS(write), 0, UINT32_MAX, STDERR_FILENO},
+	/* the end */
+	{SCMP_SYS(exit_group), 0, 0, 0},
+};
+
+int sandbox_rules(const struct hardware *hardware, struct sandbox_rule rules[SANDBOX_RULES_MAX])
+{
+	const size_t count = sizeof own / sizeof own[0];
+
+	if (SANDBOX_RULES_MAX - count < hardware->rule_count)
+		return -ENOSPC;
+	memcpy(rules, own, sizeof own);
+	memcpy(rules + count, hardware->rules, hardware->rule_count * sizeof own[0]);
+	return (int)(count + hardware->rule_count);
+}
