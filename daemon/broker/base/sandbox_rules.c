@@ -35,6 +35,8 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink),
 	ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename),
 	ALLOW(unlink), ALLOW(name_to_handle_at),
+	/* notes of helpers */
+	ALLOW(memfd_create), ALLOW(pwrite64),
 	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */

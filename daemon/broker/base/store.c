@@ -15,6 +15,7 @@
 /* Hexadecimal, because the names of all stored sockets are one environment variable (limits.h). */
 #define SESSION_FORMAT "session-%" PRIx64 "-%" PRIx64
 #define KEEPER_FORMAT  "group-%" PRIu32
+#define HELPER_FORMAT  "helper-%" PRIu32
 
 static_assert(STORE_MAX * sizeof "session-0123456789abcdef-0123456789abcdef:" < 128 * 1024 - 1024,
 	"LISTEN_FDNAMES would not fit in one argument of exec (MAX_ARG_STRLEN), and the service could not be started");
@@ -53,18 +54,38 @@ void store_forget_keeper(uint32_t group)
 	notify(state, NULL, 0);
 }
 
+bool store_helper(int fd, int note, uint32_t number)
+{
+	const int fds[] = {fd, note};
+	char state[96];
+
+	snprintf(state, sizeof state, "FDSTORE=1\nFDPOLL=0\nFDNAME=" HELPER_FORMAT, number);
+	return notify(state, fds, note < 0 ? 1 : 2);
+}
+
+void store_forget_helper(uint32_t number)
+{
+	char state[96];
+
+	snprintf(state, sizeof state, "FDSTOREREMOVE=1\nFDNAME=" HELPER_FORMAT, number);
+	notify(state, NULL, 0);
+}
+
 bool store_parse(const char *name, struct stored *ret_stored)
 {
 	struct stored stored = {.fd = -1};
 	char again[96];
 
-	/* Exactly as store_session() and store_keeper() write: sscanf() alone would take blanks, signs and a longer
+	/* Exactly as store_session() and the others write: sscanf() alone would take blanks, signs and a longer
 	 * name. */
 	if (sscanf(name, SESSION_FORMAT, &stored.session, &stored.started) == 2) {
 		snprintf(again, sizeof again, SESSION_FORMAT, stored.session, stored.started);
 	} else if (sscanf(name, KEEPER_FORMAT, &stored.group) == 1) {
 		stored.is_keeper = true;
 		snprintf(again, sizeof again, KEEPER_FORMAT, stored.group);
+	} else if (sscanf(name, HELPER_FORMAT, &stored.helper) == 1) {
+		stored.is_helper = true;
+		snprintf(again, sizeof again, HELPER_FORMAT, stored.helper);
 	} else {
 		return false;
 	}

@@ -43,6 +43,7 @@ static const char help[] =
 	"\n"
 	"  --listen PATH            make this socket instead of taking systemd's\n"
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
+	"  --helper-socket PATH     where vfio-helper is started (" RUNDIR "/helper.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
 	"  --check-policy [FILE...] read the policy, or these files or directories, say what is wrong, and end\n"
 	"  --claims DIRECTORY       where records of rebound devices are kept (" RUNDIR "/claims)\n"
@@ -55,6 +56,7 @@ static const char help[] =
 enum option_id {
 	OPTION_LISTEN = 256,
 	OPTION_KEEPER,
+	OPTION_HELPER,
 	OPTION_POLICY,
 	OPTION_CHECK_POLICY,
 	OPTION_CLAIMS,
@@ -69,6 +71,7 @@ enum option_id {
 static const struct option long_options[] = {
 	{"listen", required_argument, NULL, OPTION_LISTEN},
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
+	{"helper-socket", required_argument, NULL, OPTION_HELPER},
 	{"policy", required_argument, NULL, OPTION_POLICY},
 	{"check-policy", no_argument, NULL, OPTION_CHECK_POLICY},
 	{"claims", required_argument, NULL, OPTION_CLAIMS},
@@ -115,6 +118,9 @@ static void parse_option(struct arguments *arguments, int option)
 		return;
 	case OPTION_KEEPER:
 		arguments->options.keeper_socket = optarg;
+		return;
+	case OPTION_HELPER:
+		arguments->options.helper_socket = optarg;
 		return;
 	case OPTION_POLICY:
 		add_policy(arguments, optarg);
@@ -171,7 +177,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){
-		.options = {RUNDIR "/keeper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
+		.options = {RUNDIR "/keeper.sock", RUNDIR "/helper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
 			LEASES_PER_USER, NULL, 0, NULL},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
