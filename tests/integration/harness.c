@@ -14,7 +14,7 @@
 /* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
 #define WAITS 6000
 
-static const char *broker_program, *keeper_program;
+static const char *broker_program, *keeper_program, *helper_program;
 static struct world the_world;
 
 struct world *world(void)
@@ -229,11 +229,12 @@ void host_set_reset(unsigned int group, const char *name, bool there)
 
 /* ---- processes ---- */
 
-/* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. */
+/* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. Neither does a
+ * helper's note, nor its connection: idle helpers come and go. */
 int process_fds(pid_t pid)
 {
 	char path[64], target[64];
-	int count = 0, timers = 0;
+	int count = 0, timers = 0, helpers_known = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof path, "/proc/%d/fd", pid);
@@ -246,11 +247,13 @@ int process_fds(pid_t pid)
 		target[length < 0 ? 0 : length] = '\0';
 		if (strcmp(target, "anon_inode:[timerfd]") == 0)
 			timers++;
+		else if (strstr(target, "vfio-helper-note"))
+			helpers_known++;
 		else
 			count += entry->d_name[0] != '.';
 	}
 	closedir(dir);
-	return count + (timers > 1 ? timers : 0);
+	return count - helpers_known + (timers > 1 ? timers : 0);
 }
 
 bool process_alive(pid_t pid)
@@ -276,7 +279,7 @@ long long process_status(pid_t pid, const char *field)
 }
 
 /* A zombie is gone as far as anybody here is concerned: socket activation reaps it when it likes. */
-size_t keepers(pid_t pids[KEEPERS_MAX])
+static size_t children(pid_t activate, pid_t pids[KEEPERS_MAX])
 {
 	char path[64], state;
 	size_t count = 0;
@@ -293,13 +296,23 @@ size_t keepers(pid_t pids[KEEPERS_MAX])
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == the_world.activate &&
-			state != 'Z' && count < KEEPERS_MAX)
+		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == activate && state != 'Z' &&
+			count < KEEPERS_MAX)
 			pids[count++] = pid;
 		fclose(file);
 	}
 	closedir(dir);
 	return count;
+}
+
+size_t keepers(pid_t pids[KEEPERS_MAX])
+{
+	return children(the_world.activate, pids);
+}
+
+size_t helpers(pid_t pids[KEEPERS_MAX])
+{
+	return children(the_world.activate_helpers, pids);
 }
 
 static const struct world_options *options;
@@ -352,19 +365,23 @@ static bool is_listening(const char *path)
 	return found;
 }
 
-static void start_activation(void)
+/* Starts PROGRAM, after WORDS (NULL: none), for each connection to PATH. */
+static pid_t start_activation(const char *path, const char *const *words, const char *program)
 {
-	const char *arguments[32] = {
-		"systemd-socket-activate", "--seqpacket", "--accept", "-l", the_world.keeper_socket};
-	size_t count = 5;
+	char host[128];
+	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", path};
+	size_t count = 7;
+	pid_t pid;
 
-	for (size_t i = 0; options && options->keeper && options->keeper[i]; i++)
-		arguments[count++] = options->keeper[i];
-	arguments[count++] = keeper_program;
-	the_world.activate = start(arguments, false);
-	for (int i = 0; i < 1000 && !is_listening(the_world.keeper_socket); i++)
+	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
+	for (size_t i = 0; words && words[i]; i++)
+		arguments[count++] = words[i];
+	arguments[count++] = program;
+	pid = start(arguments, false);
+	for (int i = 0; i < 1000 && !is_listening(path); i++)
 		nap(5);
-	assert_true(is_listening(the_world.keeper_socket));
+	assert_true(is_listening(path));
+	return pid;
 }
 
 static void make_listener(void)
@@ -383,9 +400,9 @@ static void make_listener(void)
 void world_launch_broker(void)
 {
 	char policy[128], claims[128], quarantine[128], more[128];
-	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--policy", policy,
-		"--claims", claims, "--quarantine", quarantine};
-	size_t count = 9;
+	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--helper-socket",
+		the_world.helper_socket, "--policy", policy, "--claims", claims, "--quarantine", quarantine};
+	size_t count = 11;
 
 	snprintf(policy, sizeof policy, "%s/policy", the_world.directory);
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
@@ -560,10 +577,14 @@ int world_setup(void **state)
 	assert_non_null(mkdtemp(the_world.directory));
 	snprintf(the_world.broker_socket, sizeof the_world.broker_socket, "%s/broker.sock", the_world.directory);
 	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
+	snprintf(the_world.helper_socket, sizeof the_world.helper_socket, "%s/helper.sock", the_world.directory);
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
-		start_activation();
+		the_world.activate =
+			start_activation(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
+	if (!options || !options->no_helpers)
+		the_world.activate_helpers = start_activation(the_world.helper_socket, NULL, helper_program);
 	if (options && options->systemd)
 		make_listener();
 	world_start_broker();
@@ -616,7 +637,10 @@ int world_teardown(void **state)
 	/* Their leak check, too. */
 	for (int i = 0; i < 1000 && the_world.activate > 0 && keepers(pids) > 0; i++)
 		nap(2);
+	for (int i = 0; i < 1000 && the_world.activate_helpers > 0 && helpers(pids) > 0; i++)
+		nap(2);
 	end_process(&the_world.activate);
+	end_process(&the_world.activate_helpers);
 	if (options && options->systemd) {
 		systemd_end();
 		close(the_world.listener);
@@ -631,8 +655,8 @@ int world_teardown(void **state)
 
 int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
 {
-	if (argc != 3) {
-		print_error("usage: %s BROKER KEEPER\n", argv[0]);
+	if (argc != 4) {
+		print_error("usage: %s BROKER KEEPER HELPER\n", argv[0]);
 		return 2;
 	}
 	if (access("/usr/bin/systemd-socket-activate", X_OK) < 0) {
@@ -641,6 +665,7 @@ int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest
 	}
 	broker_program = argv[1];
 	keeper_program = argv[2];
+	helper_program = argv[3];
 	/* What a shell has left open would be counted as the broker's, until sockets are passed to one in its place. */
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -19,7 +19,7 @@
 
 /*
  * A world for session tests: a host made of files (tests/fake/file_tree.h), the broker on it, and systemd's socket
- * activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
+ * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
  * kernel's PCI and VFIO are made up. Each test has a world of its own.
  */
 
@@ -43,9 +43,11 @@ struct world {
 	char directory[64];
 	char broker_socket[96];
 	char keeper_socket[96];
+	char helper_socket[96];
 	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
+	pid_t activate_helpers; /* the same for helpers */
 	pid_t broker;
-	int broker_fds; /* with nobody connected and one spare keeper */
+	int broker_fds; /* with nobody connected and one spare keeper; not counting helpers */
 	int listener;	/* systemd's, with options.systemd */
 };
 
@@ -55,6 +57,7 @@ struct world_options {
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
+	bool no_helpers;		 /* nobody listens where helpers are started */
 	bool systemd;			 /* the broker's sockets outlive it (systemd.h) */
 };
 
@@ -98,6 +101,9 @@ long long process_status(pid_t pid, const char *field);
 /* The keepers that run. Returns how many. */
 #define KEEPERS_MAX 64
 size_t keepers(pid_t pids[KEEPERS_MAX]);
+
+/* The same for helpers. */
+size_t helpers(pid_t pids[KEEPERS_MAX]);
 
 /* Sleeps a little; used in loops with their own end. */
 void nap(unsigned int milliseconds);

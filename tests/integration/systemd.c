@@ -29,6 +29,11 @@ static pthread_t thread;
 static int listener = -1, ending = -1;
 static char notify_path[128];
 
+static bool is_of_helper(const char *name)
+{
+	return strncmp(name, "helper-", strlen("helper-")) == 0;
+}
+
 static void forget(size_t i)
 {
 	changes++;
@@ -62,7 +67,7 @@ static void on_message(const char *message, const int *fds, size_t count)
 			continue;
 		}
 		changes++;
-		stored_count++;
+		stored_count += !is_of_helper(name);
 		kept[kept_count] = (struct kept){.fd = fds[i], .polled = strcmp(poll_it, "0") != 0};
 		strcpy(kept[kept_count++].name, name);
 	}
@@ -157,24 +162,25 @@ void systemd_end(void)
 	listener = ending = -1;
 }
 
-static size_t locked(const size_t *count)
+size_t systemd_kept(void)
 {
-	size_t now;
+	size_t now = 0;
 
 	pthread_mutex_lock(&lock);
-	now = *count;
+	for (size_t i = 0; i < kept_count; i++)
+		now += !is_of_helper(kept[i].name);
 	pthread_mutex_unlock(&lock);
 	return now;
 }
 
-size_t systemd_kept(void)
-{
-	return locked(&kept_count);
-}
-
 size_t systemd_stored(void)
 {
-	return locked(&stored_count);
+	size_t now;
+
+	pthread_mutex_lock(&lock);
+	now = stored_count;
+	pthread_mutex_unlock(&lock);
+	return now;
 }
 
 void systemd_drop(void)

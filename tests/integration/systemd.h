@@ -15,7 +15,7 @@
 void systemd_start(const char *path);
 void systemd_end(void);
 
-/* How many are kept, and how many there have been. */
+/* How many are kept, and how many there have been; not counting those of helpers, which come and go at any time. */
 size_t systemd_kept(void);
 size_t systemd_stored(void);
 

@@ -180,27 +180,35 @@ static void any_step_of_making_fails(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 2; i++) {
-		int refused = 0;
+		int refused = 0, keeper = keeper_start();
+		bool reached = true;
 
-		for (int k = 1; k < 40; k++) {
-			int client = client_new(), keeper = keeper_start();
-			int r;
+		for (int k = 1; reached; k++) {
+			int client = client_new(), r;
 
 			set_machine(drivers[i], "");
 			memory_host->fails_at = k;
 			memory_host->fails_with = EIO;
 			client_open(client, C);
+			reached = memory_host->calls >= k;
+			memory_host->fails_at = 0;
 			r = client_answer(client, NULL);
 			refused += r != -EAGAIN;
-			/* A failure of what is no step of the way, the search for windows say, does not refuse. */
-			if (r == -EAGAIN)
-				expect_machine("vfio-pci", "vfio-pci");
-			memory_host->fails_at = 0;
-			give_back(client, keeper);
+			close(client);
+			/* The keeper is given the group, or was about to be. */
+			if (!broker.spare || group(2)->state != GROUP_FREE) {
+				close(keeper);
+				turn();
+				keeper = keeper_start();
+			}
+			turn();
+			await_free(2);
 			expect_machine(drivers[i], "");
 			assert_false(is_record(C));
 		}
-		/* reading it (twice), looking, its override, setting it, (unbinding,) binding, and the group's node */
+		close(keeper);
+		turn();
+		/* reading it, looking, its override, setting it, (unbinding,) binding, and the group's node */
 		assert_true(refused >= (*drivers[i] ? 8 : 7));
 	}
 }
@@ -231,8 +239,10 @@ static void next_broker(void)
 /* As long as vfio-pci may still have it, the record stays, and a later start gives the device back. */
 static void any_step_of_restoring_fails(void **state)
 {
+	bool reached = true;
+
 	(void)state;
-	for (int k = 1; k <= 16; k++) {
+	for (int k = 1; reached; k++) {
 		int keeper = keeper_start(), client;
 
 		set_machine("nvme", "");
@@ -241,12 +251,12 @@ static void any_step_of_restoring_fails(void **state)
 		memory_host->fails_at = k;
 		memory_host->fails_with = EIO;
 		give_back(client, keeper);
-		if (strcmp(machine()->device.driver, "vfio-pci") == 0) {
+		reached = memory_host->calls >= k;
+		if (strcmp(machine()->device.driver, "vfio-pci") == 0)
 			assert_true(is_record(C));
+		if (is_record(C))
 			next_broker();
-			expect_machine("nvme", "");
-		}
-		next_broker();
+		assert_string_not_equal(machine()->device.driver, "vfio-pci");
 		assert_false(is_record(C));
 	}
 }

@@ -36,7 +36,7 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename),
 	ALLOW(unlink), ALLOW(name_to_handle_at),
 	/* notes of helpers */
-	ALLOW(memfd_create), ALLOW(pwrite64),
+	ALLOW_ONLY(memfd_create, 1, MFD_CLOEXEC), ALLOW(pwrite64),
 	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */

@@ -144,7 +144,11 @@ static int offer(struct granting *granting, struct device *device, const struct 
 	if (r < 0) {
 		group_lease_refused(lease, r, detail);
 		end(granting);
+		return 0;
 	}
+	/* Others that wait are told who has the group. */
+	if (first)
+		waiter_wake(group);
 	return 0;
 }
 
