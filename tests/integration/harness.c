@@ -14,7 +14,7 @@
 /* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
 #define WAITS 6000
 
-static const char *broker_program, *keeper_program, *front_program;
+static const char *broker_program, *keeper_program, *front_program, *helper_program;
 static struct world the_world;
 
 struct world *world(void)
@@ -229,11 +229,12 @@ void host_set_reset(unsigned int group, const char *name, bool there)
 
 /* ---- processes ---- */
 
-/* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. */
+/* sd-event makes one timerfd when the first timer is armed and keeps it: that one does not count. Neither does a
+ * helper's note, nor its connection: idle helpers come and go. */
 int process_fds(pid_t pid)
 {
 	char path[64], target[64];
-	int count = 0, timers = 0;
+	int count = 0, timers = 0, helpers_known = 0;
 	DIR *dir;
 
 	snprintf(path, sizeof path, "/proc/%d/fd", pid);
@@ -246,11 +247,13 @@ int process_fds(pid_t pid)
 		target[length < 0 ? 0 : length] = '\0';
 		if (strcmp(target, "anon_inode:[timerfd]") == 0)
 			timers++;
+		else if (strstr(target, "vfio-helper-note"))
+			helpers_known++;
 		else
 			count += entry->d_name[0] != '.';
 	}
 	closedir(dir);
-	return count + (timers > 1 ? timers : 0);
+	return count - helpers_known + (timers > 1 ? timers : 0);
 }
 
 bool process_alive(pid_t pid)
@@ -305,6 +308,11 @@ static size_t children(pid_t of, pid_t *pids, size_t max)
 size_t keepers(pid_t pids[KEEPERS_MAX])
 {
 	return children(the_world.activate, pids, KEEPERS_MAX);
+}
+
+size_t helpers(pid_t pids[KEEPERS_MAX])
+{
+	return children(the_world.activate_helpers, pids, KEEPERS_MAX);
 }
 
 size_t fronts(pid_t pids[FRONTS_MAX])
@@ -412,10 +420,12 @@ static const char *const with_files[] = {"sh", "-c", "ulimit -S -n $(ulimit -H -
 static pid_t activate(
 	const char *socket, const char *const *before, const char *program, const char *const *program_arguments)
 {
-	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "-l", socket};
-	size_t count = 5;
+	char host[128];
+	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", socket};
+	size_t count = 7;
 	pid_t pid;
 
+	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
 	for (size_t i = 0; before && before[i]; i++)
 		arguments[count++] = before[i];
 	arguments[count++] = program;
@@ -469,9 +479,9 @@ void world_launch_broker(void)
 {
 	char claims[128], quarantine[128];
 	const char *arguments[32] = {broker_program, "--keeper-socket", the_world.keeper_socket, "--front-socket",
-		the_world.front_socket, "--policy-socket", the_world.policy_socket, "--claims", claims, "--quarantine",
-		quarantine};
-	size_t count = 11;
+		the_world.front_socket, "--helper-socket", the_world.helper_socket, "--policy-socket",
+		the_world.policy_socket, "--claims", claims, "--quarantine", quarantine};
+	size_t count = 13;
 
 	snprintf(claims, sizeof claims, "%s/claims", the_world.directory);
 	snprintf(quarantine, sizeof quarantine, "%s/quarantine", the_world.directory);
@@ -657,12 +667,15 @@ int world_setup(void **state)
 	snprintf(the_world.keeper_socket, sizeof the_world.keeper_socket, "%s/keeper.sock", the_world.directory);
 	snprintf(the_world.front_socket, sizeof the_world.front_socket, "%s/front.sock", the_world.directory);
 	snprintf(the_world.policy_socket, sizeof the_world.policy_socket, "%s/policy.sock", the_world.directory);
+	snprintf(the_world.helper_socket, sizeof the_world.helper_socket, "%s/helper.sock", the_world.directory);
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
 		the_world.activate =
 			activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program, NULL);
 	the_world.activate_fronts = activate(the_world.front_socket, with_files, front_program, NULL);
+	if (!options || !options->no_helpers)
+		the_world.activate_helpers = activate(the_world.helper_socket, NULL, helper_program, NULL);
 	if (!options || !options->no_reader)
 		world_start_reader();
 	if (options && options->systemd)
@@ -719,8 +732,11 @@ int world_teardown(void **state)
 		nap(2);
 	for (int i = 0; i < 1000 && fronts(pids) > 0; i++)
 		nap(2);
+	for (int i = 0; i < 1000 && the_world.activate_helpers > 0 && helpers(pids) > 0; i++)
+		nap(2);
 	end_process(&the_world.activate);
 	end_process(&the_world.activate_fronts);
+	end_process(&the_world.activate_helpers);
 	end_process(&the_world.reader);
 	if (options && options->systemd) {
 		systemd_end();
@@ -736,8 +752,8 @@ int world_teardown(void **state)
 
 int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
 {
-	if (argc != 4) {
-		print_error("usage: %s BROKER KEEPER FRONT\n", argv[0]);
+	if (argc != 5) {
+		print_error("usage: %s BROKER KEEPER FRONT HELPER\n", argv[0]);
 		return 2;
 	}
 	if (access("/usr/bin/systemd-socket-activate", X_OK) < 0) {
@@ -747,6 +763,7 @@ int harness_run(int argc, char **argv, const char *name, const struct CMUnitTest
 	broker_program = argv[1];
 	keeper_program = argv[2];
 	front_program = argv[3];
+	helper_program = argv[4];
 	/* What a shell has left open would be counted as the broker's, until sockets are passed to one in its place. */
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	signal(SIGPIPE, SIG_IGN);

@@ -19,7 +19,7 @@
 
 /*
  * A world for session tests: a host made of files (tests/fake/file_tree.h), the broker on it, and systemd's socket
- * activation that starts keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
+ * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
  * kernel's PCI and VFIO are made up. Each test has a world of its own.
  */
 
@@ -44,13 +44,14 @@ struct world {
 	char broker_socket[96];
 	char keeper_socket[96];
 	char front_socket[96];
-	pid_t activate;	       /* systemd-socket-activate: the parent of all keepers */
-	pid_t activate_fronts; /* and of all fronts */
+	char helper_socket[96];
 	char policy_socket[96];
-	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
-	pid_t reader;	/* another one: the parent of all readers of the policy */
+	pid_t activate;		/* systemd-socket-activate: the parent of all keepers ... */
+	pid_t activate_fronts;	/* and of all fronts ... */
+	pid_t activate_helpers; /* and of all helpers ... */
+	pid_t reader;		/* and of all readers of the policy */
 	pid_t broker;
-	int broker_fds; /* with nobody connected and one spare keeper, those for fronts apart */
+	int broker_fds; /* with nobody connected and one spare keeper; those for fronts and helpers apart */
 	int listener;	/* systemd's, with options.systemd */
 };
 
@@ -61,6 +62,7 @@ struct world_options {
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
 	bool no_keepers;		 /* nobody listens where keepers are started */
 	bool no_reader;			 /* nobody listens where readers of the policy are started, until ... */
+	bool no_helpers;		 /* nobody listens where helpers are started */
 	bool systemd;			 /* the broker's sockets outlive it (systemd.h) */
 	bool full_log;			 /* the broker's stderr is a full socket that nobody reads */
 };
@@ -113,6 +115,9 @@ size_t fronts(pid_t pids[FRONTS_MAX]);
 /* Fronts with a connection of anybody's: those that hold more sockets than the spare one. The first is returned; 0:
  * none. */
 pid_t front_of_clients(void);
+
+/* The same for helpers. */
+size_t helpers(pid_t pids[KEEPERS_MAX]);
 
 /* Sleeps a little; used in loops with their own end. */
 void nap(unsigned int milliseconds);

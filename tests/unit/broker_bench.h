@@ -4,8 +4,10 @@
 
 #include "fdset.h"
 #include "front_process.h"
+#include "helper_message.h"
 #include "memory_host.h"
 #include "message.h"
+#include "orders.h"
 #include "packet.h"
 #include "policy/policy_text.h"
 #include "refusal.h"
@@ -14,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +60,7 @@ static inline void make_machine(void)
 
 static char directory[64], claims[96], quarantine[96];
 static struct sockaddr_un broker_address = {.sun_family = AF_UNIX}, keeper_address = {.sun_family = AF_UNIX},
-			  front_address = {.sun_family = AF_UNIX};
+			  front_address = {.sun_family = AF_UNIX}, helper_address = {.sun_family = AF_UNIX};
 static struct broker broker;
 static sd_event *event;
 static int keeper_listener = -1, front_listener = -1, fds_before;
@@ -69,6 +72,7 @@ static inline int listen_at(struct sockaddr_un *address, const char *name)
 
 	snprintf(address->sun_path, sizeof address->sun_path, "%s/%s", directory, name);
 	assert_true(fd >= 0);
+	unlink(address->sun_path);
 	assert_int_equal(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
 	assert_int_equal(listen(fd, 64), 0);
 	return fd;
@@ -83,21 +87,105 @@ static inline void start_fronts(void)
 		assert_true(front_process_start(fd) >= 0);
 }
 
-/* Lets the broker and the fronts do all they have to do at once. */
+/* ---- helpers: on the host in memory, and as fast as it ---- */
+
+#define HELPERS_SERVED 8
+static struct orders *helpers[HELPERS_SERVED]; /* NULL: none */
+static int helper_listener = -1;
+static int helper_hangs_at; /* the order, an enum helper_type, that no helper begins; 0: none */
+
+static inline void helpers_accept(void)
+{
+	int fd;
+
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		if (helpers[i])
+			continue;
+		fd = accept4(helper_listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		helpers[i] = calloc(1, sizeof *helpers[i]);
+		assert_non_null(helpers[i]);
+		orders_init(helpers[i], &memory_hardware, fd);
+	}
+}
+
+static inline bool helper_hangs(const struct orders *orders)
+{
+	struct message_header header = {0};
+
+	return helper_hangs_at && recv(orders->channel.fd, &header, sizeof header, MSG_PEEK | MSG_DONTWAIT) > 0 &&
+		header.type == helper_hangs_at;
+}
+
+static inline void helper_end(size_t i)
+{
+	channel_close(&helpers[i]->channel);
+	free(helpers[i]);
+	helpers[i] = NULL;
+}
+
+/* Returns whether there was anything to do. */
+static inline bool helpers_serve(void)
+{
+	bool busy = false;
+
+	helpers_accept();
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		struct pollfd p = {helpers[i] ? helpers[i]->channel.fd : -1, POLLIN | POLLRDHUP, 0};
+
+		if (!helpers[i] || poll(&p, 1, 0) <= 0 || helper_hangs(helpers[i]))
+			continue;
+		busy = true;
+		if (!orders_step(helpers[i], 0))
+			helper_end(i);
+	}
+	return busy;
+}
+
+/* Lets the loop turn once, and waits at most TIMEOUT_US for that. */
+static inline bool tick(uint64_t timeout_us)
+{
+	bool busy = helpers_serve();
+
+	start_fronts();
+	front_process_step();
+	return sd_event_run(event, busy ? 0 : timeout_us) > 0 || busy;
+}
+
+/* Lets the broker, the fronts and the helpers do all they have to do at once. */
 static inline void turn(void)
 {
 	for (int quiet = 0; quiet < 3; quiet++) {
-		start_fronts();
-		front_process_step();
-		if (sd_event_run(event, 1000) > 0)
+		if (tick(1000))
 			quiet = -1;
 	}
 }
 
-/* *STATE: the policy, if it is not to be the default. */
-static inline int begin(void **state)
+#define DEFAULT_RULES "[allow all]\nclass = *\nuser = *\nrebind = yes\n"
+
+/* The directory of the test: sockets and records. */
+static inline void make_directory(void)
 {
-	const char *rules = *state ? *state : "[allow all]\nclass = *\nuser = *\nrebind = yes\n";
+	strcpy(directory, "/tmp/broker_life.XXXXXX");
+	assert_non_null(mkdtemp(directory));
+	snprintf(claims, sizeof claims, "%s/claims", directory);
+	assert_int_equal(mkdir(claims, 0700), 0);
+	snprintf(quarantine, sizeof quarantine, "%s/quarantine", directory);
+	assert_int_equal(mkdir(quarantine, 0700), 0);
+}
+
+static inline void remove_directory(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof command, "rm -rf %s", directory);
+	assert_int_equal(system(command), 0);
+}
+
+/* A broker in the test's directory, after another one that was killed, say. */
+static inline void start_broker(const char *rules)
+{
 	struct policy *policy = calloc(1, sizeof *policy);
 	struct policy_error error = {0};
 	static struct broker_options options;
@@ -105,44 +193,56 @@ static inline int begin(void **state)
 	options = (struct broker_options){
 		.keeper_socket = keeper_address.sun_path,
 		.front_socket = front_address.sun_path,
+		.helper_socket = helper_address.sun_path,
 		.claims_directory = claims,
 		.quarantine_directory = quarantine,
 		.sessions_per_user = 8,
 		.leases_per_user = 8,
 	};
-	make_machine();
-	fds_before = unit_fds();
 	packet_init(&packet);
-	strcpy(directory, "/tmp/broker_life.XXXXXX");
-	assert_non_null(mkdtemp(directory));
-	snprintf(claims, sizeof claims, "%s/claims", directory);
-	assert_int_equal(mkdir(claims, 0700), 0);
-	snprintf(quarantine, sizeof quarantine, "%s/quarantine", directory);
-	assert_int_equal(mkdir(quarantine, 0700), 0);
 	keeper_listener = listen_at(&keeper_address, "keeper");
 	front_listener = listen_at(&front_address, "front");
-	assert_int_equal(policy_read(policy, "t.conf", rules, &error), 0);
+	helper_listener = listen_at(&helper_address, "helper");
+	helper_hangs_at = 0;
+	assert_int_equal(policy_read(policy, "t.conf", rules ? rules : DEFAULT_RULES, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
 	assert_int_equal(service_init(&broker, event, &memory_host_functions, &options, policy, &error,
 				 listen_at(&broker_address, "broker")),
 		0);
 	turn();
-	return 0;
 }
 
-static inline int end(void **state)
+static inline void end_broker(void)
 {
-	char command[128];
-
-	(void)state;
 	service_clear(&broker);
 	front_process_release();
 	sd_event_unref(event);
 	close(keeper_listener);
 	close(front_listener);
+	close(helper_listener);
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		if (helpers[i])
+			helper_end(i);
+	}
 	packet_clear(&packet);
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command) == 0 && unit_fds() == fds_before ? 0 : -1;
+}
+
+/* *STATE: the policy, if it is not to be the default. */
+static inline int begin(void **state)
+{
+	make_machine();
+	fds_before = unit_fds();
+	make_directory();
+	start_broker(*state);
+	return 0;
+}
+
+static inline int end(void **state)
+{
+	(void)state;
+	end_broker();
+	remove_directory();
+	return unit_fds() == fds_before ? 0 : -1;
 }
 
 /* ---- a client ---- */
@@ -204,7 +304,7 @@ static inline int keeper_start(void)
 
 	/* After one that failed, the broker takes its time (KEEPER_RETRY_US). */
 	for (int i = 0; i < 3000 && fd < 0; i++) {
-		sd_event_run(event, i ? 1000 : 0);
+		tick(i ? 1000 : 0);
 		fd = accept4(keeper_listener, NULL, NULL, SOCK_CLOEXEC);
 	}
 	assert_true(fd >= 0);

@@ -53,6 +53,29 @@
 /* How soon to try again after no keeper could be had, or the spare keeper died. */
 #define KEEPER_RETRY_US (1 * 1000000ULL)
 
+/* Helpers in all: MaxConnections= of vfio-helper.socket. The last place is for devices on their way back. */
+#define HELPERS_MAX 64
+
+/* Helpers that are started for operations that wait. Helpers that hang do not count: more at a time would be slower,
+ * because drivers come and go one by one in the kernel. */
+#define HELPERS_AT_WORK 4
+
+/* Helpers that are kept when no operation wants them: a start takes longer than most operations. */
+#define HELPERS_IDLE 2
+
+/* Helpers that hang by the OPENs of one user: a further OPEN is refused. */
+#define HELPERS_PER_USER 4
+
+/* A helper that has not answered by then is named to all who ask. Most orders take milliseconds; a driver with much
+ * hardware to stop takes longer. After GROUP_QUARANTINE_US the group is quarantined. */
+#define HELPER_NAMED_US (1 * 1000000ULL)
+
+/* The next spare helper is started so long after the last one got an operation: see KEEPER_SPARE_US. */
+#define HELPER_SPARE_US (20 * 1000ULL)
+
+/* How soon to try again after no helper could be had. */
+#define HELPER_RETRY_US (1 * 1000000ULL)
+
 /* A keeper that ends lets go of the group a few milliseconds after the socket closes. The broker asks the kernel again
  * after GROUP_ASK_FIRST_US, then after twice as long each time, up to GROUP_ASK_LAST_US. */
 #define GROUP_ASK_FIRST_US 2000ULL

@@ -39,8 +39,8 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink),
 	ALLOW(readlinkat), ALLOW(access), ALLOW(faccessat), ALLOW(faccessat2), ALLOW(getdents64), ALLOW(rename),
 	ALLOW(unlink), ALLOW(name_to_handle_at),
-	/* the rolls of fronts */
-	ALLOW(memfd_create), ALLOW(pwrite64),
+	/* the rolls of fronts, the notes of helpers */
+	ALLOW_ONLY(memfd_create, 1, MFD_CLOEXEC), ALLOW(pwrite64),
 	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
 	/* memory, never executable */

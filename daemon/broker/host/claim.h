@@ -5,30 +5,20 @@
 #include "host/host.h"
 
 /*
- * A claim takes a device from its host driver, gives it to vfio-pci, and undoes both later. Its record, a file
- * in the claims directory, is written before the first change and removed after the last, so that the next
- * broker can undo what an earlier one could not.
+ * The record of a device that helpers take from its host driver, give to vfio-pci, and later give back: a file in the
+ * claims directory, written before the first change and removed after the last, so that the next broker can undo what
+ * an earlier one could not. lease/grant.c takes, lease/rebind.c gives back.
  */
 struct claim {
 	char driver[DRIVER_NAME_SIZE];	 /* the host driver to go back to; empty: none */
 	char override[DRIVER_NAME_SIZE]; /* driver_override to go back to; empty: none */
 };
 
-/*
- * Makes vfio-pci the driver of the device. RET_CLAIM is the caller's, for claim_restore(); NULL if vfio-pci was the
- * driver before and nothing has to be undone. On failure everything is as before. Returns 0 or a negative errno.
- */
-int claim_make(const struct host *host, const char *directory, const char *name, struct claim **ret_claim);
+/* Writes the record of the device NAME. Returns 0 or a negative errno. */
+int claim_write(const char *directory, const char *name, const struct claim *claim);
 
-/* Binds a device with a claim to vfio-pci, if not bound already: the broker that made the claim was killed. Returns
- * 0 or a negative errno. */
-int claim_finish(const struct host *host, const char *name);
-
-/*
- * Gives the device back and frees the claim, also when a step fails: then the first error is returned, and the record
- * stays if the device is still with vfio-pci. The group must be free: unbinding a device in use would wait.
- */
-int claim_restore(const struct host *host, const char *directory, const char *name, struct claim *claim);
+/* Removes the record: nothing of the claim is left. */
+void claim_remove(const char *directory, const char *name);
 
 typedef int (*claim_found)(void *context, const char *name, struct claim *claim);
 

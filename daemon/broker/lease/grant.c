@@ -1,74 +1,130 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/grant.h"
 
+#include "fdset.h"
+#include "helper/operation.h"
+#include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
+#include "lease/look.h"
+#include "lease/quarantine.h"
+#include "lease/quota.h"
 #include "lease/rebind.h"
 #include "lease/review.h"
 #include "log.h"
+#include "packet.h"
 #include "state/inventory.h"
-#include "vfio_window.h"
+#include "state/waiter.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Opens the group's node, unless admission has: only the node of a device that was with vfio-pci already is kept. */
-static int open_node(struct broker *broker, const struct iommu_group *group, struct grant *grant, struct detail *detail)
-{
-	int fd = grant->group_fd >= 0 ? grant->group_fd : broker->host->group_open(group->number);
+enum step {
+	GRANT_LOOK,    /* does the device answer, is the group's node free? */
+	GRANT_DRIVERS, /* the device goes from its host driver to vfio-pci */
+	GRANT_LEASE,   /* a helper opens the group, and sends LEASE to the keeper */
+};
 
-	if (fd == -EBUSY)
-		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
-	if (fd < 0)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group->number, strerror(-fd));
-	grant->group_fd = fd;
-	return 0;
+/* An OPEN whose device is prepared. */
+struct granting {
+	struct operation operation; /* first */
+	struct waiter waiter;	    /* the session, until the lease answers OPEN; waiter.session is NULL then */
+	enum step step;
+	unsigned int done; /* bits 1 << enum helper_type: the orders that the device has had */
+	lease_answer answer;
+};
+
+static struct granting *granting_of(struct operation *operation)
+{
+	static_assert(offsetof(struct granting, operation) == 0, "begins with its operation");
+	return (struct granting *)(void *)operation;
 }
 
-/* The first lease of a group needs the group's node and a keeper for it. */
-static int open_group(struct broker *broker, const struct iommu_group *group, struct grant *grant,
-	struct keeper **ret_keeper, struct detail *detail)
+/* The session has ended, or is answered: the operation goes on alone. */
+static struct session *part(struct granting *granting)
 {
-	int r;
+	struct session *session = granting->waiter.session;
 
-	*ret_keeper = group->keeper;
-	if (group->keeper)
-		return 0;
-	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
-	 * (request/admission.c), and the fd goes to a keeper, never to the caller. */
-	r = open_node(broker, group, grant, detail);
-	if (r != 0)
-		return r;
-	*ret_keeper = keeper_take(broker, detail);
-	return *ret_keeper ? 0 : REFUSAL_NO_KEEPER;
+	if (session)
+		waiter_leave(&granting->waiter);
+	granting->waiter.session = NULL;
+	return session;
 }
 
-/* Safe for a hostile caller: the caller gets windows from the keeper, never this file. Each lease has a file of its
- * own, so that taking back the windows of a lease takes back nobody else's. */
-static int open_windows(const struct broker *broker, const struct device *device)
+static void cancel(struct waiter *waiter)
 {
-	int fd = broker->host->window_open();
-
-	if (fd < 0 && fd != -ENOENT)
-		log_line(LOG_WARNING, "%s: no register windows: " VFIO_WINDOW_NODE ": %s", device->name, strerror(-fd));
-	return fd;
+	part((struct granting *)(void *)((char *)waiter - offsetof(struct granting, waiter)));
 }
 
-static int offer(struct session *session, struct device *device, struct grant *grant, struct detail *detail)
+static const struct waiter_kind waiting = {.cancel = cancel};
+
+static void end(struct granting *granting)
 {
-	struct broker *broker = session->broker;
+	operation_end(&granting->operation);
+	free(granting);
+}
+
+/* The OPEN is refused, or nobody waits for an answer any more. */
+static void give_up(struct granting *granting, int result, const struct detail *detail)
+{
+	struct session *session = part(granting);
+
+	group_claim_ended(granting->operation.group, granting->done != 0);
+	if (session)
+		granting->answer(session, NULL, result, detail);
+	end(granting);
+}
+
+static struct device *device_of(const struct granting *granting)
+{
+	struct device *device =
+		inventory_find(&granting->operation.broker->inventory, granting->operation.device);
+
+	return device && device->present && device->group == granting->operation.group ? device : NULL;
+}
+
+/* ---- LEASE ---- */
+
+/* The policy and the quota may have changed since admission. */
+static int check_again(const struct session *session, const struct device *device, const struct host_device *now,
+	const struct policy_rule **ret_rule, struct detail *detail)
+{
+	const struct broker *broker = session->broker;
+	const struct iommu_group *group = device->group;
+	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, now, &session->peer) : NULL;
+
+	if (!rule || rule->verdict != POLICY_ALLOW || (device->claim && !rule->rebind))
+		return refuse(detail, REFUSAL_DENIED, "%s: the policy does not allow it any more", device->name);
+	if (device->lease || (group->state != GROUP_CLAIMING && group->session != session))
+		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s is just being released; try again in a moment",
+			device->name);
+	*ret_rule = rule;
+	return quota_check(broker, session, rule, detail);
+}
+
+/* Offers DEVICE, which is with vfio-pci. Returns a refusal; or 0: the lease answers OPEN from here on, and GRANTING may
+ * be gone. */
+static int offer(struct granting *granting, struct device *device, const struct host_device *now, struct detail *detail)
+{
+	struct session *session = granting->waiter.session;
 	struct iommu_group *group = device->group;
+	const struct policy_rule *rule;
 	struct keeper *keeper;
 	struct lease *lease;
+	bool first = !group->keeper;
 	int ends[2];
-	int r;
+	int r = check_again(session, device, now, &rule, detail);
 
-	r = open_group(broker, group, grant, &keeper, detail);
 	if (r != 0)
 		return r;
+	keeper = first ? keeper_take(session->broker, detail) : group->keeper;
+	if (!keeper)
+		return REFUSAL_NO_KEEPER;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return -errno;
 	lease = lease_new(session, device, ends[0]);
@@ -76,38 +132,286 @@ static int offer(struct session *session, struct device *device, struct grant *g
 		close(ends[1]);
 		return -ENOMEM;
 	}
-	if (!group->keeper)
+	part(granting);
+	granting->step = GRANT_LEASE;
+	if (first)
 		group_hold(group, session, keeper);
-	lease_terms(lease, grant->rule, grant->answer);
-	review_grant(lease, grant->rule);
-	r = keeper_offer(keeper, lease, grant->now, fd_take(&grant->group_fd), open_windows(broker, device), ends[1]);
+	lease_terms(lease, rule, granting->answer);
+	review_grant(lease, rule);
+	/* Safe for a hostile caller: policy gives it a device of this group, no other session has one
+	 * (request/admission.c), and the helper gives the group to a keeper, never to the caller. */
+	r = keeper_lend(keeper, lease, now, first, ends[1], &granting->operation);
 	if (r < 0) {
-		group_lease_end(lease);
-		return refuse(detail, REFUSAL_NO_KEEPER, "sending it the device failed: %s", strerror(-r));
+		group_lease_refused(lease, r, detail);
+		end(granting);
+		return 0;
 	}
-	return CHANNEL_LATER;
+	/* Others that wait are told who has the group. */
+	if (first)
+		waiter_wake(group);
+	return 0;
 }
 
-static void close_node(struct grant *grant)
+static int refusal_of(const struct granting *granting, int error, struct detail *detail)
 {
-	if (grant->group_fd >= 0)
-		close(fd_take(&grant->group_fd));
+	uint32_t group = granting->operation.group->number;
+
+	if (error == EBUSY)
+		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group, group);
+	if (error == EPIPE || error == ECONNRESET)
+		return refuse(detail, REFUSAL_NO_KEEPER, "%s: the keeper ended before it had the device",
+			granting->operation.device);
+	return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group, strerror(error));
 }
 
-int grant_lease(struct session *session, struct device *device, struct grant *grant, struct detail *detail)
+/* The helper has answered LEASE, or has ended: the keeper's channel is the broker's alone again. The keeper may have
+ * answered before. */
+static void leased(struct granting *granting, const struct helper_reply *reply)
 {
-	struct broker *broker = session->broker;
+	struct keeper *keeper = granting->operation.group->keeper;
+	struct lease *lease = keeper && keeper->lent ? keeper->offered : NULL;
+	struct detail detail;
+
+	if (keeper && keeper->lent)
+		keeper_returned(keeper);
+	if (!lease || (reply && reply->error == 0)) {
+		end(granting);
+		return;
+	}
+	/* Nobody knows whether the keeper got LEASE: only the end of the keeper makes that sure. */
+	if (!reply)
+		group_release(granting->operation.group);
+	group_lease_refused(lease, refusal_of(granting, reply ? (int)reply->error : EPIPE, &detail), &detail);
+	end(granting);
+}
+
+/* The late helper finds the keeper's channel shut down. */
+static void give_up_lease(struct granting *granting, const struct detail *detail)
+{
+	struct iommu_group *group = granting->operation.group;
+	struct keeper *keeper = group->keeper;
+	struct lease *lease = keeper && keeper->lent ? keeper->offered : NULL;
+
+	if (!lease)
+		return;
+	group_give_up(group);
+	group_lease_refused(lease, REFUSAL_QUARANTINED, detail);
+}
+
+/* ---- from the host driver to vfio-pci ---- */
+
+static bool has_had(const struct granting *granting, enum helper_type order)
+{
+	return granting->done & (1U << order);
+}
+
+static void order(struct granting *granting, enum helper_type type, const char *driver)
+{
+	granting->done |= 1U << type;
+	operation_order(&granting->operation, type, 0, granting->operation.device, driver);
+}
+
+#define CANNOT_BIND "%s: cannot bind it to vfio-pci: %s"
+
+/* Before a physical function changes its driver: the driver would remove the virtual functions, and wait for whoever
+ * has one. */
+static int check_virtual(const struct broker *broker, const struct device *device, struct detail *detail)
+{
+	char text[INVENTORY_VIRTUAL_SIZE];
+
+	if (!inventory_virtual(&broker->inventory, device->name))
+		return 0;
+	return refuse(detail, REFUSAL_GROUP_NOT_VIABLE, "%s",
+		inventory_virtual_text(&broker->inventory, device->name, text));
+}
+
+/*
+ * The next step of DEVICE's way to vfio-pci, by what is there now. Returns 0 if an order is given, or the refusal.
+ *
+ * Safe for a hostile caller: the device is of the inventory, policy lets the caller have the device, the group is
+ * viable and nobody's, and vfio-pci itself never does DMA. Only the device itself matches its own driver_override.
+ */
+static int step_to_vfio(struct granting *granting, struct device *device, struct detail *detail)
+{
+	const struct broker *broker = granting->operation.broker;
+	struct host_device now;
+	int r = broker->host->read(device->name, &now);
+
+	if (r < 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
+	if (strcmp(now.driver, VFIO_DRIVER) == 0)
+		return offer(granting, device, &now, detail);
+	r = check_virtual(broker, device, detail);
+	if (r != 0)
+		return r;
+	if (!device->claim)
+		order(granting, HELPER_OVERRIDE_GET, "");
+	else if (!has_had(granting, HELPER_OVERRIDE_SET))
+		order(granting, HELPER_OVERRIDE_SET, VFIO_DRIVER);
+	else if (now.driver[0] && !has_had(granting, HELPER_UNBIND))
+		order(granting, HELPER_UNBIND, now.driver);
+	else if (!now.driver[0] && !has_had(granting, HELPER_BIND))
+		order(granting, HELPER_BIND, VFIO_DRIVER);
+	else
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(EBUSY));
+	return 0;
+}
+
+/* The record comes before the first change. */
+static int make_claim(const struct broker *broker, struct device *device, const char *override)
+{
+	struct claim *claim = calloc(1, sizeof *claim);
+	struct host_device now;
+	int r = claim ? broker->host->read(device->name, &now) : -ENOMEM;
+
+	if (r == 0) {
+		memcpy(claim->driver, now.driver, sizeof claim->driver);
+		memcpy(claim->override, override, sizeof claim->override);
+		r = claim_write(broker->options->claims_directory, device->name, claim);
+	}
+	if (r < 0) {
+		free(claim);
+		return r;
+	}
+	rebind_claim(device, claim);
+	log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
+		claim->driver[0] ? claim->driver : "(none)");
+	return 0;
+}
+
+static_assert(sizeof((struct claim *)NULL)->override == sizeof((struct helper_reply *)NULL)->driver, "a driver's name");
+
+/* ---- the operation ---- */
+
+static int on_look(const struct granting *granting, struct device *device, const struct helper_reply *reply,
+	struct detail *detail)
+{
+	int r = look_answers(device->name, reply, detail);
+
+	if (look_is_dead(reply))
+		quarantine_unresponsive(granting->operation.broker, device);
+	return r != 0 ? r : look_node_free(device->group, reply, detail);
+}
+
+static int on_driver(const struct granting *granting, struct device *device, const struct helper_reply *reply,
+	struct detail *detail)
+{
+	int r = -(int)reply->error;
+
+	/* The order was OVERRIDE_GET. */
+	if (r == 0 && !device->claim)
+		r = make_claim(granting->operation.broker, device, reply->driver);
+	return r == 0 ? 0 : refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
+}
+
+/* REPLY: to the last order; NULL: there was none. */
+static void go_on(struct granting *granting, const struct helper_reply *reply)
+{
+	struct device *device = device_of(granting);
+	struct detail detail = {0};
+	int r = 0;
+
+	if (!granting->waiter.session) {
+		give_up(granting, 0, NULL);
+		return;
+	}
+	if (!device)
+		r = refuse(&detail, REFUSAL_NO_SUCH_DEVICE, "%s", granting->operation.device);
+	else if (reply && granting->step == GRANT_LOOK)
+		r = on_look(granting, device, reply, &detail);
+	else if (reply)
+		r = on_driver(granting, device, reply, &detail);
+	granting->step = GRANT_DRIVERS;
+	if (r == 0)
+		r = step_to_vfio(granting, device, &detail);
+	if (r != 0)
+		give_up(granting, r, &detail);
+}
+
+static void begin(struct operation *operation)
+{
+	struct granting *granting = granting_of(operation);
+
+	/* The kernel says nothing new of a group that is ours, and reading the configuration space of a device that
+	 * is being reset would wait. */
+	if (operation->group->state == GROUP_CLAIMING && granting->waiter.session)
+		operation_order(
+			operation, HELPER_LOOK, HELPER_LOOK_IDS | HELPER_LOOK_NODE, operation->device, "");
+	else
+		go_on(granting, NULL);
+}
+
+static void answered(struct operation *operation, const struct helper_reply *reply)
+{
+	struct granting *granting = granting_of(operation);
+	struct detail detail;
+
+	if (granting->step == GRANT_LEASE) {
+		leased(granting, reply);
+		return;
+	}
+	if (reply) {
+		go_on(granting, reply);
+		return;
+	}
+	refuse(&detail, REFUSAL_FAILED, "%s: the helper ended at its work; 'journalctl -u \"vfio-helper@*\"' says more",
+		operation->device);
+	give_up(granting, REFUSAL_FAILED, &detail);
+}
+
+/* The operation has not begun: another is in the way, or there is no helper. Nothing has been done. */
+static void give_up_waiting(struct granting *granting)
+{
+	const struct operation *ahead = operation_ahead(&granting->operation);
+	char text[DETAIL_SIZE];
+	struct detail detail;
 	int r;
 
-	/* The node may belong to a group that ends when its last VFIO driver is unbound (drivers/vfio/group.c: a
-	 * variant driver, say); some kernels have the unbind wait until the node is closed. */
-	if (strcmp(grant->now->driver, VFIO_DRIVER) != 0)
-		close_node(grant);
-	r = rebind_to_vfio(broker, device, grant->now, detail);
-	if (r == 0)
-		r = offer(session, device, grant, detail);
-	close_node(grant);
-	if (r != CHANNEL_LATER)
-		rebind_undo(broker, device);
-	return r;
+	if (ahead)
+		r = refuse(&detail, REFUSAL_DEVICE_BUSY, "%s", operation_text(ahead, text, sizeof text));
+	else
+		r = refuse(&detail, REFUSAL_FAILED,
+			"%s: no helper was free in time; 'systemctl status vfio-helper.socket' says more",
+			granting->operation.device);
+	give_up(granting, r, &detail);
+}
+
+static void late(struct operation *operation)
+{
+	struct granting *granting = granting_of(operation);
+	struct session *session;
+	struct detail detail;
+
+	if (!operation->begun) {
+		give_up_waiting(granting);
+		return;
+	}
+	operation_text(operation, detail.text, sizeof detail.text);
+	if (granting->step == GRANT_LEASE) {
+		give_up_lease(granting, &detail);
+		return;
+	}
+	session = part(granting);
+	group_claim_late(operation->group);
+	if (session)
+		granting->answer(session, NULL, REFUSAL_QUARANTINED, &detail);
+}
+
+static const struct operation_kind granting_kind = {begin, answered, late};
+
+int grant_lease(struct session *session, struct device *device, lease_answer answer)
+{
+	struct granting *granting = calloc(1, sizeof *granting);
+
+	if (!granting)
+		return -ENOMEM;
+	granting->operation.broker = session->broker;
+	granting->operation.group = device->group;
+	granting->operation.uid = session->peer.uid;
+	granting->answer = answer;
+	waiter_join(&granting->waiter, &waiting, session, device->group);
+	if (device->group->state == GROUP_FREE)
+		group_claim(device->group, session);
+	operation_begin(&granting->operation, &granting_kind, device->name);
+	return CHANNEL_LATER;
 }

@@ -4,20 +4,14 @@
 
 #include "state/broker.h"
 
-/* The terms of a grant. */
-struct grant {
-	const struct policy_rule *rule;
-	const struct host_device *now; /* the device as admission read it, in this turn of the loop */
-	int group_fd;		       /* owned: the group's node, if admission could open it; negative: not open */
-	lease_answer answer;	       /* called when the keeper has answered */
-};
-
 /*
- * Leases DEVICE to SESSION by GRANT, after admission_check() has found no obstacle. GRANT's group_fd is taken. Claims
- * DEVICE, opens the group if the group is not open yet, and offers both to a keeper. Returns CHANNEL_LATER (the
- * answer follows, unless the session ends before), a refusal, or a negative errno; on a refusal or an error
- * everything is as before.
+ * Leases DEVICE to SESSION, after admission_check() has found no obstacle: looks whether the device answers and the
+ * group is free, claims DEVICE from its host driver, and has a helper open the group and offer both to a keeper. Each
+ * step is an order to a helper. Returns CHANNEL_LATER: ANSWER is called, unless the session ends before. Returns
+ * -ENOMEM, and everything is as before.
+ *
+ * After a refusal the device goes back as after a lease: the group is RESTORING, if a step has changed anything.
  */
-int grant_lease(struct session *session, struct device *device, struct grant *grant, struct detail *detail);
+int grant_lease(struct session *session, struct device *device, lease_answer answer);
 
 #endif

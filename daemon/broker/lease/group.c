@@ -5,6 +5,7 @@
 #include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "helper/operation.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
@@ -16,16 +17,21 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <unistd.h>
+
+void group_claim(struct iommu_group *group, const struct session *session)
+{
+	assert(group->state == GROUP_FREE);
+	group->state = GROUP_CLAIMING;
+	group->broker = session->broker;
+	peer_record(&session->peer, &group->holder);
+}
 
 void group_hold(struct iommu_group *group, struct session *session, struct keeper *keeper)
 {
-	assert(group->state == GROUP_FREE);
+	assert(group->state == GROUP_CLAIMING);
 	group->state = GROUP_HELD;
-	group->broker = session->broker;
 	group->session = session;
 	group->keeper = keeper;
-	peer_record(&session->peer, &group->holder);
 	keeper_assign(keeper, group);
 }
 
@@ -72,11 +78,31 @@ static bool is_reached_by_others(const struct iommu_group *group)
 	return user_leases(&group->broker->users, group->holder.uid) > 0;
 }
 
+/* The group is on its way back from now on; the state is the caller's matter. */
+static void begin_release(struct iommu_group *group)
+{
+	group->release_began_us = loop_now(group->broker->event);
+	group->ask_again_us = GROUP_ASK_FIRST_US;
+	group->node = NODE_UNKNOWN;
+}
+
+static const char *reason_of(const struct iommu_group *group, char *buffer, size_t size)
+{
+	const struct operation *operation = operation_in_the_way(group->broker, group);
+
+	if (group->keeper)
+		return "its keeper has not let go";
+	if (operation)
+		return operation_text(operation, buffer, size);
+	return is_reached_by_others(group) ? "its holder's other devices may reach it still"
+					   : "the kernel has not let go";
+}
+
 static void quarantine_if_late(struct iommu_group *group)
 {
 	uint64_t waited = loop_now(group->broker->event) - group->release_began_us;
 	struct audit_event event;
-	char who[128];
+	char who[128], text[DETAIL_SIZE];
 
 	if (group->state == GROUP_QUARANTINED || waited < GROUP_QUARANTINE_US)
 		return;
@@ -84,20 +110,15 @@ static void quarantine_if_late(struct iommu_group *group)
 	event = audit_of_group(CHANGE_QUARANTINE, group);
 	event.duration_us = waited;
 	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
-		group->keeper			      ? "its keeper has not let go"
-			: is_reached_by_others(group) ? "its holder's other devices may reach it still"
-						      : "the kernel has not let go",
-		(unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
+		reason_of(group, text, sizeof text), (unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_STUCK});
 	waiter_wake(group);
 }
 
-static void restore_devices(struct iommu_group *group)
+static void prune_devices(struct iommu_group *group)
 {
 	struct device *device, *next;
 
-	LIST_FOREACH(device, &group->devices, in_group)
-		rebind_back(group->broker, device);
 	for (device = LIST_FIRST(&group->devices); device; device = next) {
 		next = LIST_NEXT(device, in_group);
 		inventory_prune(&group->broker->inventory, device);
@@ -117,7 +138,7 @@ static void record_quarantine_end(const struct iommu_group *group)
 static void become_free(struct iommu_group *group)
 {
 	/* The group is still not FREE while the devices go, so that no device frees the group under this function. */
-	restore_devices(group);
+	prune_devices(group);
 	if (group->timer)
 		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
 	group->state = GROUP_FREE;
@@ -127,9 +148,40 @@ static void become_free(struct iommu_group *group)
 	waiter_wake(group);
 }
 
-/* The kernel has let go. Devices that were not reset cool down first, if the devices may then be leased again or go
- * back. */
-static void on_closed(struct iommu_group *group)
+/* Asks the kernel whether anybody still has the group: opening the node is the kernel's own answer. */
+static void ask_kernel(struct iommu_group *group)
+{
+	if (group->going_back)
+		return;
+	group->going_back = true;
+	if (rebind_restore(group) == 0)
+		return;
+	group->going_back = false;
+	recheck_in(group, GROUP_ASK_LAST_US);
+}
+
+/* ---- calls of lease/rebind.c ---- */
+
+bool group_node_seen(struct iommu_group *group, int error)
+{
+	group->node = error == EBUSY ? NODE_BUSY : NODE_FREE;
+	if (error != EBUSY && !is_reached_by_others(group))
+		return true;
+	group_look_again(group);
+	return false;
+}
+
+void group_look_again(struct iommu_group *group)
+{
+	group->going_back = false;
+	quarantine_if_late(group);
+	recheck_in(group, group->ask_again_us);
+	if (group->ask_again_us < GROUP_ASK_LAST_US)
+		group->ask_again_us *= 2;
+}
+
+/* Devices that were not reset cool down first, if the devices may then be leased again or go back. */
+bool group_closed(struct iommu_group *group)
 {
 	uint64_t cooldown;
 
@@ -141,26 +193,58 @@ static void on_closed(struct iommu_group *group)
 	cooldown = quarantine_cooldown_us(group);
 	group->cools_down = cooldown > 0;
 	if (cooldown == 0)
-		become_free(group);
-	else
-		recheck_in(group, cooldown);
+		return true;
+	group->going_back = false;
+	recheck_in(group, cooldown);
+	return false;
 }
 
-/* Opening the node is the kernel's own answer to whether anybody still has the group. */
-static void ask_kernel(struct iommu_group *group)
+void group_restored(struct iommu_group *group)
 {
-	int fd = group->broker->host->group_open(group->number);
+	group->going_back = false;
+	become_free(group);
+}
 
-	if (fd >= 0)
-		close(fd);
-	if (fd != -EBUSY && !is_reached_by_others(group)) {
-		on_closed(group);
+void group_restoring_late(struct iommu_group *group)
+{
+	quarantine_if_late(group);
+}
+
+/* ---- claims ---- */
+
+static bool has_claims(const struct iommu_group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->claim)
+			return true;
+	}
+	return false;
+}
+
+void group_claim_ended(struct iommu_group *group, bool changed)
+{
+	if (group->state != GROUP_CLAIMING)
+		return;
+	if (!changed || !has_claims(group)) {
+		become_free(group);
 		return;
 	}
+	group->state = GROUP_RESTORING;
+	begin_release(group);
+	ask_kernel(group);
+}
+
+/* What the helper has done, the kernel says when the helper is done. */
+void group_claim_late(struct iommu_group *group)
+{
+	if (group->state != GROUP_CLAIMING)
+		return;
+	begin_release(group);
+	group->release_began_us -= GROUP_QUARANTINE_US;
+	ask_kernel(group);
 	quarantine_if_late(group);
-	recheck_in(group, group->ask_again_us);
-	if (group->ask_again_us < GROUP_ASK_LAST_US)
-		group->ask_again_us *= 2;
 }
 
 /* When the first device should have been taken back, or UINT64_MAX. */
@@ -218,7 +302,7 @@ void group_release(struct iommu_group *group)
 	if (group->state != GROUP_HELD && group->state != GROUP_QUERIED)
 		return;
 	group->state = GROUP_RELEASING;
-	group->release_began_us = loop_now(group->broker->event);
+	begin_release(group);
 	group->session = NULL;
 	if (group->keeper) {
 		recheck_in(group, GROUP_QUARANTINE_US);
@@ -298,22 +382,23 @@ void group_keeper_gone(struct iommu_group *group)
 {
 	if (group->state == GROUP_HELD || group->state == GROUP_QUERIED) {
 		group->state = GROUP_RELEASING;
-		group->release_began_us = loop_now(group->broker->event);
+		begin_release(group);
 	}
 	group->keeper = NULL;
 	group->session = NULL;
 	end_leases(group);
 	if (group->state != GROUP_QUARANTINED)
 		group->state = GROUP_RESTORING;
-	group->ask_again_us = GROUP_ASK_FIRST_US;
 	ask_kernel(group);
 }
 
 void group_give_back(struct iommu_group *group, struct broker *broker)
 {
 	group->broker = broker;
-	if (group->state == GROUP_FREE)
-		restore_devices(group);
+	if (group->state == GROUP_FREE && has_claims(group))
+		group_restore(group, broker);
+	else if (group->state == GROUP_FREE)
+		prune_devices(group);
 	else if (group->state == GROUP_RESTORING)
 		recheck_in(group, 0);
 }
@@ -346,7 +431,7 @@ void group_adopt_done(struct iommu_group *group)
 		waiter_wake(group);
 }
 
-void group_adopt_failed(struct iommu_group *group)
+void group_give_up(struct iommu_group *group)
 {
 	group_release(group);
 	if (group->state != GROUP_RELEASING)
@@ -361,8 +446,7 @@ void group_restore(struct iommu_group *group, struct broker *broker)
 		return;
 	group->broker = broker;
 	group->state = GROUP_RESTORING;
-	group->release_began_us = loop_now(broker->event);
-	group->ask_again_us = GROUP_ASK_FIRST_US;
+	begin_release(group);
 	recheck_in(group, 0);
 }
 

@@ -5,11 +5,22 @@
 #include "message.h"
 #include "state/broker.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
 
-/* FREE -> HELD, by SESSION; assigns KEEPER to GROUP. */
+/* FREE -> CLAIMING, by SESSION: helpers prepare a device. */
+void group_claim(struct iommu_group *group, const struct session *session);
+
+/* CLAIMING -> FREE, or RESTORING if devices of the group have been CHANGED. Does nothing in other states. */
+void group_claim_ended(struct iommu_group *group, bool changed);
+
+/* CLAIMING -> QUARANTINED: the helper takes too long. The way back begins when the helper is done. Does nothing in
+ * other states. */
+void group_claim_late(struct iommu_group *group);
+
+/* CLAIMING -> HELD, by SESSION; assigns KEEPER to GROUP. */
 void group_hold(struct iommu_group *group, struct session *session, struct keeper *keeper);
 
 /* A holder may have a VFIO device of GROUP from now on. */
@@ -41,8 +52,9 @@ void group_adopt_holder(struct iommu_group *group, struct session *session);
 /* The adopted leases are reviewed, and ended where need be: wakes the requests that wait for more of the group. */
 void group_adopt_done(struct iommu_group *group);
 
-/* QUERIED -> QUARANTINED: the keeper has not answered QUERY, and is told to let go. */
-void group_adopt_failed(struct iommu_group *group);
+/* HELD, QUERIED -> QUARANTINED: the keeper has not answered QUERY, or a helper that has the keeper's channel hangs. The
+ * keeper is told to let go. */
+void group_give_up(struct iommu_group *group);
 
 /* The reason that kept devices from their host drivers may have ended: looks again. Does nothing in groups that
  * somebody has. */
@@ -58,6 +70,25 @@ void group_restore(struct iommu_group *group, struct broker *broker);
 /* group_restore() for DEVICE, which has a quarantine on record: the last holder may still be there, or the device has
  * to cool down. Restoring finds out. */
 void group_restore_recorded(struct device *device, struct broker *broker);
+
+/* ---- calls of lease/rebind.c: the way back of a RESTORING or QUARANTINED group ---- */
+
+/* The kernel has answered the open of the node with ERROR, a positive errno or 0. Returns true if nobody has GROUP any
+ * more, and the way back goes on; false if it ends, and begins anew later. */
+bool group_node_seen(struct iommu_group *group, int error);
+
+/* The kernel has let go: -> RESTORING. Returns true if the devices may go back now; false if the devices cool down first,
+ * and the way back ends and begins anew. */
+bool group_closed(struct iommu_group *group);
+
+/* -> FREE: all devices are where they belong. */
+void group_restored(struct iommu_group *group);
+
+/* The way back has ended halfway: begins anew soon. */
+void group_look_again(struct iommu_group *group);
+
+/* The way back takes too long: -> QUARANTINED. */
+void group_restoring_late(struct iommu_group *group);
 
 /* ---- the ends of leases: each moves the group ---- */
 

@@ -6,11 +6,13 @@
 #include "base/store.h"
 #include "connection.h"
 #include "fdset.h"
+#include "helper/operation.h"
 #include "log.h"
 #include "packet.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,27 +208,23 @@ int keeper_query(struct keeper *keeper)
 
 /* ---- orders to a keeper ---- */
 
-int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
-	int windows, int channel)
+int keeper_lend(struct keeper *keeper, struct lease *lease, const struct host_device *device, bool first, int channel,
+	struct operation *operation)
 {
 	struct packet *packet = &keeper->broker->outgoing;
 	struct lease_request *request;
-	int r;
+	int copy = fcntl(keeper->fd, F_DUPFD_CLOEXEC, 0);
 
-	assert(!keeper->offered);
-	packet_request(packet, KEEPER_LEASE, COOKIE);
+	assert(!keeper->offered && !keeper->lent);
+	if (copy < 0) {
+		close(channel);
+		return -errno;
+	}
+	packet_request(packet, HELPER_LEASE, COOKIE);
 	request = packet_append(packet, sizeof *request);
-	if (group_fd >= 0) {
-		request->flags = LEASE_GROUP;
-		fdset_add(&packet->fds, group_fd);
-	}
-	if (windows >= 0) {
-		request->flags |= LEASE_WINDOWS;
-		fdset_add(&packet->fds, windows);
-	}
+	fdset_add(&packet->fds, copy);
 	fdset_add(&packet->fds, channel);
-	if (lease->direct)
-		request->flags |= LEASE_DIRECT;
+	request->flags = (first ? LEASE_GROUP : 0) | (lease->direct ? LEASE_DIRECT : 0);
 	memcpy(request->name, lease->device->name, sizeof request->name);
 	request->group = lease->device->group->number;
 	request->mappings = lease->mappings;
@@ -241,15 +239,18 @@ int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_d
 	request->vendor = device->vendor;
 	request->device = device->device;
 	request->class = device->class;
-	r = packet_send(keeper->fd, MSG_DONTWAIT, packet);
-	if (r == 0)
-		r = loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper);
-	if (r < 0) {
-		packet_clear(packet);
-		return r;
-	}
 	keeper->offered = lease;
+	keeper->lent = true;
+	operation_send(operation, HELPER_LEASE, packet);
 	return 0;
+}
+
+void keeper_returned(struct keeper *keeper)
+{
+	keeper->lent = false;
+	if (keeper->offered &&
+		loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper) < 0)
+		log_line(LOG_ERR, "out of memory for a timer: a keeper that does not answer will not be noticed");
 }
 
 int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,

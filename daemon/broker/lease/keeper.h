@@ -34,12 +34,16 @@ int keeper_query(struct keeper *keeper);
 void keeper_assign(struct keeper *keeper, struct iommu_group *group);
 
 /*
- * Sends LEASE of a device that was read as DEVICE. GROUP_FD (-1: the keeper has the group), WINDOWS (the control file
- * for register windows; negative: there is none) and CHANNEL, the keeper's end, are taken, also on failure. The
- * answer goes to keeper_events: lease_accepted() or group_lease_refused() follows.
+ * Lends the keeper's channel to OPERATION's helper, to send LEASE of a device that was read as DEVICE. FIRST: with the
+ * group's node, which the helper opens. CHANNEL, the keeper's end of the device channel, is taken, also on failure. The
+ * keeper's answer goes to keeper_events: lease_accepted() or group_lease_refused() follows, before or after
+ * keeper_returned(). Returns 0 or a negative errno.
  */
-int keeper_offer(struct keeper *keeper, struct lease *lease, const struct host_device *device, int group_fd,
-	int windows, int channel);
+int keeper_lend(struct keeper *keeper, struct lease *lease, const struct host_device *device, bool first, int channel,
+	struct operation *operation);
+
+/* The helper is done with the keeper's channel. The keeper's answer is due. */
+void keeper_returned(struct keeper *keeper);
 
 /* Sends REVOKE for LEASE, which the keeper has or was offered. Returns 0 or a negative errno. */
 int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,

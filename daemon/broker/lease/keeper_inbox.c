@@ -263,7 +263,7 @@ static void timed_out(struct keeper *keeper)
 	if (keeper->state == KEEPER_QUERIED) {
 		log_line(LOG_ERR, "group %u: the keeper has not named its leases in %llu s, and is told to let go",
 			keeper->group->number, KEEPER_ANSWER_US / 1000000);
-		group_adopt_failed(keeper->group);
+		group_give_up(keeper->group);
 		return;
 	}
 	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",

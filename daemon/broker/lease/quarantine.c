@@ -235,6 +235,19 @@ static void decide_staying(struct broker *broker, struct device *device)
 	set(broker, device, &q);
 }
 
+void quarantine_forget_answers(struct iommu_group *group)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group)
+		device->answer = ANSWER_UNKNOWN;
+}
+
+void quarantine_note_answer(struct device *device, bool alive)
+{
+	device->answer = alive ? ANSWER_ALIVE : ANSWER_NONE;
+}
+
 void quarantine_group_free(struct iommu_group *group)
 {
 	struct device *device;
@@ -249,18 +262,17 @@ void quarantine_group_free(struct iommu_group *group)
 			continue;
 		if (quarantine_is_leaving(device))
 			decide_staying(group->broker, device);
-		if (device->handed_out)
-			quarantine_check_alive(group->broker, device);
+		if (device->handed_out && device->answer == ANSWER_NONE)
+			quarantine_unresponsive(group->broker, device);
 		device->handed_out = false;
 	}
 }
 
-void quarantine_check_alive(struct broker *broker, struct device *device)
+void quarantine_unresponsive(struct broker *broker, struct device *device)
 {
 	struct quarantine q = {.holder = device->group->holder};
-	uint32_t ids;
 
-	if (!device->present || broker->host->read_ids(device->name, &ids) < 0 || ids != UINT32_MAX)
+	if (!device->present)
 		return;
 	if (quarantine_is_leaving(device) ||
 		(device->quarantine && device->quarantine->reason == QUARANTINE_UNRESPONSIVE))

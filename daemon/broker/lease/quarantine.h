@@ -34,8 +34,13 @@ bool quarantine_lease_ended_unreported(struct broker *broker, struct device *dev
 /* The kernel has let go of the group, so all devices of the group are closed: decides every case left open. */
 void quarantine_group_free(struct iommu_group *group);
 
-/* Reads the device's configuration space; all ones put the device into quarantine. */
-void quarantine_check_alive(struct broker *broker, struct device *device);
+/* The configuration space of DEVICE reads all ones: puts DEVICE into quarantine. */
+void quarantine_unresponsive(struct broker *broker, struct device *device);
+
+/* Before quarantine_group_free(), which decides by the answers: no device of GROUP has answered so far; DEVICE, which
+ * was handed out, has answered or not. */
+void quarantine_forget_answers(struct iommu_group *group);
+void quarantine_note_answer(struct device *device, bool alive);
 
 /* The device has left the machine. */
 void quarantine_left(struct broker *broker, struct device *device);

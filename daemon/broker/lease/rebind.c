@@ -1,63 +1,323 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/rebind.h"
 
+#include "helper/operation.h"
 #include "host/claim.h"
+#include "lease/group.h"
+#include "lease/look.h"
+#include "lease/quarantine.h"
 #include "log.h"
+#include "state/inventory.h"
 #include "state/quarantine_state.h"
 
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
-int rebind_to_vfio(struct broker *broker, struct device *device, const struct host_device *now, struct detail *detail)
+void rebind_claim(struct device *device, struct claim *claim)
 {
-	const struct claim *old = device->claim;
-	int r;
+	assert(!device->claim);
+	device->claim = claim;
+}
 
-	if (strcmp(now->driver, VFIO_DRIVER) == 0)
-		return 0;
-	/* Claimed before, and not given back because the group was never free in between; or claimed by a broker that
-	 * was killed in the middle of the claim. */
-	if (device->claim)
-		r = claim_finish(broker->host, device->name);
-	else
-		r = claim_make(broker->host, broker->options->claims_directory, device->name, &device->claim);
+/* ---- the way back ---- */
+
+enum step {
+	BACK_ASK,     /* is the group's node free? */
+	BACK_ANSWERS, /* do devices that were handed out answer? */
+	BACK_DRIVERS, /* one device after the other goes back to its driver */
+};
+
+/* The way back of a group; or, if operation.group is NULL, of a device without a group. */
+struct restoring {
+	struct operation operation; /* first */
+	enum step step;
+	char name[DEVICE_NAME_SIZE]; /* the device that goes back */
+	unsigned int done;	     /* bits 1 << enum helper_type: the orders that the device has had */
+};
+
+static struct restoring *restoring_of(struct operation *operation)
+{
+	static_assert(offsetof(struct restoring, operation) == 0, "begins with its operation");
+	return (struct restoring *)(void *)operation;
+}
+
+static void end(struct restoring *restoring)
+{
+	operation_end(&restoring->operation);
+	free(restoring);
+}
+
+/* A claim that is left when virtual functions keep a physical function from changing its driver. */
+static bool may_go_back(const struct broker *broker, const struct device *device)
+{
+	return device->claim && !quarantine_holds(device) && !inventory_virtual(&broker->inventory, device->name);
+}
+
+/* The next device to go back, or NULL. */
+static struct device *next_back(const struct restoring *restoring)
+{
+	const struct broker *broker = restoring->operation.broker;
+	struct device *device;
+
+	if (!restoring->operation.group) {
+		device = inventory_find(&broker->inventory, restoring->name);
+		return device && may_go_back(broker, device) ? device : NULL;
+	}
+	LIST_FOREACH(device, &restoring->operation.group->devices, in_group) {
+		if (may_go_back(broker, device))
+			return device;
+	}
+	return NULL;
+}
+
+/* Ends the claim of DEVICE. Without a return to its driver the record stays while the device is with vfio-pci: the next
+ * broker tries again. */
+static void settle(struct broker *broker, struct device *device, int error)
+{
+	struct host_device now;
+	int r = broker->host->read(device->name, &now);
+
+	if (error < 0)
+		log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-error));
+	if (r == -ENODEV || (r == 0 && strcmp(now.driver, VFIO_DRIVER) != 0))
+		claim_remove(broker->options->claims_directory, device->name);
+	free(device->claim);
+	device->claim = NULL;
+}
+
+static bool has_had(const struct restoring *restoring, enum helper_type order)
+{
+	return restoring->done & (1U << order);
+}
+
+static void order(struct restoring *restoring, enum helper_type type, const char *driver)
+{
+	restoring->done |= 1U << type;
+	operation_order(&restoring->operation, type, 0, restoring->name, driver);
+}
+
+/*
+ * The next step of DEVICE's way back, by what is there now: an order that came late, or was given by an earlier broker,
+ * needs no further thought. Returns 1 if an order is given, 0 if the device is where it belongs, or a negative errno.
+ *
+ * Safe for a hostile caller: the kernel has said that nobody has the group, so the unbind waits for no client.
+ */
+static int step_back(struct restoring *restoring, const struct device *device)
+{
+	const struct broker *broker = restoring->operation.broker;
+	const struct claim *claim = device->claim;
+	struct host_device now;
+	int r = broker->host->read(device->name, &now);
+
+	/* The device left the machine: nothing to give back. */
 	if (r < 0)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to vfio-pci: %s", device->name,
-			strerror(-r));
-	if (device->claim && !old)
-		log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
-			device->claim->driver[0] ? device->claim->driver : "(none)");
+		return r == -ENODEV ? 0 : r;
+	if (!has_had(restoring, HELPER_OVERRIDE_SET)) {
+		order(restoring, HELPER_OVERRIDE_SET, claim->override);
+		return 1;
+	}
+	if (strcmp(now.driver, VFIO_DRIVER) == 0) {
+		if (has_had(restoring, HELPER_UNBIND) || strcmp(claim->driver, VFIO_DRIVER) == 0)
+			return strcmp(claim->driver, VFIO_DRIVER) == 0 ? 0 : -EBUSY;
+		order(restoring, HELPER_UNBIND, VFIO_DRIVER);
+		return 1;
+	}
+	if (!claim->driver[0] || now.driver[0] || has_had(restoring, HELPER_BIND))
+		return 0;
+	order(restoring, HELPER_BIND, claim->driver);
+	return 1;
+}
+
+static void note_held(const struct iommu_group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		const struct device *virtual = inventory_virtual(&group->broker->inventory, device->name);
+
+		if (device->claim && quarantine_holds(device))
+			log_line(LOG_NOTICE, "%s: stays with vfio-pci until its quarantine is ended", device->name);
+		else if (device->claim && virtual)
+			log_line(LOG_NOTICE, "%s: stays with vfio-pci while it has virtual functions (%s)",
+				device->name, virtual->name);
+	}
+}
+
+static void finish(struct restoring *restoring)
+{
+	struct iommu_group *group = restoring->operation.group;
+	struct inventory *inventory = &restoring->operation.broker->inventory;
+	struct device *device = group ? NULL : inventory_find(inventory, restoring->name);
+
+	if (group) {
+		note_held(group);
+		group_restored(group);
+	} else if (device) {
+		inventory_prune(inventory, device);
+	}
+	end(restoring);
+}
+
+/* Gives the next order, or is at the end. */
+static void go_back(struct restoring *restoring)
+{
+	struct device *device;
+
+	restoring->step = BACK_DRIVERS;
+	while ((device = next_back(restoring))) {
+		int r;
+
+		if (strcmp(device->name, restoring->name) != 0 || restoring->done == 0) {
+			memcpy(restoring->name, device->name, sizeof restoring->name);
+			restoring->done = 0;
+			log_line(LOG_INFO, "%s: back to host driver %s", device->name,
+				device->claim->driver[0] ? device->claim->driver : "(none)");
+		}
+		r = step_back(restoring, device);
+		if (r > 0)
+			return;
+		settle(restoring->operation.broker, device, r);
+		restoring->done = 0;
+	}
+	finish(restoring);
+}
+
+static struct device *next_to_answer(const struct iommu_group *group)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->handed_out && device->present && device->answer == ANSWER_UNKNOWN)
+			return device;
+	}
+	return NULL;
+}
+
+/* The next device that is to answer; after the last device, all that is still open is decided. */
+static void ask_devices(struct restoring *restoring)
+{
+	struct iommu_group *group = restoring->operation.group;
+	const struct device *device = next_to_answer(group);
+
+	restoring->step = BACK_ANSWERS;
+	if (device) {
+		operation_order(&restoring->operation, HELPER_LOOK, HELPER_LOOK_IDS, device->name, "");
+		return;
+	}
+	if (group_closed(group))
+		go_back(restoring);
+	else
+		end(restoring);
+}
+
+static void on_ask(struct restoring *restoring, const struct helper_reply *reply)
+{
+	struct iommu_group *group = restoring->operation.group;
+
+	if (!group_node_seen(group, (int)reply->node_error)) {
+		end(restoring);
+		return;
+	}
+	quarantine_forget_answers(group);
+	ask_devices(restoring);
+}
+
+static void on_answer(struct restoring *restoring, const struct helper_reply *reply)
+{
+	struct device *device =
+		inventory_find(&restoring->operation.broker->inventory, restoring->operation.device);
+
+	if (device)
+		quarantine_note_answer(device, !look_is_dead(reply));
+	ask_devices(restoring);
+}
+
+static void on_driver(struct restoring *restoring, const struct helper_reply *reply)
+{
+	struct device *device = next_back(restoring);
+
+	if (device && strcmp(device->name, restoring->name) == 0 && reply->error != 0) {
+		settle(restoring->operation.broker, device, -(int)reply->error);
+		restoring->done = 0;
+	}
+	go_back(restoring);
+}
+
+/* ---- the operation ---- */
+
+static void begin(struct operation *operation)
+{
+	struct restoring *restoring = restoring_of(operation);
+
+	if (operation->group)
+		operation_order(operation, HELPER_LOOK, HELPER_LOOK_NODE, operation->device, "");
+	else
+		go_back(restoring);
+}
+
+static void answered(struct operation *operation, const struct helper_reply *reply)
+{
+	struct restoring *restoring = restoring_of(operation);
+
+	/* After a late or lost order the group may be open again: the way back starts anew, with a look. */
+	if (!reply || operation->late) {
+		if (operation->group)
+			group_look_again(operation->group);
+		end(restoring);
+		return;
+	}
+	switch (restoring->step) {
+	case BACK_ASK:
+		on_ask(restoring, reply);
+		return;
+	case BACK_ANSWERS:
+		on_answer(restoring, reply);
+		return;
+	case BACK_DRIVERS:
+		on_driver(restoring, reply);
+		return;
+	}
+}
+
+static void late(struct operation *operation)
+{
+	char text[DETAIL_SIZE];
+
+	if (operation->group)
+		group_restoring_late(operation->group);
+	if (operation->order)
+		log_line(LOG_ERR, "%s", operation_text(operation, text, sizeof text));
+}
+
+static const struct operation_kind restoring_kind = {begin, answered, late};
+
+static int start(struct broker *broker, struct iommu_group *group, const struct device *device)
+{
+	struct restoring *restoring = calloc(1, sizeof *restoring);
+
+	if (!restoring)
+		return -ENOMEM;
+	restoring->operation.broker = broker;
+	restoring->operation.group = group;
+	restoring->operation.urgent = true;
+	memcpy(restoring->name, device->name, sizeof restoring->name);
+	operation_begin(&restoring->operation, &restoring_kind, device->name);
 	return 0;
 }
 
-static int restore(struct broker *broker, struct device *device)
+int rebind_restore(struct iommu_group *group)
 {
-	struct claim *claim = device->claim;
+	const struct device *device = LIST_FIRST(&group->devices);
 
-	device->claim = NULL;
-	return claim_restore(broker->host, broker->options->claims_directory, device->name, claim);
-}
-
-void rebind_undo(struct broker *broker, struct device *device)
-{
-	if (device->claim && device->group->state == GROUP_FREE && !quarantine_holds(device))
-		restore(broker, device);
-}
-
-void rebind_back(struct broker *broker, struct device *device)
-{
-	int r;
-
-	if (!device->claim)
-		return;
-	if (quarantine_holds(device)) {
-		log_line(LOG_NOTICE, "%s: stays with vfio-pci until its quarantine is ended", device->name);
-		return;
+	/* All devices have left the machine. */
+	if (!device) {
+		if (group_closed(group))
+			group_restored(group);
+		return 0;
 	}
-	log_line(LOG_INFO, "%s: back to host driver %s", device->name,
-		device->claim->driver[0] ? device->claim->driver : "(none)");
-	r = restore(broker, device);
-	if (r < 0)
-		log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-r));
+	return start(group->broker, group, device);
 }
 
 void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim)
@@ -67,6 +327,6 @@ void rebind_adopt(struct broker *broker, struct device *device, struct claim *cl
 		return;
 	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", device->name,
 		claim->driver[0] ? claim->driver : "no driver");
-	if (!device->group)
-		restore(broker, device);
+	if (!device->group && start(broker, NULL, device) < 0)
+		log_line(LOG_ERR, "%s: out of memory: the device stays with vfio-pci", device->name);
 }

@@ -4,17 +4,18 @@
 
 #include "state/broker.h"
 
-/* Devices that change their driver for a lease: from the host driver to vfio-pci and back (host/claim.h). */
+/* Devices that change their driver for a lease: from the host driver to vfio-pci (lease/grant.c gives the orders) and
+ * back, as an operation of helpers. */
 
-/* Binds DEVICE, just read as NOW, to vfio-pci, unless vfio-pci drives DEVICE already. Returns 0 or a refusal; after a
- * refusal everything is as before. */
-int rebind_to_vfio(struct broker *broker, struct device *device, const struct host_device *now, struct detail *detail);
+/* CLAIM (taken) says where DEVICE is to go back to. Its record is written. */
+void rebind_claim(struct device *device, struct claim *claim);
 
-/* Undoes rebind_to_vfio() while the group is FREE. A group that a keeper holds gives the device back when free. */
-void rebind_undo(struct broker *broker, struct device *device);
-
-/* Gives DEVICE, whose group is free, back to the host driver, unless DEVICE is quarantined. */
-void rebind_back(struct broker *broker, struct device *device);
+/*
+ * Queues the way back of GROUP, which is RESTORING or QUARANTINED: asks the kernel whether the group is free, asks
+ * devices that were handed out whether they answer, and gives claimed devices back to their host drivers, unless
+ * quarantined. Calls group_node_seen(), group_closed(), group_restored(), or group_look_again(). Returns 0 or -ENOMEM.
+ */
+int rebind_restore(struct iommu_group *group);
 
 /*
  * CLAIM (taken) of an earlier broker is on record. A group that a keeper holds goes on unchanged. Of any other group,
@@ -22,5 +23,6 @@ void rebind_back(struct broker *broker, struct device *device);
  * once.
  */
 void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim);
+
 
 #endif

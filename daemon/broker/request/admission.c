@@ -2,6 +2,9 @@
 #include "request/admission.h"
 
 #include "base/limits.h"
+#include "helper/helper.h"
+#include "helper/operation.h"
+#include "lease/look.h"
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
 #include "lease/quota.h"
@@ -14,7 +17,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define OBSTACLE(refusal, ...) add(admission, (refusal), __VA_ARGS__)
 
@@ -128,7 +130,8 @@ static void check_transient(
 static void check_group(const struct broker *broker, const struct session *session, const struct iommu_group *group,
 	const struct device *device, struct admission *admission)
 {
-	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
+	const struct operation *operation = operation_in_the_way(broker, group);
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE], text[DETAIL_SIZE];
 
 	peer_record_text(&group->holder, who, sizeof who);
 	if (group->state == GROUP_HELD && group->session != session)
@@ -136,6 +139,15 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	switch (group->state) {
 	case GROUP_FREE:
 		check_quarantine(broker, session, group, admission);
+		return;
+	case GROUP_CLAIMING:
+		check_quarantine(broker, session, group, admission);
+		admission->transient = true;
+		if (operation)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
+		else
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s is just being opened by %s; try again in a moment",
+				device->name, who);
 		return;
 	case GROUP_HELD:
 		if (device->lease && device->lease->session == session)
@@ -152,11 +164,16 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
 		check_quarantine(broker, session, group, admission);
-		check_transient(group, device, who, admission);
+		if (operation && !group->keeper)
+			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
+		else
+			check_transient(group, device, who, admission);
 		return;
 	case GROUP_QUARANTINED:
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
-		if (group->keeper)
+		if (operation)
+			OBSTACLE(REFUSAL_QUARANTINED, "%s", operation_text(operation, text, sizeof text));
+		else if (group->keeper)
 			OBSTACLE(REFUSAL_QUARANTINED,
 				"IOMMU group %u: its keeper does not let go, %s; the last holder, %s, may "
 				"block it ('dmesg' shows hung tasks)",
@@ -169,38 +186,32 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	}
 }
 
-/*
- * A program may have opened the group without this service. The kernel is asked before the broker claims anything: in
- * an owned group no host driver could get a device back. A group without a node is no obstacle: nobody can have opened
- * the group. ADMISSION keeps the open node, so that a lease need not open the node again.
- */
-static void check_node_free(const struct broker *broker, const struct iommu_group *group, struct admission *admission)
+/* Before a physical function changes its driver: the driver removes the virtual functions, and waits for whoever has
+ * one. */
+static void check_virtual(const struct broker *broker, const char *name, struct admission *admission)
 {
-	if (group->state != GROUP_FREE)
-		return;
-	admission->group_fd = broker->host->group_open(group->number);
-	if (admission->group_fd == -EBUSY)
-		OBSTACLE(REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
+	char text[INVENTORY_VIRTUAL_SIZE];
+
+	if (admission->claim && inventory_virtual(&broker->inventory, name))
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, name, text));
 }
 
-/* Skipped for a device that somebody has, the asking session included, or that is being closed: the kernel would
- * make the broker wait as long as a reset of the device takes. */
-static void check_answers(const struct broker *broker, const struct iommu_group *group,
-	const struct host_device *device, struct admission *admission)
+/* A helper hangs in the group, or in a group with functions of the same device. A group that is not free tells by its
+ * state. */
+static void check_helpers(const struct broker *broker, const struct session *session, const struct iommu_group *group,
+	struct admission *admission)
 {
-	uint32_t ids = 0;
-	int r;
+	const struct operation *operation = operation_in_the_way(broker, group);
+	unsigned int hung = helper_count_hung(broker, session->peer.uid);
+	char text[DETAIL_SIZE];
 
-	if (group && group->state != GROUP_FREE)
-		return;
-	r = broker->host->read_ids(device->name, &ids);
-	admission->unresponsive = r == 0 && ids == UINT32_MAX;
-	if (r < 0)
-		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", device->name,
-			strerror(-r));
-	else if (admission->unresponsive)
-		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s does not answer: its configuration space reads all ones",
-			device->name);
+	if (operation && group->state == GROUP_FREE)
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
+	if (hung >= HELPERS_PER_USER)
+		OBSTACLE(REFUSAL_QUOTA,
+			"%u helpers hang at devices that uid %u has asked for, the limit; 'vfio-brokerctl list' shows "
+			"the devices",
+			hung, session->peer.uid);
 }
 
 static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)
@@ -216,6 +227,7 @@ static void check_all(const struct broker *broker, const struct session *session
 {
 	const struct host_device *now = &admission->now;
 	bool only_transient;
+	size_t count;
 
 	admission->rule = check_policy(broker, session, now, admission);
 	if (device->group)
@@ -229,11 +241,16 @@ static void check_all(const struct broker *broker, const struct session *session
 		check_driver(now, admission->rule, admission);
 	if (device->group && !only_transient)
 		check_siblings(broker, device->group, now->name, admission);
+	if (!admission->transient)
+		check_virtual(broker, now->name, admission);
 	if (device->group)
-		check_node_free(broker, device->group, admission);
-	check_answers(broker, device->group, now, admission);
+		check_helpers(broker, session, device->group, admission);
+	count = admission->count;
 	check_quota(broker, session, admission);
 	admission->transient = only_transient && admission->count == 1;
+	admission->look = admission->rule && admission->rule->verdict == POLICY_ALLOW && device->group &&
+		device->group->state == GROUP_FREE && admission->count == count &&
+		!operation_in_the_way(broker, device->group);
 }
 
 void admission_check(
@@ -244,17 +261,24 @@ void admission_check(
 	admission->count = 0;
 	admission->rule = NULL;
 	admission->holder = NULL;
-	admission->group_fd = -1;
-	admission->claim = admission->transient = admission->unresponsive = false;
+	admission->claim = admission->transient = admission->look = false;
 	if (!device || !device->present || broker->host->read(name, &admission->now) < 0)
 		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
 	else
 		check_all(broker, session, device, admission);
 }
 
-void admission_clear(struct admission *admission)
+void admission_add_look(struct admission *admission, const struct iommu_group *group, const struct helper_reply *reply,
+	const char *text)
 {
-	if (admission->group_fd >= 0)
-		close(admission->group_fd);
-	admission->group_fd = -1;
+	struct detail detail;
+
+	if (!reply) {
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", text);
+		return;
+	}
+	if (look_node_free(group, reply, &detail) != 0)
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", detail.text);
+	if (look_answers(admission->now.name, reply, &detail) != 0)
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s", detail.text);
 }

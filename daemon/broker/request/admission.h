@@ -18,24 +18,28 @@ struct obstacle {
 #define OBSTACLES_MAX 12
 
 /*
- * The obstacles between a session and a device, the most important first. Looks only, changes nothing: OPEN refuses
- * with the first one, CHECK lists them all.
+ * The obstacles between a session and a device, the most important first, as far as the broker knows without the
+ * hardware. Looks only, changes nothing: OPEN refuses with the first one, CHECK lists them all. A session without a
+ * right to the device causes no work of a helper.
  */
 struct admission {
 	struct obstacle obstacles[OBSTACLES_MAX];
 	size_t count;
 	struct host_device now;		/* the device as read; not valid if there is no such device */
-	int group_fd;			/* owned: the group's node; negative: not open, or impossible to open */
 	const struct policy_rule *rule; /* of the policy, allows or denies the device; NULL: no rule fits */
 	struct session *holder;		/* another session has the group; NULL: none */
 	bool claim;			/* the device has to go from a host driver, or from no driver, to vfio-pci */
-	bool unresponsive;		/* the device's configuration space reads all ones */
+	bool look;			/* a helper is to look at the device: nothing stands against that */
 	bool transient;			/* the only obstacle is a release in progress: worth waiting for */
 };
 
-/* Looks at device NAME for SESSION. The caller clears RET_ADMISSION afterwards with admission_clear(). */
+/* Looks at device NAME for SESSION. */
 void admission_check(
 	const struct broker *broker, const struct session *session, const char *name, struct admission *ret_admission);
-void admission_clear(struct admission *admission);
+
+/* Adds what a helper has seen of the device, in a group that was free. REPLY NULL: the helper has not come back, and
+ * TEXT says what is known. */
+void admission_add_look(struct admission *admission, const struct iommu_group *group, const struct helper_reply *reply,
+	const char *text);
 
 #endif

@@ -8,8 +8,10 @@
 #include "fdset.h"
 #include "lease/grant.h"
 #include "lease/lease.h"
+#include "lease/look.h"
 #include "lease/quarantine.h"
 #include "request/admission.h"
+#include "request/glance.h"
 #include "request/session.h"
 #include "state/inventory.h"
 #include "state/waiter.h"
@@ -36,14 +38,6 @@ static void cancel(struct waiter *waiter)
 {
 	waiter_leave(waiter);
 	free(waiter);
-}
-
-/* A device that does not answer goes into quarantine. A user without a right to the device cannot cause that by
- * asking. */
-static void quarantine_if_unresponsive(struct broker *broker, struct device *device, const struct admission *admission)
-{
-	if (admission->unresponsive && device->group && admission->rule && admission->rule->verdict == POLICY_ALLOW)
-		quarantine_check_alive(broker, device);
 }
 
 /* RESULT as a handler returns it. DETAIL goes to the client, too. */
@@ -94,8 +88,6 @@ static bool has_to_look(const struct session *session, const struct admission *a
 /* Returns as a channel handler does. */
 static int act_on(struct session *session, struct device *device, struct admission *admission, struct detail *detail)
 {
-	struct grant grant = {.rule = admission->rule, .now = &admission->now, .answer = answer};
-
 	if (admission->transient && loop_now(session->broker->event) - session->opening_since_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (has_to_look(session, admission)) {
@@ -106,8 +98,7 @@ static int act_on(struct session *session, struct device *device, struct admissi
 		*detail = admission->obstacles[0].detail;
 		return admission->obstacles[0].refusal;
 	}
-	grant.group_fd = fd_take(&admission->group_fd);
-	return grant_lease(session, device, &grant, detail);
+	return grant_lease(session, device, answer);
 }
 
 /* Returns as a channel handler does. */
@@ -116,17 +107,13 @@ static int open_device(struct session *session, struct detail *detail)
 	struct broker *broker = session->broker;
 	struct device *device = inventory_find(&broker->inventory, session->opening);
 	struct admission admission;
-	int r;
 
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
 	if (device && device->group && device->group->state == GROUP_QUERIED)
 		return wait_for_group(session, device->group);
 	admission_check(broker, session, session->opening, &admission);
-	quarantine_if_unresponsive(broker, device, &admission);
-	r = act_on(session, device, &admission, detail);
-	admission_clear(&admission);
-	return r;
+	return act_on(session, device, &admission, detail);
 }
 
 static void again(struct waiter *waiter)
@@ -160,26 +147,52 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 	return r;
 }
 
+/* ---- CHECK ---- */
+
+static void append(const struct admission *admission, struct packet *reply)
+{
+	struct check_reply *answer = packet_append(reply, sizeof *answer);
+
+	answer->count = (uint32_t)admission->count;
+	answer->claim = admission->claim;
+	for (size_t i = 0; i < admission->count; i++) {
+		struct check_obstacle *obstacle = packet_append(reply, sizeof *obstacle);
+
+		obstacle->refusal = (uint32_t)admission->obstacles[i].refusal;
+		memcpy(obstacle->detail, admission->obstacles[i].detail.text, sizeof obstacle->detail);
+	}
+}
+
+/* The broker looks anew as well: much may have changed since. */
+static void on_look(struct session *session, const char *name, const struct helper_reply *reply, const char *text)
+{
+	struct broker *broker = session->broker;
+	struct device *device = inventory_find(&broker->inventory, name);
+	struct packet *packet = &broker->buffers.reply;
+	struct admission admission;
+
+	admission_check(broker, session, name, &admission);
+	/* A user without a right to the device cannot cause that by asking: the helper would not have looked. */
+	if (device && device->group && reply && look_is_dead(reply))
+		quarantine_unresponsive(broker, device);
+	if (device && device->group && (!reply || device->group->state == GROUP_FREE))
+		admission_add_look(&admission, device->group, reply, text);
+	packet_reply(packet, &session->channel.awaiting);
+	append(&admission, packet);
+	session_answer(session, 0, packet, NULL);
+}
+
 int open_check(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct check_request *check = (const void *)request->payload;
 	struct session *session = context;
 	struct admission admission;
-	struct check_reply *answer;
 
 	(void)detail;
 	admission_check(session->broker, session, check->name, &admission);
-	admission_clear(&admission);
-	quarantine_if_unresponsive(
-		session->broker, inventory_find(&session->broker->inventory, check->name), &admission);
-	answer = packet_append(reply, sizeof *answer);
-	answer->count = (uint32_t)admission.count;
-	answer->claim = admission.claim;
-	for (size_t i = 0; i < admission.count; i++) {
-		struct check_obstacle *obstacle = packet_append(reply, sizeof *obstacle);
-
-		obstacle->refusal = (uint32_t)admission.obstacles[i].refusal;
-		memcpy(obstacle->detail, admission.obstacles[i].detail.text, sizeof obstacle->detail);
-	}
+	if (admission.look)
+		return glance_begin(session, inventory_find(&session->broker->inventory, check->name),
+			HELPER_LOOK_IDS | HELPER_LOOK_NODE, on_look);
+	append(&admission, reply);
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/listing.h"
 #include "base/loop.h"
 #include "front/front.h"
+#include "helper/operation.h"
 #include "request/hold.h"
 #include "state/quarantine_state.h"
 
@@ -21,6 +22,8 @@ static enum device_state state_of(const struct device *device)
 		return quarantine_of_group(device->group) ? DEVICE_STATE_QUARANTINED : DEVICE_STATE_FREE;
 	case GROUP_QUARANTINED:
 		return DEVICE_STATE_QUARANTINED;
+	case GROUP_CLAIMING:
+		return DEVICE_STATE_CLAIMING;
 	case GROUP_RELEASING:
 		return DEVICE_STATE_RELEASING;
 	case GROUP_RESTORING:
@@ -35,7 +38,7 @@ static enum device_state state_of(const struct device *device)
 	return device->lease->state == LEASE_OFFERED ? DEVICE_STATE_CLAIMING : DEVICE_STATE_LEASED;
 }
 
-static void device_fill(const struct device *device, const struct host_device *now, struct device_record *record)
+static void device_fill(const struct broker *broker, const struct device *device, const struct host_device *now, struct device_record *record)
 {
 	memcpy(record->name, device->name, sizeof record->name);
 	memcpy(record->driver, now->driver, sizeof record->driver);
@@ -44,7 +47,8 @@ static void device_fill(const struct device *device, const struct host_device *n
 	record->device = now->device;
 	record->class = now->class;
 	record->state = state_of(device);
-	if (device->group && (device->lease || device->group->state == GROUP_QUARANTINED))
+	if (device->group && (device->lease || device->group->state == GROUP_QUARANTINED ||
+				     operation_in_the_way(broker, device->group)))
 		record->holder = device->group->holder;
 	else if (record->state == DEVICE_STATE_QUARANTINED)
 		record->holder = quarantine_of_group(device->group)->quarantine->holder;
@@ -68,7 +72,7 @@ int report_devices(void *context, struct packet *request, struct packet *reply, 
 			continue;
 		/* -ENODEV: the device is leaving the machine. The name and the state are still true. */
 		broker->host->read(device->name, &now);
-		device_fill(device, &now, record);
+		device_fill(broker, device, &now, record);
 	}
 	return 0;
 }

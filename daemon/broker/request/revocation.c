@@ -2,6 +2,7 @@
 #include "request/revocation.h"
 
 #include "base/loop.h"
+#include "helper/operation.h"
 #include "lease/revoke.h"
 #include "request/session.h"
 #include "state/inventory.h"
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A REVOKE that is not answered yet, and its session. */
 struct revoker {
@@ -113,9 +113,12 @@ static struct lease *lease_of(const struct iommu_group *group, const char *name)
 /* LEASE: of the device; NULL: none. lease->report has the keeper's last report, from before the keeper fell silent. */
 static void describe_stuck(const struct iommu_group *group, const struct lease *lease, struct revoke_reply *reply)
 {
+	const struct operation *operation = operation_in_the_way(group->broker, group);
 	char blocker[GROUP_BLOCKER_SIZE];
 
-	if (lease && lease->report.steps_done) {
+	if (operation) {
+		operation_text(operation, reply->detail, sizeof reply->detail);
+	} else if (lease && lease->report.steps_done) {
 		reply->reported = 1;
 		reply->report = lease->report;
 		snprintf(reply->detail, sizeof reply->detail,
@@ -272,21 +275,19 @@ static int nobody(const struct session *session, const struct device *device, st
 	return 0;
 }
 
+/* As the kernel has said last. */
 static bool is_open(const struct iommu_group *group)
 {
-	int fd = group->broker->host->group_open(group->number);
-
-	if (fd >= 0)
-		close(fd);
-	return fd == -EBUSY;
+	return group->node != NODE_FREE;
 }
 
-/* For a group that is QUARANTINED: answers at once, because nothing more will happen without help, or not soon. */
+/* For a group that is QUARANTINED, or whose helper hangs: answers at once, because nothing more will happen without
+ * help, or not soon. */
 static int quarantined(const struct session *session, const struct device *device, struct packet *reply)
 {
 	struct revoke_reply *stuck;
 
-	if (!device->group->keeper && !is_open(device->group))
+	if (!operation_in_the_way(session->broker, device->group) && !device->group->keeper && !is_open(device->group))
 		return nobody(session, device, reply,
 			"nobody has it, and it is quarantined; 'vfio-brokerctl check' says why");
 	stuck = packet_append(reply, sizeof *stuck);
@@ -332,8 +333,11 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", body->name);
 	if (!device->group || device->group->state == GROUP_FREE)
 		return nobody(session, device, reply, "nobody had it");
-	if (device->group->state == GROUP_QUARANTINED)
+	if (device->group->state == GROUP_QUARANTINED ||
+		(!device->lease && operation_in_the_way(session->broker, device->group)))
 		return quarantined(session, device, reply);
+	if (device->group->state == GROUP_CLAIMING)
+		return nobody(session, device, reply, "nobody had it; it is just being opened");
 	if (device->group->state == GROUP_RESTORING &&
 		(device->group->cools_down || (!device->handed_out && !is_open(device->group))))
 		return nobody(session, device, reply, NO_MORE);

@@ -5,8 +5,12 @@
 #include "audit/event.h"
 #include "base/loop.h"
 #include "base/peer.h"
+#include "helper/operation.h"
 #include "lease/group.h"
+#include "lease/look.h"
 #include "lease/quarantine_text.h"
+#include "request/glance.h"
+#include "request/session.h"
 #include "state/broker.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
@@ -30,8 +34,12 @@ static int check_administrator(const struct session *session, const char *name, 
 static int check_group(
 	const struct broker *broker, const struct iommu_group *group, const char *name, struct detail *detail)
 {
-	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE];
+	const struct operation *operation = operation_in_the_way(broker, group);
+	char who[128], since[64], blocker[GROUP_BLOCKER_SIZE], text[DETAIL_SIZE];
 
+	if (operation)
+		return refuse(detail, group->state == GROUP_QUARANTINED ? REFUSAL_QUARANTINED : REFUSAL_DEVICE_BUSY,
+			"%s", operation_text(operation, text, sizeof text));
 	peer_record_text(&group->holder, who, sizeof who);
 	switch (group->state) {
 	case GROUP_FREE:
@@ -39,6 +47,7 @@ static int check_group(
 		return 0;
 	case GROUP_QUERIED:
 		return refuse(detail, REFUSAL_NOT_QUARANTINED, GROUP_QUERIED_FORMAT, name, group->number);
+	case GROUP_CLAIMING:
 	case GROUP_HELD:
 		return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s: its IOMMU group is in use by %s", name, who);
 	case GROUP_RELEASING:
@@ -66,21 +75,6 @@ static int check_quarantined(const struct device *device, struct detail *detail)
 		return 0;
 	return refuse(detail, REFUSAL_NOT_QUARANTINED, "%s%s%s", device->name,
 		other ? " shares its IOMMU group with one that is: " : "", other ? other->name : "");
-}
-
-/* The broker can find out without the requester only whether the device answers. */
-static int check_answers(const struct broker *broker, const struct device *device, struct detail *detail)
-{
-	uint32_t ids;
-	int r = broker->host->read_ids(device->name, &ids);
-
-	if (r < 0)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s",
-			device->name, strerror(-r));
-	if (ids == UINT32_MAX)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE,
-			"%s does not answer, its configuration space reads all ones", device->name);
-	return 0;
 }
 
 static void describe(const struct broker *broker, const struct device *device, bool forced, struct packet *reply)
@@ -113,6 +107,43 @@ static void record(const struct session *session, const struct device *device, b
 		quarantine_text(session->broker, device, text, sizeof text));
 }
 
+static int check(const struct broker *broker, const struct device *device, const char *name, struct detail *detail)
+{
+	int r;
+
+	if (!device || !device->present)
+		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", name);
+	r = device->group ? check_group(broker, device->group, device->name, detail) : 0;
+	return r != 0 ? r : check_quarantined(device, detail);
+}
+
+/* Safe for a hostile caller: check_administrator() lets root pass alone. Nobody holds the group, so the device can go
+ * back to its host driver. */
+static void end_quarantine(struct session *session, struct device *device, bool forced, struct packet *reply)
+{
+	describe(session->broker, device, forced, reply);
+	record(session, device, forced);
+	group_end_quarantine(session->broker, device);
+}
+
+/* The broker can find out without the requester only whether the device answers. */
+static void on_look(struct session *session, const char *name, const struct helper_reply *look, const char *text)
+{
+	struct broker *broker = session->broker;
+	struct device *device = inventory_find(&broker->inventory, name);
+	struct packet *reply = &broker->buffers.reply;
+	struct detail detail = {0};
+	int r = check(broker, device, name, &detail);
+
+	if (r == 0)
+		r = look ? look_answers(name, look, &detail) : refuse(&detail, REFUSAL_DEVICE_BUSY, "%s", text);
+	if (r == 0) {
+		packet_reply(reply, &session->channel.awaiting);
+		end_quarantine(session, device, false, reply);
+	}
+	session_answer(session, r, reply, &detail);
+}
+
 int unquarantine_serve(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct unquarantine_request *release = (const void *)request->payload;
@@ -122,23 +153,17 @@ int unquarantine_serve(void *context, struct packet *request, struct packet *rep
 	bool forced = release->flags & BROKER_UNQUARANTINE_FORCE;
 	int r = check_administrator(session, release->name, detail);
 
-	if (r != 0)
-		return r;
-	if (!device || !device->present)
-		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", release->name);
-	r = device->group ? check_group(broker, device->group, device->name, detail) : 0;
 	if (r == 0)
-		r = check_quarantined(device, detail);
-	if (r == 0 && !(release->flags & (BROKER_UNQUARANTINE_FORCE | BROKER_UNQUARANTINE_DRY_RUN)))
-		r = check_answers(broker, device, detail);
+		r = check(broker, device, release->name, detail);
 	if (r != 0)
 		return r;
-	describe(broker, device, forced, reply);
-	if (release->flags & BROKER_UNQUARANTINE_DRY_RUN)
+	if (release->flags & BROKER_UNQUARANTINE_DRY_RUN) {
+		describe(broker, device, forced, reply);
 		return 0;
-	record(session, device, forced);
-	/* Safe for a hostile caller: check_administrator() lets root pass alone. Nobody holds the group, so the
-	 * device can go back to its host driver. */
-	group_end_quarantine(broker, device);
+	}
+	/* A device without a group is nothing that can be leased. */
+	if (!forced && device->group)
+		return glance_begin(session, device, HELPER_LOOK_IDS, on_look);
+	end_quarantine(session, device, forced, reply);
 	return 0;
 }

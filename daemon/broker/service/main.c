@@ -46,6 +46,7 @@ static const char help[] =
 	"  --listen PATH            make this socket instead of taking systemd's\n"
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
 	"  --front-socket PATH      where vfio-front is started (" RUNDIR "/front.sock)\n"
+	"  --helper-socket PATH     where vfio-helper is started (" RUNDIR "/helper.sock)\n"
 	"  --policy-socket PATH     where the reader of policy files is started (" RUNDIR "/policy.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
 	"  --read-policy            be the reader: send the policy over the socket from systemd, and end\n"
@@ -63,6 +64,7 @@ enum option_id {
 	OPTION_LISTEN = 256,
 	OPTION_KEEPER,
 	OPTION_FRONT,
+	OPTION_HELPER,
 	OPTION_POLICY,
 	OPTION_POLICY_SOCKET,
 	OPTION_READ_POLICY,
@@ -81,6 +83,7 @@ static const struct option long_options[] = {
 	{"listen", required_argument, NULL, OPTION_LISTEN},
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
 	{"front-socket", required_argument, NULL, OPTION_FRONT},
+	{"helper-socket", required_argument, NULL, OPTION_HELPER},
 	{"policy", required_argument, NULL, OPTION_POLICY},
 	{"policy-socket", required_argument, NULL, OPTION_POLICY_SOCKET},
 	{"read-policy", no_argument, NULL, OPTION_READ_POLICY},
@@ -133,6 +136,9 @@ static void parse_option(struct arguments *arguments, int option)
 		return;
 	case OPTION_FRONT:
 		arguments->options.front_socket = optarg;
+		return;
+	case OPTION_HELPER:
+		arguments->options.helper_socket = optarg;
 		return;
 	case OPTION_POLICY:
 		add_policy(arguments, optarg);
@@ -203,6 +209,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 			{
 				.keeper_socket = RUNDIR "/keeper.sock",
 				.front_socket = RUNDIR "/front.sock",
+				.helper_socket = RUNDIR "/helper.sock",
 				.policy_socket = RUNDIR "/policy.sock",
 				.claims_directory = RUNDIR "/claims",
 				.quarantine_directory = RUNDIR "/quarantine",

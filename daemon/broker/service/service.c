@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "front/front.h"
+#include "helper/helper.h"
+#include "helper/operation.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
@@ -131,6 +133,8 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 	packet_init(&broker->change);
 	LIST_INIT(&broker->fronts);
 	LIST_INIT(&broker->keepers);
+	LIST_INIT(&broker->helpers);
+	TAILQ_INIT(&broker->operations);
 	LIST_INIT(&broker->watchers);
 	LIST_INIT(&broker->policy_readers);
 	TAILQ_INIT(&broker->held);
@@ -154,12 +158,16 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		r = claim_load(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
-	/* After a restart the spare keeper comes later: in a crash loop systemd would start a keeper for each
-	 * broker, to die with the broker. */
+	/* After a restart the spare processes come later: in a crash loop systemd would start them for each broker, to
+	 * die with the broker. */
 	if (options->stored_count > 0)
 		keeper_prepare_in(broker, KEEPER_RETRY_US);
 	else
 		keeper_prepare(broker);
+	if (options->stored_count > 0)
+		helper_prepare_in(broker, HELPER_RETRY_US);
+	else
+		helper_prepare(broker);
 	/* Nobody can connect without a front: the front is not put off. */
 	front_prepare(broker);
 	return 0;
@@ -182,6 +190,7 @@ void service_clear(struct broker *broker)
 {
 	struct front *front;
 	struct keeper *keeper;
+	struct helper *helper;
 	struct iommu_group *group;
 
 	if (broker->leaving) {
@@ -196,6 +205,10 @@ void service_clear(struct broker *broker)
 		group_forget_keeper(group);
 	while ((keeper = LIST_FIRST(&broker->keepers)))
 		keeper_free(keeper);
+	operations_clear(broker);
+	while ((helper = LIST_FIRST(&broker->helpers)))
+		helper_free(helper);
+	sd_event_source_disable_unref(broker->helper_timer);
 	inventory_clear(&broker->inventory);
 	users_clear(&broker->users);
 	connections_clear(broker);
@@ -226,13 +239,15 @@ static int on_stop_deadline(sd_event_source *source, uint64_t now, void *userdat
 	return 0;
 }
 
-/* A stopping broker ends when the last group is free. */
+/* A stopping broker ends when the last group is free. A helper that hangs may hang forever, and the next start finds
+ * the claim on record. */
 static void stop_if_done(struct broker *broker)
 {
 	const struct iommu_group *group;
 
 	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
-		if (group->state != GROUP_FREE)
+		if (group->state != GROUP_FREE &&
+			!(group->state == GROUP_QUARANTINED && operation_in_the_way(broker, group)))
 			return;
 	}
 	log_line(LOG_INFO, "all devices are released");

@@ -3,6 +3,9 @@
 
 #include "front/front.h"
 #include "front/roll.h"
+#include "helper/helper.h"
+#include "helper/note.h"
+#include "helper/operation.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "log.h"
@@ -144,6 +147,67 @@ static void adopt_front_at(struct broker *broker, const struct stored *stored, s
 	adopt_front(broker, &fds, number);
 }
 
+/* ---- helpers ---- */
+
+static bool is_connection(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+/* The memfd beside the connection of helper NUMBER, or -1. */
+static int find_note(const struct stored *stored, size_t count, uint64_t number)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (stored[i].kind == STORE_HELPER && stored[i].number == number && !is_connection(stored[i].fd))
+			return stored[i].fd;
+	}
+	return -1;
+}
+
+/* The order goes on, and the groups that the order is about wait. LEASE may come late: the keeper must not get a lease
+ * that nobody knows of. */
+static void adopt_order(struct broker *broker, struct helper *helper, const struct helper_note *note)
+{
+	struct iommu_group *group;
+
+	if (operation_adopt(broker, helper, note) < 0)
+		log_line(LOG_ERR, "%s: out of memory: the order of an earlier broker is forgotten", note->device);
+	if (note->group == GROUP_NONE)
+		return;
+	group = group_get(&broker->inventory, note->group);
+	if (group && group->state == GROUP_FREE)
+		group_restore(group, broker);
+	else if (group && note->order == HELPER_LEASE)
+		group_release(group);
+}
+
+static void adopt_helper(struct broker *broker, const struct stored *stored, int note_fd)
+{
+	struct helper_note note = {0};
+	bool is_known = note_fd >= 0 && note_read(note_fd, &note);
+	struct helper *helper;
+
+	/* Nobody knows what the helper does. Nothing but its end can be waited for, and nothing is known to wait. */
+	if (!is_known)
+		log_line(LOG_ERR, "helper-%" PRIu64 " of an earlier broker has no note, and is told to end", stored->number);
+	helper = helper_adopt(broker, stored->number, stored->fd, note_fd, &note);
+	if (helper && !is_known)
+		helper_free(helper);
+	else if (helper && note.order)
+		adopt_order(broker, helper, &note);
+}
+
+/* After the keepers: the groups that keepers have are QUERIED. */
+static void adopt_helpers(struct broker *broker, const struct stored *stored, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (stored[i].kind == STORE_HELPER && is_connection(stored[i].fd))
+			adopt_helper(broker, &stored[i], find_note(stored, count, stored[i].number));
+	}
+}
+
 /* ---- all ---- */
 
 static void adopt(struct broker *broker, const struct stored *stored, size_t count, size_t i)
@@ -170,6 +234,7 @@ void takeover_begin(struct broker *broker, const struct stored *stored, size_t c
 		if (stored[i].kind == STORE_KEEPER)
 			adopt_keeper(broker, &stored[i]);
 	}
+	adopt_helpers(broker, stored, count);
 	if (count > 0)
 		log_line(LOG_NOTICE, "taking over from an earlier broker: %u fronts, %u sessions, %u keepers",
 			broker->fronts_count, broker->sessions_count, broker->keepers_count);

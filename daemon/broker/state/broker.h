@@ -5,6 +5,7 @@
 #include "base/journal.h"
 #include "base/peer.h"
 #include "channel.h"
+#include "helper_message.h"
 #include "host/host.h"
 #include "message.h"
 #include "policy/policy.h"
@@ -23,9 +24,11 @@
 struct audit_limit;
 struct claim;
 struct front;
+struct helper;
 struct iommu_group;
 struct keeper;
 struct lease;
+struct operation;
 struct session;
 struct stored;
 struct waiter;
@@ -93,18 +96,27 @@ struct quarantine {
 	bool direct; /* the holder may have had the VFIO device itself */
 };
 
+/* Whether a device whose group was closed answers. */
+enum device_answer {
+	ANSWER_UNKNOWN, /* not asked so far */
+	ANSWER_ALIVE,
+	ANSWER_NONE, /* the configuration space reads all ones */
+};
+
 /* A PCI device. The object exists while the host has the device, or a lease or a claim refers to the device. Written
  * by state/inventory.c. */
 struct device {
 	LIST_ENTRY(device) in_inventory; /* sorted by name */
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
+	char physical[DEVICE_NAME_SIZE]; /* of a virtual function (SR-IOV): the physical function; else empty */
 	bool present;
 	bool group_changed;	   /* came back in another group while a lease or a claim held the device here */
 	struct iommu_group *group; /* NULL: no IOMMU */
 	struct lease *lease;	   /* NULL: not leased (written by lease/lease.c) */
 	struct claim *claim;	   /* owned; NULL: nothing to undo (written by lease/rebind.c) */
 	bool handed_out; /* a client had the device since the group was free last (written by lease/quarantine.c) */
+	enum device_answer answer; /* written by lease/quarantine.c */
 	/* Owned: what stands against the device since the last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *quarantine;
 	/* Owned: what stood against it before the lease, if QUARANTINE_IN_USE (written by lease/quarantine.c) */
@@ -115,13 +127,13 @@ LIST_HEAD(device_list, device);
 /*
  * The life of an IOMMU group:
  *
- *	FREE -> HELD -> RELEASING -> RESTORING -> FREE
- *	                    \------------\-> QUARANTINED -> FREE
+ *	FREE -> CLAIMING -> HELD -> RELEASING -> RESTORING -> FREE
+ *	            \-> RESTORING       \------------\-> QUARANTINED -> RESTORING
  *	FREE -> QUERIED -> HELD, or RELEASING
  *
- * RELEASING: the keeper was told to let go, or ends by itself. RESTORING: the keeper's socket is closed. As soon as
+ * CLAIMING: helpers prepare the first device for a session. RELEASING: the keeper was told to let go, or ends by itself. RESTORING: the keeper's socket is closed. As soon as
  * the kernel lets go of the group too, and devices that were not reset have cooled down, the devices go back to their
- * host drivers. QUARANTINED: the keeper or the kernel takes too long; the broker keeps trying, and nobody gets the
+ * host drivers. QUARANTINED: the keeper, a helper or the kernel takes too long; the broker keeps trying, and nobody gets the
  * group meanwhile. QUERIED: a keeper has the group from an earlier broker, and was asked for the holder.
  *
  * In a group that is FREE, devices may be quarantined (struct quarantine). lease/README.md names the functions that
@@ -129,11 +141,19 @@ LIST_HEAD(device_list, device);
  */
 enum group_state {
 	GROUP_FREE,
+	GROUP_CLAIMING,
 	GROUP_HELD,
 	GROUP_RELEASING,
 	GROUP_RESTORING,
 	GROUP_QUARANTINED,
 	GROUP_QUERIED,
+};
+
+/* What the kernel has said last of the group's node. */
+enum node_state {
+	NODE_UNKNOWN,
+	NODE_FREE,
+	NODE_BUSY, /* somebody has the group */
 };
 
 /* Written by lease/group.c. */
@@ -142,10 +162,13 @@ struct iommu_group {
 	uint32_t number;	    /* state/inventory.c */
 	struct device_list devices; /* state/inventory.c */
 	enum group_state state;
-	struct broker *broker;	     /* set by group_hold() and the other functions that leave FREE */
+	struct broker *broker;	     /* set by group_claim() and the other functions that leave FREE */
 	struct keeper *keeper;	     /* has the group open; NULL: no keeper has */
 	struct session *session;     /* has the leases; NULL once the session has ended */
 	bool direct;		     /* until the group is free: a holder may have a VFIO device of the group */
+	enum node_state node;	     /* since the keeper has gone */
+	bool going_back;	     /* an operation asks the kernel, and gives the devices back */
+	unsigned int operations;     /* that are for the group, and keep the object alive (helper/operation.c) */
 	bool cools_down;	     /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
@@ -220,6 +243,7 @@ struct keeper {
 	enum keeper_state state;
 	struct iommu_group *group; /* NULL: spare */
 	struct lease *offered;	   /* the lease whose LEASE request is not answered yet */
+	bool lent;		   /* a helper has a copy of the channel, to send LEASE */
 	sd_event_source *io;
 	sd_event_source *timeout;
 	uint32_t pid, uid; /* as the keeper says with the first lease; for people to read */
@@ -309,6 +333,64 @@ struct front_events {
 	void (*spare)(struct broker *broker, bool ready);
 };
 
+/* ---- helpers ---- */
+
+/*
+ * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order at a
+ * time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in reserve.
+ * A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and goes on
+ * from what is there.
+ */
+enum helper_state {
+	HELPER_STARTING, /* HELLO sent, not answered */
+	HELPER_READY,
+};
+
+/* Written by helper/helper.c. */
+struct helper {
+	LIST_ENTRY(helper) in_broker;
+	struct broker *broker;
+	int fd;
+	int note;		     /* memfd with the order, for the next broker; negative: there is none */
+	unsigned int number;	     /* in the names of systemd's fd store */
+	enum helper_state state;
+	struct operation *operation; /* has the helper to itself; NULL: idle */
+	sd_event_source *io;
+	uint32_t pid; /* as the helper says; for people to read */
+};
+
+/* The owner's part of an operation. Each function may end the operation. */
+struct operation_kind {
+	/* No other operation is in the way, and a helper is there: gives the first order. */
+	void (*begin)(struct operation *operation);
+	/* REPLY to the order. NULL: the helper has ended, and nobody knows how far the order has come. */
+	void (*answered)(struct operation *operation, const struct helper_reply *reply);
+	/* The operation has waited for its begin, or for the answer to an order, for GROUP_QUARANTINE_US. */
+	void (*late)(struct operation *operation);
+};
+
+/*
+ * Orders to a helper, one after the other, that belong together. An operation waits until no earlier operation is for
+ * the same set: devices of an IOMMU group, and a physical function with its virtual functions. The first member of the
+ * owner's struct. Written by helper/operation.c.
+ */
+struct operation {
+	TAILQ_ENTRY(operation) in_broker;
+	struct broker *broker;
+	const struct operation_kind *kind;
+	struct iommu_group *group; /* NULL: the device has none */
+	char device[DEVICE_NAME_SIZE];
+	uid_t uid;		   /* who has caused the operation */
+	bool urgent;		   /* a device is on its way back: may use the last place */
+	bool begun;
+	bool late;		/* late() was called for the order in work */
+	uint16_t order;		/* enum helper_type of the order in work; 0: none */
+	char driver[DEVICE_NAME_SIZE]; /* of the order */
+	uint64_t since_us;	/* beginning of the order, or of the wait for the begin */
+	struct helper *helper;	/* NULL: not begun, or the helper has ended */
+	sd_event_source *timer;
+};
+
 /* ---- clients ---- */
 
 /* The subscription of a session that asked for CHANGE events (audit/watch.h). Written by audit/watch.c. */
@@ -387,6 +469,7 @@ struct audit {
 struct broker_options {
 	const char *keeper_socket;
 	const char *front_socket;
+	const char *helper_socket;
 	const char *policy_socket;
 	const char *claims_directory;
 	const char *quarantine_directory;
@@ -468,12 +551,22 @@ struct broker {
 	struct keeper *spare; /* an element of keepers, or NULL */
 	sd_event_source *spare_timer;
 
+	/* Helpers. Written by helper/helper.c: */
+	LIST_HEAD(helper_list, helper) helpers;
+	unsigned int helpers_count;
+	unsigned int last_helper;
+	sd_event_source *helper_timer;
+
+	/* In the order of their arrival. Written by helper/operation.c: */
+	TAILQ_HEAD(operation_list, operation) operations;
+	sd_event_source *operations_timer, *operations_turn;
+
 	unsigned int leases_count; /* lease/lease.c */
 	struct audit audit;
 
 	/* Last, because service_init() clears all the fields before the packets. */
 	struct channel_buffers buffers; /* for a reader of a socket that answers right away */
-	struct packet outgoing;		/* for requests to keepers */
+	struct packet outgoing;		/* for requests to keepers and helpers */
 	struct packet change;		/* for watchers, while the other packets are in use */
 };
 

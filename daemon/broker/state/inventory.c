@@ -19,6 +19,44 @@ struct device *inventory_find(const struct inventory *inventory, const char *nam
 	return NULL;
 }
 
+const struct device *inventory_virtual(const struct inventory *inventory, const char *name)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (device->present && strcmp(device->physical, name) == 0)
+			return device;
+	}
+	return NULL;
+}
+
+/* The first virtual function that somebody has, or any. */
+static const struct device *virtual_in_use(const struct inventory *inventory, const char *name)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &inventory->devices, in_inventory) {
+		if (device->present && strcmp(device->physical, name) == 0 && device->lease)
+			return device;
+	}
+	return inventory_virtual(inventory, name);
+}
+
+const char *inventory_virtual_text(
+	const struct inventory *inventory, const char *name, char buffer[INVENTORY_VIRTUAL_SIZE])
+{
+	const struct device *device = virtual_in_use(inventory, name);
+	char who[96] = "whoever has one";
+
+	if (device && device->lease)
+		peer_record_text(&device->group->holder, who, sizeof who);
+	snprintf(buffer, INVENTORY_VIRTUAL_SIZE,
+		"%s has virtual functions (%s), which its driver would remove and wait for %s; write 0 to its "
+		"sriov_numvfs first",
+		name, device ? device->name : "none", who);
+	return buffer;
+}
+
 static void insert_sorted(struct inventory *inventory, struct device *new)
 {
 	struct device *device, *last = NULL;
@@ -67,7 +105,7 @@ struct iommu_group *group_get(struct inventory *inventory, uint32_t number)
 
 void group_prune(struct iommu_group *group)
 {
-	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE)
+	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE || group->operations > 0)
 		return;
 	assert(!group->keeper && TAILQ_EMPTY(&group->waiters));
 	sd_event_source_disable_unref(group->timer);
@@ -160,6 +198,7 @@ static void on_found(void *context, const struct host_device *found)
 	if (!device->present)
 		inventory->count++;
 	device->present = true;
+	memcpy(device->physical, found->physfn, sizeof device->physical);
 	device_join_group(inventory, device, found->group);
 }
 

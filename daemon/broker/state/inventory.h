@@ -21,6 +21,15 @@ void inventory_compare(struct inventory *inventory, host_changed changed, void *
 /* NULL: no such device. */
 struct device *inventory_find(const struct inventory *inventory, const char *name);
 
+/* The first virtual function of the physical function NAME. NULL: there is none. */
+const struct device *inventory_virtual(const struct inventory *inventory, const char *name);
+
+/* Why the physical function NAME, which has virtual functions, keeps its driver: names one, and its holder if known.
+ * Returns BUFFER. */
+#define INVENTORY_VIRTUAL_SIZE 224
+const char *inventory_virtual_text(
+	const struct inventory *inventory, const char *name, char buffer[INVENTORY_VIRTUAL_SIZE]);
+
 /* Finds the device or makes one that the host may not have at the moment: a claim record of an earlier run names the
  * device. NULL: no memory. */
 struct device *inventory_get(struct inventory *inventory, const char *name);

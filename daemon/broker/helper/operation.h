@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_OPERATION_H
+#define BROKER_OPERATION_H
+
+#include "helper_message.h"
+#include "state/broker.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct helper_note;
+struct packet;
+
+/*
+ * The queue of operations: one at a time for each set of devices that wait for each other in the kernel, and a helper
+ * for each that has begun. The owner's struct begins with struct operation, comes from calloc(), and is
+ * freed by the owner after operation_end().
+ */
+
+/*
+ * Queues OPERATION, zeroed but for its broker, group, uid and urgent: the loop calls KIND from now on. DEVICE: the name of the first order's device.
+ */
+void operation_begin(struct operation *operation, const struct operation_kind *kind, const char *device);
+
+/* Gives the helper an order about DEVICE; answered() follows. FLAGS and DRIVER ("": none) as in struct helper_order. */
+void operation_order(struct operation *operation, enum helper_type type, uint32_t flags, const char *device,
+	const char *driver);
+
+/* The same for an order of another form: PACKET, of type ORDER. */
+void operation_send(struct operation *operation, uint16_t order, struct packet *packet);
+
+/* OPERATION, in whatever state, is over, and the next may begin. The group of OPERATION may be
+ * gone afterwards. The memory stays with the owner. */
+void operation_end(struct operation *operation);
+
+/* A helper of an earlier broker works at the order of NOTE: queues an operation that ends with the order. Returns 0 or
+ * -ENOMEM. */
+int operation_adopt(struct broker *broker, struct helper *helper, const struct helper_note *note);
+
+/* For the end of the broker: frees all operations, with the structs of their owners. */
+void operations_clear(struct broker *broker);
+
+/* ---- calls of helper/helper.c ---- */
+
+void operation_answered(struct operation *operation, const struct helper_reply *reply);
+void operation_lost(struct operation *operation);
+
+/* ---- what is in the way ---- */
+
+/* The order takes so long that whoever asks is told. */
+bool operation_is_named(const struct operation *operation);
+
+/* A named operation that is for GROUP, or for a set with devices of GROUP. NULL: none. */
+const struct operation *operation_in_the_way(const struct broker *broker, const struct iommu_group *group);
+
+/* The named operation that OPERATION waits for. NULL: none. */
+const struct operation *operation_ahead(const struct operation *operation);
+
+/* The order in work, its helper, how long, and what sysfs shows. Returns BUFFER. */
+const char *operation_text(const struct operation *operation, char *buffer, size_t size);
+
+#endif

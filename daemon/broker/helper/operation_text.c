@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/loop.h"
+#include "helper/operation.h"
+#include "state/inventory.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What the helper does, as in "is binding 0000:01:00.0 to vfio-pci". */
+static void describe_order(const struct operation *operation, char *buffer, size_t size)
+{
+	uint32_t group = operation->group ? operation->group->number : GROUP_NONE;
+
+	switch (operation->order) {
+	case HELPER_LOOK:
+		snprintf(buffer, size, "looking at %s and /dev/vfio/%" PRIu32, operation->device, group);
+		break;
+	case HELPER_OVERRIDE_GET:
+		snprintf(buffer, size, "reading driver_override of %s", operation->device);
+		break;
+	case HELPER_OVERRIDE_SET:
+		snprintf(buffer, size, "setting driver_override of %s", operation->device);
+		break;
+	case HELPER_UNBIND:
+		snprintf(buffer, size, "unbinding %s from %s", operation->device, operation->driver);
+		break;
+	case HELPER_BIND:
+		snprintf(buffer, size, "binding %s to %s", operation->device, operation->driver);
+		break;
+	case HELPER_LEASE:
+		snprintf(buffer, size, "opening /dev/vfio/%" PRIu32 " for %s", group, operation->device);
+		break;
+	default:
+		snprintf(buffer, size, "working at %s", operation->device);
+		break;
+	}
+}
+
+/* What sysfs says without waiting: the driver, and virtual functions. */
+static void describe_device(const struct operation *operation, char *buffer, size_t size)
+{
+	const struct broker *broker = operation->broker;
+	const struct device *virtual = inventory_virtual(&broker->inventory, operation->device);
+	struct host_device now;
+
+	if (broker->host->read(operation->device, &now) < 0)
+		snprintf(buffer, size, "the device has gone");
+	else
+		snprintf(buffer, size, "its driver is %s%s%s", now.driver[0] ? now.driver : "(none)",
+			virtual ? ", its virtual function " : "", virtual ? virtual->name : "");
+}
+
+/* The command that names who is waited for. */
+static void describe_remedy(const struct operation *operation, char *buffer, size_t size)
+{
+	bool node = operation->order == HELPER_LEASE || operation->order == HELPER_UNBIND;
+
+	if (node && operation->group)
+		snprintf(buffer, size, "'fuser -v /dev/vfio/%" PRIu32 "' names who has the group",
+			operation->group->number);
+	else
+		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where it waits",
+			operation->helper ? operation->helper->pid : 0);
+}
+
+const char *operation_text(const struct operation *operation, char *buffer, size_t size)
+{
+	uint64_t waited = loop_now(operation->broker->event) - operation->since_us;
+	char order[96], device[128], remedy[64];
+
+	describe_order(operation, order, sizeof order);
+	describe_device(operation, device, sizeof device);
+	describe_remedy(operation, remedy, sizeof remedy);
+	snprintf(buffer, size, "a helper (pid %" PRIu32 ") has been %s for %" PRIu64 ".%" PRIu64 " s; %s; %s",
+		operation->helper ? operation->helper->pid : 0, order, waited / 1000000, waited / 100000 % 10, device,
+		remedy);
+	return buffer;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#include "lease/look.h"
+
+#include "state/inventory.h"
+
+#include <errno.h>
+#include <string.h>
+
+bool look_is_dead(const struct helper_reply *reply)
+{
+	return reply->error == 0 && reply->ids == UINT32_MAX && reply->command == UINT32_MAX;
+}
+
+int look_answers(const char *name, const struct helper_reply *reply, struct detail *detail)
+{
+	if (reply->error != 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, "%s: its configuration space cannot be read: %s", name,
+			strerror((int)reply->error));
+	if (look_is_dead(reply))
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE,
+			"%s does not answer: its configuration space reads all ones", name);
+	return 0;
+}
+
+int look_node_free(const struct iommu_group *group, const struct helper_reply *reply, struct detail *detail)
+{
+	if (reply->node_error != EBUSY)
+		return 0;
+	return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
+}

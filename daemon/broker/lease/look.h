@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BROKER_LOOK_H
+#define BROKER_LOOK_H
+
+#include "helper_message.h"
+#include "state/broker.h"
+
+/* What a helper has seen of a device (HELPER_LOOK), judged. Pure. Each returns 0, or a refusal with DETAIL. */
+
+/* The device is there, but answers nothing. A virtual function has no ids of its own, but a command register. */
+bool look_is_dead(const struct helper_reply *reply);
+
+/* By HELPER_LOOK_IDS. */
+int look_answers(const char *name, const struct helper_reply *reply, struct detail *detail);
+
+/* By HELPER_LOOK_NODE: a program may have opened the group without this service. A group without a node is no
+ * obstacle: nobody can have opened the group. */
+int look_node_free(const struct iommu_group *group, const struct helper_reply *reply, struct detail *detail);
+
+#endif
