@@ -293,8 +293,8 @@ static size_t children(pid_t of, pid_t *pids, size_t max)
 		file = fopen(path, "re");
 		if (!file)
 			continue;
-		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == of &&
-			state != 'Z' && count < max)
+		if (fscanf(file, "%*d (%*[^)]) %c %d", &state, &parent) == 2 && parent == of && state != 'Z' &&
+			count < max)
 			pids[count++] = pid;
 		fclose(file);
 	}
@@ -605,7 +605,8 @@ int world_setup(void **state)
 	make_host();
 	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
 	if (!options || !options->no_keepers)
-		the_world.activate = activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
+		the_world.activate =
+			activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program);
 	the_world.activate_fronts = activate(the_world.front_socket, with_files, front_program);
 	if (options && options->systemd)
 		make_listener();

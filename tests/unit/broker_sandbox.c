@@ -127,7 +127,8 @@ static void child_roll(void)
 	STEP(2, roll >= 0);
 	STEP(3, pwrite(roll, "x", 1, 64) == 1);
 	STEP(4, socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	STEP(5, setsockopt(pair[0], SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &none, sizeof none) == 0 ||
+	STEP(5,
+		setsockopt(pair[0], SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &none, sizeof none) == 0 ||
 			errno == ENOPROTOOPT);
 }
 
