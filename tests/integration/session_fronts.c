@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 /*
@@ -25,7 +26,6 @@ static const struct world_options stuck_world = {.systemd = true, .broker_argume
 /* ---- another user, who is served throughout ---- */
 
 #define OTHER_USER 4242
-#define PING_MS	   1000
 
 /* A process of another user, which connects and asks. Returns how long that took, in ms. */
 static unsigned int other_user_is_served(void)
