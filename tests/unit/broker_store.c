@@ -96,8 +96,8 @@ static void without_systemd_nothing_is_stored(void **state)
 static void names_are_read_as_they_were_written(void **state)
 {
 	static const char *const others[] = {"", "vfio-broker.socket", "stored", "session-", "session-1", "group-",
-		"group-x", "group--1", "group-01", "group-1x", "group-18446744073709551616", "Group-1", "front-", "front- 1",
-		"front-+1", "front-1-2", "helper-0x1"};
+		"group-x", "group--1", "group-01", "group-1x", "group-18446744073709551616", "Group-1", "front-",
+		"front- 1", "front-+1", "front-1-2", "helper-0x1"};
 	struct stored stored;
 
 	(void)state;

@@ -51,7 +51,8 @@ static int begin(void **state)
 		fronts[i] = (struct front){.broker = &broker, .control = pair[0], .roll = {.fd = -1}};
 		STAILQ_INIT(&fronts[i].unsent);
 		assert_true(sd_event_add_io(broker.event, &fronts[i].io, pair[0], EPOLLIN, never, NULL) >= 0);
-		sessions[i] = (struct session){.broker = &broker, .front = &fronts[i], .peer = {.uid = 1000}, .id = i + 1};
+		sessions[i] =
+			(struct session){.broker = &broker, .front = &fronts[i], .peer = {.uid = 1000}, .id = i + 1};
 		clients[i] = pair[1];
 	}
 	return 0;
