@@ -69,6 +69,6 @@ int main(void)
 		if (front.sessions_count == 0)
 			footprint_trim();
 	} while (front_step(&front, -1));
-	/* No front_release(): the kernel closes what is kept, after the broker and all clients have seen the end. */
+	/* No front_release(): the kernel closes the rest, after the broker and all clients have seen the end. */
 	return EXIT_SUCCESS;
 }

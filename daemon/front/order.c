@@ -85,7 +85,7 @@ static void serve_query(struct front *front, struct packet *order)
 
 /* ---- for clients ---- */
 
-/* An answer that nobody waits for is dropped: the client gets one for each request. */
+/* A client gets one answer for each request, so any other answer is dropped. */
 static void relay_reply(struct front *front, struct packet *reply)
 {
 	struct connection *connection = sessions_find(front, reply->header.cookie);

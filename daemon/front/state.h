@@ -87,9 +87,9 @@ struct front {
 	struct front_counts counts;   /* control.c */
 	SLIST_HEAD(, kept) kept;      /* kept.c */
 	size_t kept_count;	      /* kept.c; connections whose client attached descriptors */
-	struct packet request;	      /* front.c; memory for what a client or the broker says */
-	struct packet reply;	      /* front.c; memory for what the front says */
-	struct packet again;	      /* control.c; memory for what is sent later, or unasked */
+	struct packet request;	      /* front.c; memory for packets received */
+	struct packet reply;	      /* front.c; memory for answers and events */
+	struct packet again;	      /* control.c; memory for packets sent later, and COUNTS */
 };
 
 #endif
