@@ -218,6 +218,47 @@ static void status(void **state)
 	world_settle();
 }
 
+/* ---- PROCESSES ---- */
+
+static void keepers_are_listed(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_process_entry *processes;
+	struct vbroker_lease_entry *leases;
+	unsigned int idle = 0, working = 0;
+	size_t count, leases_count;
+
+	(void)state;
+	world_await_spare(session);
+	expect_ok(vbroker_list_leases(session, &leases, &leases_count));
+	assert_int_equal(leases_count, 1);
+	expect_ok(vbroker_list_processes(session, &processes, &count));
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(processes[i].kind, VBROKER_PROCESS_KEEPER);
+		if (processes[i].state == VBROKER_PROCESS_IDLE) {
+			idle++;
+			assert_true(processes[i].uid == VBROKER_PROCESS_NOBODYS);
+			assert_string_equal(processes[i].name, "");
+			continue;
+		}
+		working++;
+		assert_int_equal(processes[i].state, VBROKER_PROCESS_WORKING);
+		assert_int_equal(processes[i].pid, leases[0].keeper_pid);
+		assert_int_equal(processes[i].uid, getuid());
+		assert_string_equal(processes[i].name, EDU);
+		assert_string_equal(processes[i].text, "holds group 1");
+	}
+	assert_int_equal(idle, 1);
+	assert_int_equal(working, 1);
+	free(processes);
+	free(leases);
+	vbroker_device_close(device);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* ---- SESSIONS and LEASES ---- */
 
 static void sessions_and_leases(void **state)
@@ -348,6 +389,7 @@ int main(int argc, char **argv)
 		CASE(list_follows_the_host),
 		CASE(unplugged_while_leased),
 		CASE(status),
+		CASE(keepers_are_listed),
 		CASE(sessions_and_leases),
 		CASE_IN(long_lists, &many_sessions),
 		CASE(pages),

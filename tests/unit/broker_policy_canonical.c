@@ -44,9 +44,12 @@ static void policies_travel_unchanged(void **state)
 		"[deny   blanks ; and more]\nclass = *\ngroup = *\nrebind = no\naccess = split\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\naccess = direct\nreset = optional\nsettle = 0s\n",
 		"[allow a]\nclass = *\nuser = 0\nreset = same-user\nsettle = 999999999ms\nlease-time = 90s\n",
-		"[allow a]\nclass = *\nuser = 0\nwindows = 0\nwindow-size = 0\nwindow-range = 0 1:0x1000-0x1fff 2:0-0xfff\n",
-		"[allow a]\nclass = *\nuser = 0\nwindow-size = 0xffffffffffffffff\nwindow-range = 5:0-0xffffffffffffffff\n",
-		"[limits a]\nuser = *\ndevices = 0\nsessions = 3\nopens-per-minute = 1\nconnections-per-minute = 1000000\n",
+		"[allow a]\nclass = *\nuser = 0\nwindows = 0\nwindow-size = 0\n"
+		"window-range = 0 1:0x1000-0x1fff 2:0-0xfff\n",
+		"[allow a]\nclass = *\nuser = 0\nwindow-size = 0xffffffffffffffff\n"
+		"window-range = 5:0-0xffffffffffffffff\n",
+		"[limits a]\nuser = *\ndevices = 0\nsessions = 3\nopens-per-minute = 1\n"
+		"connections-per-minute = 1000000\n",
 		"[allow a]\nclass = *\nuser = 0\ndevices = 4294967294\ndevices-per-unit = 2\nmappings = 0\n",
 	};
 

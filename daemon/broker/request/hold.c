@@ -92,8 +92,8 @@ const char *hold_trouble(const struct broker *broker, char buffer[HOLD_TROUBLE_S
 			seconds);
 	else
 		snprintf(buffer, HOLD_TROUBLE_SIZE,
-			"its reader (pid %u) has hung for %llu s; it waits for a policy file or for a service that knows "
-			"users' names: 'cat /proc/%u/stack' says for what",
+			"its reader (pid %u) has hung for %llu s; it waits for a policy file or for a service that "
+			"knows users' names: 'cat /proc/%u/stack' says for what",
 			reader->stream.pid, seconds, reader->stream.pid);
 	return buffer;
 }

@@ -13,9 +13,9 @@
 #define RELOAD_DIRECTORIES_MAX 8
 
 /*
- * Keeps the policy in force equal to the files on disk: has the files read at the start, on SIGHUP, and when inotify has
- * seen a change and then nothing for a moment. All or nothing: a mistake in any file leaves the old policy in force, and
- * broker->policy_error says why.
+ * Keeps the policy in force equal to the files on disk: has the files read at the start, on SIGHUP, and when inotify
+ * has seen a change and then nothing for a moment. All or nothing: a mistake in any file leaves the old policy in
+ * force, and broker->policy_error says why.
  *
  * Another process reads (service/policy_reader.h), for at most POLICY_READ_US; meanwhile requests that need the policy
  * wait (request/hold.h). After that time the reader hangs: requests go on, and its answer is taken if it comes before

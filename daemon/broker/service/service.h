@@ -6,8 +6,9 @@
 
 /*
  * Reads the inventory, takes over from an earlier broker, undoes its claims, and serves LISTENER (taken) from then on.
- * HOST and OPTIONS are borrowed until service_clear(). POLICY is taken; NULL denies
- * everything, because of POLICY_ERROR or because the policy is not read yet. Returns 0 or a negative errno. BROKER is cleared by service_clear(), also on failure.
+ * HOST and OPTIONS are borrowed until service_clear(). POLICY is taken; NULL denies everything, because of POLICY_ERROR
+ * or because the policy is not read yet. Returns 0 or a negative errno. BROKER is cleared by service_clear(), also on
+ * failure.
  */
 int service_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener);

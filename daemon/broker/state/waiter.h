@@ -6,7 +6,8 @@
 
 /*
  * Requests that wait for news of a group: an OPEN until the group may be had again, a REVOKE until the device is
- * back. Requests that need the policy wait for the policy, in a list of their own. A session has at most a single waiter (session->waits), because a channel serves a single request at a time.
+ * back. Requests that need the policy wait for the policy, in a list of their own. A session has at most a single
+ * waiter (session->waits), because a channel serves a single request at a time.
  */
 
 /* The news of a group. */
