@@ -193,6 +193,17 @@ void expect_driver(const char *device, const char *driver)
 	assert_string_equal(host_read(below), driver);
 }
 
+void await_driver(const char *device, const char *driver)
+{
+	char below[128];
+
+	snprintf(below, sizeof below, "devices/%s/driver", device);
+	for (int i = 0; i < WAITS && (strcmp(host_read(below), driver) != 0 || host_claims() > 0); i++)
+		nap(2);
+	expect_driver(device, driver);
+	assert_int_equal(host_claims(), 0);
+}
+
 struct fake_group *host_group(unsigned int number)
 {
 	/* The view outlives the descriptor (container.c maps it once per process). */

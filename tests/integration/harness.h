@@ -129,6 +129,8 @@ uint64_t now_ms(void);
 const char *host_read(const char *path);
 void host_write(const char *path, const char *text);
 void expect_driver(const char *device, const char *driver);
+/* Waits until the device is back with DRIVER, and its claim has gone: a helper sees to that after the refusal. */
+void await_driver(const char *device, const char *driver);
 size_t host_claims(void);
 /* The fake kernel's group, to look at and to make fail. Valid until the next test. */
 struct fake_group *host_group(unsigned int number);

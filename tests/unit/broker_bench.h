@@ -92,7 +92,6 @@ static inline void start_fronts(void)
 #define HELPERS_SERVED 8
 static struct orders *helpers[HELPERS_SERVED]; /* NULL: none */
 static int helper_listener = -1;
-static int helper_hangs_at; /* the order, an enum helper_type, that no helper begins; 0: none */
 
 static inline void helpers_accept(void)
 {
@@ -110,12 +109,29 @@ static inline void helpers_accept(void)
 	}
 }
 
+/* Orders that no helper begins, until the name is NULL. */
+static struct hang {
+	uint16_t order;
+	const char *name;
+} hangs[HELPERS_SERVED];
+
+/* All orders have the name of the device at the same place. */
 static inline bool helper_hangs(const struct orders *orders)
 {
-	struct message_header header = {0};
+	struct {
+		struct message_header header;
+		struct helper_order order;
+	} begin = {0};
 
-	return helper_hangs_at && recv(orders->channel.fd, &header, sizeof header, MSG_PEEK | MSG_DONTWAIT) > 0 &&
-		header.type == helper_hangs_at;
+	static_assert(offsetof(struct helper_order, name) == offsetof(struct lease_request, name), "the same place");
+	if (recv(orders->channel.fd, &begin, sizeof begin, MSG_PEEK | MSG_DONTWAIT) <= 0)
+		return false;
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		if (hangs[i].name && hangs[i].order == begin.header.type &&
+			strcmp(hangs[i].name, begin.order.name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static inline void helper_end(size_t i)
@@ -203,7 +219,7 @@ static inline void start_broker(const char *rules)
 	keeper_listener = listen_at(&keeper_address, "keeper");
 	front_listener = listen_at(&front_address, "front");
 	helper_listener = listen_at(&helper_address, "helper");
-	helper_hangs_at = 0;
+	memset(hangs, 0, sizeof hangs);
 	assert_int_equal(policy_read(policy, "t.conf", rules ? rules : DEFAULT_RULES, &error), 0);
 	assert_true(sd_event_new(&event) >= 0);
 	assert_int_equal(service_init(&broker, event, &memory_host_functions, &options, policy, &error,

@@ -90,15 +90,21 @@ static struct device *device_of(const struct granting *granting)
 
 /* ---- LEASE ---- */
 
+static bool has_had(const struct granting *granting, enum helper_type order)
+{
+	return granting->done & (1U << order);
+}
+
 /* The policy and the quota may have changed since admission. */
-static int check_again(const struct session *session, const struct device *device, const struct host_device *now,
+static int check_again(const struct granting *granting, const struct device *device, const struct host_device *now,
 	const struct policy_rule **ret_rule, struct detail *detail)
 {
+	const struct session *session = granting->waiter.session;
 	const struct broker *broker = session->broker;
 	const struct iommu_group *group = device->group;
 	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, now, &session->peer) : NULL;
 
-	if (!rule || rule->verdict != POLICY_ALLOW || (device->claim && !rule->rebind))
+	if (!rule || rule->verdict != POLICY_ALLOW || (has_had(granting, HELPER_OVERRIDE_GET) && !rule->rebind))
 		return refuse(detail, REFUSAL_DENIED, "%s: the policy does not allow it any more", device->name);
 	if (device->lease || (group->state != GROUP_CLAIMING && group->session != session))
 		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s is just being released; try again in a moment",
@@ -118,7 +124,7 @@ static int offer(struct granting *granting, struct device *device, const struct 
 	struct lease *lease;
 	bool first = !group->keeper;
 	int ends[2];
-	int r = check_again(session, device, now, &rule, detail);
+	int r = check_again(granting, device, now, &rule, detail);
 
 	if (r != 0)
 		return r;
@@ -199,11 +205,6 @@ static void give_up_lease(struct granting *granting, const struct detail *detail
 }
 
 /* ---- from the host driver to vfio-pci ---- */
-
-static bool has_had(const struct granting *granting, enum helper_type order)
-{
-	return granting->done & (1U << order);
-}
 
 static void order(struct granting *granting, enum helper_type type, const char *driver)
 {

@@ -270,10 +270,13 @@ void quarantine_group_free(struct iommu_group *group)
 
 void quarantine_unresponsive(struct broker *broker, struct device *device)
 {
-	struct quarantine q = {.holder = device->group->holder};
+	struct quarantine q = {0};
 
 	if (!device->present)
 		return;
+	/* Else the group's holder is the one that asks. */
+	if (device->handed_out)
+		q.holder = device->group->holder;
 	if (quarantine_is_leaving(device) ||
 		(device->quarantine && device->quarantine->reason == QUARANTINE_UNRESPONSIVE))
 		return;

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/limits.h"
+#include "base/loop.h"
+#include "broker_bench.h"
+#include "helper/helper.h"
+#include "helper/operation.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+/* Helpers that hang, answer late, or end: the group alone waits, and ends where it belongs. */
+
+/* More devices with host drivers, each in a group of its own: 4 to 7. */
+#define E "0000:04:00.0"
+#define F "0000:05:00.0"
+#define G "0000:06:00.0"
+#define H "0000:07:00.0" /* a virtual function of C */
+
+static int begin_large(void **state)
+{
+	static const struct host_device devices[] = {
+		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
+		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
+		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802, ""},
+		{E, "nvme", 4, 0x1b36, 0x0010, 0x010802, ""},
+		{F, "nvme", 5, 0x1b36, 0x0010, 0x010802, ""},
+		{G, "nvme", 6, 0x1b36, 0x0010, 0x010802, ""},
+		{H, "", 7, 0x1b36, 0x0011, 0x010802, C},
+	};
+
+	make_machine();
+	memory_host_reset(devices, sizeof devices / sizeof *devices);
+	memory_host->devices[6].present = false;
+	fds_before = unit_fds();
+	make_directory();
+	start_broker(*state);
+	return 0;
+}
+
+static void pass(uint64_t time_us)
+{
+	uint64_t since = loop_now(event);
+
+	while (loop_now(event) - since < time_us)
+		tick(10000);
+}
+
+static void await_state(uint32_t number, enum group_state state)
+{
+	for (int i = 0; i < 8000 && group(number)->state != state; i++)
+		tick(1000);
+	assert_int_equal(group(number)->state, state);
+}
+
+/* The answer to a request, once it comes. */
+static int await_answer(int client, struct detail *detail)
+{
+	int r = client_answer(client, detail);
+
+	for (int i = 0; i < 8000 && r == -EAGAIN; i++) {
+		tick(1000);
+		r = client_answer(client, detail);
+	}
+	return r;
+}
+
+/* ORDER about NAME hangs from now on. */
+static void hang(size_t slot, uint16_t order, const char *name)
+{
+	hangs[slot] = (struct hang){order, name};
+}
+
+static void go_on(size_t slot)
+{
+	hangs[slot].name = NULL;
+}
+
+static void expect_home(size_t device)
+{
+	assert_string_equal(memory_host->devices[device].device.driver, "nvme");
+	assert_string_equal(memory_host->devices[device].override, "");
+}
+
+/* What CHECK says first of NAME. */
+static int first_obstacle(int client, const char *name, struct detail *detail)
+{
+	struct check_request check = {0};
+	const struct check_reply *reply;
+	const struct check_obstacle *obstacle;
+	int r;
+
+	memcpy(check.name, name, strlen(name));
+	client_send(client, BROKER_CHECK, &check, sizeof check);
+	assert_int_equal(await_answer(client, NULL), 0);
+	reply = packet_body(&packet, sizeof *reply);
+	if (reply->count == 0)
+		return 0;
+	obstacle = (const void *)(packet.payload + sizeof *reply);
+	r = (int)obstacle->refusal;
+	snprintf(detail->text, sizeof detail->text, "%s", obstacle->detail);
+	return r;
+}
+
+static void expect_words(const struct detail *detail, const char *words)
+{
+	if (!strstr(detail->text, words))
+		fail_msg("\"%s\" does not say \"%s\"", detail->text, words);
+}
+
+/* Another client gets A, whatever hangs. */
+static void others_work(void)
+{
+	int keeper = keeper_start(), client = client_new();
+
+	client_open(client, A);
+	for (int i = 0; i < 2000 && !group(1)->keeper; i++)
+		tick(1000);
+	turn();
+	close(keeper_take_lease(keeper, A, true));
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	fdset_clear(&packet.fds);
+	close(client);
+	close(keeper);
+	turn();
+	await_state(1, GROUP_FREE);
+}
+
+/* ---- on the way to vfio-pci ---- */
+
+/* Each order in turn is late, and is carried out in the end. */
+static void late_order_is_undone(void **state)
+{
+	static const uint16_t orders[] = {HELPER_LOOK, HELPER_OVERRIDE_SET, HELPER_UNBIND, HELPER_BIND};
+	static const char *const names[] = {C, E, F, G};
+	static const uint32_t groups[] = {2, 4, 5, 6};
+	struct detail detail;
+	int clients[4], other = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		hang(i, orders[i], names[i]);
+		clients[i] = client_new();
+		client_open(clients[i], names[i]);
+		if (i == 2)
+			others_work();
+	}
+	pass(HELPER_NAMED_US + 200000);
+	/* named to all who ask, and no fifth */
+	assert_int_equal(first_obstacle(other, F, &detail), REFUSAL_DEVICE_BUSY);
+	expect_words(&detail, "unbinding " F " from nvme");
+	assert_int_equal(helper_count_hung(&broker, 0), 4);
+	client_open(other, A);
+	assert_int_equal(client_answer(other, &detail), REFUSAL_QUOTA);
+	expect_words(&detail, "4 helpers hang");
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(await_answer(clients[i], &detail), REFUSAL_QUARANTINED);
+		expect_words(&detail, names[i]);
+		assert_int_equal(group(groups[i])->state, GROUP_QUARANTINED);
+	}
+	client_open(other, G);
+	assert_int_equal(client_answer(other, &detail), REFUSAL_QUARANTINED);
+	expect_words(&detail, "binding " G " to vfio-pci");
+	for (size_t i = 0; i < 4; i++) {
+		go_on(i);
+		turn();
+		await_state(groups[i], GROUP_FREE);
+		expect_home(2 + i);
+		close(clients[i]);
+	}
+	assert_int_equal(broker.leases_count, 0);
+	close(other);
+	turn();
+}
+
+/* ---- LEASE ---- */
+
+/* The keeper's channel is shut down: the late helper gives the group to nobody. */
+static void late_lease_reaches_nobody(void **state)
+{
+	struct detail detail;
+	int keeper = keeper_start(), client = client_new();
+
+	(void)state;
+	hang(0, HELPER_LEASE, C);
+	client_open(client, C);
+	assert_int_equal(group(2)->state, GROUP_HELD);
+	assert_int_equal(await_answer(client, &detail), REFUSAL_QUARANTINED);
+	expect_words(&detail, "opening /dev/vfio/2 for " C);
+	assert_int_equal(group(2)->state, GROUP_QUARANTINED);
+	assert_int_equal(broker.leases_count, 0);
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_END);
+	go_on(0);
+	turn();
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_END);
+	close(keeper);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	close(client);
+	turn();
+}
+
+/* The session ends before the helper has sent LEASE. */
+static void stop_takes_the_channel_back(void **state)
+{
+	int keeper = keeper_start(), client = client_new();
+
+	(void)state;
+	hang(0, HELPER_LEASE, A);
+	client_open(client, A);
+	close(client);
+	turn();
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_END);
+	go_on(0);
+	turn();
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_END);
+	close(keeper);
+	await_state(1, GROUP_FREE);
+}
+
+/* ---- on the way back ---- */
+
+static void late_way_back_holds_nobody_up(void **state)
+{
+	struct revoke_request revoke = {.name = C};
+	struct unquarantine_request release = {.name = C};
+	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
+	struct detail detail;
+
+	(void)state;
+	hang(0, HELPER_UNBIND, C);
+	close(client);
+	close(keeper);
+	turn();
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	pass(HELPER_NAMED_US + 100000);
+	others_work();
+	client_send(other, BROKER_REVOKE, &revoke, sizeof revoke);
+	turn();
+	assert_int_equal(client_answer(other, NULL), 0);
+	assert_int_equal(((const struct revoke_reply *)packet_body(&packet, sizeof(struct revoke_reply)))->result,
+		REVOKE_INCOMPLETE);
+	client_send(other, BROKER_UNQUARANTINE, &release, sizeof release);
+	turn();
+	assert_int_equal(client_answer(other, &detail), REFUSAL_DEVICE_BUSY);
+	expect_words(&detail, "unbinding " C " from vfio-pci");
+	await_state(2, GROUP_QUARANTINED);
+	client_open(other, C);
+	assert_int_equal(client_answer(other, &detail), REFUSAL_QUARANTINED);
+	expect_words(&detail, "unbinding " C " from vfio-pci");
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	close(other);
+	turn();
+}
+
+/* ---- helpers that end ---- */
+
+static void kill_helper_at_work(void)
+{
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		if (helpers[i] && helper_hangs(helpers[i]))
+			helper_end(i);
+	}
+}
+
+static void lost_order_is_undone(void **state)
+{
+	static const uint16_t orders[] = {
+		HELPER_LOOK, HELPER_OVERRIDE_GET, HELPER_OVERRIDE_SET, HELPER_UNBIND, HELPER_BIND, HELPER_LEASE};
+	struct detail detail;
+	int keeper = keeper_start();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		int client = client_new();
+
+		hang(0, orders[i], C);
+		client_open(client, C);
+		kill_helper_at_work();
+		go_on(0);
+		turn();
+		assert_int_equal(
+			await_answer(client, &detail), orders[i] == HELPER_LEASE ? REFUSAL_NO_KEEPER : REFUSAL_FAILED);
+		if (orders[i] == HELPER_LEASE)
+			close(keeper);
+		await_state(2, GROUP_FREE);
+		expect_home(2);
+		close(client);
+		turn();
+	}
+}
+
+/* The way back starts anew, with another helper. */
+static void lost_way_back_is_tried_again(void **state)
+{
+	static const uint16_t orders[] = {HELPER_LOOK, HELPER_OVERRIDE_SET, HELPER_UNBIND, HELPER_BIND};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+		int keeper = keeper_start(), client = client_with(C, keeper);
+
+		hang(0, orders[i], C);
+		close(client);
+		close(keeper);
+		turn();
+		kill_helper_at_work();
+		go_on(0);
+		await_state(2, GROUP_FREE);
+		expect_home(2);
+	}
+}
+
+/* ---- physical and virtual functions ---- */
+
+static void physical_function_with_virtual_ones_keeps_its_driver(void **state)
+{
+	struct detail detail;
+	int client = client_new();
+
+	(void)state;
+	memory_host_plug(6, true);
+	client_open(client, C);
+	assert_int_equal(client_answer(client, &detail), REFUSAL_GROUP_NOT_VIABLE);
+	expect_words(&detail, H);
+	expect_home(2);
+	close(client);
+	turn();
+}
+
+/* A virtual function waits while its physical function hangs. */
+static void set_waits_for_its_order(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), other = client_new();
+	struct detail detail;
+
+	(void)state;
+	hang(0, HELPER_UNBIND, C);
+	close(client);
+	close(keeper);
+	turn();
+	memory_host_plug(6, true);
+	client_open(other, H);
+	assert_int_equal(client_answer(other, &detail), -EAGAIN);
+	assert_int_equal(group(7)->state, GROUP_CLAIMING);
+	assert_int_equal(await_answer(other, &detail), REFUSAL_DEVICE_BUSY);
+	expect_words(&detail, "unbinding " C " from vfio-pci");
+	assert_int_equal(group(7)->state, GROUP_FREE);
+	client_open(other, H);
+	assert_int_equal(client_answer(other, &detail), REFUSAL_DEVICE_BUSY);
+	memory_host_plug(6, false);
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	close(other);
+	turn();
+}
+
+/* ---- who may have a helper ---- */
+
+static void no_helper_without_a_right(void **state)
+{
+	struct detail detail;
+	int client = client_new();
+
+	(void)state;
+	memory_host->calls = 0;
+	client_open(client, C);
+	assert_int_equal(client_answer(client, &detail), REFUSAL_DENIED);
+	assert_int_equal(first_obstacle(client, C, &detail), REFUSAL_DENIED);
+	/* the broker has read the device, and no more: twice for each request, with its sibling's driver */
+	assert_true(memory_host->calls <= 4);
+	assert_true(TAILQ_EMPTY(&broker.operations));
+	close(client);
+	turn();
+}
+
+int main(void)
+{
+#define LARGE(name) cmocka_unit_test_setup_teardown(name, begin_large, end)
+	const struct CMUnitTest tests[] = {
+		LARGE(late_order_is_undone),
+		LARGE(late_lease_reaches_nobody),
+		LARGE(stop_takes_the_channel_back),
+		LARGE(late_way_back_holds_nobody_up),
+		LARGE(lost_order_is_undone),
+		LARGE(lost_way_back_is_tried_again),
+		LARGE(physical_function_with_virtual_ones_keeps_its_driver),
+		LARGE(set_waits_for_its_order),
+		cmocka_unit_test_prestate_setup_teardown(
+			no_helper_without_a_right, begin_large, end, (void *)"[deny all]\nclass = *\nuser = *\n"),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
