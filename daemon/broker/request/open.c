@@ -177,7 +177,7 @@ static void on_look(struct session *session, const char *name, const struct help
 		quarantine_unresponsive(broker, device);
 	if (device && device->group && (!reply || device->group->state == GROUP_FREE))
 		admission_add_look(&admission, device->group, reply, text);
-	packet_reply(packet, &session->channel.awaiting);
+	session_begin_reply(session, packet);
 	append(&admission, packet);
 	session_answer(session, 0, packet, NULL);
 }

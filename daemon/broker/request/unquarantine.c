@@ -138,7 +138,7 @@ static void on_look(struct session *session, const char *name, const struct help
 	if (r == 0)
 		r = look ? look_answers(name, look, &detail) : refuse(&detail, REFUSAL_DEVICE_BUSY, "%s", text);
 	if (r == 0) {
-		packet_reply(reply, &session->channel.awaiting);
+		session_begin_reply(session, reply);
 		end_quarantine(session, device, false, reply);
 	}
 	session_answer(session, r, reply, &detail);
