@@ -58,8 +58,8 @@ enum channel_result {
 void channel_init(struct channel *channel, int fd);
 
 /*
- * Checks REQUEST against the table of SERVICE, for a channel in STATE, and calls the handler: for servers whose requests
- * come in another way than over a struct channel. Returns as a handler does.
+ * Checks REQUEST against the table of SERVICE, for a channel in STATE, and calls the handler: for servers whose
+ * requests come in another way than over a struct channel. Returns as a handler does.
  */
 int channel_act(const struct channel_service *service, enum channel_state state, void *context, struct packet *request,
 	struct packet *reply, struct detail *detail);

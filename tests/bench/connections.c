@@ -45,11 +45,17 @@ static void bench_idle(const struct service *service)
 
 /* ---- connections ---- */
 
-/* Growth of the broker's PSS by the connections made since BEFORE, in bytes each. */
-static void add_growth(const struct service *service, unsigned long before, size_t connections)
+/* Of the broker, which has the roll mapped nowhere: the roll is counted by its size. And of the front. */
+static unsigned long memory_for_clients(const struct service *service, pid_t front)
 {
-	double bytes = (double)(memory_pss(service->broker) - before) * 1024 / (double)connections;
-	struct figure figure = figure_number("bytes_per_connection", "bytes", bytes, 800);
+	return memory_pss(service->broker) + memory_pss(front) + service_rolls(service) / 1024;
+}
+
+/* Growth by the connections made since BEFORE, in bytes each. */
+static void add_growth(const struct service *service, pid_t front, unsigned long before, size_t connections)
+{
+	double bytes = (double)(memory_for_clients(service, front) - before) * 1024 / (double)connections;
+	struct figure figure = figure_number("bytes_per_connection", "bytes", bytes, 400);
 
 	figure_add(&figure);
 }
@@ -89,16 +95,21 @@ static void bench_many(const struct programs *programs, const struct service *se
 	struct vbroker_session *alone;
 	struct service other;
 	unsigned long before;
+	struct figure figure;
+	pid_t front;
 
 	if (!sessions)
 		die("out of memory");
 	/* The first connection brings the code for it into memory; that is no growth. */
 	connect_more(service, sessions, 0, 1);
-	before = memory_pss(service->broker);
+	front = service_front(service);
+	figure = figure_number("front_pss_kib", "KiB", (double)memory_pss(front), 300);
+	figure_add(&figure);
+	before = memory_for_clients(service, front);
 	connect_more(service, sessions, 1, MANY);
-	add_growth(service, before, MANY - 1);
+	add_growth(service, front, before, MANY - 1);
 
-	service_start(&other, directory, programs->broker, programs->keeper);
+	service_start(&other, directory, programs->broker, programs->keeper, programs->front);
 	alone = service_connect(&other);
 	bench_ping(sessions[MANY / 2], alone);
 	vbroker_session_close(alone);
@@ -113,7 +124,7 @@ void bench_connections(const struct programs *programs, const char *directory, c
 	bool enough = raise_limit();
 	struct service service;
 
-	service_start(&service, directory, programs->broker, programs->keeper);
+	service_start(&service, directory, programs->broker, programs->keeper, programs->front);
 	/*
 	 * The keeper has started and answered HELLO by then, and the broker has given back what its start needed
 	 * (IDLE_TRIM_US).

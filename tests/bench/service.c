@@ -148,13 +148,16 @@ static void await_file(const char *path)
 	}
 }
 
-static void start_activator(struct service *service, const char *keeper)
+static pid_t start_activator(const struct service *service, const char *socket, const char *program)
 {
-	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s", service->keeper_socket),
-		text("--seqpacket"), text("--accept"), text("%s", keeper), NULL};
+	/* systemd-socket-activate gives its processes 1024 files; the units have more (LimitNOFILE=). */
+	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s", socket), text("--seqpacket"),
+		text("--accept"), text("sh"), text("-c"), text("ulimit -S -n $(ulimit -H -n); exec \"$0\""),
+		text("%s", program), NULL};
+	pid_t pid = start(service, argv);
 
-	service->activator = start(service, argv);
-	await_file(service->keeper_socket);
+	await_file(socket);
+	return pid;
 }
 
 static void start_reader(struct service *service, const char *broker)
@@ -174,7 +177,8 @@ static void start_broker(struct service *service, const char *broker)
 	char *argv[] = {(char *)broker, text("--listen=%s", service->socket), text("--policy=%s", service->directory),
 		text("--policy-socket=%s/policy.sock", service->directory),
 		text("--claims=%s/claims", service->directory), text("--quarantine=%s/quarantine", service->directory),
-		text("--keeper-socket=%s", service->keeper_socket), text("--sessions-per-user=20000"), NULL};
+		text("--keeper-socket=%s", service->keeper_socket), text("--front-socket=%s", service->front_socket),
+		text("--sessions-per-user=20000"), NULL};
 
 	service->broker = start(service, argv);
 }
@@ -195,7 +199,8 @@ static bool broker_ready(const struct service *service, const char *broker)
 	return strstr(text, "ready: ") != NULL;
 }
 
-void service_start(struct service *service, const char *directory, const char *broker, const char *keeper)
+void service_start(
+	struct service *service, const char *directory, const char *broker, const char *keeper, const char *front)
 {
 	char *policy;
 
@@ -205,14 +210,16 @@ void service_start(struct service *service, const char *directory, const char *b
 	strcpy(service->directory, directory);
 	snprintf(service->socket, sizeof service->socket, "%s/broker.sock", directory);
 	snprintf(service->keeper_socket, sizeof service->keeper_socket, "%s/keeper.sock", directory);
+	snprintf(service->front_socket, sizeof service->front_socket, "%s/front.sock", directory);
 	make_host(directory);
 	policy = text("[allow bench]\naddress = *\nuser = *\n"
 		      "[limits offenders]\nuser = %d\nconnections-per-minute = 6000\n",
 		SERVICE_LIMITED);
 	make_text(directory, "bench.conf", policy);
 	free(policy);
-	start_activator(service, keeper);
 	start_reader(service, broker);
+	service->activator = start_activator(service, service->keeper_socket, keeper);
+	service->activator_fronts = start_activator(service, service->front_socket, front);
 	start_broker(service, broker);
 	for (int ms = 0; !broker_ready(service, broker); ms++) {
 		if (ms == PATIENCE_MS || waitpid(service->broker, NULL, WNOHANG) != 0)
@@ -226,6 +233,7 @@ void service_stop(struct service *service)
 	stop(&service->broker);
 	stop(&service->activator);
 	stop(&service->reader);
+	stop(&service->activator_fronts);
 }
 
 /* ---- what it is asked ---- */
@@ -251,16 +259,44 @@ void service_await_spare(struct vbroker_session *session)
 	die("no spare keeper after %d s", PATIENCE_MS / 1000);
 }
 
-pid_t service_keeper(const struct service *service)
+static pid_t first_child(pid_t of)
 {
 	char path[64];
 	FILE *children;
 	int pid = 0;
 
-	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)service->activator, (int)service->activator);
+	snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)of, (int)of);
 	children = fopen(path, "re");
 	if (!children || fscanf(children, "%d", &pid) != 1)
-		die("no keeper in %s", path);
+		die("no process in %s", path);
 	fclose(children);
 	return pid;
+}
+
+pid_t service_keeper(const struct service *service)
+{
+	return first_child(service->activator);
+}
+
+pid_t service_front(const struct service *service)
+{
+	return first_child(service->activator_fronts);
+}
+
+unsigned long service_rolls(const struct service *service)
+{
+	char path[64], target[64];
+	unsigned long bytes = 0;
+	struct stat status;
+
+	for (int fd = 0; fd < 1024; fd++) {
+		ssize_t length;
+
+		snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)service->broker, fd);
+		length = readlink(path, target, sizeof target - 1);
+		target[length < 0 ? 0 : length] = '\0';
+		if (strncmp(target, "/memfd:roll", 11) == 0 && stat(path, &status) == 0)
+			bytes += (unsigned long)status.st_blocks * 512;
+	}
+	return bytes;
 }

@@ -14,23 +14,27 @@
 struct programs {
 	const char *broker, *keeper;
 	const char *broker_fake, *keeper_fake;
+	const char *front;
 };
 
-/* A broker and what starts its keepers (systemd-socket-activate), both on the servers' processor. */
+/* A broker and what starts its keepers and fronts (systemd-socket-activate), all on the servers' processor. */
 struct service {
 	char directory[80];
 	char socket[108];
 	char keeper_socket[108];
+	char front_socket[108];
 	pid_t broker;
-	pid_t activator; /* 0: none; its children are the keepers */
-	pid_t reader;	 /* the same for the reader of the policy */
+	pid_t activator;	/* 0: none; its children are the keepers */
+	pid_t activator_fronts; /* the same of fronts */
+	pid_t reader;		/* the same of readers of the policy */
 };
 
 /*
  * Starts it, with absolute paths of programs, in DIRECTORY, which is made, and waits until it is ready. The fake
  * broker finds its fake host there; to others it means nothing. All of it ends with this process, however that ends.
  */
-void service_start(struct service *service, const char *directory, const char *broker, const char *keeper);
+void service_start(
+	struct service *service, const char *directory, const char *broker, const char *keeper, const char *front);
 void service_stop(struct service *service);
 
 /* A connection. */
@@ -39,8 +43,12 @@ struct vbroker_session *service_connect(const struct service *service);
 /* Waits until a spare keeper has started and answered. */
 void service_await_spare(struct vbroker_session *session);
 
-/* The pid of a keeper. */
+/* The pid of a keeper; of the front that has the connections of this process: the oldest one. */
 pid_t service_keeper(const struct service *service);
+pid_t service_front(const struct service *service);
+
+/* The bytes of all rolls of the broker: memory of the kernel's, that no process has mapped. */
+unsigned long service_rolls(const struct service *service);
 
 /* Exits unless RESULT, of a library call, is 0. */
 void must(int result, const char *what);

@@ -92,7 +92,8 @@ void world_start_reader(void);
 
 /*
  * Waits until everything is as at the start: each device with its driver and override, no claim record, no keeper but
- * the spare one, the broker with as many fds as it began with (those for fronts apart, which stay for a while). Fails, saying what is different, if that takes too long.
+ * the spare one, the broker with as many fds as it began with (those for fronts apart, which stay for a while).
+ * Fails, saying what is different, if that takes too long.
  */
 void world_settle(void);
 

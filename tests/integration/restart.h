@@ -39,8 +39,8 @@ static inline void stop_broker(int session)
 	assert_true(WIFSTOPPED(status));
 }
 
-/* The broker answers what comes from one front in the order of coming: so it has read what came before. HELLO alone would
- * be answered by the front. */
+/* The broker answers what comes from one front in the order of coming: so it has read what came before. HELLO alone
+ * would be answered by the front. */
 static inline void await_turn(void)
 {
 	struct vbroker_session *session = session_begin();

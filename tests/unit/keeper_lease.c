@@ -160,7 +160,7 @@ static void test_query(void **state)
 	assert_int_equal(records[0].flags, QUERY_BOUND);
 	assert_int_equal(records[0].origin.session, 5);
 	assert_int_equal(records[0].origin.session_started, 600);
-	assert_int_equal(records[0].origin.cookie, 7);
+	assert_int_equal(records[0].origin.zero, 7);
 	assert_int_equal(records[0].origin.since, 800);
 	assert_int_equal(records[0].origin.holder.uid, 1000);
 	assert_string_equal(records[0].origin.holder.unit, "lab.service");

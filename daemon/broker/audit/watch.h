@@ -25,8 +25,8 @@ int watch_begin(void *context, struct packet *request, struct packet *reply, str
 
 /*
  * For a session of an earlier broker that watched, by the roll of its front: goes on watching. The events since the
- * earlier broker's last event are not known, and the watcher is told so. The age of the watch is no matter: nothing else
- * about a watch would be lost.
+ * earlier broker's last event are not known, and the watcher is told so. The age of the watch is no matter: nothing
+ * else about a watch would be lost.
  */
 void watch_adopt(struct session *session);
 

@@ -2,8 +2,8 @@
 #ifndef BROKER_LIMITS_H
 #define BROKER_LIMITS_H
 
-/* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's memory,
- * or the file descriptors of a front (LimitNOFILE=). Changed by --sessions-per-user. */
+/* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's
+ * memory, or the file descriptors of a front (LimitNOFILE=). Changed by --sessions-per-user. */
 #define SESSIONS_PER_USER 1024
 
 /* Devices one user may hold at a time. A machine with more devices gives each job its own user anyway. Changed by

@@ -23,7 +23,8 @@ enum store_kind {
 	STORE_KEEPER, /* group-N: of group N */
 	STORE_FRONT,  /* front-N: the life line, the control socket and the roll of front N */
 	STORE_HELPER, /* helper-N: the connection and the note of helper N */
-	STORE_SESSION, /* session-X-Y: the socket of a client, of a broker before fronts; leaves the store when shut down */
+	/* session-X-Y: the socket of a client, of a broker before fronts; leaves the store when shut down */
+	STORE_SESSION,
 };
 
 /* A descriptor that an earlier broker has stored. */

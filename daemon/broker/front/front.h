@@ -53,7 +53,8 @@ void front_send(struct front *front, struct packet *packet);
 /* Sends PACKET, an event for a client, now or never; PACKET is empty afterwards. Returns true if sent. */
 bool front_notify(struct front *front, struct packet *packet);
 
-/* Asks whether the client of SESSION is still there. The reply, or `hung`, comes later. False: no front can be asked. */
+/* Asks whether the client of SESSION is still there. The reply, or `hung`, comes later. False: the front cannot be
+ * asked. */
 bool front_look(struct session *session);
 
 /* The front broke the protocol: ends the front. */

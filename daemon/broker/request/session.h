@@ -19,8 +19,8 @@ bool session_accept(struct broker *broker, int fd);
 /* Goes on with a session of an earlier broker, from the roll of FRONT. Takes the peer of ENTRY. */
 void session_adopt(struct front *front, struct roll_entry *entry);
 
-/* The front has named the session to this broker. ARRIVED_US: when the front got the request that it will send again; 0:
- * none. */
+/* The front has named the session to this broker. ARRIVED_US: when the front got the request that it will send again;
+ * 0: none. */
 void session_confirm(struct session *session, uint64_t arrived_us);
 
 /* Serves REQUEST. Returns false if the session has a request in work already. */

@@ -14,7 +14,7 @@
  *
  *	rolls of fronts      -> sessions, with their numbers: who they are is the earlier broker's word
  *	control sockets      -> the front has been sent QUERY
- *	its answer           -> sessions that the front does not name have ended; the requests without an answer come again
+ *	its answer           -> sessions that the front does not name have ended; requests without an answer come again
  *	sockets of keepers   -> groups that are QUERIED: the keeper has been sent QUERY
  *	the answers          -> leases of the sessions named in the answers; a group whose session has ended is released
  *
@@ -35,8 +35,8 @@
  * A broker before fronts has stored the sockets of its clients. These go to a front unread, which ends them.
  */
 
-/* Called before claims are loaded: the claim of a group that a keeper holds must not be undone. Takes the descriptors of
- * STORED, those of helpers apart. */
+/* Called before claims are loaded: the claim of a group that a keeper holds must not be undone. Takes the descriptors
+ * of STORED, those of helpers apart. */
 void takeover_begin(struct broker *broker, const struct stored *stored, size_t count);
 
 #endif
