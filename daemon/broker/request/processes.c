@@ -3,7 +3,6 @@
 
 #include "base/listing.h"
 #include "base/loop.h"
-#include "request/hold.h"
 #include "state/broker.h"
 
 #include <stdio.h>

@@ -289,6 +289,7 @@ static void begin(struct reload *reload)
 	if (is_full(broker, &oldest))
 		policy_reader_free(oldest);
 	reload->again = false;
+	reload->why = reload->next_why;
 	if (reload->retry)
 		sd_event_source_set_enabled(reload->retry, SD_EVENT_OFF);
 	r = policy_reader_begin(broker, on_ended, reload);
@@ -306,7 +307,7 @@ static void begin(struct reload *reload)
 
 void reload_begin(struct reload *reload, const char *why)
 {
-	reload->why = why;
+	reload->next_why = why;
 	begin(reload);
 }
 

@@ -32,7 +32,8 @@ struct reload {
 		char awaited[NAME_MAX + 1]; /* ... where this name has to appear first; empty: the directory itself */
 		sd_event_source *source;    /* NULL: unused */
 	} watches[RELOAD_DIRECTORIES_MAX];
-	const char *why;	   /* the files are read: a constant */
+	const char *why;	   /* a constant: the cause of the read that is under way ... */
+	const char *next_why;	   /* ... and of the read that follows */
 	bool again;		   /* another read has to follow the read that is under way */
 	sd_event_source *deadline; /* of the read that is under way */
 	sd_event_source *retry;
