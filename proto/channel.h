@@ -40,7 +40,8 @@ typedef int (*channel_handler)(void *context, struct packet *request, struct pac
 
 struct channel_service {
 	const struct request_table *table;
-	/* Indexed by request number. HELLO and PING are answered by channel.c; a handler of HELLO may add to the reply. */
+	/* Indexed by request number. HELLO and PING are answered by channel.c; a handler of HELLO may add to the
+	 * reply. */
 	const channel_handler *handlers;
 	uint64_t features;
 };

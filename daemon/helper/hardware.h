@@ -10,16 +10,16 @@
 struct sandbox_rule;
 
 /*
- * The steps of the host's kernel that may wait for somebody else: for a driver, a device, or another process. One
- * function per step, and each makes one system call that may wait, so that a helper can stop between steps, and tests
- * can put a fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
+ * Steps of the host's kernel that may wait for somebody else: for a driver, a device, or another process. A function
+ * per step, and a system call with a wait per function, so that a helper can stop between steps, and tests can put a
+ * fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
  */
 struct hardware {
 	/* The system calls of these functions, for the process's filter. */
 	const struct sandbox_rule *rules;
 	size_t rule_count;
 
-	/* The first 64 bits of the configuration space. A device that does not answer reads all ones in both words, a
+	/* The first 64 bits of the configuration space. A silent device reads all ones in both words, a
 	 * virtual function in the first. */
 	int (*read_ids)(const char *name, uint32_t ret_words[2]);
 	/* driver_override: which driver alone may have the device; empty: any. */
@@ -27,7 +27,8 @@ struct hardware {
 	int (*override_set)(const char *name, const char *driver);
 	int (*driver_unbind)(const char *name, const char *driver);
 	int (*driver_bind)(const char *name, const char *driver);
-	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group open. */
+	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
+	 * open. */
 	int (*group_open)(uint32_t group);
 	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the caller's,
 	 * or -ENOENT: there is no such module. */

@@ -14,7 +14,7 @@
 
 /*
  * Device names and driver names have passed device_name_valid() and driver_name_valid() in the request table, and
- * driver_name_valid() again below. So no path below can leave its directory.
+ * driver_name_valid() again below. So no path below can leave the directory.
  */
 
 /* Reads the start of a file below /sys/bus/pci/devices/NAME. Returns the length. */
@@ -115,8 +115,7 @@ static int linux_window_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Files are opened as they are. No filter can tell one path from another: the unit's root has the paths that may be
- * opened. */
+/* Files are opened, never made. No filter can tell paths apart: the unit's root decides which files may be opened. */
 static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(openat), 2, O_CREAT | O_TMPFILE | O_TRUNC | O_APPEND, 0},
 	{SCMP_SYS(read), 0, 0, 0},

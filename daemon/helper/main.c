@@ -37,9 +37,9 @@ int main(void)
 			"from vfio-brokerd as file descriptor 3 (LISTEN_FDS=1); there is none");
 		return EXIT_FAILURE;
 	}
-	/* A signal ends a waiting helper only between orders. In the middle of an order the signal would make the kernel
-	 * give up the answer: nobody could tell then what has become of the device. The log may go away before this
-	 * process does. */
+	/* A signal ends a helper only between orders. In the middle of an order the signal would make the kernel give
+	 * up the answer, and nobody could tell the state of the device. The log may go away before the process
+	 * does. */
 	signal(SIGPIPE, SIG_IGN);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &idle);
@@ -52,7 +52,7 @@ int main(void)
 	orders_init(&orders, helper_hardware(), channel);
 	orders.idle_signals = &idle;
 	log_line(LOG_DEBUG, "vfio-helper: ready");
-	/* The broker holds a spare helper, which is in no hurry, and should be small. */
+	/* The broker holds a spare helper. The spare is in no hurry, and should be small. */
 	do
 		footprint_trim();
 	while (orders_step(&orders, -1));

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The cookie that a keeper's answer to LEASE will have. The broker uses the same for its own requests to keepers. */
+/* The cookie of a keeper's answer to LEASE. The broker uses the same for the broker's own requests to keepers. */
 #define KEEPER_COOKIE 1
 
 void orders_init(struct orders *orders, const struct hardware *hardware, int channel)
@@ -25,8 +25,8 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 
 /* ---- before each step ---- */
 
-/* -ECANCELED: the broker wants no further step. To be asked before each step, and once an order has begun, again between
- * its steps: the broker has long taken the device for lost, and looks at what is there. */
+/* -ECANCELED: the broker wants no further step. Asked before each step, and so between the steps of an order: the
+ * broker has long taken the device for lost, and looks anew. */
 static int wanted(const struct orders *orders)
 {
 	struct pollfd p = {orders->channel.fd, POLLRDHUP, 0};
@@ -63,7 +63,7 @@ static int look_at_ids(const struct orders *orders, const char *name, struct hel
 	return 0;
 }
 
-/* Safe for a hostile caller: nobody gets the file, and a group that somebody has open is refused by the kernel. */
+/* Safe for a hostile caller: nobody gets the file, and the kernel refuses a group in use. */
 static int look_at_node(const struct orders *orders, uint32_t group)
 {
 	int r = wanted(orders);
@@ -164,8 +164,8 @@ static int add_windows(struct orders *orders, struct lease_request *lease)
 }
 
 /*
- * Safe for a hostile caller: the group and the windows go to the keeper that the broker has chosen, on the broker's own
- * connection to that keeper. The broker gets no descriptor, so a last close never waits there.
+ * Safe for a hostile caller: the group and the windows go to the keeper of the broker's choice, on the broker's own
+ * connection to the keeper. The broker gets no descriptor, so a last close never waits there.
  */
 static int give(struct orders *orders, struct packet *request)
 {
@@ -192,7 +192,7 @@ static int serve_lease(void *context, struct packet *request, struct packet *rep
 	int r = give(orders, request);
 
 	(void)detail;
-	/* All copies are closed before the answer: the answer says that nothing is held here any more. */
+	/* All copies are closed before the answer: the answer says: nothing is held here any more. */
 	packet_clear(&orders->lease);
 	fdset_clear(&request->fds);
 	return answer(reply, r);

@@ -9,14 +9,14 @@
 #include <stdbool.h>
 
 /*
- * The orders of the broker to one helper, on one channel (proto/helper_message.h): one order is done at a time. An order
- * may wait for as long as somebody else likes. The broker does not wait: the broker takes another helper, and leaves
- * this helper alone. Written by orders.c; idle_signals by the program, after orders_init().
+ * The orders of the broker to one helper, on one channel (proto/helper_message.h). One order is done at a time, and may
+ * wait for as long as somebody else likes. The broker does not wait: the broker takes another helper, and leaves the
+ * late helper alone. Written by orders.c; idle_signals by the program, after orders_init().
  */
 struct orders {
 	const struct hardware *hardware;
 	struct channel channel; /* to the broker */
-	/* The signals that are blocked while the helper waits for an order; NULL: as they are. */
+	/* The signals to be blocked while the helper waits for an order; NULL: as they are. */
 	const sigset_t *idle_signals;
 	struct channel_buffers buffers;
 	struct packet lease; /* to a keeper */
@@ -27,8 +27,8 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 
 /*
  * Waits at most TIMEOUT_MS (-1: without limit) for an order, and does the order. Returns false at the end: the broker
- * has closed its end or shut down its sending side. The channel is closed then. An order that came before the shutdown
- * and was not begun is not done.
+ * has closed the connection or shut down the sending side. The channel is closed then. An order from before the
+ * shutdown is not begun.
  */
 bool orders_step(struct orders *orders, int timeout_ms);
 

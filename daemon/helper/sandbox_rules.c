@@ -10,7 +10,7 @@
 
 /* The helper's system calls on every host. */
 static const struct sandbox_rule own[] = {
-	/* its loop, its channel and a keeper's (proto/packet.c) */
+	/* the loop, the helper's channel and a keeper's (proto/packet.c) */
 	{SCMP_SYS(poll), 0, 0, 0},
 	{SCMP_SYS(ppoll), 0, 0, 0},
 	{SCMP_SYS(recvmsg), 0, 0, 0},

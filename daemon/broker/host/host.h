@@ -8,12 +8,13 @@
 #include <systemd/sd-event.h>
 
 /*
- * What the broker itself asks of the host's kernel: the PCI devices, their drivers, their IOMMU groups. One function per
- * step, so that tests can put a fake in place of the kernel. All return 0 or a negative errno unless said otherwise.
+ * What the broker itself asks of the host's kernel: the PCI devices, their drivers, their IOMMU groups. One function
+ * per step, so that tests can put a fake in place of the kernel. All return 0 or a negative errno unless said
+ * otherwise.
  *
- * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, and the
- * links driver, iommu_group and physfn. Reads of uevent, driver_override and the configuration space wait for a driver
- * that hangs, so such steps are a helper's (daemon/helper/hardware.h).
+ * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, and
+ * the links driver, iommu_group and physfn. Reads of uevent, driver_override and the configuration space wait for a
+ * driver that hangs, so such steps are a helper's (daemon/helper/hardware.h).
  */
 
 #define DRIVER_NAME_SIZE 32
