@@ -148,20 +148,23 @@ static void await_file(const char *path)
 	}
 }
 
-static void start_activator(struct service *service, const char *keeper)
+/* PROGRAM is started for each connection to PATH. */
+static pid_t start_activator(struct service *service, const char *path, const char *program)
 {
-	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s", service->keeper_socket),
-		text("--seqpacket"), text("--accept"), text("%s", keeper), NULL};
+	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s", path), text("--seqpacket"),
+		text("--accept"), text("--setenv=FAKE_HOST=%s", service->directory), text("%s", program), NULL};
+	pid_t pid = start(service, argv);
 
-	service->activator = start(service, argv);
-	await_file(service->keeper_socket);
+	await_file(path);
+	return pid;
 }
 
 static void start_broker(struct service *service, const char *broker)
 {
 	char *argv[] = {(char *)broker, text("--listen=%s", service->socket), text("--policy=%s", service->directory),
 		text("--claims=%s/claims", service->directory), text("--quarantine=%s/quarantine", service->directory),
-		text("--keeper-socket=%s", service->keeper_socket), text("--sessions-per-user=20000"), NULL};
+		text("--keeper-socket=%s", service->keeper_socket), text("--helper-socket=%s", service->helper_socket),
+		text("--sessions-per-user=20000"), NULL};
 
 	service->broker = start(service, argv);
 }
@@ -182,7 +185,8 @@ static bool broker_ready(const struct service *service, const char *broker)
 	return strstr(text, "ready: ") != NULL;
 }
 
-void service_start(struct service *service, const char *directory, const char *broker, const char *keeper)
+void service_start(
+	struct service *service, const char *directory, const char *broker, const char *keeper, const char *helper)
 {
 	char *policy;
 
@@ -192,13 +196,15 @@ void service_start(struct service *service, const char *directory, const char *b
 	strcpy(service->directory, directory);
 	snprintf(service->socket, sizeof service->socket, "%s/broker.sock", directory);
 	snprintf(service->keeper_socket, sizeof service->keeper_socket, "%s/keeper.sock", directory);
+	snprintf(service->helper_socket, sizeof service->helper_socket, "%s/helper.sock", directory);
 	make_host(directory);
 	policy = text("[allow bench]\naddress = *\nuser = *\n"
 		      "[limits offenders]\nuser = %d\nconnections-per-minute = 6000\n",
 		SERVICE_LIMITED);
 	make_text(directory, "bench.conf", policy);
 	free(policy);
-	start_activator(service, keeper);
+	service->activator = start_activator(service, service->keeper_socket, keeper);
+	service->helper_activator = start_activator(service, service->helper_socket, helper);
 	start_broker(service, broker);
 	for (int ms = 0; !broker_ready(service, broker); ms++) {
 		if (ms == PATIENCE_MS || waitpid(service->broker, NULL, WNOHANG) != 0)
@@ -211,6 +217,7 @@ void service_stop(struct service *service)
 {
 	stop(&service->broker);
 	stop(&service->activator);
+	stop(&service->helper_activator);
 }
 
 /* ---- what it is asked ---- */

@@ -12,24 +12,27 @@
 
 /* The programs under test. */
 struct programs {
-	const char *broker, *keeper;
-	const char *broker_fake, *keeper_fake;
+	const char *broker, *keeper, *helper;
+	const char *broker_fake, *keeper_fake, *helper_fake;
 };
 
-/* A broker and what starts its keepers (systemd-socket-activate), both on the servers' processor. */
+/* A broker and what starts its keepers and helpers (systemd-socket-activate), all on the servers' processor. */
 struct service {
 	char directory[80];
 	char socket[108];
 	char keeper_socket[108];
+	char helper_socket[108];
 	pid_t broker;
 	pid_t activator; /* 0: none; its children are the keepers */
+	pid_t helper_activator;
 };
 
 /*
  * Starts it, with absolute paths of programs, in DIRECTORY, which is made, and waits until it is ready. The fake
  * broker finds its fake host there; to others it means nothing. All of it ends with this process, however that ends.
  */
-void service_start(struct service *service, const char *directory, const char *broker, const char *keeper);
+void service_start(
+	struct service *service, const char *directory, const char *broker, const char *keeper, const char *helper);
 void service_stop(struct service *service);
 
 /* A connection. */

@@ -380,7 +380,8 @@ static bool is_listening(const char *path)
 static pid_t start_activation(const char *path, const char *const *words, const char *program)
 {
 	char host[128];
-	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", path};
+	const char *arguments[32] = {
+		"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", path};
 	size_t count = 7;
 	pid_t pid;
 

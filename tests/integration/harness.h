@@ -19,8 +19,8 @@
 
 /*
  * A world for session tests: a host made of files (tests/fake/file_tree.h), the broker on it, and systemd's socket
- * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
- * kernel's PCI and VFIO are made up. Each test has a world of its own.
+ * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real
+ * processes, real sockets; only the kernel's PCI and VFIO are made up. Each test has a world of its own.
  */
 
 /* The devices of the world; "who may" is by its policy. */
@@ -44,7 +44,7 @@ struct world {
 	char broker_socket[96];
 	char keeper_socket[96];
 	char helper_socket[96];
-	pid_t activate; /* systemd-socket-activate: the parent of all keepers */
+	pid_t activate;		/* systemd-socket-activate: the parent of all keepers */
 	pid_t activate_helpers; /* the same for helpers */
 	pid_t broker;
 	int broker_fds; /* with nobody connected and one spare keeper; not counting helpers */

@@ -23,8 +23,8 @@ struct packet;
 void operation_begin(struct operation *operation, const struct operation_kind *kind, const char *device);
 
 /* Gives the helper an order about DEVICE; answered() follows. FLAGS and DRIVER ("": none) as in struct helper_order. */
-void operation_order(struct operation *operation, enum helper_type type, uint32_t flags, const char *device,
-	const char *driver);
+void operation_order(
+	struct operation *operation, enum helper_type type, uint32_t flags, const char *device, const char *driver);
 
 /* The same for an order of another form: PACKET, of type ORDER. */
 void operation_send(struct operation *operation, uint16_t order, struct packet *packet);

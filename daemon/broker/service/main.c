@@ -177,8 +177,8 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	int option;
 
 	*arguments = (struct arguments){
-		.options = {RUNDIR "/keeper.sock", RUNDIR "/helper.sock", RUNDIR "/claims", RUNDIR "/quarantine", SESSIONS_PER_USER,
-			LEASES_PER_USER, NULL, 0, NULL},
+		.options = {RUNDIR "/keeper.sock", RUNDIR "/helper.sock", RUNDIR "/claims", RUNDIR "/quarantine",
+			SESSIONS_PER_USER, LEASES_PER_USER, NULL, 0, NULL},
 	};
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
 		parse_option(arguments, option);

@@ -112,8 +112,9 @@ struct device {
 	struct iommu_group *group; /* NULL: no IOMMU */
 	struct lease *lease;	   /* NULL: not leased (written by lease/lease.c) */
 	struct claim *claim;	   /* owned; NULL: nothing to undo (written by lease/rebind.c) */
-	bool handed_out; /* a client had the device since the group was free last (written by lease/quarantine.c) */
-	enum device_answer answer; /* written by lease/quarantine.c */
+	/* A client had the device since the group was free last (written by lease/quarantine.c) */
+	bool handed_out;
+	enum device_answer answer; /* lease/quarantine.c */
 	/* Owned: what stands against the device since the last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *quarantine;
 	/* Owned: what stood against it before the lease, if QUARANTINE_IN_USE (written by lease/quarantine.c) */
@@ -257,8 +258,8 @@ struct keeper_events {
 /* ---- helpers ---- */
 
 /*
- * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order at a
- * time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in reserve.
+ * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order at
+ * a time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in reserve.
  * A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and goes on
  * from what is there.
  */
@@ -272,8 +273,8 @@ struct helper {
 	LIST_ENTRY(helper) in_broker;
 	struct broker *broker;
 	int fd;
-	int note;		     /* memfd with the order, for the next broker; negative: there is none */
-	unsigned int number;	     /* in the names of systemd's fd store */
+	int note;	     /* memfd with the order, for the next broker; negative: there is none */
+	unsigned int number; /* in the names of systemd's fd store */
 	enum helper_state state;
 	struct operation *operation; /* has the helper to itself; NULL: idle */
 	sd_event_source *io;
@@ -301,14 +302,14 @@ struct operation {
 	const struct operation_kind *kind;
 	struct iommu_group *group; /* NULL: the device has none */
 	char device[DEVICE_NAME_SIZE];
-	uid_t uid;		   /* who has caused the operation */
-	bool urgent;		   /* a device is on its way back: may use the last place */
+	uid_t uid;   /* who has caused the operation */
+	bool urgent; /* a device is on its way back: may use the last place */
 	bool begun;
-	bool late;		/* late() was called for the order in work */
-	uint16_t order;		/* enum helper_type of the order in work; 0: none */
+	bool late;		       /* late() was called for the order in work */
+	uint16_t order;		       /* enum helper_type of the order in work; 0: none */
 	char driver[DEVICE_NAME_SIZE]; /* of the order */
-	uint64_t since_us;	/* beginning of the order, or of the wait for the begin */
-	struct helper *helper;	/* NULL: not begun, or the helper has ended */
+	uint64_t since_us;	       /* beginning of the order, or of the wait for the begin */
+	struct helper *helper;	       /* NULL: not begun, or the helper has ended */
 	sd_event_source *timer;
 };
 
