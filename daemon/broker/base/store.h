@@ -10,12 +10,13 @@
  * broker, whatever became of the present broker. Without systemd ($NOTIFY_SOCKET) nothing is stored, and nothing else
  * is lost.
  *
- * A session's socket leaves the store by itself when either side has shut the socket down. The sockets
- * of keepers and helpers stay until store_forget_keeper() and store_forget_helper(): the next broker is to read the last
- * messages, if the present broker is gone.
+ * A session's socket leaves the store by itself when either side has shut the socket down. The sockets of keepers and
+ * helpers stay until store_forget_keeper() and store_forget_helper(): the next broker is to read the last messages,
+ * if the present broker is gone.
  *
  * Each call is a datagram to PID 1, with room for 512 datagrams (net.unix.max_dgram_qlen). If PID 1 is busy until the
- * room is used up, the call waits for PID 1, and so do all clients: the broker serves no connection that could be lost.
+ * room is used up, the call waits for PID 1, and so do all clients: the broker serves no connection that could be
+ * lost.
  */
 
 /* A socket that an earlier broker has stored. */

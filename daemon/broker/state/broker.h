@@ -129,10 +129,11 @@ LIST_HEAD(device_list, device);
  *	            \-> RESTORING       \------------\-> QUARANTINED -> RESTORING
  *	FREE -> QUERIED -> HELD, or RELEASING
  *
- * CLAIMING: helpers prepare the first device for a session. RELEASING: the keeper was told to let go, or ends by itself. RESTORING: the keeper's socket is closed. As soon as
- * the kernel lets go of the group too, and devices that were not reset have cooled down, the devices go back to their
- * host drivers. QUARANTINED: the keeper, a helper or the kernel takes too long; the broker keeps trying, and nobody gets the
- * group meanwhile. QUERIED: a keeper has the group from an earlier broker, and was asked for the holder.
+ * CLAIMING: helpers prepare the first device for a session. RELEASING: the keeper was told to let go, or ends by
+ * itself. RESTORING: the keeper's socket is closed. As soon as the kernel lets go of the group too, and devices that
+ * were not reset have cooled down, the devices go back to their host drivers. QUARANTINED: the keeper, a helper or
+ * the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile. QUERIED: a keeper has the
+ * group from an earlier broker, and was asked for the holder.
  *
  * In a group that is FREE, devices may be quarantined (struct quarantine). lease/README.md names the functions that
  * change the state.
@@ -258,10 +259,10 @@ struct keeper_events {
 /* ---- helpers ---- */
 
 /*
- * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order at
- * a time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in reserve.
- * A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and goes on
- * from what is there.
+ * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order
+ * at a time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in
+ * reserve. A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and
+ * goes on from what is there.
  */
 enum helper_state {
 	HELPER_STARTING, /* HELLO sent, not answered */
@@ -293,8 +294,8 @@ struct operation_kind {
 
 /*
  * Orders to a helper, one after the other, that belong together. An operation waits until no earlier operation is for
- * the same set: devices of an IOMMU group, and a physical function with its virtual functions. The first member of the
- * owner's struct. Written by helper/operation.c.
+ * the same set: devices of an IOMMU group, and a physical function with its virtual functions. The first member of
+ * the owner's struct. Written by helper/operation.c.
  */
 struct operation {
 	TAILQ_ENTRY(operation) in_broker;
