@@ -109,7 +109,7 @@ static void bench_many(const struct programs *programs, const struct service *se
 	connect_more(service, sessions, 1, MANY);
 	add_growth(service, front, before, MANY - 1);
 
-	service_start(&other, directory, programs->broker, programs->keeper, programs->front);
+	service_start(&other, directory, programs->broker, programs->keeper, programs->front, programs->helper);
 	alone = service_connect(&other);
 	bench_ping(sessions[MANY / 2], alone);
 	vbroker_session_close(alone);
@@ -124,7 +124,7 @@ void bench_connections(const struct programs *programs, const char *directory, c
 	bool enough = raise_limit();
 	struct service service;
 
-	service_start(&service, directory, programs->broker, programs->keeper, programs->front);
+	service_start(&service, directory, programs->broker, programs->keeper, programs->front, programs->helper);
 	/*
 	 * The keeper has started and answered HELLO by then, and the broker has given back what its start needed
 	 * (IDLE_TRIM_US).

@@ -278,7 +278,8 @@ void bench_hostile(const struct programs *programs, const char *directory)
 	pid_t pid;
 	int fd;
 
-	service_start(&service, directory, programs->broker_fake, programs->keeper_fake, programs->front);
+	service_start(&service, directory, programs->broker_fake, programs->keeper_fake, programs->front,
+		programs->helper_fake);
 	snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(directory, '/') - directory), directory);
 	if (chmod(parent, 0711) < 0 || chmod(directory, 0711) < 0)
 		die("%s", directory);

@@ -136,7 +136,8 @@ void bench_latency(const struct programs *programs, const char *directory)
 	struct vbroker_session *session;
 	struct service service;
 
-	service_start(&service, directory, programs->broker_fake, programs->keeper_fake, programs->front);
+	service_start(&service, directory, programs->broker_fake, programs->keeper_fake, programs->front,
+		programs->helper_fake);
 	session = service_connect(&service);
 	bench_ping(session);
 	with_device(&service);

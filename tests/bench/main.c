@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char usage[] = "usage: bench DIRECTORY BROKER KEEPER FAKE-BROKER FAKE-KEEPER FRONT [JSON]\n"
-			    "Run by tests/run-bench. DIRECTORY is empty and stays the caller's to remove.\n";
+static const char usage[] =
+	"usage: bench DIRECTORY BROKER KEEPER HELPER FAKE-BROKER FAKE-KEEPER FAKE-HELPER FRONT [JSON]\n"
+	"Run by tests/run-bench. DIRECTORY is empty and stays the caller's to remove.\n";
 
 int main(int argc, char **argv)
 {
@@ -17,11 +18,11 @@ int main(int argc, char **argv)
 	char directories[4][64];
 	size_t missed;
 
-	if (argc < 7 || argc > 8) {
+	if (argc < 9 || argc > 10) {
 		fputs(usage, stderr);
 		return 2;
 	}
-	programs = (struct programs){argv[2], argv[3], argv[4], argv[5], argv[6]};
+	programs = (struct programs){argv[2], argv[3], argv[4], argv[5], argv[6], argv[7], argv[8]};
 	for (int i = 0; i < 4; i++) {
 		/* Sockets are in there, and their paths are short. */
 		if (snprintf(directories[i], sizeof directories[i], "%s/%d", argv[1], i) >= (int)sizeof directories[i])
@@ -36,7 +37,7 @@ int main(int argc, char **argv)
 	bench_domain();
 	missed = figure_table();
 	printf("%zu targets missed\n", missed);
-	if (argc == 8 && figure_json(argv[7]) < 0)
-		die("%s", argv[7]);
+	if (argc == 10 && figure_json(argv[9]) < 0)
+		die("%s", argv[9]);
 	return EXIT_SUCCESS;
 }

@@ -152,8 +152,8 @@ static pid_t start_activator(const struct service *service, const char *socket, 
 {
 	/* systemd-socket-activate gives its processes 1024 files; the units have more (LimitNOFILE=). */
 	char *argv[] = {(char *)"systemd-socket-activate", text("--listen=%s", socket), text("--seqpacket"),
-		text("--accept"), text("sh"), text("-c"), text("ulimit -S -n $(ulimit -H -n); exec \"$0\""),
-		text("%s", program), NULL};
+		text("--accept"), text("--setenv=FAKE_HOST=%s", service->directory), text("sh"), text("-c"),
+		text("ulimit -S -n $(ulimit -H -n); exec \"$0\""), text("%s", program), NULL};
 	pid_t pid = start(service, argv);
 
 	await_file(socket);
@@ -178,7 +178,7 @@ static void start_broker(struct service *service, const char *broker)
 		text("--policy-socket=%s/policy.sock", service->directory),
 		text("--claims=%s/claims", service->directory), text("--quarantine=%s/quarantine", service->directory),
 		text("--keeper-socket=%s", service->keeper_socket), text("--front-socket=%s", service->front_socket),
-		text("--sessions-per-user=20000"), NULL};
+		text("--helper-socket=%s", service->helper_socket), text("--sessions-per-user=20000"), NULL};
 
 	service->broker = start(service, argv);
 }
@@ -199,8 +199,8 @@ static bool broker_ready(const struct service *service, const char *broker)
 	return strstr(text, "ready: ") != NULL;
 }
 
-void service_start(
-	struct service *service, const char *directory, const char *broker, const char *keeper, const char *front)
+void service_start(struct service *service, const char *directory, const char *broker, const char *keeper,
+	const char *front, const char *helper)
 {
 	char *policy;
 
@@ -211,6 +211,7 @@ void service_start(
 	snprintf(service->socket, sizeof service->socket, "%s/broker.sock", directory);
 	snprintf(service->keeper_socket, sizeof service->keeper_socket, "%s/keeper.sock", directory);
 	snprintf(service->front_socket, sizeof service->front_socket, "%s/front.sock", directory);
+	snprintf(service->helper_socket, sizeof service->helper_socket, "%s/helper.sock", directory);
 	make_host(directory);
 	policy = text("[allow bench]\naddress = *\nuser = *\n"
 		      "[limits offenders]\nuser = %d\nconnections-per-minute = 6000\n",
@@ -220,6 +221,7 @@ void service_start(
 	start_reader(service, broker);
 	service->activator = start_activator(service, service->keeper_socket, keeper);
 	service->activator_fronts = start_activator(service, service->front_socket, front);
+	service->activator_helpers = start_activator(service, service->helper_socket, helper);
 	start_broker(service, broker);
 	for (int ms = 0; !broker_ready(service, broker); ms++) {
 		if (ms == PATIENCE_MS || waitpid(service->broker, NULL, WNOHANG) != 0)
@@ -234,6 +236,7 @@ void service_stop(struct service *service)
 	stop(&service->activator);
 	stop(&service->reader);
 	stop(&service->activator_fronts);
+	stop(&service->activator_helpers);
 }
 
 /* ---- what it is asked ---- */

@@ -12,29 +12,31 @@
 
 /* The programs under test. */
 struct programs {
-	const char *broker, *keeper;
-	const char *broker_fake, *keeper_fake;
+	const char *broker, *keeper, *helper;
+	const char *broker_fake, *keeper_fake, *helper_fake;
 	const char *front;
 };
 
-/* A broker and what starts its keepers and fronts (systemd-socket-activate), all on the servers' processor. */
+/* A broker and what starts its keepers, fronts and helpers (systemd-socket-activate), all on the servers' processor. */
 struct service {
 	char directory[80];
 	char socket[108];
 	char keeper_socket[108];
 	char front_socket[108];
+	char helper_socket[108];
 	pid_t broker;
-	pid_t activator;	/* 0: none; its children are the keepers */
-	pid_t activator_fronts; /* the same of fronts */
-	pid_t reader;		/* the same of readers of the policy */
+	pid_t activator;	 /* 0: none; its children are the keepers */
+	pid_t activator_fronts;	 /* the same of fronts */
+	pid_t activator_helpers; /* the same of helpers */
+	pid_t reader;		 /* the same of readers of the policy */
 };
 
 /*
  * Starts it, with absolute paths of programs, in DIRECTORY, which is made, and waits until it is ready. The fake
  * broker finds its fake host there; to others it means nothing. All of it ends with this process, however that ends.
  */
-void service_start(
-	struct service *service, const char *directory, const char *broker, const char *keeper, const char *front);
+void service_start(struct service *service, const char *directory, const char *broker, const char *keeper,
+	const char *front, const char *helper);
 void service_stop(struct service *service);
 
 /* A connection. */

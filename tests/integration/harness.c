@@ -432,7 +432,8 @@ static pid_t activate(
 	const char *socket, const char *const *before, const char *program, const char *const *program_arguments)
 {
 	char host[128];
-	const char *arguments[32] = {"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", socket};
+	const char *arguments[32] = {
+		"systemd-socket-activate", "--seqpacket", "--accept", "--setenv", host, "-l", socket};
 	size_t count = 7;
 	pid_t pid;
 

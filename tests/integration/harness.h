@@ -19,8 +19,8 @@
 
 /*
  * A world for session tests: a host made of files (tests/fake/file_tree.h), the broker on it, and systemd's socket
- * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real processes, real sockets; only the
- * kernel's PCI and VFIO are made up. Each test has a world of its own.
+ * activation that starts helpers on the same host, and keepers on the fake VFIO (tests/fake/container.h). Real
+ * processes, real sockets; only the kernel's PCI and VFIO are made up. Each test has a world of its own.
  */
 
 /* The devices of the world; "who may" is by its policy. */

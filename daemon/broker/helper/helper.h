@@ -7,7 +7,8 @@
 struct helper_note;
 struct packet;
 
-/* The processes of vfio-helper: the reserve, who is idle, their connections. helper/operation.h decides who gets one. */
+/* The processes of vfio-helper: the reserve, who is idle, their connections. helper/operation.h decides who gets
+ * one. */
 
 /* Starts the spare helper, if no helper is idle; if that fails, tries again later. */
 void helper_prepare(struct broker *broker);

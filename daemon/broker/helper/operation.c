@@ -62,7 +62,8 @@ static const struct operation *first_ahead(const struct operation *operation)
 {
 	const struct operation *earlier;
 
-	TAILQ_FOREACH(earlier, &operation->broker->operations, in_broker) {
+	TAILQ_FOREACH(earlier, &operation->broker->operations, in_broker)
+	{
 		if (earlier == operation)
 			break;
 		if (in_the_way(earlier, operation))
@@ -78,7 +79,8 @@ static bool begin_one(struct broker *broker)
 {
 	struct operation *operation;
 
-	TAILQ_FOREACH(operation, &broker->operations, in_broker) {
+	TAILQ_FOREACH(operation, &broker->operations, in_broker)
+	{
 		if (operation->begun || first_ahead(operation))
 			continue;
 		operation->helper = helper_take(operation);
@@ -202,8 +204,8 @@ void operation_send(struct operation *operation, uint16_t order, struct packet *
 	arm(operation, operation->helper ? GROUP_QUARANTINE_US : 0);
 }
 
-void operation_order(struct operation *operation, enum helper_type type, uint32_t flags, const char *device,
-	const char *driver)
+void operation_order(
+	struct operation *operation, enum helper_type type, uint32_t flags, const char *device, const char *driver)
 {
 	struct packet *packet = &operation->broker->outgoing;
 	struct helper_order *order;
@@ -291,6 +293,8 @@ void operations_clear(struct broker *broker)
 		sd_event_source_disable_unref(operation->timer);
 		if (operation->helper)
 			helper_assign(operation->helper, NULL);
+		if (operation->group)
+			operation->group->operations--;
 		free(operation);
 	}
 	broker->operations_timer = sd_event_source_disable_unref(broker->operations_timer);
@@ -308,7 +312,8 @@ const struct operation *operation_in_the_way(const struct broker *broker, const 
 {
 	const struct operation *operation;
 
-	TAILQ_FOREACH(operation, &broker->operations, in_broker) {
+	TAILQ_FOREACH(operation, &broker->operations, in_broker)
+	{
 		if (operation_is_named(operation) && share(operation->group, group))
 			return operation;
 	}

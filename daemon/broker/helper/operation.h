@@ -18,13 +18,15 @@ struct packet;
  */
 
 /*
- * Queues OPERATION, zeroed but for its broker, group, uid and urgent: the loop calls KIND from now on. DEVICE: the name of the first order's device.
+ * Queues OPERATION, zeroed but for its broker, group, uid and urgent: the loop calls KIND from now on. DEVICE: the
+ * name of the first order's device.
  */
 void operation_begin(struct operation *operation, const struct operation_kind *kind, const char *device);
 
-/* Gives the helper an order about DEVICE; answered() follows. FLAGS and DRIVER ("": none) as in struct helper_order. */
-void operation_order(struct operation *operation, enum helper_type type, uint32_t flags, const char *device,
-	const char *driver);
+/* Gives the helper an order about DEVICE; answered() follows. FLAGS and DRIVER ("": none) as in struct
+ * helper_order. */
+void operation_order(
+	struct operation *operation, enum helper_type type, uint32_t flags, const char *device, const char *driver);
 
 /* The same for an order of another form: PACKET, of type ORDER. */
 void operation_send(struct operation *operation, uint16_t order, struct packet *packet);
@@ -33,8 +35,8 @@ void operation_send(struct operation *operation, uint16_t order, struct packet *
  * gone afterwards. The memory stays with the owner. */
 void operation_end(struct operation *operation);
 
-/* A helper of an earlier broker works at the order of NOTE: queues an operation that ends with the order. Returns 0 or
- * -ENOMEM. */
+/* A helper of an earlier broker works at the order of NOTE: queues an operation that ends with the order. Returns 0
+ * or -ENOMEM. */
 int operation_adopt(struct broker *broker, struct helper *helper, const struct helper_note *note);
 
 /* For the end of the broker: frees all operations, with the structs of their owners. */

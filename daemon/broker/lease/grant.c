@@ -82,8 +82,7 @@ static void give_up(struct granting *granting, int result, const struct detail *
 
 static struct device *device_of(const struct granting *granting)
 {
-	struct device *device =
-		inventory_find(&granting->operation.broker->inventory, granting->operation.device);
+	struct device *device = inventory_find(&granting->operation.broker->inventory, granting->operation.device);
 
 	return device && device->present && device->group == granting->operation.group ? device : NULL;
 }
@@ -107,8 +106,8 @@ static int check_again(const struct granting *granting, const struct device *dev
 	if (!rule || rule->verdict != POLICY_ALLOW || (has_had(granting, HELPER_OVERRIDE_GET) && !rule->rebind))
 		return refuse(detail, REFUSAL_DENIED, "%s: the policy does not allow it any more", device->name);
 	if (device->lease || (group->state != GROUP_CLAIMING && group->session != session))
-		return refuse(detail, REFUSAL_DEVICE_BUSY, "%s is just being released; try again in a moment",
-			device->name);
+		return refuse(
+			detail, REFUSAL_DEVICE_BUSY, "%s is just being released; try again in a moment", device->name);
 	*ret_rule = rule;
 	return quota_check(broker, session, rule, detail);
 }
@@ -222,8 +221,8 @@ static int check_virtual(const struct broker *broker, const struct device *devic
 
 	if (!inventory_virtual(&broker->inventory, device->name))
 		return 0;
-	return refuse(detail, REFUSAL_GROUP_NOT_VIABLE, "%s",
-		inventory_virtual_text(&broker->inventory, device->name, text));
+	return refuse(
+		detail, REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, device->name, text));
 }
 
 /*
@@ -275,8 +274,7 @@ static int make_claim(const struct broker *broker, struct device *device, const 
 		return r;
 	}
 	rebind_claim(device, claim);
-	log_line(LOG_INFO, "%s: taken from host driver %s", device->name,
-		claim->driver[0] ? claim->driver : "(none)");
+	log_line(LOG_INFO, "%s: taken from host driver %s", device->name, claim->driver[0] ? claim->driver : "(none)");
 	return 0;
 }
 
@@ -284,8 +282,8 @@ static_assert(sizeof((struct claim *)NULL)->override == sizeof((struct helper_re
 
 /* ---- the operation ---- */
 
-static int on_look(const struct granting *granting, struct device *device, const struct helper_reply *reply,
-	struct detail *detail)
+static int on_look(
+	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
 {
 	int r = look_answers(device->name, reply, detail);
 
@@ -294,8 +292,8 @@ static int on_look(const struct granting *granting, struct device *device, const
 	return r != 0 ? r : look_node_free(device->group, reply, detail);
 }
 
-static int on_driver(const struct granting *granting, struct device *device, const struct helper_reply *reply,
-	struct detail *detail)
+static int on_driver(
+	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
 {
 	int r = -(int)reply->error;
 
@@ -336,8 +334,7 @@ static void begin(struct operation *operation)
 	/* The kernel says nothing new of a group that is ours, and reading the configuration space of a device that
 	 * is being reset would wait. */
 	if (operation->group->state == GROUP_CLAIMING && granting->waiter.session)
-		operation_order(
-			operation, HELPER_LOOK, HELPER_LOOK_IDS | HELPER_LOOK_NODE, operation->device, "");
+		operation_order(operation, HELPER_LOOK, HELPER_LOOK_IDS | HELPER_LOOK_NODE, operation->device, "");
 	else
 		go_on(granting, NULL);
 }

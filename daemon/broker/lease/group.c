@@ -110,7 +110,8 @@ static void quarantine_if_late(struct iommu_group *group)
 	event = audit_of_group(CHANGE_QUARANTINE, group);
 	event.duration_us = waited;
 	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
-		reason_of(group, text, sizeof text), (unsigned long long)(waited / 1000), peer_record_text(&group->holder, who, sizeof who));
+		reason_of(group, text, sizeof text), (unsigned long long)(waited / 1000),
+		peer_record_text(&group->holder, who, sizeof who));
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_STUCK});
 	waiter_wake(group);
 }

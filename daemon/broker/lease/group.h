@@ -52,8 +52,8 @@ void group_adopt_holder(struct iommu_group *group, struct session *session);
 /* The adopted leases are reviewed, and ended where need be: wakes the requests that wait for more of the group. */
 void group_adopt_done(struct iommu_group *group);
 
-/* HELD, QUERIED -> QUARANTINED: the keeper has not answered QUERY, or a helper that has the keeper's channel hangs. The
- * keeper is told to let go. */
+/* HELD, QUERIED -> QUARANTINED: the keeper has not answered QUERY, or a helper that has the keeper's channel hangs.
+ * The keeper is told to let go. */
 void group_give_up(struct iommu_group *group);
 
 /* The reason that kept devices from their host drivers may have ended: looks again. Does nothing in groups that
@@ -73,12 +73,12 @@ void group_restore_recorded(struct device *device, struct broker *broker);
 
 /* ---- calls of lease/rebind.c: the way back of a RESTORING or QUARANTINED group ---- */
 
-/* The kernel has answered the open of the node with ERROR, a positive errno or 0. Returns true if nobody has GROUP any
- * more, and the way back goes on; false if it ends, and begins anew later. */
+/* The kernel has answered the open of the node with ERROR, a positive errno or 0. Returns true if nobody has GROUP
+ * any more, and the way back goes on; false if it ends, and begins anew later. */
 bool group_node_seen(struct iommu_group *group, int error);
 
-/* The kernel has let go: -> RESTORING. Returns true if the devices may go back now; false if the devices cool down first,
- * and the way back ends and begins anew. */
+/* The kernel has let go: -> RESTORING. Returns true if the devices may go back now; false if the devices cool down
+ * first, and the way back ends and begins anew. */
 bool group_closed(struct iommu_group *group);
 
 /* -> FREE: all devices are where they belong. */

@@ -226,8 +226,7 @@ static void on_ask(struct restoring *restoring, const struct helper_reply *reply
 
 static void on_answer(struct restoring *restoring, const struct helper_reply *reply)
 {
-	struct device *device =
-		inventory_find(&restoring->operation.broker->inventory, restoring->operation.device);
+	struct device *device = inventory_find(&restoring->operation.broker->inventory, restoring->operation.device);
 
 	if (device)
 		quarantine_note_answer(device, !look_is_dead(reply));

@@ -24,5 +24,4 @@ int rebind_restore(struct iommu_group *group);
  */
 void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim);
 
-
 #endif

@@ -38,7 +38,8 @@ static enum device_state state_of(const struct device *device)
 	return device->lease->state == LEASE_OFFERED ? DEVICE_STATE_CLAIMING : DEVICE_STATE_LEASED;
 }
 
-static void device_fill(const struct broker *broker, const struct device *device, const struct host_device *now, struct device_record *record)
+static void device_fill(const struct broker *broker, const struct device *device, const struct host_device *now,
+	struct device_record *record)
 {
 	memcpy(record->name, device->name, sizeof record->name);
 	memcpy(record->driver, now->driver, sizeof record->driver);
@@ -47,8 +48,9 @@ static void device_fill(const struct broker *broker, const struct device *device
 	record->device = now->device;
 	record->class = now->class;
 	record->state = state_of(device);
-	if (device->group && (device->lease || device->group->state == GROUP_QUARANTINED ||
-				     operation_in_the_way(broker, device->group)))
+	if (device->group &&
+		(device->lease || device->group->state == GROUP_QUARANTINED ||
+			operation_in_the_way(broker, device->group)))
 		record->holder = device->group->holder;
 	else if (record->state == DEVICE_STATE_QUARANTINED)
 		record->holder = quarantine_of_group(device->group)->quarantine->holder;

@@ -191,7 +191,8 @@ static void adopt_helper(struct broker *broker, const struct stored *stored, int
 
 	/* Nobody knows what the helper does. Nothing but its end can be waited for, and nothing is known to wait. */
 	if (!is_known)
-		log_line(LOG_ERR, "helper-%" PRIu64 " of an earlier broker has no note, and is told to end", stored->number);
+		log_line(LOG_ERR, "helper-%" PRIu64 " of an earlier broker has no note, and is told to end",
+			stored->number);
 	helper = helper_adopt(broker, (unsigned int)stored->number, stored->fd, note_fd, &note);
 	if (helper && !is_known)
 		helper_free(helper);

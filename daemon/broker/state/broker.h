@@ -115,8 +115,9 @@ struct device {
 	struct iommu_group *group; /* NULL: no IOMMU */
 	struct lease *lease;	   /* NULL: not leased (written by lease/lease.c) */
 	struct claim *claim;	   /* owned; NULL: nothing to undo (written by lease/rebind.c) */
-	bool handed_out; /* a client had the device since the group was free last (written by lease/quarantine.c) */
-	enum device_answer answer; /* written by lease/quarantine.c */
+	/* A client had the device since the group was free last (written by lease/quarantine.c) */
+	bool handed_out;
+	enum device_answer answer; /* lease/quarantine.c */
 	/* Owned: what stands against the device since the last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *quarantine;
 	/* Owned: what stood against it before the lease, if QUARANTINE_IN_USE (written by lease/quarantine.c) */
@@ -131,10 +132,11 @@ LIST_HEAD(device_list, device);
  *	            \-> RESTORING       \------------\-> QUARANTINED -> RESTORING
  *	FREE -> QUERIED -> HELD, or RELEASING
  *
- * CLAIMING: helpers prepare the first device for a session. RELEASING: the keeper was told to let go, or ends by itself. RESTORING: the keeper's socket is closed. As soon as
- * the kernel lets go of the group too, and devices that were not reset have cooled down, the devices go back to their
- * host drivers. QUARANTINED: the keeper, a helper or the kernel takes too long; the broker keeps trying, and nobody gets the
- * group meanwhile. QUERIED: a keeper has the group from an earlier broker, and was asked for the holder.
+ * CLAIMING: helpers prepare the first device for a session. RELEASING: the keeper was told to let go, or ends by
+ * itself. RESTORING: the keeper's socket is closed. As soon as the kernel lets go of the group too, and devices that
+ * were not reset have cooled down, the devices go back to their host drivers. QUARANTINED: the keeper, a helper or
+ * the kernel takes too long; the broker keeps trying, and nobody gets the group meanwhile. QUERIED: a keeper has the
+ * group from an earlier broker, and was asked for the holder.
  *
  * In a group that is FREE, devices may be quarantined (struct quarantine). lease/README.md names the functions that
  * change the state.
@@ -336,10 +338,10 @@ struct front_events {
 /* ---- helpers ---- */
 
 /*
- * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order at a
- * time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in reserve.
- * A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and goes on
- * from what is there.
+ * What may wait for others (a driver, a device, the node of a group) is done by processes of vfio-helper, one order
+ * at a time. systemd starts the process when the broker connects. An idle helper is used again, and one is kept in
+ * reserve. A helper that hangs is never signalled: the broker waits until the helper answers or ends, looks anew, and
+ * goes on from what is there.
  */
 enum helper_state {
 	HELPER_STARTING, /* HELLO sent, not answered */
@@ -351,8 +353,8 @@ struct helper {
 	LIST_ENTRY(helper) in_broker;
 	struct broker *broker;
 	int fd;
-	int note;		     /* memfd with the order, for the next broker; negative: there is none */
-	unsigned int number;	     /* in the names of systemd's fd store */
+	int note;	     /* memfd with the order, for the next broker; negative: there is none */
+	unsigned int number; /* in the names of systemd's fd store */
 	enum helper_state state;
 	struct operation *operation; /* has the helper to itself; NULL: idle */
 	sd_event_source *io;
@@ -371,8 +373,8 @@ struct operation_kind {
 
 /*
  * Orders to a helper, one after the other, that belong together. An operation waits until no earlier operation is for
- * the same set: devices of an IOMMU group, and a physical function with its virtual functions. The first member of the
- * owner's struct. Written by helper/operation.c.
+ * the same set: devices of an IOMMU group, and a physical function with its virtual functions. The first member of
+ * the owner's struct. Written by helper/operation.c.
  */
 struct operation {
 	TAILQ_ENTRY(operation) in_broker;
@@ -380,14 +382,14 @@ struct operation {
 	const struct operation_kind *kind;
 	struct iommu_group *group; /* NULL: the device has none */
 	char device[DEVICE_NAME_SIZE];
-	uid_t uid;		   /* who has caused the operation */
-	bool urgent;		   /* a device is on its way back: may use the last place */
+	uid_t uid;   /* who has caused the operation */
+	bool urgent; /* a device is on its way back: may use the last place */
 	bool begun;
-	bool late;		/* late() was called for the order in work */
-	uint16_t order;		/* enum helper_type of the order in work; 0: none */
+	bool late;		       /* late() was called for the order in work */
+	uint16_t order;		       /* enum helper_type of the order in work; 0: none */
 	char driver[DEVICE_NAME_SIZE]; /* of the order */
-	uint64_t since_us;	/* beginning of the order, or of the wait for the begin */
-	struct helper *helper;	/* NULL: not begun, or the helper has ended */
+	uint64_t since_us;	       /* beginning of the order, or of the wait for the begin */
+	struct helper *helper;	       /* NULL: not begun, or the helper has ended */
 	sd_event_source *timer;
 };
 
