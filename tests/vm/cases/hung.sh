@@ -8,6 +8,9 @@ shopt -s extglob
 answer_us=18000000 start_us=40000000
 [[ ${VM_CLOCK-} != instructions ]] || answer_us=50000 start_us=2500000
 
+# Nor may the case wait for a broker that does.
+vfio-brokerctl() { timeout 20 "$(type -P vfio-brokerctl)" "$@"; }
+
 # Processes are kept waiting for longer than the kernel finds normal.
 expect_hangs() {
     hung_task_s=$(</proc/sys/kernel/hung_task_timeout_secs)
