@@ -4,8 +4,8 @@
 
 shopt -s extglob
 # What another user may notice. Where durations are the host's, a busy host must not fail this; but a close that lingers
-# takes 60 s, and the other traps have no end. A new connection may have to wait for the start of a front, which takes the
-# emulated machine half a second or more, and a start of the broker takes it a second.
+# takes 60 s, and the other traps have no end. A new connection may have to wait for the start of a front, which takes
+# the emulated machine half a second or more, and a start of the broker takes it a second.
 answer_us=18000000 connect_us=18000000 start_us=40000000
 [[ ${VM_CLOCK-} != instructions ]] || answer_us=50000 connect_us=3000000 start_us=2500000
 

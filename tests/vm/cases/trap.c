@@ -177,7 +177,8 @@ static void make_all(const char *kind, size_t count)
 	}
 }
 
-/* Sends the next descriptor, and keeps no copy, or all of it: to close the last one would wait. 0, or a negative errno. */
+/* Sends the next descriptor, and keeps no copy; or cannot, and keeps it, because the last close would wait. 0, or a
+ * negative errno. */
 static long send_dear(int socket)
 {
 	size_t i = dear.taken++;
