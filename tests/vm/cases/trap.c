@@ -177,7 +177,8 @@ static void make_all(const char *kind, size_t count)
 	}
 }
 
-/* Sends the next descriptor, and keeps no copy. 0, or a negative errno. */
+/* Sends the next descriptor, and keeps no copy; or cannot, and keeps it, because the last close would wait. 0, or a
+ * negative errno. */
 static long send_dear(int socket)
 {
 	size_t i = dear.taken++;
@@ -186,10 +187,12 @@ static long send_dear(int socket)
 	if (i == dear.count)
 		exit(2);
 	r = raw_send(socket, COMMON_PING, NULL, 0, dear.fds[i], 1);
+	if (r < 0)
+		return r;
 	close(dear.fds[i]);
-	if (r == 0 && dear.files)
+	if (dear.files)
 		trap_file_dirty((unsigned)i);
-	return r;
+	return 0;
 }
 
 /* ---- sessions: begin_…() returns the connection, or -1 for later ---- */
@@ -278,8 +281,12 @@ static long go(int fd)
 {
 	long r = 0;
 
-	for (size_t i = 0; i < packets && r == 0; i++)
+	for (size_t i = 0; i < packets && r == 0; i++) {
 		r = send_dear(fd < 0 ? raw_connect() : fd);
+		/* The first may have ended the session. */
+		if (r == -EPIPE && i > 0)
+			return 0;
+	}
 	return r;
 }
 
@@ -301,7 +308,10 @@ static long go_nested(int fd)
 		must(send_dear(ends[0]), "a descriptor in a queue");
 		close(ends[0]);
 		r = raw_send(fd, COMMON_PING, NULL, 0, ends[1], 1);
-		close(ends[1]);
+		if (r == -EPIPE && i > 0)
+			return 0;
+		if (r == 0)
+			close(ends[1]);
 	}
 	return r;
 }
@@ -332,7 +342,8 @@ static void be_owner(size_t number, uid_t owner)
 	(void)!read(owners.gate[0], &byte, 1);
 	r = raw_send(fd, COMMON_PING, NULL, 0, dear.fds[number], TOO_MANY);
 	(void)!write(owners.told[1], &r, sizeof r);
-	close(dear.fds[number]);
+	if (r == 0)
+		close(dear.fds[number]);
 	for (;;)
 		pause();
 }
