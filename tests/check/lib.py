@@ -12,7 +12,7 @@ TOP = pathlib.Path(os.environ.get("VFIO_BROKER_TREE") or pathlib.Path(__file__).
 # The folders that make a program or a library. Their files may not depend on each other in a circle.
 PRODUCT = ["daemon/broker", "daemon/front", "daemon/keeper", "daemon/common", "client/lib", "client/cli", "proto"]
 # The folders of daemon/broker, the lowest first.
-FLOORS = ["base", "host", "policy", "state", "audit", "lease", "request", "service"]
+FLOORS = ["base", "host", "policy", "state", "front", "audit", "lease", "request", "service"]
 
 failed = False
 
