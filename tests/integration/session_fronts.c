@@ -221,7 +221,7 @@ static void a_killed_front_ends_its_sessions(void **state)
 static void a_front_that_hangs_is_named_and_replaced(void **state)
 {
 	struct vbroker_session *session = session_begin(), *next;
-	struct vbroker_device *device = device_begin(session, EDU);
+	struct vbroker_device *device = device_begin(session, EDU), *none;
 	char words[64];
 	pid_t front;
 
@@ -236,11 +236,12 @@ static void a_front_that_hangs_is_named_and_replaced(void **state)
 	expect_others_served();
 	next = session_begin();
 	expect_ok(vbroker_session_ping(next));
-	expect_refused(vbroker_device_open(next, EDU, &device), VBROKER_DEVICE_BUSY, "is held by uid");
+	expect_refused(vbroker_device_open(next, EDU, &none), VBROKER_DEVICE_BUSY, "is held by uid");
 	kill_and_start();
 	expect_ok(vbroker_session_ping(next));
 	kill(front, SIGCONT);
 	expect_ok(vbroker_session_ping(session));
+	vbroker_device_close(device);
 	vbroker_session_close(next);
 	vbroker_session_close(session);
 	world_settle();

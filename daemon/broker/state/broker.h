@@ -404,7 +404,7 @@ struct watch {
 /* A client's broker channel, which a front has. When a session ends, all its leases end. Written by
  * request/session.c. */
 struct session {
-	RB_ENTRY(session) in_front;
+	RB_ENTRY(session) in_front; /* front/front.c */
 	struct waiter *waits; /* an OPEN or REVOKE that waits for a group; NULL: none (written by state/waiter.c) */
 	struct broker *broker;
 	struct front *front; /* written by front/front.c */
