@@ -50,17 +50,24 @@ static void group_cannot_be_opened(void **state)
 {
 	static const int errors[] = {EBUSY, ENOENT, EPERM};
 	static const int refusals[] = {REFUSAL_DEVICE_BUSY, REFUSAL_DEVICE_BAD_STATE, REFUSAL_DEVICE_BAD_STATE};
-	int client = client_new();
+	int keeper = keeper_start(), client = client_new();
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		memory_host->failures[MEMORY_GROUP] = errors[i];
 		client_open(client, C);
 		assert_int_equal(client_answer(client, NULL), refusals[i]);
+		/* EBUSY is seen before a keeper is taken. Any other keeper has to let go. */
+		if (errors[i] != EBUSY) {
+			close(keeper);
+			turn();
+			keeper = keeper_start();
+		}
 		assert_string_equal(memory_host->devices[2].device.driver, "nvme");
 		assert_int_equal(group(2)->state, GROUP_FREE);
 	}
 	close(client);
+	close(keeper);
 	turn();
 }
 
@@ -189,7 +196,7 @@ static void device_unbound_by_hand_is_quarantined(void **state)
 	assert_int_equal(group(2)->state, GROUP_RESTORING);
 	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 0);
 	for (int i = 0; i < 2000 && group(2)->state != GROUP_FREE; i++)
-		sd_event_run(event, 1000);
+		tick(1000);
 	assert_int_equal(group(2)->state, GROUP_FREE);
 	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE], 1);
 	assert_true(quarantine_holds(device));
