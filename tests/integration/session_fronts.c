@@ -247,6 +247,30 @@ static void a_front_that_hangs_is_named_and_replaced(void **state)
 	world_settle();
 }
 
+/* Another user takes a front, and the next one does not start: new connections are served. */
+static void nobody_waits_for_the_start_of_a_front(void **state)
+{
+	pid_t pids[FRONTS_MAX];
+	int first, second;
+
+	(void)state;
+	/* Of the user of all sessions here, and those in reserve. */
+	first = greeted();
+	for (int i = 0; i < 500 && fronts(pids) < 3; i++)
+		nap(10);
+	assert_int_equal(fronts(pids), 3);
+	kill(world()->activate_fronts, SIGSTOP);
+	other_user_is_served();
+	second = raw_connect(world()->broker_socket);
+	raw_request(second, COMMON_HELLO, 1, &(struct hello_request){0, MESSAGE_VERSION, MESSAGE_VERSION, 0},
+		sizeof(struct hello_request));
+	assert_int_equal(poll(&(struct pollfd){.fd = second, .events = POLLIN}, 1, 3000), 1);
+	kill(world()->activate_fronts, SIGCONT);
+	close(first);
+	close(second);
+	world_settle();
+}
+
 static void killed_fronts_while_there_is_no_broker(void **state)
 {
 	struct vbroker_session *session = session_begin();
@@ -272,9 +296,11 @@ static void no_client_is_in_the_fd_store(void **state)
 	for (int i = 0; i < 100; i++)
 		vbroker_session_close(session_begin());
 	assert_int_equal(systemd_kept("session-"), 0);
-	/* A life line, a control socket and a roll for the front of ours, and for the spare one. */
-	assert_int_equal(systemd_kept("front-"), 6);
-	assert_int_equal(systemd_kept(""), 6 + systemd_kept("helper-"));
+	/* A life line, a control socket and a roll for the front of ours, and for each of the two spare ones. */
+	for (int i = 0; i < 500 && systemd_kept("front-") < 9; i++)
+		nap(10);
+	assert_int_equal(systemd_kept("front-"), 9);
+	assert_int_equal(systemd_kept(""), 9 + systemd_kept("helper-"));
 }
 
 #define ASKED 3000
@@ -332,6 +358,7 @@ int main(int argc, char **argv)
 		CASE_IN(a_refused_client_does_not_matter, &few_sessions),
 		RESTART_CASE(a_killed_front_ends_its_sessions),
 		RESTART_CASE(a_front_that_hangs_is_named_and_replaced),
+		CASE(nobody_waits_for_the_start_of_a_front),
 		RESTART_CASE(killed_fronts_while_there_is_no_broker),
 		RESTART_CASE(no_client_is_in_the_fd_store),
 		RESTART_CASE(no_request_is_answered_twice),

@@ -18,7 +18,7 @@
  * the client is looked up. */
 #define ACCEPTS_PER_WAKEUP 1
 
-/* Fronts (MaxConnections= of vfio-front.socket), the spare and those that hang included. Of these, places for root:
+/* Fronts (MaxConnections= of vfio-front.socket), the spare ones and those that hang included. Of these, places for root:
  * root must be able to look into what all others have done. */
 #define FRONTS_MAX	512
 #define FRONTS_FOR_ROOT 8
@@ -26,6 +26,10 @@
 /* Fronts of one owner: if one hangs, the next connections of its owner have another. An owner whose clients hang fronts
  * on purpose has no more than these. */
 #define FRONTS_PER_OWNER 2
+
+/* Fronts in reserve. Without one in reserve nobody is accepted, whoever it is; and a front takes as long to start as
+ * nobody should wait. So while another starts for the next new owner, there is one left. */
+#define FRONTS_SPARE 2
 
 /* As for keepers: a spare front that does not answer HELLO by then will not answer, and how soon to try again. */
 #define FRONT_ANSWER_US (15 * 1000000ULL)

@@ -66,6 +66,46 @@ void front_adopt_session(struct front *front, struct session *session)
 	front->sessions_count++;
 }
 
+/* ---- in reserve ---- */
+
+/* A spare front that hangs is no spare one, until the front answers again. */
+static bool is_spare(const struct front *front)
+{
+	return front->role == FRONT_SPARE && front->state != FRONT_ENDING && front->hung_since_us == 0;
+}
+
+static bool lacks_spare(const struct broker *broker)
+{
+	const struct front *front;
+	unsigned int count = 0;
+
+	LIST_FOREACH(front, &broker->fronts, in_broker)
+		count += is_spare(front);
+	return count < FRONTS_SPARE && !broker->stopping && broker->fronts_count < FRONTS_MAX;
+}
+
+/* The one that has waited the longest. */
+static struct front *ready_spare(const struct broker *broker)
+{
+	struct front *front, *found = NULL;
+
+	LIST_FOREACH(front, &broker->fronts, in_broker) {
+		if (is_spare(front) && front->state == FRONT_READY)
+			found = front;
+	}
+	return found;
+}
+
+bool front_is_ready(const struct broker *broker)
+{
+	return ready_spare(broker) != NULL;
+}
+
+static void tell_spares(struct broker *broker)
+{
+	broker->front_events->spare(broker, front_is_ready(broker));
+}
+
 /* ---- the clock: answers to HELLO and PING, the end ---- */
 
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata);
@@ -113,6 +153,8 @@ static void on_pong(struct front *front, uint64_t cookie)
 	if (front->hung_since_us != 0)
 		log_line(LOG_NOTICE, "front of uid %u (pid %u): answers again", front->owner, front->pid);
 	front->hung_since_us = 0;
+	if (front->role == FRONT_SPARE)
+		tell_spares(front->broker);
 	front->acknowledged = cookie;
 	front->pinged = 0;
 	if (front->sent != front->acknowledged)
@@ -228,10 +270,8 @@ static void leave_role(struct front *front)
 
 	if (broker->front_door == front)
 		broker->front_door = NULL;
-	if (broker->front_spare != front)
-		return;
-	broker->front_spare = NULL;
-	broker->front_events->spare(broker, false);
+	if (front->role == FRONT_SPARE)
+		tell_spares(broker);
 }
 
 static void prepare_in(struct broker *broker, uint64_t delay_us);
@@ -241,10 +281,10 @@ void front_free(struct front *front)
 	struct broker *broker = front->broker;
 
 	assert(front->sessions_count == 0);
-	leave_role(front);
-	close_control(front);
 	LIST_REMOVE(front, in_broker);
 	broker->fronts_count--;
+	leave_role(front);
+	close_control(front);
 	sd_event_source_disable_unref(front->life_io);
 	sd_event_source_disable_unref(front->timer);
 	sd_event_source_disable_unref(front->idle);
@@ -357,7 +397,7 @@ static void on_hello(struct front *front, const struct packet *packet)
 	sd_event_source_set_enabled(front->timer, SD_EVENT_OFF);
 	/* Stored before the front gets anything that concerns the next broker, and not when a client waits. */
 	store_put(STORE_FRONT, front->number, fds, 3);
-	broker->front_events->spare(broker, true);
+	tell_spares(broker);
 }
 
 static int on_control(sd_event_source *source, int fd, uint32_t events, void *userdata)
@@ -406,7 +446,7 @@ static void note_hung(struct front *front)
 	if (front->hung_since_us == 0) {
 		front->hung_since_us = front->waiting_since_us;
 		tell_hung(front);
-		/* Somebody else's turn to be the spare. */
+		/* Another one's turn to be in reserve. */
 		leave_role(front);
 		prepare_in(front->broker, 0);
 		front->broker->front_events->hung(front);
@@ -492,7 +532,7 @@ static int greet(struct broker *broker, int life, int theirs)
 	return r;
 }
 
-static int front_new(struct broker *broker, struct front **ret_front)
+static int front_new(struct broker *broker)
 {
 	/* systemd listens on this socket. */
 	OWNED_FD life = connection_open(broker->options->front_socket, SOCK_SEQPACKET);
@@ -522,7 +562,6 @@ static int front_new(struct broker *broker, struct front **ret_front)
 	fd_take(&control);
 	front->number = ++broker->last_front;
 	arm(front, FRONT_ANSWER_US);
-	*ret_front = front;
 	return 0;
 }
 
@@ -538,7 +577,7 @@ static void prepare_in(struct broker *broker, uint64_t delay_us)
 {
 	uint64_t due;
 
-	if (broker->front_spare || broker->stopping || broker->fronts_count >= FRONTS_MAX)
+	if (!lacks_spare(broker))
 		return;
 	if (broker->front_timer && sd_event_source_get_enabled(broker->front_timer, NULL) > 0 &&
 		sd_event_source_get_time(broker->front_timer, &due) >= 0 && due <= loop_now(broker->event) + delay_us)
@@ -549,21 +588,16 @@ static void prepare_in(struct broker *broker, uint64_t delay_us)
 
 void front_prepare(struct broker *broker)
 {
-	int r;
+	while (lacks_spare(broker)) {
+		int r = front_new(broker);
 
-	if (broker->front_spare || broker->stopping || broker->fronts_count >= FRONTS_MAX)
-		return;
-	r = front_new(broker, &broker->front_spare);
-	if (r < 0) {
+		if (r == 0)
+			continue;
 		log_line(LOG_WARNING, "%s: no front for the next client: %s", broker->options->front_socket,
 			strerror(-r));
 		prepare_in(broker, FRONT_RETRY_US);
+		return;
 	}
-}
-
-bool front_is_ready(const struct broker *broker)
-{
-	return broker->front_spare && broker->front_spare->state == FRONT_READY;
 }
 
 /* ---- connections ---- */
@@ -585,17 +619,16 @@ static unsigned int fronts_of(const struct broker *broker, uid_t owner)
 	return count;
 }
 
-/* The spare front is somebody's from now on. Returns the front, or NULL. */
+/* A spare front is somebody's from now on. Returns the front, or NULL. */
 static struct front *assign(struct broker *broker, enum front_role role, uid_t owner)
 {
-	struct front *front = broker->front_spare;
+	struct front *front = ready_spare(broker);
 
-	if (!front_is_ready(broker) || roll_assign(&front->roll, role, owner) < 0)
+	if (!front || roll_assign(&front->roll, role, owner) < 0)
 		return NULL;
 	front->role = role;
 	front->owner = owner;
-	broker->front_spare = NULL;
-	broker->front_events->spare(broker, false);
+	tell_spares(broker);
 	prepare_in(broker, 0);
 	return front;
 }
@@ -717,8 +750,6 @@ struct front *front_adopt(struct broker *broker, uint64_t number, int life, int 
 	front->owner = owner;
 	if (broker->last_front < number)
 		broker->last_front = number;
-	if (role == FRONT_SPARE && !broker->front_spare)
-		broker->front_spare = front;
 	return front;
 }
 
@@ -744,8 +775,6 @@ void front_queried(struct front *front, uint32_t pid, uint32_t uid)
 	front->state = FRONT_READY;
 	if (front->role == FRONT_DOOR && !broker->front_door)
 		broker->front_door = front;
-	if (broker->front_spare == front)
-		broker->front_events->spare(broker, true);
-	else if (front->role == FRONT_SPARE)
-		front_end(front);
+	if (front->role == FRONT_SPARE)
+		tell_spares(broker);
 }

@@ -21,13 +21,13 @@
 /* The owner that uid belongs to: who shares fronts. */
 uid_t front_owner_of(uid_t uid);
 
-/* Starts a spare front, now or later, if there is none. */
+/* Starts spare fronts, now or later, until FRONTS_SPARE are there. */
 void front_prepare(struct broker *broker);
 /* Whether there is a spare front: only then may a connection be accepted. */
 bool front_is_ready(const struct broker *broker);
 
 /*
- * Hands the connection FD to a front of the owner of SESSION, or to the spare front, which belongs to the owner from
+ * Hands the connection FD to a front of the owner of SESSION, or to a spare front, which belongs to the owner from
  * then on; SESSION is on the roll of the front, and found by front_find(). FD is taken on success. Returns 0, -EDQUOT
  * (all the fronts that the owner may have hang or are full, or there is no place for another owner), or another
  * negative errno.

@@ -274,7 +274,7 @@ struct roll {
 
 /*
  * The broker's end of a front. systemd starts the process when the broker connects: the connection is the life line,
- * and nothing but FRONT_HELLO travels there. FRONT_HELLO brings the front's end of the control socket. A spare front is
+ * and nothing but FRONT_HELLO travels there. FRONT_HELLO brings the front's end of the control socket. Spare fronts are
  * started in advance: a connection goes to a front before anything else happens, and does not wait for a process.
  *
  * A front serves one owner, and an owner has FRONTS_PER_OWNER fronts at most. A front that serves nobody turns
@@ -528,8 +528,7 @@ struct broker {
 	LIST_HEAD(front_list, front) fronts;
 	unsigned int fronts_count;
 	uint64_t last_front;
-	struct front *front_spare; /* an element of fronts, or NULL */
-	struct front *front_door;  /* an element of fronts, or NULL */
+	struct front *front_door; /* an element of fronts, or NULL */
 	sd_event_source *front_timer;
 
 	/* Connections. Written by service/connections.c: */
