@@ -192,12 +192,26 @@ static int wait_for_events(struct front *front, struct epoll_event *events, int 
 	return count == -EINTR ? 0 : count;
 }
 
-/* Returns false if the front has to end. */
-static bool serve_orders(struct front *front)
+/* How many orders to read at most. To ask a control socket that is empty would cost each request two system calls. */
+static int orders_due(const struct epoll_event *events, int count)
 {
-	int r = PACKET_RECEIVED;
+	/* Nobody waits meanwhile, and epoll tells if there is more. */
+	if (count == 1 && events[0].data.u64 == OF_CONTROL)
+		return 1;
+	/* A full list may have had no place for the control socket. */
+	for (int i = 0; i < count && count < FRONT_TURNS_MAX; i++) {
+		if (events[i].data.u64 >= OF_CONTROL)
+			return FRONT_ORDERS_MAX;
+	}
+	return count < FRONT_TURNS_MAX ? 0 : FRONT_ORDERS_MAX;
+}
 
-	for (int i = 0; i < FRONT_ORDERS_MAX && r == PACKET_RECEIVED && front->control >= 0; i++)
+/* Returns false if the front has to end. */
+static bool serve_orders(struct front *front, const struct epoll_event *events, int count)
+{
+	int due = orders_due(events, count), r = PACKET_RECEIVED;
+
+	for (int i = 0; i < due && r == PACKET_RECEIVED && front->control >= 0; i++)
 		r = order_serve(front);
 	return r == PACKET_RECEIVED || r == -EAGAIN;
 }
@@ -233,7 +247,7 @@ bool front_step(struct front *front, int timeout_ms)
 		return false;
 	count = wait_for_events(front, events, timeout_ms);
 	/* What the broker has said before its end still counts: replies go out before the clients see the end. */
-	if (count < 0 || (count > 0 && (!serve_orders(front) || !serve_lifeline(front, events, count))))
+	if (count < 0 || (count > 0 && (!serve_orders(front, events, count) || !serve_lifeline(front, events, count))))
 		end(front);
 	else
 		serve_clients(front, events, count);

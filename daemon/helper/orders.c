@@ -18,6 +18,7 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 	orders->hardware = hardware;
 	channel_init(&orders->channel, channel);
 	orders->idle_signals = NULL;
+	orders->awake = false;
 	packet_init(&orders->buffers.request);
 	packet_init(&orders->buffers.reply);
 	packet_init(&orders->lease);
@@ -231,6 +232,7 @@ bool orders_step(struct orders *orders, int timeout_ms)
 	struct pollfd p = {orders->channel.fd, (short)(channel_events(&orders->channel) | POLLRDHUP), 0};
 	int r = ppoll(&p, 1, timeout_ms < 0 ? NULL : &timeout, orders->idle_signals);
 
+	orders->awake = r > 0;
 	if (r == 0 || (r < 0 && errno == EINTR))
 		return true;
 	if (r > 0 && !(p.revents & (POLLRDHUP | POLLHUP | POLLERR)))

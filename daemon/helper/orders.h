@@ -18,6 +18,7 @@ struct orders {
 	struct channel channel; /* to the broker */
 	/* The signals to be blocked while the helper waits for an order; NULL: as they are. */
 	const sigset_t *idle_signals;
+	bool awake; /* the last step had an order, so that more may follow soon */
 	struct channel_buffers buffers;
 	struct packet lease; /* to a keeper */
 };
@@ -28,7 +29,7 @@ void orders_init(struct orders *orders, const struct hardware *hardware, int cha
 /*
  * Waits at most TIMEOUT_MS (-1: without limit) for an order, and does the order. Returns false at the end: the broker
  * has closed the connection or shut down the sending side. The channel is closed then. An order from before the
- * shutdown is not begun.
+ * shutdown is not begun. ORDERS->awake says whether there was an order.
  */
 bool orders_step(struct orders *orders, int timeout_ms);
 
