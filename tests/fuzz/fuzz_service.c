@@ -644,8 +644,7 @@ static void heal(void)
 		keepers_stick(i, false);
 	for (size_t i = 0; i < FRONT_SLOTS; i++)
 		front_process_stick(i, false);
-	for (size_t i = 0; i < HELPER_SLOTS; i++)
-		helpers_stick(i, false);
+	helpers_heal();
 	for (size_t i = 0; i < GROUPS_COUNT; i++)
 		end(&strangers[i]);
 }

@@ -152,6 +152,12 @@ void helpers_kill_in_order(size_t i, unsigned int calls)
 	slots[i].calls = calls;
 }
 
+void helpers_heal(void)
+{
+	for (size_t i = 0; i < HELPER_SLOTS; i++)
+		slots[i].stuck = slots[i].dying = false;
+}
+
 int helpers_channel(size_t i)
 {
 	return slots[i].used ? slots[i].orders.channel.fd : -1;

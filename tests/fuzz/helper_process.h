@@ -28,6 +28,9 @@ void helpers_stick(size_t i, bool stuck);
  * answer. */
 void helpers_kill_in_order(size_t i, unsigned int calls);
 
+/* No helper is stuck, and none is about to die. */
+void helpers_heal(void);
+
 /* The helper's end of its channel, or -1. */
 int helpers_channel(size_t i);
 
