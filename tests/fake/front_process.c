@@ -2,8 +2,10 @@
 #include "front_process.h"
 
 #include "front.h"
+#include "sessions.h"
 #include "state.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 
 static struct slot {
@@ -25,14 +27,32 @@ int front_process_start(int lifeline)
 	return -1;
 }
 
-void front_process_step(void)
+/* As front_step() waits. */
+static bool has_work(const struct front *front)
 {
+	struct pollfd waits[] = {
+		{.fd = front->blocked ? front->lifeline : front->epoll, .events = POLLIN | POLLRDHUP},
+		{.fd = front->blocked ? front->control : -1, .events = POLLIN | POLLOUT | POLLRDHUP},
+	};
+
+	return poll(waits, 2, 0) > 0;
+}
+
+bool front_process_step(void)
+{
+	bool busy = false;
+
 	for (size_t i = 0; i < FRONT_SLOTS; i++) {
-		if (!slots[i].used || slots[i].stuck || front_step(&slots[i].front, 0))
+		if (!slots[i].used || slots[i].stuck)
+			continue;
+		busy = has_work(&slots[i].front) || busy;
+		if (front_step(&slots[i].front, 0))
 			continue;
 		front_release(&slots[i].front);
 		slots[i].used = false;
+		busy = true;
 	}
+	return busy;
 }
 
 void front_process_kill(size_t i)
@@ -48,6 +68,20 @@ void front_process_kill(size_t i)
 void front_process_stick(size_t i, bool stuck)
 {
 	slots[i].stuck = stuck;
+}
+
+int front_process_control(size_t i)
+{
+	return slots[i].used ? slots[i].front.control : -1;
+}
+
+bool front_process_has(uint64_t session)
+{
+	for (size_t i = 0; i < FRONT_SLOTS; i++) {
+		if (slots[i].used && sessions_find(&slots[i].front, session))
+			return true;
+	}
+	return false;
 }
 
 size_t front_process_running(void)

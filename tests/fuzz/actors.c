@@ -392,13 +392,6 @@ static void connect_actor(struct actors *actors, struct actor *actor)
 		begin(actor, fd, &broker_table);
 }
 
-void actors_inherited(struct actors *actors)
-{
-	/* Who has sent anything may have had its HELLO answered, as far as the next broker knows. */
-	for (size_t i = 0; i < ACTORS_SESSIONS; i++)
-		actors->all[i].state = STATE_READY;
-}
-
 void actors_step(struct actors *actors, enum actor_step step, size_t who, struct input *input)
 {
 	struct actor *actor = &actors->all[who % (ACTORS_SESSIONS + ACTORS_DEVICES)];

@@ -63,9 +63,6 @@ void actors_init(struct actors *actors);
 /* One step of the actor WHO (modulo their number). */
 void actors_step(struct actors *actors, enum actor_step step, size_t who, struct input *input);
 
-/* The broker was killed, and another one has the sessions. */
-void actors_inherited(struct actors *actors);
-
 /* Receives what has come for ACTOR, or for all of them. */
 void actors_read(struct actors *actors, struct actor *actor);
 void actors_read_all(struct actors *actors);

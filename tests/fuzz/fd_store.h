@@ -12,16 +12,13 @@
  * the place of the broker's own functions of store.h, whose messages there is nobody to read.
  */
 
-#define FD_STORE_MAX 32
+#define FD_STORE_MAX 128
 
 /* Nobody's sockets are kept. */
 void fd_store_clear(void);
 
 /* A broker that is being taken apart has no say any more: what it stores and forgets is not heard. */
 void fd_store_deaf(bool deaf);
-
-/* As systemd does all the while: a session's socket that has been shut down by either side is closed. */
-void fd_store_notice(void);
 
 /* What the next broker is passed: copies, for it to close. */
 size_t fd_store_pass(struct stored stored[FD_STORE_MAX]);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker_world.h"
+#include "front_process.h"
+#include "helper_process.h"
 #include "input.h"
 #include "log.h"
 #include "memory_host.h"
 #include "policy/policy_text.h"
-#include "request/session.h"
 #include "service/service.h"
 
 #include <errno.h>
@@ -18,10 +19,11 @@
 #include <unistd.h>
 
 /*
- * A whole broker on a host of three devices in memory, with clients and keepers that send what they like.
+ * A whole broker on a host of three devices in memory, with clients, keepers, fronts and helpers that send what they
+ * like. Fronts and helpers do what they should as well.
  *
  * The input is a sequence of steps: 1 byte, of which the lower half is an enum step and the upper half says which
- * client or keeper, and a packet (input.h) for those that send one.
+ * process, and a packet (input.h) for those that send one.
  */
 enum step {
 	STEP_CLIENT, /* a client sends */
@@ -32,6 +34,10 @@ enum step {
 	STEP_CLIENT_READS,
 	STEP_DEVICE_LEAVES,
 	STEP_DEVICE_COMES,
+	STEP_FRONT,  /* a front sends */
+	STEP_HELPER, /* a helper sends */
+	STEP_HELPER_STICKS,
+	STEP_HELPER_GOES_ON,
 	STEPS,
 };
 
@@ -63,10 +69,17 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-static void run(void)
+static bool run_broker(void)
 {
-	for (int i = 0; i < 32 && sd_event_run(event, 0) > 0; i++)
-		;
+	int turns = 0;
+
+	while (turns < 32 && sd_event_run(event, 0) > 0)
+		turns++;
+	return turns > 0;
+}
+
+static void accept_keepers(void)
+{
 	for (size_t i = 0; i < KEEPERS_MAX; i++) {
 		if (keepers[i] >= 0)
 			continue;
@@ -76,15 +89,23 @@ static void run(void)
 	}
 }
 
+static void run(void)
+{
+	bool more = true;
+
+	for (int i = 0; i < 16 && more; i++) {
+		more = run_broker();
+		more = broker_world_start_processes(&world) || more;
+		more = front_process_step() || more;
+		more = helpers_step() || more;
+		accept_keepers();
+	}
+}
+
 static void connect_client(size_t i)
 {
-	int pair[2];
-
-	if (clients[i] >= 0)
-		return;
-	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-	clients[i] = pair[0];
-	session_accept(&broker, pair[1]);
+	if (clients[i] < 0)
+		clients[i] = broker_world_connect(&world, (unsigned int)i);
 }
 
 static void say(int socket, uint16_t type, uint16_t flags, const void *body, size_t size)
@@ -107,6 +128,7 @@ static void greet(void)
 
 	run();
 	connect_client(0);
+	run();
 	say(clients[0], COMMON_HELLO, 0, &hello, sizeof hello);
 	say(keepers[0], COMMON_HELLO, MESSAGE_REPLY, &reply, sizeof reply);
 }
@@ -120,17 +142,20 @@ static void start(void)
 	struct policy_error error;
 
 	options = (struct broker_options){.keeper_socket = world.keeper_socket,
+		.front_socket = world.front_socket,
+		.helper_socket = world.helper_socket,
 		.claims_directory = world.claims,
 		.quarantine_directory = world.quarantine,
 		.sessions_per_user = 3,
 		.leases_per_user = 2};
 	memset(clients, -1, sizeof clients);
 	memset(keepers, -1, sizeof keepers);
+	helpers_init();
 	memory_host_reset(devices_at_start, DEVICES);
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
 	INPUT_ASSERT(service_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
-			     broker_world_nobodys_listener()) == 0);
+			     broker_world_listener(&world)) == 0);
 	greet();
 }
 
@@ -141,24 +166,46 @@ static void end(int *fd)
 	*fd = -1;
 }
 
-/* When all clients and then all keepers have died, nothing is leased any more, whatever went before. */
+static void close_all(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		end(&fds[i]);
+}
+
+static void expect_ends(void)
+{
+	for (int i = 0; i < 4; i++) {
+		front_process_step();
+		helpers_step();
+	}
+	INPUT_ASSERT(front_process_running() == 0 && helpers_running() == 0);
+}
+
+/* When all clients and fronts, and then all helpers and keepers have died, nothing is leased any more, whatever went
+ * before. */
 static void finish(void)
 {
 	int fd;
 
-	for (size_t i = 0; i < CLIENTS_MAX; i++)
-		end(&clients[i]);
+	close_all(clients, CLIENTS_MAX);
 	run();
-	for (size_t i = 0; i < KEEPERS_MAX; i++)
-		end(&keepers[i]);
+	/* Fronts that said what is not true may have connections of which the broker knows nothing. */
+	front_process_release();
+	run();
+	INPUT_ASSERT(broker.sessions_count == 0);
+	for (size_t i = 0; i < HELPER_SLOTS; i++)
+		helpers_kill(i);
+	close_all(keepers, KEEPERS_MAX);
 	while ((fd = accept(world.keeper_listener, NULL, NULL)) >= 0)
 		close(fd);
 	run();
-	INPUT_ASSERT(broker.sessions_count == 0 && broker.leases_count == 0);
+	INPUT_ASSERT(broker.leases_count == 0);
 	service_clear(&broker);
 	sd_event_unref(event);
-	for (size_t i = 0; i < KEEPERS_MAX; i++)
-		end(&keepers[i]);
+	close_all(keepers, KEEPERS_MAX);
+	broker_world_start_processes(&world);
+	expect_ends();
+	broker_world_turn_away(&world);
 	broker_world_clear(&world);
 }
 
@@ -192,6 +239,18 @@ static void step(struct input *input)
 	case STEP_DEVICE_LEAVES:
 	case STEP_DEVICE_COMES:
 		memory_host_plug((size_t)(byte >> 4) % DEVICES, (byte & 15) % STEPS == STEP_DEVICE_COMES);
+		break;
+	case STEP_FRONT:
+		input_packet(input, 1, &packet);
+		input_send(front_process_control((byte >> 4) % FRONT_SLOTS), &packet, &world.keeper_listener, 1);
+		break;
+	case STEP_HELPER:
+		input_packet(input, 1, &packet);
+		input_send(helpers_channel((byte >> 4) % HELPER_SLOTS), &packet, &world.keeper_listener, 1);
+		break;
+	case STEP_HELPER_STICKS:
+	case STEP_HELPER_GOES_ON:
+		helpers_stick((byte >> 4) % HELPER_SLOTS, (byte & 15) % STEPS == STEP_HELPER_STICKS);
 		break;
 	case STEPS:
 		break;

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "actors.h"
+#include "base/limits.h"
 #include "base/store.h"
+#include "broker_kill.h"
 #include "broker_world.h"
 #include "fd_store.h"
+#include "front/front.h"
+#include "front_process.h"
+#include "helper_process.h"
 #include "input.h"
 #include "isolation.h"
 #include "lease/group.h"
 #include "log.h"
 #include "memory_host.h"
 #include "policy/policy_text.h"
-#include "request/session.h"
 #include "service/service.h"
 #include "service_keepers.h"
 #include "state/broker.h"
@@ -25,21 +29,20 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <systemd/sd-login.h>
 #include <unistd.h>
 
 /*
- * The whole service: the broker and keepers as they are, on a host in memory and the fake kernel, with clients of two
- * users, hot-plug, failures, deaths, also of the broker, and time. What it must never do is in check() (after each
- * step), in actors.c (the protocol), in isolation.h and in finish() (when everybody has gone, everything is as
- * before).
+ * The whole service: the broker, fronts, helpers and keepers as they are, on a host in memory and the fake kernel, with
+ * clients of two users, hot-plug, failures, deaths, also of the broker, and time. What it must never do is in check()
+ * (after each step), in actors.c (the protocol), in isolation.h and in finish() (when everybody has gone, everything is
+ * as before).
  *
  * The input is a sequence of steps. 1 byte: the lowest 3 bits are an enum actor_step or an enum world_step, the next
  * 4 say who; with the highest, the servers do not get their turn before the next step. Then what the step wants.
  */
 enum world_step {
-	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step and what about */
+	WORLD_HOST = ACTOR_STEPS, /* 1 byte: enum host_step or process_step, and what about */
 	WORLD_KEEPER,		  /* 1 byte: enum keeper_step */
 	WORLD_TIME,		  /* who says how much; or that the broker is killed: enum broker_step */
 };
@@ -63,6 +66,18 @@ enum host_step {
 	HOST_STRANGER, /* another program has the group open, or no more */
 };
 
+/* In the place of a host_step: bytes from 128 on. */
+enum process_step {
+	FRONT_DIES,
+	FRONT_STICKS,
+	FRONT_GOES_ON,
+	HELPER_DIES,
+	HELPER_STICKS,
+	HELPER_GOES_ON,
+	HELPER_DIES_IN_ORDER, /* its next: after so many calls to the kernel, or before the answer */
+	PROCESS_STEPS,
+};
+
 enum keeper_step {
 	KEEPER_DIES,
 	KEEPER_STICKS,
@@ -75,7 +90,7 @@ enum keeper_step {
 };
 
 #define STEPS_MAX    96
-#define ROUNDS_MAX   24
+#define ROUNDS_MAX   64
 #define GROUPS_COUNT 3
 
 static struct broker broker;
@@ -84,6 +99,11 @@ static struct actors actors;
 static int groups[GROUPS_COUNT], strangers[GROUPS_COUNT];
 static struct broker_world world;
 static bool taken_over; /* by another broker, at least once */
+
+/* The sessions that the last broker had when it was killed. */
+#define SESSIONS_MAX 32
+static uint64_t inherited[SESSIONS_MAX];
+static size_t inherited_count;
 
 static const struct host_device devices_at_start[] = {
 	{.name = "0000:01:00.0", .driver = "nvme", .group = 1, .vendor = 0x1b36, .device = 0x10, .class = 0x010802},
@@ -100,28 +120,22 @@ static const char *const names[] = {"0000:01:00.0", "0000:02:00.0", "0000:02:00.
 /* ---- who clients are ---- */
 
 static const uid_t uids[ACTORS_SESSIONS] = {1000, 1001, 1000, 0};
-static ino_t sockets[ACTORS_SESSIONS]; /* the broker's ends */
-
-static ino_t socket_of(int fd)
-{
-	struct stat st = {0};
-
-	INPUT_ASSERT(fstat(fd, &st) == 0);
-	return st.st_ino;
-}
 
 int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
 int __wrap_sd_pid_get_unit(pid_t pid, char **ret_unit);
 
-/* Both ends of a socket pair are this process: what the kernel would say of a client. */
+/* All clients are this process: what the kernel would say of a client. There is little room for replies, so that one who
+ * does not read is soon found out. */
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size)
 {
-	int r = __real_getsockopt(fd, level, option, value, size);
+	int r = __real_getsockopt(fd, level, option, value, size), little = 1, client = -1;
 
-	for (size_t i = 0; r == 0 && level == SOL_SOCKET && option == SO_PEERCRED && i < ACTORS_SESSIONS; i++) {
-		if (socket_of(fd) == sockets[i])
-			((struct ucred *)value)->uid = uids[i];
+	if (r == 0 && level == SOL_SOCKET && option == SO_PEERCRED)
+		client = broker_world_client(fd);
+	if (client >= 0) {
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+		((struct ucred *)value)->uid = uids[client];
 	}
 	return r;
 }
@@ -133,16 +147,9 @@ int __wrap_sd_pid_get_unit(pid_t pid, char **ret_unit)
 	return -ENODATA;
 }
 
-/* With little room for replies, so that one who does not read is soon found out. */
 static int connect_session(size_t i)
 {
-	int pair[2], little = 1;
-
-	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-	setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
-	sockets[i] = socket_of(pair[1]);
-	session_accept(&broker, pair[1]);
-	return pair[0];
+	return broker_world_connect(&world, (unsigned int)i);
 }
 
 /* ---- the kernel's groups ---- */
@@ -247,16 +254,24 @@ static bool start_keepers(void)
 	return count > 0;
 }
 
+static bool run_processes(void)
+{
+	bool more = start_keepers();
+
+	more = broker_world_start_processes(&world) || more;
+	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
+		more = keepers_step(i) || more;
+	more = front_process_step() || more;
+	return helpers_step() || more;
+}
+
 static void run(void)
 {
 	bool more = true;
 
 	for (int round = 0; more && round < ROUNDS_MAX; round++) {
 		more = run_broker();
-		more = start_keepers() || more;
-		for (size_t i = 0; i < KEEPERS_SLOTS; i++)
-			more = keepers_step(i) || more;
-		fd_store_notice();
+		more = run_processes() || more;
 	}
 }
 
@@ -268,19 +283,46 @@ static void pass(uint64_t microseconds)
 
 /* ---- what always holds ---- */
 
+static const struct session *find_session(uint64_t id)
+{
+	const struct session *session = NULL;
+	const struct front *front;
+
+	LIST_FOREACH(front, &broker.fronts, in_broker)
+		session = session ? session : front_find(front, id);
+	return session;
+}
+
+/* Nobody loses a session by the end of a broker. */
+static void check_inherited(void)
+{
+	for (size_t i = 0; i < inherited_count; i++)
+		INPUT_ASSERT(!front_process_has(inherited[i]) || find_session(inherited[i]));
+}
+
+static unsigned int sessions_of(const struct user *user)
+{
+	const struct session *session;
+	const struct front *front;
+	unsigned int count = 0;
+
+	LIST_FOREACH(front, &broker.fronts, in_broker) {
+		for (session = front_first(front); session; session = front_next(session))
+			count += session->user == user;
+	}
+	return count;
+}
+
 static void check_session(const struct session *session)
 {
-	const struct session *other;
 	const struct device *device;
 	const struct lease *lease;
-	unsigned int sessions = 0, leases = 0, own = 0;
+	unsigned int sessions = sessions_of(session->user), leases = 0, own = 0;
 
 	LIST_FOREACH(lease, &session->leases, in_session) {
 		INPUT_ASSERT(lease->session == session && lease->device->lease == lease);
 		own++;
 	}
-	LIST_FOREACH(other, &broker.sessions, in_broker)
-		sessions += other->user == session->user;
 	LIST_FOREACH(device, &broker.inventory.devices, in_inventory)
 		leases += device->lease && device->lease->user == session->user;
 	INPUT_ASSERT(session->leases_count == own);
@@ -308,17 +350,31 @@ static void check_group(const struct iommu_group *group)
 	}
 }
 
+static void check_front(const struct front *front)
+{
+	const struct session *session;
+	unsigned int sessions = 0;
+
+	for (session = front_first(front); session; session = front_next(session)) {
+		INPUT_ASSERT(session->front == front && session->peer.uid == front->owner);
+		check_session(session);
+		sessions++;
+	}
+	INPUT_ASSERT(front->sessions_count == sessions);
+	INPUT_ASSERT(sessions == 0 || (front->role == FRONT_OWNED && front->state != FRONT_ENDING));
+}
+
 static void check(void)
 {
 	unsigned int sessions = 0, leases = 0, keepers = 0;
-	const struct session *session;
+	const struct front *front;
 	const struct device *device;
 	const struct keeper *keeper;
 	const struct iommu_group *group;
 
-	LIST_FOREACH(session, &broker.sessions, in_broker) {
-		check_session(session);
-		sessions++;
+	LIST_FOREACH(front, &broker.fronts, in_broker) {
+		check_front(front);
+		sessions += front->sessions_count;
 	}
 	LIST_FOREACH(device, &broker.inventory.devices, in_inventory) {
 		INPUT_ASSERT(keepers_with_device(device->name) <= 1);
@@ -333,6 +389,7 @@ static void check(void)
 	}
 	INPUT_ASSERT(broker.sessions_count == sessions && broker.leases_count == leases);
 	INPUT_ASSERT(broker.keepers_count == keepers);
+	check_inherited();
 	isolation_check(&broker);
 }
 
@@ -345,12 +402,41 @@ static void end(int *fd)
 	*fd = -1;
 }
 
+static void step_process(size_t who, uint8_t byte)
+{
+	switch ((enum process_step)(byte % 8)) {
+	case FRONT_DIES:
+		front_process_kill(who % FRONT_SLOTS);
+		break;
+	case FRONT_STICKS:
+	case FRONT_GOES_ON:
+		front_process_stick(who % FRONT_SLOTS, byte % 8 == FRONT_STICKS);
+		break;
+	case HELPER_DIES:
+		helpers_kill(who % HELPER_SLOTS);
+		break;
+	case HELPER_STICKS:
+	case HELPER_GOES_ON:
+		helpers_stick(who % HELPER_SLOTS, byte % 8 == HELPER_STICKS);
+		break;
+	case HELPER_DIES_IN_ORDER:
+		helpers_kill_in_order(who % HELPER_SLOTS, byte >> 3 & 3);
+		break;
+	case PROCESS_STEPS:
+		break;
+	}
+}
+
 static void step_host(size_t who, uint8_t byte)
 {
 	static const int errors[] = {EIO, EBUSY, ENOENT, ENODEV};
 	struct memory_device *device = &memory_host->devices[who % DEVICES_COUNT];
 	int *stranger = &strangers[who % GROUPS_COUNT];
 
+	if (byte & 0x80) {
+		step_process(who, byte);
+		return;
+	}
 	switch ((enum host_step)(byte % 8)) {
 	case HOST_PLUG:
 	case HOST_UNPLUG:
@@ -421,6 +507,8 @@ static void start_broker(void)
 	struct policy_error error;
 
 	options = (struct broker_options){.keeper_socket = world.keeper_socket,
+		.front_socket = world.front_socket,
+		.helper_socket = world.helper_socket,
 		.claims_directory = world.claims,
 		.quarantine_directory = world.quarantine,
 		.sessions_per_user = 2,
@@ -430,7 +518,7 @@ static void start_broker(void)
 	INPUT_ASSERT(sd_event_new(&event) >= 0);
 	INPUT_ASSERT(policy_read(policy, "fuzz.conf", rules, &error) == 0);
 	INPUT_ASSERT(service_init(&broker, event, &memory_host_functions, &options, policy, &no_error,
-			     broker_world_nobodys_listener()) == 0);
+			     broker_world_listener(&world)) == 0);
 }
 
 static void end_broker(void)
@@ -439,71 +527,48 @@ static void end_broker(void)
 	sd_event_unref(event);
 }
 
-/*
- * Its memory is freed as at an end in peace, but nobody hears of that: its sockets are replaced by one without
- * another end, and what it has is nothing that would have to be given back.
- */
 static void kill_broker(void)
 {
-	struct device *device, *next_device;
-	struct iommu_group *group, *next_group;
-	struct session *session;
-	struct keeper *keeper;
-	int nobody[2];
+	const struct session *session;
+	const struct front *front;
 
-	INPUT_ASSERT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, nobody) == 0);
-	close(nobody[1]);
-	fd_store_deaf(true);
-	LIST_FOREACH(session, &broker.sessions, in_broker)
-		INPUT_ASSERT(dup3(nobody[0], session->channel.fd, O_CLOEXEC) >= 0);
-	LIST_FOREACH(keeper, &broker.keepers, in_broker) {
-		INPUT_ASSERT(dup3(nobody[0], keeper->fd, O_CLOEXEC) >= 0);
-		keeper->group = NULL;
+	inherited_count = 0;
+	LIST_FOREACH(front, &broker.fronts, in_broker) {
+		for (session = front_first(front); session; session = front_next(session)) {
+			INPUT_ASSERT(inherited_count < SESSIONS_MAX);
+			inherited[inherited_count++] = session->id;
+		}
 	}
-	close(nobody[0]);
-	LIST_FOREACH(group, &broker.inventory.groups, in_inventory) {
-		group->state = GROUP_FREE;
-		group->keeper = NULL;
-		group->session = NULL;
-	}
-	while ((session = LIST_FIRST(&broker.sessions)))
-		session_close(session);
-	for (device = LIST_FIRST(&broker.inventory.devices); device; device = next_device) {
-		next_device = LIST_NEXT(device, in_inventory);
-		if (device->lease)
-			group_lease_end(device->lease);
-	}
-	/* What is left without devices has none to leave it. */
-	for (group = LIST_FIRST(&broker.inventory.groups); group; group = next_group) {
-		next_group = LIST_NEXT(group, in_inventory);
-		group_prune(group);
-	}
-	end_broker();
-	fd_store_deaf(false);
+	broker_kill(&broker);
+	sd_event_unref(event);
 }
 
-static void run_keepers(void)
+static void run_others(void)
 {
-	for (int round = 0; round < 4; round++) {
-		start_keepers();
-		for (size_t i = 0; i < KEEPERS_SLOTS; i++)
-			keepers_step(i);
-	}
+	for (int round = 0; round < 4; round++)
+		run_processes();
+}
+
+/* The roll of each front has all its sessions. */
+static void start_next_broker(void)
+{
+	start_broker();
+	for (size_t i = 0; i < inherited_count; i++)
+		INPUT_ASSERT(find_session(inherited[i]));
 }
 
 static void step_broker(enum broker_step step)
 {
 	kill_broker();
 	if (step == BROKER_KILLED_KEEPERS_RUN || step == BROKER_KILLED_TIME_PASSES)
-		run_keepers();
+		run_others();
 	if (step == BROKER_KILLED_TIME_PASSES)
 		virtual_clock_pass(6000000);
-	start_broker();
+	start_next_broker();
 	if (step == BROKER_KILLED_TWICE) {
 		kill_broker();
-		start_broker();
+		start_next_broker();
 	}
-	actors_inherited(&actors);
 	taken_over = true;
 }
 
@@ -542,6 +607,8 @@ static void start(void)
 {
 	virtual_clock_reset();
 	keepers_init();
+	helpers_init();
+	inherited_count = 0;
 	actors_init(&actors);
 	memory_host_reset(devices_at_start, DEVICES_COUNT);
 	for (size_t i = 0; i < GROUPS_COUNT; i++) {
@@ -575,6 +642,9 @@ static void heal(void)
 		memory_host->devices[i].dead = false;
 	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
 		keepers_stick(i, false);
+	for (size_t i = 0; i < FRONT_SLOTS; i++)
+		front_process_stick(i, false);
+	helpers_heal();
 	for (size_t i = 0; i < GROUPS_COUNT; i++)
 		end(&strangers[i]);
 }
@@ -661,6 +731,11 @@ static void expect_nothing_left(void)
 		INPUT_ASSERT(keepers_group_idle(groups[i]));
 	end_quarantines();
 	expect_drivers();
+	/* One of each is in reserve. */
+	pass(FRONT_IDLE_US);
+	pass(FRONT_RETRY_US);
+	INPUT_ASSERT(front_process_running() <= 1 && broker.fronts_count <= 1);
+	INPUT_ASSERT(helpers_running() <= HELPERS_IDLE && broker.helpers_count <= HELPERS_IDLE);
 }
 
 static void finish(void)
@@ -670,11 +745,10 @@ static void finish(void)
 	expect_nothing_left();
 	end_broker();
 	fd_store_clear();
-	for (int i = 0; i < 8 && (start_keepers() || keepers_running() > 0); i++) {
-		for (size_t j = 0; j < KEEPERS_SLOTS; j++)
-			keepers_step(j);
-	}
-	INPUT_ASSERT(keepers_running() == 0);
+	for (int i = 0; i < 8; i++)
+		run_processes();
+	INPUT_ASSERT(keepers_running() == 0 && front_process_running() == 0 && helpers_running() == 0);
+	broker_world_turn_away(&world);
 	broker_world_clear(&world);
 }
 

@@ -103,14 +103,19 @@ struct iommu_group *group_get(struct inventory *inventory, uint32_t number)
 	return group;
 }
 
+static void group_free(struct iommu_group *group)
+{
+	sd_event_source_disable_unref(group->timer);
+	LIST_REMOVE(group, in_inventory);
+	free(group);
+}
+
 void group_prune(struct iommu_group *group)
 {
 	if (!LIST_EMPTY(&group->devices) || group->state != GROUP_FREE || group->operations > 0)
 		return;
 	assert(!group->keeper && TAILQ_EMPTY(&group->waiters));
-	sd_event_source_disable_unref(group->timer);
-	LIST_REMOVE(group, in_inventory);
-	free(group);
+	group_free(group);
 }
 
 const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLOCKER_SIZE])
@@ -260,6 +265,7 @@ int inventory_init(struct inventory *inventory, const struct host *host)
 
 void inventory_clear(struct inventory *inventory)
 {
+	struct iommu_group *group;
 	struct device *device;
 
 	while ((device = LIST_FIRST(&inventory->devices))) {
@@ -270,4 +276,7 @@ void inventory_clear(struct inventory *inventory)
 		free(device->prior);
 		free(device);
 	}
+	/* What is not free stays for the next broker, and its timer is not to keep the event loop. */
+	while ((group = LIST_FIRST(&inventory->groups)))
+		group_free(group);
 }
