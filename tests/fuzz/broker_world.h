@@ -6,7 +6,8 @@
 
 /*
  * What a broker in a fuzz target needs of the file system: its directories of records, and the sockets that systemd
- * would listen on: for clients, and to start keepers, fronts and helpers. One for the life of the process, which removes it at its end.
+ * would listen on: for clients, and to start keepers, fronts and helpers. One for the life of the process, which
+ * removes it at its end.
  */
 struct broker_world {
 	char directory[64];

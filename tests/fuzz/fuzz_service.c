@@ -125,8 +125,8 @@ int __real_getsockopt(int fd, int level, int option, void *value, socklen_t *siz
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size);
 int __wrap_sd_pid_get_unit(pid_t pid, char **ret_unit);
 
-/* All clients are this process: what the kernel would say of a client. There is little room for replies, so that one who
- * does not read is soon found out. */
+/* All clients are this process: what the kernel would say of a client. There is little room for replies, so that a
+ * client who does not read is soon found out. */
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *size)
 {
 	int r = __real_getsockopt(fd, level, option, value, size), little = 1, client = -1;
