@@ -44,14 +44,14 @@ struct connection {
 	RB_ENTRY(connection) by_session; /* sessions.c */
 	uint64_t session;
 	int fd;		 /* owned */
+	uint32_t missed; /* events that did not fit the socket, not reported yet */
 	uint32_t events; /* what epoll waits for */
 	enum channel_state state;
 	struct pending *pending; /* control.c; owned; nothing is read from the client until the answer */
 	struct packet *unsent;	 /* owned: a reply that did not fit the socket; nothing is read until sent */
-	uint64_t missed;	 /* events that did not fit the socket, not reported yet */
 };
 
-static_assert(sizeof(struct connection) <= 120, "thousands of idle connections cost little");
+static_assert(sizeof(struct connection) <= 72, "thousands of idle connections cost little");
 
 RB_HEAD(session_tree, connection);
 TAILQ_HEAD(pending_queue, pending);
