@@ -76,6 +76,7 @@ struct front {
 	int control;		      /* front.c; owned; -1: HELLO has not come */
 	int epoll;		      /* front.c; owned */
 	bool ended;		      /* front.c */
+	bool awake;		      /* front.c; the last step had an event, so that more may follow soon */
 	bool blocked;		      /* control.c; the control socket is full: no client is read meanwhile */
 	bool failed;		      /* control.c; a packet for the broker is lost: the front has to end */
 	struct session_tree sessions; /* sessions.c */
