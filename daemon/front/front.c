@@ -33,6 +33,7 @@ int front_init(struct front *front, int lifeline)
 	front->lifeline = lifeline;
 	front->control = -1;
 	front->ended = false;
+	front->awake = false;
 	kept_init(front);
 	sessions_init(front);
 	control_init(front);
@@ -246,6 +247,7 @@ bool front_step(struct front *front, int timeout_ms)
 	if (front->ended)
 		return false;
 	count = wait_for_events(front, events, timeout_ms);
+	front->awake = count > 0;
 	/* What the broker has said before its end still counts: replies go out before the clients see the end. */
 	if (count < 0 || (count > 0 && (!serve_orders(front, events, count) || !serve_lifeline(front, events, count))))
 		end(front);

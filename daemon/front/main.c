@@ -23,6 +23,10 @@
  */
 #define LISTEN_FDS_START 3
 
+/* A front without clients gives its memory back after so long without an event: a client that connects again and again
+ * would have the front fetch the same pages each time. */
+#define TRIM_AFTER_MS 2000
+
 /* 192 KiB; only pages touched by packets are ever in memory. */
 static struct front front;
 
@@ -64,11 +68,11 @@ int main(void)
 		log_line(LOG_ERR, "vfio-front: epoll or system call filter: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
-	/* The broker holds a front without clients in reserve. Such a front is in no hurry, and should be small. */
+	/* The broker holds a front without clients in reserve. Such a front should be small. */
 	do {
-		if (front.sessions_count == 0)
+		if (front.sessions_count == 0 && !front.awake)
 			footprint_trim();
-	} while (front_step(&front, -1));
+	} while (front_step(&front, front.sessions_count == 0 && front.awake ? TRIM_AFTER_MS : -1));
 	/* No front_release(): the kernel closes the rest, after the broker and all clients have seen the end. */
 	return EXIT_SUCCESS;
 }

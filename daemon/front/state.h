@@ -44,14 +44,14 @@ struct connection {
 	RB_ENTRY(connection) by_session; /* sessions.c */
 	uint64_t session;
 	int fd;		 /* owned */
+	uint32_t missed; /* events that did not fit the socket, not reported yet */
 	uint32_t events; /* what epoll waits for */
 	enum channel_state state;
 	struct pending *pending; /* control.c; owned; nothing is read from the client until the answer */
 	struct packet *unsent;	 /* owned: a reply that did not fit the socket; nothing is read until sent */
-	uint64_t missed;	 /* events that did not fit the socket, not reported yet */
 };
 
-static_assert(sizeof(struct connection) <= 120, "thousands of idle connections cost little");
+static_assert(sizeof(struct connection) <= 72, "thousands of idle connections cost little");
 
 RB_HEAD(session_tree, connection);
 TAILQ_HEAD(pending_queue, pending);
@@ -76,6 +76,7 @@ struct front {
 	int control;		      /* front.c; owned; -1: HELLO has not come */
 	int epoll;		      /* front.c; owned */
 	bool ended;		      /* front.c */
+	bool awake;		      /* front.c; the last step had an event, so that more may follow soon */
 	bool blocked;		      /* control.c; the control socket is full: no client is read meanwhile */
 	bool failed;		      /* control.c; a packet for the broker is lost: the front has to end */
 	struct session_tree sessions; /* sessions.c */

@@ -14,8 +14,8 @@
  * vfio-helper.socket (Accept=yes) and passes the connection.
  */
 
-/* A helper without an order for so long gives its memory back. An OPEN is two orders, and has not to wait for pages that
- * the first order needed as well. */
+/* A helper without an order for so long gives its memory back. An OPEN is two orders, and the second is not to wait for
+ * pages that the first order needed as well. */
 #define TRIM_AFTER_MS 2000
 
 /* 192 KiB; only pages touched by orders are ever in memory. */

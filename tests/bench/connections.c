@@ -34,12 +34,15 @@ static bool raise_limit(void)
 
 static void bench_idle(const struct service *service)
 {
-	pid_t keeper = service_keeper(service);
+	double keeper = (double)memory_pss(service_keeper(service));
 	struct figure figure;
 
 	figure = figure_number("broker_pss_kib", "KiB", (double)memory_pss(service->broker), 900);
 	figure_add(&figure);
-	figure = figure_number("keeper_pss_kib", "KiB", (double)memory_pss(keeper), 300);
+	figure = figure_number("keeper_pss_kib", "KiB", keeper, 300);
+	figure_add(&figure);
+	figure = figure_number("helper_pss_kib", "KiB", (double)memory_pss(service_helper(service)), keeper);
+	snprintf(figure.remark, sizeof figure.remark, "a spare helper; at most a keeper's");
 	figure_add(&figure);
 }
 
@@ -103,7 +106,9 @@ static void bench_many(const struct programs *programs, const struct service *se
 	/* The first connection brings the code for it into memory; that is no growth. */
 	connect_more(service, sessions, 0, 1);
 	front = service_front(service);
-	figure = figure_number("front_pss_kib", "KiB", (double)memory_pss(front), 300);
+	figure = figure_number(
+		"front_pss_kib", "KiB", (double)memory_pss(front), (double)memory_pss(service_keeper(service)));
+	snprintf(figure.remark, sizeof figure.remark, "with one connection; at most a keeper's");
 	figure_add(&figure);
 	before = memory_for_clients(service, front);
 	connect_more(service, sessions, 1, MANY);

@@ -12,4 +12,7 @@ void floor_start(void);
 
 extern const struct runner floor_runner;
 
+/* The same through a third process, a bare relay. */
+extern const struct runner relay_runner;
+
 #endif

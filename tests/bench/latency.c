@@ -44,10 +44,28 @@ static void ping(void *session)
 	must(vbroker_session_ping(session), "PING");
 }
 
+static void device_ping(void *device)
+{
+	must(vbroker_device_ping(device), "PING of a device");
+}
+
 static void bench_ping(struct vbroker_session *session)
 {
 	const struct runner runner = {ping, NULL, session};
-	struct figure figure = against_floor("ping", &runner, ROUNDS, CHUNK, 1.15);
+	struct figure figure = against_floor("ping", &runner, ROUNDS, CHUNK, 2.3);
+
+	snprintf(figure.remark, sizeof figure.remark, "through a front: two packets there, two back");
+	figure_add(&figure);
+	figure = against_floor("ping_bare_relay", &relay_runner, ROUNDS, CHUNK, -1);
+	snprintf(figure.remark, sizeof figure.remark,
+		"the same packets through a bare relay to a bare server, with epoll: what no front can beat");
+	figure_add(&figure);
+}
+
+static void bench_device_ping(struct vbroker_device *device)
+{
+	const struct runner runner = {device_ping, NULL, device};
+	struct figure figure = against_floor("ping_device", &runner, ROUNDS, CHUNK, 1.15);
 
 	figure_add(&figure);
 }
@@ -125,6 +143,7 @@ static void with_device(const struct service *service)
 	must(vbroker_device_open(session, SERVICE_DEVICE, &device), "OPEN");
 	must(domain_open_on(&fake_domain, &domain), "opening a fake domain");
 	must(vbroker_device_bind(device, domain), "BIND");
+	bench_device_ping(device);
 	bench_registers(device);
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);

@@ -286,6 +286,11 @@ pid_t service_front(const struct service *service)
 	return first_child(service->activator_fronts);
 }
 
+pid_t service_helper(const struct service *service)
+{
+	return first_child(service->activator_helpers);
+}
+
 unsigned long service_rolls(const struct service *service)
 {
 	char path[64], target[64];

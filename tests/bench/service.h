@@ -49,6 +49,9 @@ void service_await_spare(struct vbroker_session *session);
 pid_t service_keeper(const struct service *service);
 pid_t service_front(const struct service *service);
 
+/* The pid of the oldest helper. */
+pid_t service_helper(const struct service *service);
+
 /* The bytes of all rolls of the broker: memory of the kernel's, that no process has mapped. */
 unsigned long service_rolls(const struct service *service);
 

@@ -102,7 +102,7 @@ void watch_missed(struct session *session, uint64_t missed)
 {
 	if (!session->watch.on)
 		return;
-	session->watch.missed += missed;
+	session->watch.missed += (uint32_t)missed;
 	session->broker->changes_missed += missed;
 	watch_catch_up(session);
 }
@@ -115,8 +115,8 @@ void watch_catch_up(struct session *session)
 
 	if (session->watch.missed == 0)
 		return;
-	snprintf(message, sizeof message, "%llu events were lost before this one: they were not read in time",
-		(unsigned long long)session->watch.missed);
+	snprintf(message, sizeof message, "%u events were lost before this one: they were not read in time",
+		session->watch.missed);
 	audit_event_change(&event, message, &change);
 	send_to(session, &change);
 }

@@ -138,7 +138,11 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 
 	(void)reply;
 	session->broker->counters.opens++;
-	memcpy(session->opening, open->name, sizeof session->opening);
+	if (!session->opening)
+		session->opening = malloc(sizeof open->name);
+	if (!session->opening)
+		return -ENOMEM;
+	memcpy(session->opening, open->name, sizeof open->name);
 	session->looked = false;
 	session->opening_since_us = loop_now(session->broker->event);
 	r = open_device(session, detail);

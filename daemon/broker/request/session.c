@@ -148,6 +148,7 @@ static void session_free(struct session *session)
 	broker->sessions_count--;
 	user_refund_session(&broker->users, session->user);
 	peer_clear(&session->peer);
+	free(session->opening);
 	free(session);
 	if (broker->sessions_count == 0)
 		idle_arm(broker);

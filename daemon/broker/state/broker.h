@@ -398,7 +398,7 @@ struct operation {
 /* The subscription of a session that asked for CHANGE events (audit/watch.h). Written by audit/watch.c. */
 struct watch {
 	bool on;
-	uint64_t missed; /* since the last event that the session got */
+	uint32_t missed; /* since the last event that the session got */
 };
 
 /* A client's broker channel, which a front has. When a session ends, all its leases end. Written by
@@ -424,14 +424,16 @@ struct session {
 	bool looked_at : 1;   /* LOOK is not answered */
 	uint16_t asked;	      /* the type of the request in work */
 	bool looked; /* the OPEN in work has had the holder of the device looked at (written by request/open.c) */
-	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
 	unsigned int leases_count;		 /* lease/lease.c */
+	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
 	LIST_ENTRY(session) in_watchers;
-	struct watch watch;		/* audit/watch.c */
-	char opening[DEVICE_NAME_SIZE]; /* the device of the OPEN that is not answered (written by request/open.c) */
-	uint64_t opening_since_us;	/* request/open.c */
+	struct watch watch; /* audit/watch.c */
+	/* The device of the OPEN that is not answered; owned; NULL: the session has asked for none so far (written by
+	 * request/open.c) */
+	char *opening;
+	uint64_t opening_since_us; /* request/open.c */
 };
-static_assert(sizeof(struct session) <= 250, "10,000 connections are to cost little");
+static_assert(sizeof(struct session) <= 200, "10,000 connections are to cost little");
 
 /* ---- the reader of the policy ---- */
 
