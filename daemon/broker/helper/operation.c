@@ -218,6 +218,7 @@ void operation_order(
 	strncpy(order->driver, driver, sizeof order->driver - 1);
 	memcpy(operation->device, order->name, sizeof operation->device);
 	memcpy(operation->driver, order->driver, sizeof operation->driver);
+	operation->flags = flags;
 	operation_send(operation, (uint16_t)type, packet);
 }
 

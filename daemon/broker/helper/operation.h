@@ -6,7 +6,6 @@
 #include "state/broker.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct helper_note;
 struct packet;
@@ -57,8 +56,5 @@ const struct operation *operation_in_the_way(const struct broker *broker, const 
 
 /* The named operation that OPERATION waits for. NULL: none. */
 const struct operation *operation_ahead(const struct operation *operation);
-
-/* The order in work, its helper, how long, and what sysfs shows. Returns BUFFER. */
-const char *operation_text(const struct operation *operation, char *buffer, size_t size);
 
 #endif

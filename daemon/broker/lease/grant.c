@@ -3,6 +3,7 @@
 
 #include "fdset.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"

@@ -2,6 +2,7 @@
 #include "lease/rebind.h"
 
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/look.h"

@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "state/waiter.h"
 
 #include <assert.h>

@@ -387,6 +387,7 @@ struct operation {
 	bool begun;
 	bool late;		       /* late() was called for the order in work */
 	uint16_t order;		       /* enum helper_type of the order in work; 0: none */
+	uint32_t flags;		       /* of the order, as in struct helper_order */
 	char driver[DEVICE_NAME_SIZE]; /* of the order */
 	uint64_t since_us;	       /* beginning of the order, or of the wait for the begin */
 	struct helper *helper;	       /* NULL: not begun, or the helper has ended */
