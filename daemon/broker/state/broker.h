@@ -170,7 +170,7 @@ struct iommu_group {
 	bool direct;		     /* until the group is free: a holder may have a VFIO device of the group */
 	enum node_state node;	     /* since the keeper has gone */
 	bool going_back;	     /* an operation asks the kernel, and gives the devices back */
-	unsigned int operations;     /* that are for the group, and keep the object alive (helper/operation.c) */
+	unsigned int operations;     /* that are for the group, and keep the object alive (written by helper/operation.c) */
 	bool cools_down;	     /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
