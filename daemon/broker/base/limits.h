@@ -2,6 +2,8 @@
 #ifndef BROKER_LIMITS_H
 #define BROKER_LIMITS_H
 
+#include <assert.h>
+
 /* Sessions one user may have: enough for any machine's jobs, few enough that one user cannot use up the broker's
  * memory, or the file descriptors of a front (LimitNOFILE=). Changed by --sessions-per-user. */
 #define SESSIONS_PER_USER 1024
@@ -133,9 +135,13 @@
  * come and go. */
 #define IDLE_TRIM_US (2 * 1000000ULL)
 
-/* Descriptors in systemd's fd store (FileDescriptorStoreMax= of the unit): a keeper's for each group that can be leased
- * (MaxConnections= of vfio-keeper.socket), three of each front, two of each helper. */
+/* MaxConnections= of vfio-keeper.socket: a keeper for each group that can be leased, and the spare one. */
+#define KEEPERS_MAX 1024
+
+/* Descriptors in systemd's fd store (FileDescriptorStoreMax= of the unit): one of each keeper, three of each front, two
+ * of each helper. */
 #define STORE_MAX 3000
+static_assert(KEEPERS_MAX + 3 * FRONTS_MAX + 2 * HELPERS_MAX <= STORE_MAX, "the store has room for all");
 
 /* Messages to PID 1 that wait for room, as many as the store has places. */
 #define NOTIFY_KEPT_MAX STORE_MAX

@@ -624,7 +624,7 @@ static struct front *assign(struct broker *broker, enum front_role role, uid_t o
 {
 	struct front *front = ready_spare(broker);
 
-	if (!front || roll_assign(&front->roll, role, owner) < 0)
+	if (!front || roll_assign(&front->roll, role, owner, front->pid) < 0)
 		return NULL;
 	front->role = role;
 	front->owner = owner;
@@ -735,19 +735,19 @@ bool front_look(struct session *session)
 struct front *front_adopt(struct broker *broker, uint64_t number, int life, int control, int fd)
 {
 	struct front *front;
-	enum front_role role;
+	struct roll_whose whose;
 	struct roll roll;
-	uid_t owner;
 
-	if (roll_open(&roll, fd, number, &role, &owner) < 0)
+	if (roll_open(&roll, fd, number, &whose) < 0)
 		return NULL;
 	front = front_make(broker, life, control, &roll);
 	if (!front)
 		return NULL;
 	front->number = number;
 	front->state = FRONT_QUERIED;
-	front->role = role;
-	front->owner = owner;
+	front->role = whose.role;
+	front->owner = whose.owner;
+	front->pid = whose.pid;
 	if (broker->last_front < number)
 		broker->last_front = number;
 	return front;

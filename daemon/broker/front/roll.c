@@ -19,6 +19,7 @@ struct roll_header {
 	uint64_t front;
 	uint32_t role; /* enum front_role */
 	uint32_t owner;
+	uint32_t pid; /* for people to read */
 };
 
 static const char magic[8] = {'v', 'f', 'i', 'o', 'r', 'o', 'l', '1'};
@@ -108,11 +109,12 @@ void roll_close(struct roll *roll)
 	roll->fd = -1;
 }
 
-int roll_assign(const struct roll *roll, enum front_role role, uid_t owner)
+int roll_assign(const struct roll *roll, enum front_role role, uid_t owner, uint32_t pid)
 {
-	const uint32_t words[2] = {role, owner};
+	const uint32_t words[3] = {role, owner, pid};
 
 	static_assert(offsetof(struct roll_header, owner) == offsetof(struct roll_header, role) + 4, "one write");
+	static_assert(offsetof(struct roll_header, pid) == offsetof(struct roll_header, role) + 8, "one write");
 	return write_at(roll, offsetof(struct roll_header, role), words, sizeof words);
 }
 
@@ -239,7 +241,7 @@ void roll_watches(const struct roll *roll, const struct session *session)
 
 /* ---- reading the roll of an earlier broker ---- */
 
-int roll_open(struct roll *roll, int fd, uint64_t front, enum front_role *ret_role, uid_t *ret_owner)
+int roll_open(struct roll *roll, int fd, uint64_t front, struct roll_whose *ret_whose)
 {
 	struct roll opened = {.fd = fd, .end = 1};
 	struct roll_header header;
@@ -250,8 +252,7 @@ int roll_open(struct roll *roll, int fd, uint64_t front, enum front_role *ret_ro
 	if (memcmp(header.magic, magic, sizeof magic) != 0 || header.front != front || header.role > FRONT_DOOR)
 		return -EPROTO;
 	*roll = opened;
-	*ret_role = header.role;
-	*ret_owner = header.owner;
+	*ret_whose = (struct roll_whose){.role = header.role, .owner = header.owner, .pid = header.pid};
 	return 0;
 }
 

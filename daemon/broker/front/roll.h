@@ -27,12 +27,19 @@ struct roll_entry {
 	uint8_t record_class;
 };
 
+/* What the roll says of the front itself. PID 0: nobody's so far. */
+struct roll_whose {
+	enum front_role role;
+	uid_t owner;
+	uint32_t pid;
+};
+
 /* A new roll, of the front of that number. Returns 0 or a negative errno. Ends with roll_close(). */
 int roll_make(struct roll *roll, uint64_t front);
 void roll_close(struct roll *roll);
 
-/* Writes down whose the front is. */
-int roll_assign(const struct roll *roll, enum front_role role, uid_t owner);
+/* Writes down whose the front is, and its PID: a front that hangs does not tell the next broker. */
+int roll_assign(const struct roll *roll, enum front_role role, uid_t owner, uint32_t pid);
 
 /* Writes SESSION down. Returns 0 or a negative errno. */
 int roll_add(struct roll *roll, struct session *session);
@@ -49,7 +56,7 @@ void roll_watches(const struct roll *roll, const struct session *session);
  * negative errno.
  */
 typedef void (*roll_found)(void *context, struct roll_entry *entry);
-int roll_open(struct roll *roll, int fd, uint64_t front, enum front_role *ret_role, uid_t *ret_owner);
+int roll_open(struct roll *roll, int fd, uint64_t front, struct roll_whose *ret_whose);
 int roll_read(struct roll *roll, roll_found found, void *context);
 /* SESSION was made from ENTRY. */
 void roll_adopt(struct session *session, const struct roll_entry *entry);

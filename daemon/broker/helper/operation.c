@@ -153,19 +153,25 @@ static void arm(struct operation *operation, uint64_t delay_us)
 			operation->device);
 }
 
-static void enqueue(struct operation *operation, const struct operation_kind *kind, const char *device)
+static void enqueue(
+	struct operation *operation, const struct operation_kind *kind, const struct operation_matter *matter)
 {
 	operation->kind = kind;
+	operation->broker = matter->broker;
+	operation->group = matter->group;
+	operation->uid = matter->uid;
+	operation->urgent = matter->urgent;
 	operation->since_us = loop_now(operation->broker->event);
-	strncpy(operation->device, device, sizeof operation->device - 1);
+	strncpy(operation->device, matter->device, sizeof operation->device - 1);
 	if (operation->group)
 		operation->group->operations++;
 	TAILQ_INSERT_TAIL(&operation->broker->operations, operation, in_broker);
 }
 
-void operation_begin(struct operation *operation, const struct operation_kind *kind, const char *device)
+void operation_begin(
+	struct operation *operation, const struct operation_kind *kind, const struct operation_matter *matter)
 {
-	enqueue(operation, kind, device);
+	enqueue(operation, kind, matter);
 	arm(operation, GROUP_QUARANTINE_US);
 	go_on(operation->broker);
 }
@@ -218,6 +224,7 @@ void operation_order(
 	strncpy(order->driver, driver, sizeof order->driver - 1);
 	memcpy(operation->device, order->name, sizeof operation->device);
 	memcpy(operation->driver, order->driver, sizeof operation->driver);
+	operation->flags = flags;
 	operation_send(operation, (uint16_t)type, packet);
 }
 
@@ -271,10 +278,13 @@ int operation_adopt(struct broker *broker, struct helper *helper, const struct h
 
 	if (!operation)
 		return -ENOMEM;
-	operation->broker = broker;
-	operation->uid = note->uid;
-	operation->group = note->group == GROUP_NONE ? NULL : group_get(&broker->inventory, note->group);
-	enqueue(operation, &adopted, note->device);
+	enqueue(operation, &adopted,
+		&(struct operation_matter){
+			.broker = broker,
+			.group = note->group == GROUP_NONE ? NULL : group_get(&broker->inventory, note->group),
+			.uid = note->uid,
+			.device = note->device,
+		});
 	memcpy(operation->driver, note->driver, sizeof operation->driver);
 	operation->begun = true;
 	operation->order = (uint16_t)note->order;

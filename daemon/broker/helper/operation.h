@@ -6,7 +6,6 @@
 #include "state/broker.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct helper_note;
 struct packet;
@@ -17,11 +16,18 @@ struct packet;
  * freed by the owner after operation_end().
  */
 
-/*
- * Queues OPERATION, zeroed but for its broker, group, uid and urgent: the loop calls KIND from now on. DEVICE: the
- * name of the first order's device.
- */
-void operation_begin(struct operation *operation, const struct operation_kind *kind, const char *device);
+/* What an operation is for; the fields are those of struct operation. */
+struct operation_matter {
+	struct broker *broker;
+	struct iommu_group *group;
+	uid_t uid;
+	bool urgent;
+	const char *device; /* of the first order */
+};
+
+/* Queues OPERATION, which is all zero: the loop calls KIND from now on. */
+void operation_begin(
+	struct operation *operation, const struct operation_kind *kind, const struct operation_matter *matter);
 
 /* Gives the helper an order about DEVICE; answered() follows. FLAGS and DRIVER ("": none) as in struct
  * helper_order. */
@@ -57,8 +63,5 @@ const struct operation *operation_in_the_way(const struct broker *broker, const 
 
 /* The named operation that OPERATION waits for. NULL: none. */
 const struct operation *operation_ahead(const struct operation *operation);
-
-/* The order in work, its helper, how long, and what sysfs shows. Returns BUFFER. */
-const char *operation_text(const struct operation *operation, char *buffer, size_t size);
 
 #endif

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+#include "helper/operation_text.h"
+
 #include "base/loop.h"
-#include "helper/operation.h"
+#include "helper_message.h"
 #include "state/inventory.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
-/* What the helper does, as in "is binding 0000:01:00.0 to vfio-pci". */
-static void describe_order(const struct operation *operation, char *buffer, size_t size)
+const char *operation_order_text(const struct operation *operation, char *buffer, size_t size)
 {
 	uint32_t group = operation->group ? operation->group->number : GROUP_NONE;
 
@@ -34,6 +36,7 @@ static void describe_order(const struct operation *operation, char *buffer, size
 		snprintf(buffer, size, "working at %s", operation->device);
 		break;
 	}
+	return buffer;
 }
 
 /* What sysfs says without waiting: the driver, and virtual functions. */
@@ -50,29 +53,45 @@ static void describe_device(const struct operation *operation, char *buffer, siz
 			virtual ? ", its virtual function " : "", virtual ? virtual->name : "");
 }
 
-/* The command that names who is waited for. */
-static void describe_remedy(const struct operation *operation, char *buffer, size_t size)
+/* The order waits for whoever has the group's node. Anything else waits for a driver, or for the device. */
+static bool waits_for_node(const struct operation *operation)
 {
-	bool node = operation->order == HELPER_LEASE || operation->order == HELPER_UNBIND;
+	if (!operation->group)
+		return false;
+	switch (operation->order) {
+	case HELPER_LEASE:
+		return true;
+	case HELPER_LOOK:
+		return operation->flags & HELPER_LOOK_NODE;
+	case HELPER_UNBIND:
+		return strcmp(operation->driver, VFIO_DRIVER) == 0;
+	default:
+		return false;
+	}
+}
 
-	if (node && operation->group)
+const char *operation_remedy_text(const struct operation *operation, char *buffer, size_t size)
+{
+	bool driver = operation->order == HELPER_UNBIND || operation->order == HELPER_BIND;
+
+	if (waits_for_node(operation))
 		snprintf(buffer, size, "'fuser -v /dev/vfio/%" PRIu32 "' names who has the group",
 			operation->group->number);
 	else
-		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where it waits",
-			operation->helper ? operation->helper->pid : 0);
+		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where %s waits",
+			operation->helper ? operation->helper->pid : 0, driver ? operation->driver : "the helper");
+	return buffer;
 }
 
 const char *operation_text(const struct operation *operation, char *buffer, size_t size)
 {
 	uint64_t waited = loop_now(operation->broker->event) - operation->since_us;
-	char order[96], device[128], remedy[64];
+	char order[96], device[128], remedy[96];
 
-	describe_order(operation, order, sizeof order);
 	describe_device(operation, device, sizeof device);
-	describe_remedy(operation, remedy, sizeof remedy);
 	snprintf(buffer, size, "a helper (pid %" PRIu32 ") has been %s for %" PRIu64 ".%" PRIu64 " s; %s; %s",
-		operation->helper ? operation->helper->pid : 0, order, waited / 1000000, waited / 100000 % 10, device,
-		remedy);
+		operation->helper ? operation->helper->pid : 0, operation_order_text(operation, order, sizeof order),
+		waited / 1000000, waited / 100000 % 10, device,
+		operation_remedy_text(operation, remedy, sizeof remedy));
 	return buffer;
 }

@@ -3,6 +3,7 @@
 
 #include "fdset.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
@@ -403,13 +404,16 @@ int grant_lease(struct session *session, struct device *device, lease_answer ans
 
 	if (!granting)
 		return -ENOMEM;
-	granting->operation.broker = session->broker;
-	granting->operation.group = device->group;
-	granting->operation.uid = session->peer.uid;
 	granting->answer = answer;
 	waiter_join(&granting->waiter, &waiting, session, device->group);
 	if (device->group->state == GROUP_FREE)
 		group_claim(device->group, session);
-	operation_begin(&granting->operation, &granting_kind, device->name);
+	operation_begin(&granting->operation, &granting_kind,
+		&(struct operation_matter){
+			.broker = session->broker,
+			.group = device->group,
+			.uid = session->peer.uid,
+			.device = device->name,
+		});
 	return CHANNEL_LATER;
 }

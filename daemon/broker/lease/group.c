@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"

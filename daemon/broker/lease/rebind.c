@@ -2,6 +2,7 @@
 #include "lease/rebind.h"
 
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "host/claim.h"
 #include "lease/group.h"
 #include "lease/look.h"
@@ -298,11 +299,9 @@ static int start(struct broker *broker, struct iommu_group *group, const struct 
 
 	if (!restoring)
 		return -ENOMEM;
-	restoring->operation.broker = broker;
-	restoring->operation.group = group;
-	restoring->operation.urgent = true;
 	memcpy(restoring->name, device->name, sizeof restoring->name);
-	operation_begin(&restoring->operation, &restoring_kind, device->name);
+	operation_begin(&restoring->operation, &restoring_kind,
+		&(struct operation_matter){.broker = broker, .group = group, .urgent = true, .device = device->name});
 	return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "helper/helper.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"

@@ -3,6 +3,7 @@
 
 #include "channel.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "state/waiter.h"
 
 #include <assert.h>
@@ -95,12 +96,15 @@ int glance_begin(struct session *session, struct device *device, uint32_t flags,
 
 	if (!glance)
 		return -ENOMEM;
-	glance->operation.broker = session->broker;
-	glance->operation.group = device->group;
-	glance->operation.uid = session->peer.uid;
 	glance->flags = flags;
 	glance->seen = seen;
 	waiter_join(&glance->waiter, &waiting, session, device->group);
-	operation_begin(&glance->operation, &glancing, device->name);
+	operation_begin(&glance->operation, &glancing,
+		&(struct operation_matter){
+			.broker = session->broker,
+			.group = device->group,
+			.uid = session->peer.uid,
+			.device = device->name,
+		});
 	return CHANNEL_LATER;
 }

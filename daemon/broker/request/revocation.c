@@ -3,6 +3,7 @@
 
 #include "base/loop.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "lease/revoke.h"
 #include "request/session.h"
 #include "state/inventory.h"

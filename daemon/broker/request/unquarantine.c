@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "base/peer.h"
 #include "helper/operation.h"
+#include "helper/operation_text.h"
 #include "lease/group.h"
 #include "lease/look.h"
 #include "lease/quarantine_text.h"

@@ -170,7 +170,7 @@ struct iommu_group {
 	bool direct;		     /* until the group is free: a holder may have a VFIO device of the group */
 	enum node_state node;	     /* since the keeper has gone */
 	bool going_back;	     /* an operation asks the kernel, and gives the devices back */
-	unsigned int operations;     /* that are for the group, and keep the object alive (helper/operation.c) */
+	unsigned int operations;     /* that are for the group, and keep the object alive (written by helper/operation.c) */
 	bool cools_down;	     /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
@@ -387,6 +387,7 @@ struct operation {
 	bool begun;
 	bool late;		       /* late() was called for the order in work */
 	uint16_t order;		       /* enum helper_type of the order in work; 0: none */
+	uint32_t flags;		       /* of the order, as in struct helper_order */
 	char driver[DEVICE_NAME_SIZE]; /* of the order */
 	uint64_t since_us;	       /* beginning of the order, or of the wait for the begin */
 	struct helper *helper;	       /* NULL: not begun, or the helper has ended */
