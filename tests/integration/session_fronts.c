@@ -160,6 +160,39 @@ static void the_next_broker_does_not_wait(void **state)
 	world_settle();
 }
 
+/* A broker before fronts has stored sessions, one of which has such a descriptor in its queue. Neither the broker nor
+ * systemd may have the last copy: a front that is nobody's gets them, and ends what it can. */
+static void sessions_of_an_older_broker_are_ended(void **state)
+{
+	uint64_t began;
+	int ends[3][2];
+
+	(void)state;
+	world_kill_broker();
+	for (size_t i = 0; i < 3; i++) {
+		char name[32];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends[i]), 0);
+		if (i == 1)
+			send_stuck(ends[i][0]);
+		snprintf(name, sizeof name, "session-%zx-1f", i + 1);
+		systemd_keep(name, ends[i][1]);
+	}
+	assert_int_equal(systemd_kept("session-"), 3);
+	world_start_broker();
+	expect_others_served();
+	for (size_t i = 0; i < 3; i++) {
+		raw_expect_end(ends[i][0]);
+		close(ends[i][0]);
+	}
+	/* The last copy of the descriptor is the front's: with the store's copy nobody waits. */
+	began = now_ms();
+	systemd_drop();
+	assert_true(now_ms() - began < LINGER_S * 1000 / 2);
+	expect_others_served();
+	let_go();
+}
+
 /* Too many connections of one user: the refused one has such a descriptor. */
 static const struct world_options few_sessions = {
 	.systemd = true, .broker_arguments = {"--pass-rights", "--sessions-per-user", "2"}};
@@ -307,7 +340,9 @@ static void killed_fronts_while_there_is_no_broker(void **state)
 	world_kill_broker();
 	kill(front, SIGKILL);
 	world_start_broker();
-	assert_true(logged("1 sessions and 1 leases end with it"));
+	/* The keeper may name the lease before or after the broker sees the end of the front. */
+	assert_true(logged("1 sessions and "));
+	assert_true(logged("leases end with it"));
 	vbroker_session_close(session);
 	vbroker_device_close(device);
 	world_settle();
@@ -380,6 +415,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		CASE_IN(nobody_waits_for_a_descriptor, &stuck_world),
 		CASE_IN(the_next_broker_does_not_wait, &stuck_world),
+		CASE_IN(sessions_of_an_older_broker_are_ended, &stuck_world),
 		CASE_IN(a_refused_client_does_not_matter, &few_sessions),
 		RESTART_CASE(a_killed_front_ends_its_sessions),
 		RESTART_CASE(a_front_that_hangs_is_named_and_replaced),

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
 /* What the next broker knows of leases that ended without a reset while there was none. */
@@ -196,7 +197,10 @@ static void missing_record_is_made_up_by_the_keeper(void **state)
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN);
 	struct vbroker_domain *domain = domain_begin();
+	struct vbroker_obstacle *obstacles;
 	char path[160];
+	size_t count;
+	int claim;
 
 	(void)state;
 	host_set_reset(4, TWIN, false);
@@ -205,6 +209,9 @@ static void missing_record_is_made_up_by_the_keeper(void **state)
 	snprintf(path, sizeof path, "%s/quarantine/" TWIN, world()->directory);
 	assert_int_equal(unlink(path), 0);
 	world_start_broker();
+	/* The answer comes when the policy has been read: what the rule says of a lease without a reset. */
+	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
+	free(obstacles);
 	expect_ok(vbroker_device_ping(twin));
 	vbroker_device_close(twin);
 	vbroker_domain_close(domain);

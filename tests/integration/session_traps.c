@@ -381,6 +381,14 @@ static void the_kernel_refuses_fds(void **state)
 }
 
 /* The same on one channel, as long as it lives, with fds that would be seen if they stayed. */
+/* A front answers while the broker is still looking the client's unit up. */
+static void expect_broker_fds(int count)
+{
+	for (int i = 0; i < 1000 && process_fds(world()->broker) != count; i++)
+		nap(2);
+	assert_int_equal(process_fds(world()->broker), count);
+}
+
 static void no_fd_stays(void **state)
 {
 	int channel, broker_fds, event = eventfd(0, EFD_CLOEXEC);
@@ -416,7 +424,7 @@ static void no_fd_stays(void **state)
 		raw_send(session, &ping, sizeof ping, fds, FDSET_MAX);
 		assert_int_equal(raw_reply(session, COMMON_PING, 3), REFUSAL_MALFORMED);
 		raw_expect_end(session);
-		assert_int_equal(process_fds(world()->broker), broker_fds);
+		expect_broker_fds(broker_fds);
 		close(session);
 	}
 	close(channel);

@@ -197,6 +197,16 @@ size_t systemd_kept(const char *name)
 	return count;
 }
 
+void systemd_keep(const char *name, int fd)
+{
+	pthread_mutex_lock(&lock);
+	assert_true(kept_count < KEPT_MAX);
+	changes++;
+	kept[kept_count] = (struct kept){.fd = fd};
+	strcpy(kept[kept_count++].name, name);
+	pthread_mutex_unlock(&lock);
+}
+
 void systemd_drop(void)
 {
 	pthread_mutex_lock(&lock);

@@ -18,6 +18,9 @@ void systemd_end(void);
 /* How many are kept whose names begin so. */
 size_t systemd_kept(const char *name);
 
+/* Keeps FD as NAME, as if the last service had stored both. FD is taken. */
+void systemd_keep(const char *name, int fd);
+
 /* From now on nobody reads $NOTIFY_SOCKET, which is full; and then the messages are read again. */
 void systemd_stop_reading(void);
 void systemd_read_on(void);

@@ -119,6 +119,7 @@ int handover_answered(struct keeper *keeper, const struct packet *packet)
 			session ? "" : ", who has left meanwhile: released");
 	}
 	for (uint32_t i = 0; i < reply->count; i++) {
+		keeper_seen_lease(keeper, records[i].name);
 		if (records[i].flags & QUERY_DIRECT)
 			group_note_direct(group);
 	}
@@ -135,7 +136,8 @@ int handover_answered(struct keeper *keeper, const struct packet *packet)
 	known = taken < reply->count || decide_ended(group);
 	/* Waiters hear the leases before anybody can have more of the group. */
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_TOLD, .records = records, .count = reply->count});
-	if (!known)
+	/* LEASE that comes now would be a lease that nobody knows of. */
+	if (!known || keeper->awaited[0])
 		group_release(group);
 	review_group(group);
 	group_adopt_done(group);
@@ -149,6 +151,7 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 
 	if (event->origin.since >= broker->started_us)
 		return;
+	keeper_seen_lease(keeper, event->name);
 	/* A keeper may report devices of its own group only. */
 	if (device && device->group != keeper->group)
 		return;

@@ -206,6 +206,17 @@ int keeper_query(struct keeper *keeper)
 	return r;
 }
 
+void keeper_await_lease(struct keeper *keeper, const char device[DEVICE_NAME_SIZE])
+{
+	memcpy(keeper->awaited, device, sizeof keeper->awaited);
+}
+
+void keeper_seen_lease(struct keeper *keeper, const char *device)
+{
+	if (strcmp(keeper->awaited, device) == 0)
+		keeper->awaited[0] = '\0';
+}
+
 /* ---- orders to a keeper ---- */
 
 int keeper_lend(struct keeper *keeper, struct lease *lease, const struct host_device *device, bool first, int channel,

@@ -30,6 +30,12 @@ struct keeper *keeper_adopt(struct broker *broker, int fd, struct iommu_group *g
  * 0 or a negative errno. */
 int keeper_query(struct keeper *keeper);
 
+/* A helper of an earlier broker has a copy of the channel of KEEPER, and may still send LEASE of DEVICE. */
+void keeper_await_lease(struct keeper *keeper, const char device[DEVICE_NAME_SIZE]);
+
+/* KEEPER has read LEASE of DEVICE. */
+void keeper_seen_lease(struct keeper *keeper, const char *device);
+
 /* The spare KEEPER serves GROUP from now on. Another spare is prepared once LEASE is answered. */
 void keeper_assign(struct keeper *keeper, struct iommu_group *group);
 

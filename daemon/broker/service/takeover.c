@@ -166,8 +166,7 @@ static int find_note(const struct stored *stored, size_t count, uint64_t number)
 	return -1;
 }
 
-/* The order goes on, and the groups that the order is about wait. LEASE may come late: the keeper must not get a lease
- * that nobody knows of. */
+/* The order goes on, and the groups that the order is about wait. */
 static void adopt_order(struct broker *broker, struct helper *helper, const struct helper_note *note)
 {
 	struct iommu_group *group;
@@ -179,8 +178,8 @@ static void adopt_order(struct broker *broker, struct helper *helper, const stru
 	group = group_get(&broker->inventory, note->group);
 	if (group && group->state == GROUP_FREE)
 		group_restore(group, broker);
-	else if (group && note->order == HELPER_LEASE)
-		group_release(group);
+	else if (group && group->state == GROUP_QUERIED && note->order == HELPER_LEASE)
+		keeper_await_lease(group->keeper, note->device);
 }
 
 static void adopt_helper(struct broker *broker, const struct stored *stored, int note_fd)

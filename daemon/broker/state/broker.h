@@ -246,6 +246,8 @@ struct keeper {
 	struct iommu_group *group; /* NULL: spare */
 	struct lease *offered;	   /* the lease whose LEASE request is not answered yet */
 	bool lent;		   /* a helper has a copy of the channel, to send LEASE */
+	/* QUERIED: the device of a LEASE that an earlier broker's helper may not have sent yet. "": none. */
+	char awaited[DEVICE_NAME_SIZE];
 	sd_event_source *io;
 	sd_event_source *timeout;
 	uint32_t pid, uid; /* as the keeper says with the first lease; for people to read */
