@@ -59,8 +59,7 @@ static void describe_remedy(const struct operation *operation, char *buffer, siz
 		snprintf(buffer, size, "'fuser -v /dev/vfio/%" PRIu32 "' names who has the group",
 			operation->group->number);
 	else
-		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where it waits",
-			operation->helper ? operation->helper->pid : 0);
+		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where it waits", operation->helper->pid);
 }
 
 const char *operation_text(const struct operation *operation, char *buffer, size_t size)
@@ -69,10 +68,16 @@ const char *operation_text(const struct operation *operation, char *buffer, size
 	char order[96], device[128], remedy[64];
 
 	describe_order(operation, order, sizeof order);
+	if (!operation->helper || operation->helper->pid == 0) {
+		snprintf(buffer, size,
+			"no helper has started for %" PRIu64 ".%" PRIu64
+			" s, for %s; 'systemctl status vfio-helper.socket' may say why",
+			waited / 1000000, waited / 100000 % 10, order);
+		return buffer;
+	}
 	describe_device(operation, device, sizeof device);
 	describe_remedy(operation, remedy, sizeof remedy);
 	snprintf(buffer, size, "a helper (pid %" PRIu32 ") has been %s for %" PRIu64 ".%" PRIu64 " s; %s; %s",
-		operation->helper ? operation->helper->pid : 0, order, waited / 1000000, waited / 100000 % 10, device,
-		remedy);
+		operation->helper->pid, order, waited / 1000000, waited / 100000 % 10, device, remedy);
 	return buffer;
 }
