@@ -91,6 +91,7 @@ answered() {
     ping
     both_fast || status=1
     verdict $status "$1: another user is answered" "$(limits)"
+    note "$1: PING of an old connection and of a new one: ${answers[*]} us"
     return $status
 }
 systemd_answers() { check "$1: systemd answers" timeout 15 systemctl show -p Version; }
