@@ -3,7 +3,9 @@
 #include "restart.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The process that reads the policy files takes its time, hangs, or dies: who waits, and who does not. */
@@ -237,6 +239,29 @@ static void a_killed_reader_is_replaced(void **state)
 
 /* ---- at the start ---- */
 
+/* As on a slow machine that boots. Nobody is told that there is no rule, while nobody has looked. */
+static void a_reader_that_starts_late_is_waited_for(void **state)
+{
+	struct vbroker_session *session;
+
+	(void)state;
+	world_stop_broker();
+	kill(world()->reader, SIGSTOP);
+	world_start_broker();
+	session = session_begin();
+	expect_ok(vbroker_session_ping(session));
+	if (fork() == 0) {
+		nap(3500);
+		kill(world()->reader, SIGCONT);
+		_exit(0);
+	}
+	assert_true(allowed(session, EDU, NULL));
+	device_use(session, EDU);
+	vbroker_session_close(session);
+	wait(NULL);
+	world_settle();
+}
+
 static void without_a_policy_the_reader_is_named(void **state)
 {
 	struct vbroker_session *session, *other;
@@ -335,6 +360,7 @@ int main(int argc, char **argv)
 		CASE_IN(a_hung_reader_does_not_hold_up_a_reload, &only_edu),
 		CASE_IN(readers_that_hang_are_two_at_most, &only_edu),
 		CASE_IN(a_killed_reader_is_replaced, &only_edu),
+		CASE_IN(a_reader_that_starts_late_is_waited_for, &only_edu),
 		CASE_IN(without_a_policy_the_reader_is_named, &only_edu),
 		CASE_IN(without_a_reader_nobody_gets_anything, &without_reader),
 		CASE_IN(leases_are_reviewed_when_the_policy_is_read, &with_systemd_and_edu),

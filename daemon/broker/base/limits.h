@@ -115,6 +115,9 @@
  * so long for the read, and are then answered by the policy in force. */
 #define POLICY_READ_US (2 * 1000000ULL)
 
+/* Without a policy in force, a reader that has not started is waited for as long as a keeper is. */
+#define POLICY_START_US (15 * 1000000ULL)
+
 /* Readers of the policy files at a time: one that hangs, and one that reads meanwhile. */
 #define POLICY_READERS_MAX 2
 

@@ -88,10 +88,16 @@ const char *operation_text(const struct operation *operation, char *buffer, size
 	uint64_t waited = loop_now(operation->broker->event) - operation->since_us;
 	char order[96], device[128], remedy[96];
 
+	if (!operation->helper || operation->helper->pid == 0) {
+		snprintf(buffer, size,
+			"no helper has started for %" PRIu64 ".%" PRIu64
+			" s, for %s; 'systemctl status vfio-helper.socket' may say why",
+			waited / 1000000, waited / 100000 % 10, operation_order_text(operation, order, sizeof order));
+		return buffer;
+	}
 	describe_device(operation, device, sizeof device);
 	snprintf(buffer, size, "a helper (pid %" PRIu32 ") has been %s for %" PRIu64 ".%" PRIu64 " s; %s; %s",
-		operation->helper ? operation->helper->pid : 0, operation_order_text(operation, order, sizeof order),
-		waited / 1000000, waited / 100000 % 10, device,
-		operation_remedy_text(operation, remedy, sizeof remedy));
+		operation->helper->pid, operation_order_text(operation, order, sizeof order), waited / 1000000,
+		waited / 100000 % 10, device, operation_remedy_text(operation, remedy, sizeof remedy));
 	return buffer;
 }

@@ -251,6 +251,16 @@ static void on_ended(void *context, struct policy_reader *reader)
 		stop_waiting(broker);
 }
 
+/* The service starts, and so does the reader: there is no policy of before, and nobody should hear that no rule is there
+ * because the machine is slow. */
+static bool is_starting(const struct broker *broker)
+{
+	const struct policy_reader *reader = LIST_FIRST(&broker->policy_readers);
+
+	return !broker->policy && !broker->policy_error.text[0] && reader->stream.pid == 0 &&
+		loop_now(broker->event) < reader->since_us + POLICY_START_US;
+}
+
 static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct reload *reload = userdata;
@@ -260,6 +270,9 @@ static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
 
 	(void)source;
 	(void)now;
+	if (is_starting(broker) &&
+		loop_timer(reload->event, &reload->deadline, POLICY_READ_US, on_deadline, reload) == 0)
+		return 0;
 	policy_reader_hangs(LIST_FIRST(&broker->policy_readers));
 	audit_record(broker, &event, "the policy files cannot be read (because %s), %s: %s", reload->why,
 		broker->policy ? "the policy of before stays in force" : "nobody gets a device",

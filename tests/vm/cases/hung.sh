@@ -62,6 +62,13 @@ all_go_on() {
     for pid in "${pids[@]}"; do ! holds_up "$pid" >/dev/null || return 1; done
 }
 
+trap_is_gone() {
+    local status=0 pid held=
+    wait_until 15 all_go_on || status=1
+    for pid in "${pids[@]}"; do held+=$(holds_up "$pid"; cat "/proc/$pid/cgroup" 2>/dev/null); done
+    verdict $status "$1: the trap is gone: everything goes on" "$held"
+}
+
 # --- what others notice -----------------------------------------------------------------------------------------------
 
 # ping: -> answers: microseconds, or what else there was: of a session from before, of a new one
@@ -84,6 +91,7 @@ answered() {
     ping
     both_fast || status=1
     verdict $status "$1: another user is answered" "$(limits)"
+    note "$1: PING of an old connection and of a new one: ${answers[*]} us"
     return $status
 }
 systemd_answers() { check "$1: systemd answers" timeout 15 systemctl show -p Version; }
