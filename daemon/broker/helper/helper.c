@@ -7,9 +7,9 @@
 #include "connection.h"
 #include "fdset.h"
 #include "helper/note.h"
-#include "helper/operation.h"
 #include "log.h"
 #include "packet.h"
+#include "state/operation_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -50,7 +50,7 @@ static void lost(struct helper *helper)
 	helper_free(helper);
 	helper_prepare_in(broker, HELPER_RETRY_US);
 	if (operation)
-		operation_lost(operation);
+		broker->helper_events->lost(operation);
 }
 
 static int on_hello(struct helper *helper, const struct packet *packet)
@@ -83,7 +83,7 @@ static int on_packet(struct helper *helper, const struct packet *packet)
 			return -EPROTO;
 		reply = *body;
 	}
-	operation_answered(operation, &reply);
+	helper->broker->helper_events->answered(operation, &reply);
 	return 0;
 }
 

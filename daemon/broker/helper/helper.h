@@ -22,7 +22,7 @@ struct helper *helper_take(struct operation *operation);
 /* HELPER's operation has ended: HELPER is idle. */
 void helper_give_back(struct helper *helper);
 
-/* Sends PACKET, the order of HELPER's operation. A failure ends the connection: operation_lost() follows. */
+/* Sends PACKET, the order of HELPER's operation. A failure ends the connection: helper_events->lost() follows. */
 void helper_send(struct helper *helper, struct packet *packet);
 
 /* A helper of an earlier broker, with its connection FD and memfd NOTE (negative: none), both taken, also on failure.

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "packet.h"
 #include "state/inventory.h"
+#include "state/operation_state.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -130,6 +131,8 @@ static int on_operations_time(sd_event_source *source, uint64_t now, void *userd
 	return 0;
 }
 
+static void operation_lost(struct operation *operation);
+
 static int on_late(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct operation *operation = userdata;
@@ -228,7 +231,7 @@ void operation_order(
 	operation_send(operation, (uint16_t)type, packet);
 }
 
-void operation_answered(struct operation *operation, const struct helper_reply *reply)
+static void operation_answered(struct operation *operation, const struct helper_reply *reply)
 {
 	operation->order = 0;
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
@@ -237,7 +240,7 @@ void operation_answered(struct operation *operation, const struct helper_reply *
 	operation->kind->answered(operation, reply);
 }
 
-void operation_lost(struct operation *operation)
+static void operation_lost(struct operation *operation)
 {
 	bool had_order = operation->order != 0;
 
@@ -248,6 +251,8 @@ void operation_lost(struct operation *operation)
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
 	operation->kind->answered(operation, NULL);
 }
+
+const struct helper_events operation_events = {.answered = operation_answered, .lost = operation_lost};
 
 /* ---- orders of an earlier broker ---- */
 
@@ -312,11 +317,6 @@ void operations_clear(struct broker *broker)
 }
 
 /* ---- what is in the way ---- */
-
-bool operation_is_named(const struct operation *operation)
-{
-	return operation->order && loop_now(operation->broker->event) - operation->since_us >= HELPER_NAMED_US;
-}
 
 const struct operation *operation_in_the_way(const struct broker *broker, const struct iommu_group *group)
 {

@@ -48,15 +48,10 @@ int operation_adopt(struct broker *broker, struct helper *helper, const struct h
 /* For the end of the broker: frees all operations, with the structs of their owners. */
 void operations_clear(struct broker *broker);
 
-/* ---- calls of helper/helper.c ---- */
-
-void operation_answered(struct operation *operation, const struct helper_reply *reply);
-void operation_lost(struct operation *operation);
+/* For struct broker. */
+extern const struct helper_events operation_events;
 
 /* ---- what is in the way ---- */
-
-/* The order takes so long that whoever asks is told. */
-bool operation_is_named(const struct operation *operation);
 
 /* A named operation that is for GROUP, or for a set with devices of GROUP. NULL: none. */
 const struct operation *operation_in_the_way(const struct broker *broker, const struct iommu_group *group);

@@ -150,30 +150,23 @@ static void become_free(struct iommu_group *group)
 	waiter_wake(group);
 }
 
+static const struct rebind_events way_back;
+
 /* Asks the kernel whether anybody still has the group: opening the node is the kernel's own answer. */
 static void ask_kernel(struct iommu_group *group)
 {
 	if (group->going_back)
 		return;
 	group->going_back = true;
-	if (rebind_restore(group) == 0)
+	if (rebind_restore(group, &way_back) == 0)
 		return;
 	group->going_back = false;
 	recheck_in(group, GROUP_ASK_LAST_US);
 }
 
-/* ---- calls of lease/rebind.c ---- */
+/* ---- calls of lease/rebind.c: the way back of a RESTORING or QUARANTINED group ---- */
 
-bool group_node_seen(struct iommu_group *group, int error)
-{
-	group->node = error == EBUSY ? NODE_BUSY : NODE_FREE;
-	if (error != EBUSY && !is_reached_by_others(group))
-		return true;
-	group_look_again(group);
-	return false;
-}
-
-void group_look_again(struct iommu_group *group)
+static void look_again(struct iommu_group *group)
 {
 	group->going_back = false;
 	quarantine_if_late(group);
@@ -182,8 +175,17 @@ void group_look_again(struct iommu_group *group)
 		group->ask_again_us *= 2;
 }
 
+static bool node_seen(struct iommu_group *group, int error)
+{
+	group->node = error == EBUSY ? NODE_BUSY : NODE_FREE;
+	if (error != EBUSY && !is_reached_by_others(group))
+		return true;
+	look_again(group);
+	return false;
+}
+
 /* Devices that were not reset cool down first, if the devices may then be leased again or go back. */
-bool group_closed(struct iommu_group *group)
+static bool closed(struct iommu_group *group)
 {
 	uint64_t cooldown;
 
@@ -201,16 +203,24 @@ bool group_closed(struct iommu_group *group)
 	return false;
 }
 
-void group_restored(struct iommu_group *group)
+static void restored(struct iommu_group *group)
 {
 	group->going_back = false;
 	become_free(group);
 }
 
-void group_restoring_late(struct iommu_group *group)
+static void restoring_late(struct iommu_group *group)
 {
 	quarantine_if_late(group);
 }
+
+static const struct rebind_events way_back = {
+	.node_seen = node_seen,
+	.closed = closed,
+	.restored = restored,
+	.look_again = look_again,
+	.late = restoring_late,
+};
 
 /* ---- claims ---- */
 

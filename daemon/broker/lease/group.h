@@ -71,25 +71,6 @@ void group_restore(struct iommu_group *group, struct broker *broker);
  * to cool down. Restoring finds out. */
 void group_restore_recorded(struct device *device, struct broker *broker);
 
-/* ---- calls of lease/rebind.c: the way back of a RESTORING or QUARANTINED group ---- */
-
-/* The kernel has answered the open of the node with ERROR, a positive errno or 0. Returns true if nobody has GROUP
- * any more, and the way back goes on; false if it ends, and begins anew later. */
-bool group_node_seen(struct iommu_group *group, int error);
-
-/* The kernel has let go: -> RESTORING. Returns true if the devices may go back now; false if the devices cool down
- * first, and the way back ends and begins anew. */
-bool group_closed(struct iommu_group *group);
-
-/* -> FREE: all devices are where they belong. */
-void group_restored(struct iommu_group *group);
-
-/* The way back has ended halfway: begins anew soon. */
-void group_look_again(struct iommu_group *group);
-
-/* The way back takes too long: -> QUARANTINED. */
-void group_restoring_late(struct iommu_group *group);
-
 /* ---- the ends of leases: each moves the group ---- */
 
 /* The keeper has closed the device and takes the group out of the domain, where the kernel may hang. LEASE may be

@@ -4,7 +4,6 @@
 #include "helper/operation.h"
 #include "helper/operation_text.h"
 #include "host/claim.h"
-#include "lease/group.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
 #include "log.h"
@@ -32,7 +31,8 @@ enum step {
 
 /* The way back of a group; or, if operation.group is NULL, of a device without a group. */
 struct restoring {
-	struct operation operation; /* first */
+	struct operation operation;	    /* first */
+	const struct rebind_events *events; /* NULL: for a device without a group */
 	enum step step;
 	char name[DEVICE_NAME_SIZE]; /* the device that goes back */
 	unsigned int done;	     /* bits 1 << enum helper_type: the orders that the device has had */
@@ -154,7 +154,7 @@ static void finish(struct restoring *restoring)
 
 	if (group) {
 		note_held(group);
-		group_restored(group);
+		restoring->events->restored(group);
 	} else if (device) {
 		inventory_prune(inventory, device);
 	}
@@ -207,7 +207,7 @@ static void ask_devices(struct restoring *restoring)
 		operation_order(&restoring->operation, HELPER_LOOK, HELPER_LOOK_IDS, device->name, "");
 		return;
 	}
-	if (group_closed(group))
+	if (restoring->events->closed(group))
 		go_back(restoring);
 	else
 		end(restoring);
@@ -217,7 +217,7 @@ static void on_ask(struct restoring *restoring, const struct helper_reply *reply
 {
 	struct iommu_group *group = restoring->operation.group;
 
-	if (!group_node_seen(group, (int)reply->node_error)) {
+	if (!restoring->events->node_seen(group, (int)reply->node_error)) {
 		end(restoring);
 		return;
 	}
@@ -264,7 +264,7 @@ static void answered(struct operation *operation, const struct helper_reply *rep
 	/* After a late or lost order the group may be open again: the way back starts anew, with a look. */
 	if (!reply || operation->late) {
 		if (operation->group)
-			group_look_again(operation->group);
+			restoring->events->look_again(operation->group);
 		end(restoring);
 		return;
 	}
@@ -286,36 +286,39 @@ static void late(struct operation *operation)
 	char text[DETAIL_SIZE];
 
 	if (operation->group)
-		group_restoring_late(operation->group);
+		restoring_of(operation)->events->late(operation->group);
 	if (operation->order)
 		log_line(LOG_ERR, "%s", operation_text(operation, text, sizeof text));
 }
 
 static const struct operation_kind restoring_kind = {begin, answered, late};
 
-static int start(struct broker *broker, struct iommu_group *group, const struct device *device)
+/* EVENTS NULL: of a device without a group. */
+static int start(struct broker *broker, struct iommu_group *group, const struct device *device,
+	const struct rebind_events *events)
 {
 	struct restoring *restoring = calloc(1, sizeof *restoring);
 
 	if (!restoring)
 		return -ENOMEM;
+	restoring->events = events;
 	memcpy(restoring->name, device->name, sizeof restoring->name);
 	operation_begin(&restoring->operation, &restoring_kind,
 		&(struct operation_matter){.broker = broker, .group = group, .urgent = true, .device = device->name});
 	return 0;
 }
 
-int rebind_restore(struct iommu_group *group)
+int rebind_restore(struct iommu_group *group, const struct rebind_events *events)
 {
 	const struct device *device = LIST_FIRST(&group->devices);
 
 	/* All devices have left the machine. */
 	if (!device) {
-		if (group_closed(group))
-			group_restored(group);
+		if (events->closed(group))
+			events->restored(group);
 		return 0;
 	}
-	return start(group->broker, group, device);
+	return start(group->broker, group, device, events);
 }
 
 void rebind_adopt(struct broker *broker, struct device *device, struct claim *claim)
@@ -325,6 +328,6 @@ void rebind_adopt(struct broker *broker, struct device *device, struct claim *cl
 		return;
 	log_line(LOG_NOTICE, "%s: an earlier broker left it with vfio-pci; it goes back to %s", device->name,
 		claim->driver[0] ? claim->driver : "no driver");
-	if (!device->group && start(broker, NULL, device) < 0)
+	if (!device->group && start(broker, NULL, device, NULL) < 0)
 		log_line(LOG_ERR, "%s: out of memory: the device stays with vfio-pci", device->name);
 }

@@ -4,18 +4,36 @@
 
 #include "state/broker.h"
 
+#include <stdbool.h>
+
 /* Devices that change their driver for a lease: from the host driver to vfio-pci (lease/grant.c gives the orders) and
  * back, as an operation of helpers. */
 
 /* CLAIM (taken) says where DEVICE is to go back to. Its record is written. */
 void rebind_claim(struct device *device, struct claim *claim);
 
+/* Calls upwards, to lease/group.c: the way back of a RESTORING or QUARANTINED group. */
+struct rebind_events {
+	/* The kernel has answered the open of the node with ERROR, a positive errno or 0. Returns true if nobody has
+	 * GROUP any more, and the way back goes on; false if it ends, and begins anew later. */
+	bool (*node_seen)(struct iommu_group *group, int error);
+	/* The kernel has let go. Returns true if the devices may go back now; false if the devices cool down first, and
+	 * the way back ends and begins anew. */
+	bool (*closed)(struct iommu_group *group);
+	/* All devices are where they belong. */
+	void (*restored)(struct iommu_group *group);
+	/* The way back has ended halfway: begins anew soon. */
+	void (*look_again)(struct iommu_group *group);
+	/* The way back takes too long. */
+	void (*late)(struct iommu_group *group);
+};
+
 /*
  * Queues the way back of GROUP, which is RESTORING or QUARANTINED: asks the kernel whether the group is free, asks
  * devices that were handed out whether they answer, and gives claimed devices back to their host drivers, unless
- * quarantined. Calls group_node_seen(), group_closed(), group_restored(), or group_look_again(). Returns 0 or -ENOMEM.
+ * quarantined. EVENTS hear of each turn. Returns 0 or -ENOMEM.
  */
-int rebind_restore(struct iommu_group *group);
+int rebind_restore(struct iommu_group *group, const struct rebind_events *events);
 
 /*
  * CLAIM (taken) of an earlier broker is on record. A group that a keeper holds goes on unchanged. Of any other group,

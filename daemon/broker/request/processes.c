@@ -6,6 +6,7 @@
 #include "helper/operation.h"
 #include "helper/operation_text.h"
 #include "state/broker.h"
+#include "state/operation_state.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -257,7 +257,7 @@ static bool is_starting(const struct broker *broker)
 {
 	const struct policy_reader *reader = LIST_FIRST(&broker->policy_readers);
 
-	return !broker->policy && !broker->policy_error.text[0] && reader->stream.pid == 0 &&
+	return !broker->policy && !broker->policy_error.text[0] &&
 		loop_now(broker->event) < reader->since_us + POLICY_START_US;
 }
 

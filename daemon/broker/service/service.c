@@ -123,6 +123,7 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 	broker->requests = &requests_served;
 	broker->keeper_events = &keeper_inbox;
 	broker->front_events = &front_inbox;
+	broker->helper_events = &operation_events;
 	broker->policy = policy;
 	broker->policy_error = *policy_error;
 	broker->started_us = loop_now(broker->event);

@@ -164,14 +164,14 @@ struct iommu_group {
 	uint32_t number;	    /* state/inventory.c */
 	struct device_list devices; /* state/inventory.c */
 	enum group_state state;
-	struct broker *broker;	     /* set by group_claim() and the other functions that leave FREE */
-	struct keeper *keeper;	     /* has the group open; NULL: no keeper has */
-	struct session *session;     /* has the leases; NULL once the session has ended */
-	bool direct;		     /* until the group is free: a holder may have a VFIO device of the group */
-	enum node_state node;	     /* since the keeper has gone */
-	bool going_back;	     /* an operation asks the kernel, and gives the devices back */
-	unsigned int operations;     /* that are for the group, and keep the object alive (written by helper/operation.c) */
-	bool cools_down;	     /* RESTORING: the kernel has let go, and the devices cool down */
+	struct broker *broker;	 /* set by group_claim() and the other functions that leave FREE */
+	struct keeper *keeper;	 /* has the group open; NULL: no keeper has */
+	struct session *session; /* has the leases; NULL once the session has ended */
+	bool direct;		 /* until the group is free: a holder may have a VFIO device of the group */
+	enum node_state node;	 /* since the keeper has gone */
+	bool going_back;	 /* an operation asks the kernel, and gives the devices back */
+	unsigned int operations; /* that are for the group, and keep the object alive (written by helper/operation.c) */
+	bool cools_down;	 /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
 	TAILQ_HEAD(waiter_list, waiter) waiters;
@@ -363,6 +363,13 @@ struct helper {
 	uint32_t pid; /* as the helper says; for people to read */
 };
 
+/* Calls from helper/helper.c upwards. OPERATION may be gone afterwards. */
+struct helper_events {
+	void (*answered)(struct operation *operation, const struct helper_reply *reply);
+	/* The helper of OPERATION has ended. */
+	void (*lost)(struct operation *operation);
+};
+
 /* The owner's part of an operation. Each function may end the operation. */
 struct operation_kind {
 	/* No other operation is in the way, and a helper is there: gives the first order. */
@@ -507,6 +514,7 @@ struct broker {
 	const struct host *host;
 	const struct channel_service *requests;	   /* the requests of clients: the table of request/requests.c */
 	const struct keeper_events *keeper_events; /* the messages of keepers: the functions of lease/keeper_inbox.c */
+	const struct helper_events *helper_events; /* the answers of helpers: the functions of helper/operation.c */
 	const struct front_events *front_events;   /* the messages of fronts: the functions of request/front_inbox.c */
 	sd_event_source *stop_deadline;
 	sd_event_source *turns; /* after each turn of the loop, while the broker stops */
