@@ -16,8 +16,8 @@ static void await_kept(const char *name, size_t count)
 	assert_int_equal(systemd_kept(name), count);
 }
 
-/* A life line, a control socket and a roll for the front of ours, and for the spare one. */
-#define FRONTS_KEPT 6
+/* A life line, a control socket and a roll for the front of ours, and for each of the two spare ones. */
+#define FRONTS_KEPT 9
 
 static void leases_begin_and_end_meanwhile(void **state)
 {

@@ -130,7 +130,7 @@ static void a_hung_reader_holds_up_nobody_for_long(void **state)
 	(void)state;
 	host_write("policy/10-test.conf", ALLOW("two", EDU_2));
 	held = hold_file("10-test.conf");
-	hang_up();
+	/* The change of the file begins the only read. */
 	pid = await_reader(other, VBROKER_PROCESS_WORKING, text);
 	assert_string_equal(text, "reads the policy files");
 	/* Nobody else waits. */
