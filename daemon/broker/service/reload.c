@@ -251,8 +251,8 @@ static void on_ended(void *context, struct policy_reader *reader)
 		stop_waiting(broker);
 }
 
-/* The service starts, and so does the reader: there is no policy of before, and nobody should hear that no rule is there
- * because the machine is slow. */
+/* The service starts, and so does the reader: there is no policy of before, and nobody should hear that no rule is
+ * there because the machine is slow. */
 static bool is_starting(const struct broker *broker)
 {
 	const struct policy_reader *reader = LIST_FIRST(&broker->policy_readers);
