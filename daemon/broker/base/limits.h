@@ -20,8 +20,8 @@
  * the client is looked up. */
 #define ACCEPTS_PER_WAKEUP 1
 
-/* Fronts (MaxConnections= of vfio-front.socket), the spare and the hung included. Of these, places for root: root must be
- * able to look into what all others have done. */
+/* Fronts (MaxConnections= of vfio-front.socket), the spare and the hung included. Of these, places for root: root must
+ * be able to look into what all others have done. */
 #define FRONTS_MAX	512
 #define FRONTS_FOR_ROOT 8
 
