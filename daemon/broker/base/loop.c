@@ -14,8 +14,13 @@ int loop_timer(
 {
 	int r;
 
-	if (!*source)
-		return sd_event_add_time_relative(event, source, CLOCK_MONOTONIC, delay_us, 1000, handler, userdata);
+	if (!*source) {
+		r = sd_event_add_time_relative(event, source, CLOCK_MONOTONIC, delay_us, 1000, handler, userdata);
+		return r < 0 ? r : 0;
+	}
 	r = sd_event_source_set_time_relative(*source, delay_us);
-	return r < 0 ? r : sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+	if (r >= 0)
+		r = sd_event_source_set_enabled(*source, SD_EVENT_ONESHOT);
+	/* sd-event says 1 where something has changed. */
+	return r < 0 ? r : 0;
 }

@@ -10,7 +10,7 @@
 /* Monotonic time in microseconds, as the event loop last saw it. */
 uint64_t loop_now(sd_event *event);
 
-/* (Re)arms a one-shot timer in *SOURCE. The first use makes the timer. A failure is -ENOMEM. */
+/* (Re)arms a one-shot timer in *SOURCE. The first use makes the timer. Returns 0 or -ENOMEM. */
 int loop_timer(
 	sd_event *event, sd_event_source **source, uint64_t delay_us, sd_event_time_handler_t handler, void *userdata);
 
