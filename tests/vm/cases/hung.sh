@@ -7,7 +7,7 @@ shopt -s extglob
 # takes 60 s, and the other traps have no end. A new connection may have to wait for the start of a front, which takes
 # the emulated machine half a second or more, and a start of the broker takes it a second.
 answer_us=18000000 connect_us=18000000 start_us=40000000
-[[ ${VM_CLOCK-} != instructions ]] || answer_us=50000 connect_us=3000000 start_us=2500000
+[[ ${VM_CLOCK-} != instructions ]] || answer_us=50000 connect_us=3000000 start_us=4000000
 
 # Nor may the case wait for a broker that does.
 vfio-brokerctl() { timeout 20 "$(type -P vfio-brokerctl)" "$@"; }
