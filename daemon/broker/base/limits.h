@@ -115,7 +115,7 @@
  * so long for the read, and are then answered by the policy in force. */
 #define POLICY_READ_US (2 * 1000000ULL)
 
-/* Without a policy in force, a reader that has not started is waited for as long as a keeper is. */
+/* After the start, while there is no policy of before, the first policy is waited for as long as a keeper is. */
 #define POLICY_START_US (15 * 1000000ULL)
 
 /* Readers of the policy files at a time: one that hangs, and one that reads meanwhile. */

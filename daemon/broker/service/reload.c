@@ -255,10 +255,9 @@ static void on_ended(void *context, struct policy_reader *reader)
  * there because the machine is slow. */
 static bool is_starting(const struct broker *broker)
 {
-	const struct policy_reader *reader = LIST_FIRST(&broker->policy_readers);
+	bool has_failed = broker->policy_error.text[0] && !broker->policy_unread;
 
-	return !broker->policy && !broker->policy_error.text[0] &&
-		loop_now(broker->event) < reader->since_us + POLICY_START_US;
+	return !broker->policy && !has_failed && loop_now(broker->event) < broker->started_us + POLICY_START_US;
 }
 
 static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
