@@ -431,8 +431,8 @@ static void tell_hung(const struct front *front)
 {
 	if (front->state == FRONT_ENDING)
 		log_line(LOG_WARNING,
-			"front of uid %u (pid %u) cannot end: a descriptor that a client of uid %u attached holds it "
-			"up, and nobody else; ending the processes of uid %u lets it go",
+			"front of uid %u (pid %u) has not ended yet: a descriptor that a client of uid %u attached may "
+			"hold it up, and nobody else; ending the processes of uid %u lets it go",
 			front->owner, front->pid, front->owner, front->owner);
 	else
 		log_line(LOG_WARNING,
