@@ -10,7 +10,7 @@
 
 /*
  * Room for the largest number of fds in one message (the kernel's limit). Ancillary data of other kinds (credentials,
- * say) cannot come: nobody switches SO_PASSCRED or a similar option on.
+ * say) cannot come: packet_drain() alone switches SO_PASSCRED on, for a socket's last packets.
  */
 union control {
 	alignas(struct cmsghdr) char bytes[CMSG_SPACE(sizeof(int) * FDSET_MAX)];
@@ -144,7 +144,8 @@ static ssize_t receive_with_fds(int channel, int flags, struct packet *packet, b
 	return size;
 }
 
-int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
+/* packet_receive(), except that the packet owns its fds after -EPROTO. */
+static int receive(int channel, int flags, int fds_wanted, struct packet *packet)
 {
 	bool cut = false;
 	ssize_t size;
@@ -163,14 +164,61 @@ int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet
 		return end_or_empty(channel);
 	}
 	if ((size_t)size < sizeof packet->header || size > MESSAGE_SIZE_MAX) {
-		packet_clear(packet);
+		memset(&packet->header, 0, sizeof packet->header);
 		return -EPROTO;
 	}
-	if (cut || packet->header.length != (size_t)size - sizeof packet->header) {
+	return cut || packet->header.length != (size_t)size - sizeof packet->header ? -EPROTO : PACKET_RECEIVED;
+}
+
+int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet)
+{
+	int r = receive(channel, flags, fds_wanted, packet);
+
+	if (r == -EPROTO)
 		fdset_clear(&packet->fds);
-		return -EPROTO;
+	return r;
+}
+
+int packet_receive_keeping(int channel, int flags, struct packet *packet)
+{
+	return receive(channel, flags, FDSET_MAX, packet);
+}
+
+enum { LOOK_PLAIN = PACKET_RECEIVED + 1 };
+
+/*
+ * Looks at the packet at the head of CHANNEL: LOOK_PLAIN, PACKET_RECEIVED (with fds), PACKET_END or a negative errno. An
+ * empty packet is told from the end of the queue by its sender's credentials, which come with every packet. There is
+ * room for the credentials alone: the kernel says that more did not fit, and takes nothing out of the packet.
+ */
+static int look(int channel)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} credentials;
+	struct msghdr message = {.msg_control = credentials.bytes, .msg_controllen = sizeof credentials.bytes};
+
+	if (recvmsg(channel, &message, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return -errno;
+	if (message.msg_flags & MSG_CTRUNC)
+		return PACKET_RECEIVED;
+	return message.msg_controllen > 0 ? LOOK_PLAIN : PACKET_END;
+}
+
+int packet_drain(int channel)
+{
+	const int on = 1;
+	int r;
+
+	if (setsockopt(channel, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+		return -errno;
+	/* The kernel tells ECONNRESET once, before the packets. */
+	while ((r = look(channel)) == LOOK_PLAIN || r == -ECONNRESET || r == -EINTR) {
+		if (r == LOOK_PLAIN)
+			packet_discard(channel);
 	}
-	return PACKET_RECEIVED;
+	return r;
 }
 
 void packet_discard(int channel)

@@ -70,6 +70,19 @@ enum packet_receive_result {
  */
 int packet_receive(int channel, int flags, int fds_wanted, struct packet *packet);
 
+/*
+ * Like packet_receive() with fds wanted, but the packet owns the fds received after -EPROTO, too. For a caller that must
+ * not close fds of unknown kind.
+ */
+int packet_receive_keeping(int channel, int flags, struct packet *packet);
+
+/*
+ * Takes packets off CHANNEL, which the caller has shut down (SHUT_RDWR), and stops at a packet with fds: the packet
+ * stays, unread. So nothing is closed here. Returns PACKET_END (the queue is empty, and closing CHANNEL cannot wait for
+ * anything in the queue), PACKET_RECEIVED (a packet with fds waits) or a negative errno.
+ */
+int packet_drain(int channel);
+
 /* Takes one packet off CHANNEL, unseen; the kernel drops its fds. Never waits. For a packet received with MSG_PEEK. */
 void packet_discard(int channel);
 
