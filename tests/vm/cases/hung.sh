@@ -35,7 +35,7 @@ pids_of() {
 # holds_up PID: why it does not go on. It sleeps, and no signal would end the sleep; or the kernel closes something for
 # it, and waits for others. D alone may be a moment's: only three times in a row counts.
 holds_up() {
-    local stack key value i
+    local stack key value= i
     for ((i = 0; i < 3; i++)); do
         ((i == 0)) || nap 0.03
         stack=$(head -n 14 "/proc/$1/stack" 2>/dev/null)
