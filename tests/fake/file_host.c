@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "file_tree.h"
-#include "hardware.h"
 #include "host/host.h"
 #include "host/host_choice.h"
 
@@ -87,33 +86,14 @@ static int fake_resettable(const char *name)
 	return strcmp(text, "no") != 0;
 }
 
-static int fake_read_ids(const char *name, uint32_t *ret_ids)
-{
-	uint32_t words[2];
-	int r = helper_hardware()->read_ids(name, words);
-
-	if (r == 0)
-		*ret_ids = words[0];
-	return r;
-}
-
-static struct host host_fake = {
+static const struct host host_fake = {
 	.enumerate = fake_enumerate,
 	.subscribe = fake_watch,
 	.read = fake_look,
-	.read_ids = fake_read_ids,
 	.resettable = fake_resettable,
 };
 
 const struct host *host_choice(void)
 {
-	const struct hardware *hardware = helper_hardware();
-
-	host_fake.override_get = hardware->override_get;
-	host_fake.override_set = hardware->override_set;
-	host_fake.driver_unbind = hardware->driver_unbind;
-	host_fake.driver_bind = hardware->driver_bind;
-	host_fake.group_open = hardware->group_open;
-	host_fake.window_open = hardware->window_open;
 	return &host_fake;
 }

@@ -132,16 +132,6 @@ static int read_ids(const char *name, uint32_t ret_words[2])
 	return 0;
 }
 
-static int probe(const char *name, uint32_t *ret_ids)
-{
-	uint32_t words[2];
-	int r = read_ids(name, words);
-
-	if (r == 0)
-		*ret_ids = words[0];
-	return r;
-}
-
 static int resettable(const char *name)
 {
 	const struct memory_device *device = find(name);
@@ -215,14 +205,7 @@ const struct host memory_host_functions = {
 	.enumerate = enumerate,
 	.subscribe = watch,
 	.read = look,
-	.read_ids = probe,
 	.resettable = resettable,
-	.override_get = override_get,
-	.override_set = override_set,
-	.driver_unbind = driver_unbind,
-	.driver_bind = driver_bind,
-	.group_open = group_open,
-	.window_open = window_open,
 };
 
 const struct hardware memory_hardware = {

@@ -50,22 +50,8 @@ struct host {
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);
-	/* The first 32 bits of the configuration space: all ones from a device that does not answer. */
-	int (*read_ids)(const char *name, uint32_t *ret_ids);
 	/* 1: the kernel knows a way to reset this device alone, 0: the kernel knows no way. */
 	int (*resettable)(const char *name);
-	/* driver_override: which driver alone may have the device; empty: any. */
-	int (*override_get)(const char *name, char ret_driver[DRIVER_NAME_SIZE]);
-	int (*override_set)(const char *name, const char *driver);
-	/* May wait for the driver to let go. */
-	int (*driver_unbind)(const char *name, const char *driver);
-	int (*driver_bind)(const char *name, const char *driver);
-	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
-	 * open. */
-	int (*group_open)(uint32_t group);
-	/* Opens a control file of the module vfio_window, for windows of one lease. Returns an fd that is the
-	 * caller's, or -ENOENT: there is no such module. */
-	int (*window_open)(void);
 };
 
 /* Linux's sysfs and /dev/vfio. */

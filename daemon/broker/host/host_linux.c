@@ -2,7 +2,6 @@
 #include "fdset.h"
 #include "host/host.h"
 #include "host/uevent.h"
-#include "vfio_window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +14,7 @@
 
 /*
  * Device names reach this file only after device_name_valid() or from the kernel itself: hexadecimal digits, colons
- * and a dot. Driver names are checked by path_name(). So no path below can leave its directory.
+ * and a dot. So no path below can leave its directory.
  */
 
 static void device_unrefp(sd_device **device)
@@ -188,28 +187,6 @@ static ssize_t attribute_read(const char *name, const char *attribute, char *buf
 	return length;
 }
 
-static int file_write(const char *path, const char *text)
-{
-	OWNED_FD fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-
-	if (fd < 0)
-		return -errno;
-	return write(fd, text, strlen(text)) < 0 ? -errno : 0;
-}
-
-static int linux_read_ids(const char *name, uint32_t *ret_ids)
-{
-	char bytes[5];
-	ssize_t length = attribute_read(name, "config", bytes, sizeof bytes);
-
-	if (length < 0)
-		return (int)length;
-	if (length < 4)
-		return -EIO;
-	memcpy(ret_ids, bytes, sizeof *ret_ids);
-	return 0;
-}
-
 /* The file lists the methods that pci_reset_function() would try. The file is missing if there was no method at
  * boot, and empty if root has taken all methods away since. Linux before 5.15 has no such file and is not supported
  * (README). */
@@ -225,83 +202,9 @@ static int linux_resettable(const char *name)
 	return methods[strspn(methods, " \n")] != '\0';
 }
 
-static int linux_override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
-{
-	char text[DRIVER_NAME_SIZE];
-	ssize_t length = attribute_read(name, "driver_override", text, sizeof text);
-
-	if (length < 0)
-		return (int)length;
-	text[strcspn(text, "\n")] = '\0';
-	/* drivers/pci/pci-sysfs.c prints an unset override as "(null)". */
-	snprintf(ret_driver, DRIVER_NAME_SIZE, "%s", strcmp(text, "(null)") == 0 ? "" : text);
-	return 0;
-}
-
-static int linux_override_set(const char *name, const char *driver)
-{
-	char path[256], text[DRIVER_NAME_SIZE + 1];
-
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/driver_override", name);
-	/* An empty line clears the override. */
-	snprintf(text, sizeof text, "%s\n", driver);
-	return file_write(path, text);
-}
-
-/* A driver's name as a path component: sysfs itself allows no slash, but the claim record is a file. */
-static int path_name(const char *driver)
-{
-	return *driver != '\0' && *driver != '.' && !strchr(driver, '/') ? 0 : -EINVAL;
-}
-
-static int driver_file_write(const char *name, const char *driver, const char *file)
-{
-	char path[256];
-	int r = path_name(driver);
-
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof path, "/sys/bus/pci/drivers/%s/%s", driver, file);
-	return file_write(path, name);
-}
-
-static int linux_driver_unbind(const char *name, const char *driver)
-{
-	return driver_file_write(name, driver, "unbind");
-}
-
-static int linux_driver_bind(const char *name, const char *driver)
-{
-	return driver_file_write(name, driver, "bind");
-}
-
-static int linux_window_open(void)
-{
-	int fd = open(VFIO_WINDOW_NODE, O_RDWR | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int linux_group_open(uint32_t group)
-{
-	char path[64];
-	int fd;
-
-	snprintf(path, sizeof path, "/dev/vfio/%u", group);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
 const struct host host_linux = {
 	.enumerate = linux_enumerate,
 	.subscribe = linux_subscribe,
 	.read = linux_read,
-	.read_ids = linux_read_ids,
 	.resettable = linux_resettable,
-	.override_get = linux_override_get,
-	.override_set = linux_override_set,
-	.driver_unbind = linux_driver_unbind,
-	.driver_bind = linux_driver_bind,
-	.group_open = linux_group_open,
-	.window_open = linux_window_open,
 };
