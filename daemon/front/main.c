@@ -2,26 +2,18 @@
 #include "footprint.h"
 #include "front.h"
 #include "log.h"
+#include "passed.h"
 #include "sandbox_rules.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 /*
  * vfio-front: holds the connections of one owner's clients for vfio-brokerd. systemd starts a front for each connection
  * to vfio-front.socket (Accept=yes) and passes the connection, the life line; all else comes over the socket that the
  * broker's HELLO brings.
- *
- * The convention of sd_listen_fds(3) is followed here by hand, because libsystemd would cost each of many fronts more
- * memory than the whole front without it.
  */
-#define LISTEN_FDS_START 3
 
 /* A front without clients gives its memory back after so long without an event: a client that connects again and again
  * would have the front fetch the same pages each time. */
@@ -30,26 +22,9 @@
 /* 192 KiB; only pages touched by packets are ever in memory. */
 static struct front front;
 
-/* Returns the life line, or -1. */
-static int passed_lifeline(void)
-{
-	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-	int type = 0;
-	socklen_t size = sizeof type;
-
-	/* Sockets of another service, inherited through some other program, are not for this process. */
-	if (!pid || !count || atol(pid) != getpid() || strcmp(count, "1") != 0)
-		return -1;
-	if (getsockopt(LISTEN_FDS_START, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET)
-		return -1;
-	if (fcntl(LISTEN_FDS_START, F_SETFD, FD_CLOEXEC) < 0)
-		return -1;
-	return LISTEN_FDS_START;
-}
-
 int main(void)
 {
-	int lifeline = passed_lifeline();
+	int lifeline = passed_channel();
 	int r;
 
 	if (lifeline < 0) {
