@@ -32,41 +32,42 @@ pids_of() {
     done
 }
 
-# holds_up PID: why it does not go on. It sleeps, and no signal would end the sleep; or the kernel closes something for
-# it, and waits for others. D alone may be a moment's: only three times in a row counts.
+# holds_up PID: it does not go on. It sleeps, and no signal would end the sleep; or the kernel closes something for it,
+# and waits for others. D alone may be a moment's: only three times in a row counts. -> why. Starts no process.
 holds_up() {
-    local stack key value= i
+    local stack lines key value i
     for ((i = 0; i < 3; i++)); do
         ((i == 0)) || nap 0.03
-        stack=$(head -n 14 "/proc/$1/stack" 2>/dev/null)
+        mapfile -n 14 lines 2>/dev/null <"/proc/$1/stack"
+        stack=${lines[*]}
         [[ $stack =~ tcp_close|inet_release|fuse_|userfaultfd ]] && continue
+        value=
         while read -r key value; do
             [[ $key == State: ]] && break
         done 2>/dev/null <"/proc/$1/status"
         [[ $value == D* ]] || return 1
     done
-    printf '%s (%s) is held up in:\n%s\n' "$1" "$(<"/proc/$1/comm")" "$stack"
+    why="$1 ($(<"/proc/$1/comm")) is held up in:"$'\n'" $stack"$'\n'
 }
 
+# nobody_waits NAME [WHO]: WHO may wait, besides fronts and helpers.
 nobody_waits() {
-    local pid held=
-    pids_of '*vfio*@(front|helper)@*'
-    for pid in 1 "${pids[@]}"; do held+=$(holds_up "$pid"); done
-    verdict $((${#held} > 0)) "$1: nothing of the service waits but fronts and helpers, nor does systemd" "$held"
+    local pid held='' who=front,helper${2+,$2}
+    pids_of "*vfio*@(${who//,/|})@*"
+    for pid in 1 "${pids[@]}"; do ! holds_up "$pid" || held+=$why; done
+    verdict $((${#held} > 0)) "$1: nothing of the service waits but $who, nor does systemd" "$held"
 }
 
-# Fronts and helpers may wait for ever, but not once the trap is gone.
+# Fronts and helpers may wait for ever, but not once the trap is gone. -> why
 all_go_on() {
     local pid
     pids_of ''
-    for pid in "${pids[@]}"; do ! holds_up "$pid" >/dev/null || return 1; done
+    for pid in "${pids[@]}"; do ! holds_up "$pid" || return 1; done
 }
 
 trap_is_gone() {
-    local status=0 pid held=
-    wait_until 15 all_go_on || status=1
-    for pid in "${pids[@]}"; do held+=$(holds_up "$pid"; cat "/proc/$pid/cgroup" 2>/dev/null); done
-    verdict $status "$1: the trap is gone: everything goes on" "$held"
+    wait_until 15 all_go_on
+    verdict $? "$1: the trap is gone: everything goes on" "${why-}"
 }
 
 # --- what others notice -----------------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ answered() {
 }
 systemd_answers() { check "$1: systemd answers" timeout 15 systemctl show -p Version; }
 
-# answered_again NAME SINCE: by the next broker.
+# answered_again NAME SINCE [WHO]: by the next broker. WHO: as for nobody_waits.
 answered_again() {
     local status=0 took
     ping
@@ -106,7 +107,7 @@ answered_again() {
         "${answers[*]}, after $took us, which may be $start_us us"
     note "$1: answered after $((took / 1000)) ms"
     systemd_answers "$1"
-    nobody_waits "$1"
+    nobody_waits "$1" "${@:3}"
 }
 
 start_pinger() {
