@@ -115,8 +115,9 @@
  * so long for the read, and are then answered by the policy in force. */
 #define POLICY_READ_US (2 * 1000000ULL)
 
-/* After the start, while there is no policy of before, the first policy is waited for as long as a keeper is. */
-#define POLICY_START_US (15 * 1000000ULL)
+/* After the start, while there is no policy of before, the first policy is waited for until systemd ends its reader
+ * (RuntimeMaxSec=30): a machine that boots, or starts the service again and again, is slow. */
+#define POLICY_START_US (35 * 1000000ULL)
 
 /* Readers of the policy files at a time: one that hangs, and one that reads meanwhile. */
 #define POLICY_READERS_MAX 2
