@@ -23,21 +23,34 @@
  * The broker dies, or is restarted, and nobody notices: leases, clients that wait, the next broker's knowledge.
  */
 
-static void expect_leased(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
+static struct vbroker_device_entry entry_of(struct vbroker_session *session, const char *name)
 {
-	struct vbroker_device_entry *entries;
+	struct vbroker_device_entry *entries, found;
 	size_t count, i;
 
 	expect_ok(vbroker_list_devices(session, &entries, &count));
 	for (i = 0; i < count && strcmp(entries[i].name, name) != 0; i++)
 		;
 	assert_true(i < count);
-	assert_int_equal(entries[i].state, state);
-	if (state == VBROKER_STATE_LEASED) {
-		assert_int_equal(entries[i].holder.uid, getuid());
-		assert_int_equal(entries[i].holder.pid, getpid());
-	}
+	found = entries[i];
 	free(entries);
+	return found;
+}
+
+/* Until its keeper has answered, a device that a keeper of an earlier broker has is leased, to somebody unknown. */
+static void expect_leased(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
+{
+	struct vbroker_device_entry entry = entry_of(session, name);
+
+	for (int i = 0; i < 1000 && entry.state == VBROKER_STATE_LEASED && entry.holder.pid == 0; i++) {
+		nap(10);
+		entry = entry_of(session, name);
+	}
+	assert_int_equal(entry.state, state);
+	if (state == VBROKER_STATE_LEASED) {
+		assert_int_equal(entry.holder.uid, getuid());
+		assert_int_equal(entry.holder.pid, getpid());
+	}
 }
 
 static struct vbroker_lease_entry lease_of(struct vbroker_session *session, const char *name)
