@@ -11,9 +11,6 @@
 #include <sys/un.h>
 #include <time.h>
 
-/* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
-#define WAITS 6000
-
 static const char *broker_program, *keeper_program, *front_program, *helper_program;
 static struct world the_world;
 
@@ -33,209 +30,6 @@ uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-/* ---- files ---- */
-
-static void path_of(char path[256], const char *below)
-{
-	snprintf(path, 256, "%s/%s", the_world.directory, below);
-}
-
-static void make_directory(const char *below)
-{
-	char path[256];
-
-	path_of(path, below);
-	assert_int_equal(mkdir(path, 0755), 0);
-}
-
-void host_write(const char *below, const char *text)
-{
-	char path[256];
-	int fd;
-
-	path_of(path, below);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	assert_true(fd >= 0);
-	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-	close(fd);
-}
-
-const char *host_read(const char *below)
-{
-	static char text[65536];
-	char path[256];
-	ssize_t length;
-	int fd;
-
-	path_of(path, below);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-	text[length < 0 ? 0 : length] = '\0';
-	if (fd >= 0)
-		close(fd);
-	return text;
-}
-
-/* Counts the files of a directory and keeps the name of one. */
-static char entry_name[256];
-
-static size_t entries(const char *below)
-{
-	char path[256];
-	size_t count = 0;
-	DIR *dir;
-
-	path_of(path, below);
-	dir = opendir(path);
-	if (!dir)
-		return 0;
-	for (const struct dirent *entry; (entry = readdir(dir));) {
-		if (entry->d_name[0] == '.')
-			continue;
-		count++;
-		snprintf(entry_name, sizeof entry_name, "%s", entry->d_name);
-	}
-	closedir(dir);
-	return count;
-}
-
-size_t host_claims(void)
-{
-	return entries("claims");
-}
-
-/* ---- the host ---- */
-
-static const struct host_file {
-	const char *name;
-	const char *ids;
-	const char *driver;
-	const char *override;
-} devices[] = {
-	{EDU, "1234 11e8 00ff00 1", "vfio-pci", "vfio-pci"},
-	{EDU_2, "1234 11e8 00ff00 2", "vfio-pci", "vfio-pci"},
-	{NVME, "1b36 0010 010802 3", "nvme", ""},
-	{TWIN, "1234 11e8 00ff00 4", "vfio-pci", ""},
-	{TWIN_2, "1234 11e8 00ff00 4", "vfio-pci", ""},
-	{MIXED, "1234 11e8 00ff00 5", "vfio-pci", ""},
-	{MIXED_NIC, "8086 100e 020000 5", "e1000", ""},
-	{NO_IOMMU, "1234 11e8 00ff00 -", "vfio-pci", ""},
-	{DEAD, "1234 11e8 00ff00 7", "vfio-pci", ""},
-	{VIRTIO, "1af4 1000 020000 8", "virtio-pci", ""},
-	{LOCKED, "1234 11e8 00ff00 9", "vfio-pci", ""},
-	{NOBODYS, "1234 11e8 00ff00 10", "vfio-pci", ""},
-	{BARE, "1234 11e8 00ff00 11", "", ""},
-	{STUBBED, "1234 11e8 00ff00 12", "pci-stub", "pci-stub"},
-};
-#define DEVICES_COUNT (sizeof devices / sizeof *devices)
-
-static const char default_policy[] = "[deny locked]\naddress = " LOCKED "\nuser = *\n"
-				     "[allow rebind]\naddress = " NVME " " BARE " " STUBBED "\nuser = *\nrebind = yes\n"
-				     "[allow lab]\naddress = " EDU " " EDU_2 " " TWIN " " TWIN_2 " " MIXED "\n"
-				     "address = " NO_IOMMU " " DEAD " " VIRTIO "\nuser = *\n";
-
-static void make_group(unsigned int number)
-{
-	const char *names[FAKE_DEVICES_MAX + 1] = {NULL};
-	char path[256], below[32];
-	size_t count = 0;
-	int fd;
-
-	for (size_t i = 0; i < DEVICES_COUNT; i++) {
-		const char *group = strrchr(devices[i].ids, ' ') + 1;
-
-		if (*group != '-' && strtoul(group, NULL, 10) == number)
-			names[count++] = devices[i].name;
-	}
-	snprintf(below, sizeof below, "groups/%u", number);
-	path_of(path, below);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(fd >= 0);
-	assert_int_equal(fake_group_format(fd, number, true, names), 0);
-	close(fd);
-}
-
-static void make_host(void)
-{
-	static const char *const drivers[] = {"vfio-pci", "nvme", "e1000", "virtio-pci", "pci-stub"};
-	char below[128];
-
-	make_directory("devices");
-	make_directory("drivers");
-	make_directory("groups");
-	make_directory("policy");
-	for (size_t i = 0; i < sizeof drivers / sizeof *drivers; i++) {
-		snprintf(below, sizeof below, "drivers/%s", drivers[i]);
-		host_write(below, "");
-	}
-	for (size_t i = 0; i < DEVICES_COUNT; i++) {
-		snprintf(below, sizeof below, "devices/%s", devices[i].name);
-		make_directory(below);
-		snprintf(below, sizeof below, "devices/%s/ids", devices[i].name);
-		host_write(below, devices[i].ids);
-		snprintf(below, sizeof below, "devices/%s/driver", devices[i].name);
-		host_write(below, devices[i].driver);
-		snprintf(below, sizeof below, "devices/%s/override", devices[i].name);
-		host_write(below, devices[i].override);
-	}
-	host_write("devices/" DEAD "/answers", "no");
-	for (unsigned int group = 1; group <= 12; group++)
-		make_group(group);
-}
-
-void expect_driver(const char *device, const char *driver)
-{
-	char below[128];
-
-	snprintf(below, sizeof below, "devices/%s/driver", device);
-	assert_string_equal(host_read(below), driver);
-}
-
-void await_driver(const char *device, const char *driver)
-{
-	char below[128];
-
-	snprintf(below, sizeof below, "devices/%s/driver", device);
-	for (int i = 0; i < WAITS && (strcmp(host_read(below), driver) != 0 || host_claims() > 0); i++)
-		nap(2);
-	expect_driver(device, driver);
-	assert_int_equal(host_claims(), 0);
-}
-
-struct fake_group *host_group(unsigned int number)
-{
-	/* The view outlives the descriptor (container.c maps it once per process). */
-	char path[256], below[32];
-	struct fake_group *group;
-	int fd;
-
-	snprintf(below, sizeof below, "groups/%u", number);
-	path_of(path, below);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	assert_true(fd >= 0);
-	group = fake_group_view(fd);
-	assert_non_null(group);
-	close(fd);
-	return group;
-}
-
-struct fake_device *host_device(unsigned int group, const char *name)
-{
-	struct fake_device *device = fake_group_device(host_group(group), name);
-
-	assert_non_null(device);
-	return device;
-}
-
-void host_set_reset(unsigned int group, const char *name, bool there)
-{
-	char below[128];
-
-	host_device(group, name)->resettable = there;
-	snprintf(below, sizeof below, "devices/%s/resets", name);
-	host_write(below, there ? "yes" : "no");
 }
 
 /* ---- processes ---- */
@@ -394,7 +188,7 @@ static pid_t start(const char *const *arguments, bool broker)
 	pid_t pid;
 
 	snprintf(host, sizeof host, "FAKE_HOST=%s", the_world.directory);
-	path_of(path, "log");
+	snprintf(path, sizeof path, "%s/log", the_world.directory);
 	log = broker && options && options->full_log ? full_socket()
 						     : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	assert_true(log >= 0);
@@ -497,7 +291,7 @@ static void make_listener(void)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char path[256];
 
-	path_of(path, "notify");
+	snprintf(path, sizeof path, "%s/notify", the_world.directory);
 	systemd_start(path);
 	strcpy(address.sun_path, the_world.broker_socket);
 	the_world.listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -570,25 +364,6 @@ void world_restart_broker(void)
 
 /* ---- the world ---- */
 
-/* A record in the quarantine directory, but of devices that are there because they do not answer. */
-static bool unexpected_quarantine(char text[256])
-{
-	char below[128];
-
-	for (size_t i = 0; i < DEVICES_COUNT; i++) {
-		snprintf(below, sizeof below, "devices/%s/answers", devices[i].name);
-		if (strcmp(host_read(below), "no") == 0)
-			continue;
-		snprintf(below, sizeof below, "quarantine/%s", devices[i].name);
-		if (*host_read(below)) {
-			snprintf(text, 256, "a quarantine record of %s is left: %.200s", devices[i].name,
-				host_read(below));
-			return true;
-		}
-	}
-	return false;
-}
-
 /* A life line, a control socket and a roll for each front. */
 static int fds_without_fronts(void)
 {
@@ -601,27 +376,8 @@ static int fds_without_fronts(void)
 static const char *difference(char text[256])
 {
 	pid_t pids[KEEPERS_MAX];
-	char below[128];
 
-	for (size_t i = 0; i < DEVICES_COUNT; i++) {
-		snprintf(below, sizeof below, "devices/%s/driver", devices[i].name);
-		if (strcmp(host_read(below), devices[i].driver) != 0) {
-			snprintf(text, 256, "%s is with \"%s\", not \"%s\"", devices[i].name, host_read(below),
-				devices[i].driver);
-			return text;
-		}
-		snprintf(below, sizeof below, "devices/%s/override", devices[i].name);
-		if (strcmp(host_read(below), devices[i].override) != 0) {
-			snprintf(text, 256, "%s has the override \"%s\", not \"%s\"", devices[i].name, host_read(below),
-				devices[i].override);
-			return text;
-		}
-	}
-	if (host_claims() > 0) {
-		snprintf(text, 256, "a claim record is left: %.200s", entry_name);
-		return text;
-	}
-	if (unexpected_quarantine(text))
+	if (host_difference(text))
 		return text;
 	if (options && (options->no_keepers || options->keeper))
 		return NULL;
@@ -704,8 +460,8 @@ int world_setup(void **state)
 	snprintf(the_world.front_socket, sizeof the_world.front_socket, "%s/front.sock", the_world.directory);
 	snprintf(the_world.policy_socket, sizeof the_world.policy_socket, "%s/policy.sock", the_world.directory);
 	snprintf(the_world.helper_socket, sizeof the_world.helper_socket, "%s/helper.sock", the_world.directory);
-	make_host();
-	host_write("policy/10-test.conf", options && options->policy ? options->policy : default_policy);
+	host_make();
+	host_write("policy/10-test.conf", options && options->policy ? options->policy : host_policy);
 	if (!options || !options->no_keepers)
 		the_world.activate =
 			activate(the_world.keeper_socket, options ? options->keeper : NULL, keeper_program, NULL);

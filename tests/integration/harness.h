@@ -56,7 +56,7 @@ struct world {
 };
 
 struct world_options {
-	const char *policy;		 /* NULL: the one of harness.c */
+	const char *policy;		 /* NULL: the one of host.c */
 	const char *policy_directory;	 /* below the world's: another one, less important */
 	const char *broker_arguments[8]; /* more of them, ended by NULL */
 	const char *const *keeper;	 /* another program in the keeper's place, whose path is added */
@@ -124,12 +124,19 @@ size_t helpers(pid_t pids[KEEPERS_MAX]);
 bool process_find(struct vbroker_session *session, enum vbroker_process_kind kind, enum vbroker_process_state state,
 	pid_t pid, struct vbroker_process_entry *ret_entry);
 
+/* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
+#define WAITS 6000
 /* Sleeps a little; used in loops with their own end. */
 void nap(unsigned int milliseconds);
 uint64_t now_ms(void);
 
-/* ---- the host ---- */
+/* ---- the host (host.c) ---- */
 
+/* Makes its files, in the world's directory, and the policy that a world has without another one. */
+void host_make(void);
+extern const char host_policy[];
+/* What is not as host_make() made it, claims and quarantine records included, or NULL. */
+const char *host_difference(char text[256]);
 /* The content of a file of the host, "devices/NAME/driver" say; "" if there is none. */
 const char *host_read(const char *path);
 void host_write(const char *path, const char *text);
