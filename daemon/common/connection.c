@@ -20,3 +20,10 @@ int connection_open(const char *path, int type)
 		return -errno;
 	return fd_take(&fd);
 }
+
+void connection_refuse_fds(int fd)
+{
+	const int none = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof none);
+}

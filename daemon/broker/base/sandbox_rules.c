@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/sandbox_rules.h"
 
+#include "connection.h"
+
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* Linux 6.16, include/uapi/asm-generic/socket.h */
-#endif
 
 #define ALLOW(name)                                                                                                    \
 	{                                                                                                              \

@@ -17,10 +17,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* Linux 6.16, include/uapi/asm-generic/socket.h */
-#endif
-
 /* A packet that did not fit the control socket: of its own size, with its descriptors. */
 struct unsent {
 	STAILQ_ENTRY(unsent) next;
@@ -507,14 +503,6 @@ static struct front *front_make(struct broker *broker, int life, int control, co
 	return front;
 }
 
-/* The kernel keeps descriptors out of our own ends, where the kernel can. */
-static void take_no_rights(int fd)
-{
-	const int none = 0;
-
-	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof none);
-}
-
 /* FRONT_HELLO with THEIRS, the front's end of the control socket. */
 static int greet(struct broker *broker, int life, int theirs)
 {
@@ -546,8 +534,8 @@ static int front_new(struct broker *broker)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
 	control = pair[0];
-	take_no_rights(control);
-	take_no_rights(life);
+	connection_refuse_fds(control);
+	connection_refuse_fds(life);
 	r = greet(broker, life, pair[1]);
 	if (r == 0)
 		r = roll_make(&roll, broker->last_front + 1);

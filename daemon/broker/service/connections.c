@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
+#include "connection.h"
 #include "front/front.h"
 #include "log.h"
 #include "refusal.h"
@@ -14,10 +15,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83 /* Linux 6.16, include/uapi/asm-generic/socket.h */
-#endif
 
 /* The owner of connections whose clients nobody has looked at. */
 #define NOBODY ((uid_t)-1)
@@ -112,7 +109,6 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 
 int connections_begin(struct broker *broker, int listener)
 {
-	const int none = 0;
 	int r = sd_event_add_io(broker->event, &broker->listener, listener, EPOLLIN, on_connection, broker);
 
 	if (r < 0) {
@@ -120,9 +116,8 @@ int connections_begin(struct broker *broker, int listener)
 		return r;
 	}
 	sd_event_source_set_io_fd_own(broker->listener, 1);
-	/* Connections inherit the option. Kernels before 6.16 do not know it. */
 	if (!broker->options->pass_rights)
-		(void)setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof none);
+		connection_refuse_fds(listener);
 	listen_if_ready(broker);
 	return 0;
 }
