@@ -108,12 +108,13 @@ trap at_exit EXIT
 
 nap() { read -rt "$1" -u "$never" || :; } # sleep without a process
 
-# wait_until SECONDS COMMAND...: tries COMMAND again and again, which should not start processes.
+# wait_until SECONDS COMMAND...: tries COMMAND again and again, which should not start processes; ten times at least,
+# because an emulated clock may jump while its host is busy.
 wait_until() {
-    local end=$((${EPOCHREALTIME/./} + $1 * 1000000))
+    local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) tries=0
     shift
     until "$@"; do
-        ((${EPOCHREALTIME/./} < end)) || return 1
+        ((++tries < 10 || ${EPOCHREALTIME/./} < end)) || return 1
         nap 0.02
     done
 }
