@@ -15,6 +15,27 @@ static void hang_up(void)
 	assert_int_equal(kill(world()->broker, SIGHUP), 0);
 }
 
+static unsigned int readings(void)
+{
+	static const char words[] = "(read because of SIGHUP)";
+	unsigned int count = 0;
+
+	for (const char *at = host_read("log"); (at = strstr(at, words)); at += sizeof words - 1)
+		count++;
+	return count;
+}
+
+/* The files are read, however long that takes: the broker itself waits for two seconds. */
+static void read_again(void)
+{
+	unsigned int before = readings();
+
+	hang_up();
+	for (int i = 0; i < WAITS && readings() == before; i++)
+		nap(5);
+	assert_true(readings() > before);
+}
+
 /* Whether SESSION could have DEVICE at this moment, as far as the policy goes. */
 static bool allowed(struct vbroker_session *session, const char *device)
 {
@@ -173,8 +194,7 @@ static void mistake_changes_nothing(void **state)
 
 	(void)state;
 	host_write("policy/20-more.conf", ALLOW("two", EDU_2) "[deny edu]\n address = 0000:xx:00.0\nuser = *\n");
-	hang_up();
-	await_read(session);
+	read_again();
 	status = status_of(session);
 	assert_true(status.policy_in_force);
 	assert_int_equal(status.policy_rules, 1);
@@ -208,8 +228,7 @@ static void mistake_at_start(void **state)
 	assert_false(allowed(session, EDU));
 	/* another mistake: still none */
 	host_write("policy/10-test.conf", "[allow a]\nclass = *\nuser *\n");
-	hang_up();
-	await_read(session);
+	read_again();
 	assert_false(status_of(session).policy_in_force);
 	assert_non_null(strstr(status_of(session).policy_error, "/policy/10-test.conf:3:1: neither"));
 	host_write("policy/10-test.conf", "[allow a]\nclass = *\nuser = *\n");
@@ -225,14 +244,13 @@ static void names_are_looked_up(void **state)
 
 	(void)state;
 	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU_2 "\nuser = root\n");
-	hang_up();
+	read_again();
 	assert_true(allowed(session, EDU_2));
 	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\n");
-	hang_up();
+	read_again();
 	assert_true(allowed(session, EDU));
 	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\nuser = no-such-user\n");
-	hang_up();
-	await_read(session);
+	read_again();
 	assert_non_null(strstr(status_of(session).policy_error, "10-test.conf:4:8: there is no user \"no-such-user\""));
 	assert_true(allowed(session, EDU));
 	vbroker_session_close(session);
@@ -262,7 +280,7 @@ static void directories_come_and_go(void **state)
 	assert_true(allowed(session, EDU));
 	assert_int_equal(rename(parent, away), 0);
 	/* The directory itself has not moved, so this is found out when it is read. */
-	hang_up();
+	read_again();
 	assert_false(allowed(session, EDU_2));
 	assert_int_equal(rename(away, parent), 0);
 	await_allowed(session, EDU_2, true);
@@ -279,12 +297,12 @@ static void leases_without_a_rule_are_taken_back(void **state)
 
 	(void)state;
 	host_write("policy/10-test.conf", ALLOW("both", EDU " " EDU_2));
-	hang_up();
+	read_again();
 	stays = device_begin(session, EDU);
 	goes = device_begin(session, EDU_2);
 	/* by another rule, in another place: that is no reason to lose it */
 	host_write("policy/10-test.conf", "# comment\n" ALLOW("one", EDU));
-	hang_up();
+	read_again();
 	await_end(goes);
 	assert_non_null(strstr(log_of(), EDU_2 ": to be taken back from uid 0, pid "));
 	assert_non_null(strstr(log_of(), ": the policy does not allow it any more"));
@@ -292,7 +310,7 @@ static void leases_without_a_rule_are_taken_back(void **state)
 	assert_null(strstr(log_of(), EDU ": taken back"));
 	/* denied, that is a reason */
 	host_write("policy/10-test.conf", "[deny one]\naddress = " EDU "\nuser = *\n" ALLOW("one", EDU));
-	hang_up();
+	read_again();
 	await_end(stays);
 	vbroker_device_close(goes);
 	vbroker_device_close(stays);
@@ -336,14 +354,14 @@ static void lease_time_changes(void **state)
 
 	(void)state;
 	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\n");
-	hang_up();
+	read_again();
 	nap(2500);
 	expect_ok(vbroker_device_ping(device));
 	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 1h\n");
-	hang_up();
+	read_again();
 	expect_ok(vbroker_device_ping(device));
 	host_write("policy/10-test.conf", "[allow edu]\naddress = " EDU "\nuser = *\nlease-time = 3s\n");
-	hang_up();
+	read_again();
 	await_end(device);
 	assert_in_range(now_ms() - began, 2900, 60000);
 	vbroker_device_close(device);
@@ -405,7 +423,7 @@ static void devices_by_rule(void **state)
 	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 3 (limits \"all\", ");
 	/* fewer from now on: what is held is held */
 	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\ndevices = 1\n");
-	hang_up();
+	read_again();
 	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 1 (limits \"all\", ");
 	expect_ok(vbroker_device_ping(a));
 	expect_ok(vbroker_device_ping(b));
@@ -428,7 +446,7 @@ static void sessions_by_limits(void **state)
 	expect_refused(vbroker_session_open(world()->broker_socket, &more), VBROKER_QUOTA,
 		"uid 0 has 4 sessions, the limit (limits \"all\", ");
 	host_write("policy/10-test.conf", ALLOW("all", "*"));
-	hang_up();
+	read_again();
 	await_read(sessions[0]);
 	expect_ok(vbroker_session_open(world()->broker_socket, &more));
 	vbroker_session_close(more);
@@ -444,7 +462,7 @@ static void rates(void **state)
 
 	(void)state;
 	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\nopens-per-minute = 2\n");
-	hang_up();
+	read_again();
 	vbroker_device_close(device_begin(session, EDU));
 	/* what is refused is not counted */
 	expect_refused(vbroker_device_open(session, DEAD, &device), VBROKER_DEVICE_BAD_STATE, NULL);
@@ -453,7 +471,7 @@ static void rates(void **state)
 	expect_quota(session, EDU_2, "10-test.conf:4); the next in ");
 	/* 30 s each: faster, and it is soon possible again */
 	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\nconnections-per-minute = 3\n");
-	hang_up();
+	read_again();
 	device = device_begin(session, EDU);
 	vbroker_device_close(device);
 	for (int i = 0; i < 3; i++) {
@@ -490,7 +508,7 @@ static void shown_and_explained(void **state)
 		"[limits l]\nuser = 1001\ndevices = 9\n"
 		"[allow last]\nclass = 00\ngroup = 44\nlease-time = 1h\ndevices = 3\n");
 	host_write("policy/10-test.conf", text);
-	hang_up();
+	read_again();
 	expect_ok(vbroker_list_policy(session, &lines, &count));
 	assert_int_equal(count, 500 * 4 + 4 + 6);
 	assert_string_equal(lines[4 * 499].text, "allow r499");
@@ -581,7 +599,7 @@ static void others_see_their_own(void **state)
 		"[deny hers]\nclass = *\nuser = 1002\n"
 		"[allow some]\nclass = *\ngroup = 44\n"
 		"[allow his]\naddress = " EDU "\nuser = 1001\n");
-	hang_up();
+	read_again();
 	as_user(1001, of_one_user);
 	world_settle();
 }
@@ -640,7 +658,7 @@ static void stricter_rule_takes_direct_leases_back(void **state)
 	(void)state;
 	expect_ok(vbroker_device_bind(split, domain));
 	host_write("policy/10-test.conf", ALLOW("edu", EDU) ALLOW("two", EDU_2) "access = direct\n");
-	hang_up();
+	read_again();
 	await_end(device);
 	expect_refused(vbroker_device_vfio_fd(split, &file), VBROKER_DENIED, "access = direct");
 	vbroker_device_close(device);
