@@ -15,7 +15,7 @@
 /* A window has VFIO_WINDOW_MAPPINGS_MAX mappings in all processes: each of them costs time at a revocation. */
 
 #define MAX	 VFIO_WINDOW_MAPPINGS_MAX
-#define LIMIT_MS 250
+#define LIMIT_MS 1000 /* the host of the VM may be busy */
 
 static uint8_t *mappings[MAX + 1];
 

@@ -23,7 +23,7 @@
 
 #define FAULTERS 4
 #define HOGS_MAX 32
-#define LIMIT_MS 250 /* the host of the VM may be busy; waiting for the faults takes seconds */
+#define LIMIT_MS 500 /* the host of the VM may be busy; waiting for the faults takes seconds */
 #define CLIENT	 1000
 
 static struct shared {
