@@ -69,7 +69,7 @@ struct window_set {
 	wait_queue_head_t unmapped;	/* @pending has become false */
 	struct work_struct unmap;
 	struct work_struct end;		/* of a control file closed before all is drained */
-	struct mutex drain;		/* one drain at a time: taken by holders of the control file */
+	struct mutex drain;		/* one drain at a time; clients never take it */
 };
 
 /* References: the window's file, and for a while who unmaps or drains the window. */
@@ -81,7 +81,7 @@ struct window {
 	spinlock_t gate;		/* a huge entry is made */
 	struct rw_semaphore lock;	/* device; held for reading by whoever uses @core */
 	struct file *device;		/* a reference; NULL: drained */
-	struct vfio_pci_core_device *core;	/* there while @device is */
+	struct vfio_pci_core_device *core; /* there while @device is */
 	struct inode *inode;		/* of the pages; a reference, also to its sb */
 	atomic_t mappings;
 	u32 flags;
@@ -165,7 +165,7 @@ static int window_release(struct inode *unused, struct file *file)
 
 /* ---- revocation ---- */
 
-/* Moves the first window of a list to another. Returns the window; the reference is the caller's. */
+/* Moves the first window of a list to another. The reference returned is the caller's. */
 static struct window *window_set_move(struct window_set *set, struct list_head *from,
 				      struct list_head *to)
 {
@@ -318,7 +318,8 @@ static bool memory_enabled(const struct vfio_pci_core_device *core)
 {
 	u16 command = le16_to_cpu(*(__le16 *)&core->vconfig[PCI_COMMAND]);
 
-	return !core->pm_runtime_engaged && core->pdev->current_state < PCI_D3hot &&
+	return !core->pm_runtime_engaged &&
+	       (__force int)core->pdev->current_state < (__force int)PCI_D3hot &&
 	       (core->pdev->no_command_memory || (command & PCI_COMMAND_MEMORY));
 }
 
@@ -344,6 +345,7 @@ static int window_make_entry(pte_t *pte, unsigned long address, void *data)
 	struct vm_area_struct *vma = new->vmf->vma;
 	unsigned long pfn = new->window->pfn + (new->vmf->pgoff - new->window->first);
 
+	/* A new table, and then a look at the refusal: pairs with window_set_unmap(). */
 	smp_mb();
 	if (!window_refused(new->window) && pte_none(ptep_get(pte)))
 		set_pte_at(vma->vm_mm, address, pte,
@@ -417,8 +419,9 @@ static bool can_be_huge(const struct window *window, const struct vm_fault *vmf,
 	if (start < vma->vm_start || start + PMD_SIZE > vma->vm_end || pfn % PTRS_PER_PMD)
 		return false;
 	/*
-	 * A huge entry gets vm_page_prot. For windows of ones, vm_page_prot is that of memory. While
-	 * writes are tracked, vm_page_prot is not writable, and write faults would come for ever.
+	 * A huge entry gets vm_page_prot. For windows of ones, vm_page_prot is that of memory.
+	 * While writes are tracked, vm_page_prot is not writable, and write faults would come for
+	 * ever.
 	 */
 	if ((window->flags & VFIO_WINDOW_FLAG_ONES) || userfaultfd_wp((struct vm_area_struct *)vma))
 		return false;
@@ -505,14 +508,16 @@ static const struct vm_operations_struct window_vm_ops = {
  */
 static bool faults_alone(const struct vm_operations_struct *ops)
 {
-	struct vm_operations_struct others;
+	const size_t fault = offsetof(typeof(*ops), fault);
+	const size_t huge_fault = offsetof(typeof(*ops), huge_fault);
+	const char *bytes = (const char *)ops;
 
 	if (!ops || !ops->fault)
 		return false;
-	others = *ops;
-	others.fault = NULL;
-	others.huge_fault = NULL;
-	return !memchr_inv(&others, 0, sizeof(others));
+	for (size_t i = 0; i < sizeof(*ops); i += sizeof(ops->fault))
+		if (i != fault && i != huge_fault && memchr_inv(bytes + i, 0, sizeof(ops->fault)))
+			return false;
+	return true;
 }
 
 /*
@@ -861,7 +866,7 @@ static struct miscdevice control_device = {
 	.fops = &control_fops,
 };
 
-/* Unbound and of high priority, so that no client keeps the worker waiting by keeping a CPU busy. */
+/* Unbound and of high priority, so that no client stops the worker by keeping a CPU busy. */
 static int __init window_init(void)
 {
 	int ret;

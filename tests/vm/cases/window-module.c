@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window-module MEMORY PORTS RESETABLE LARGE [SUBJECT]...: whether the kernel module vfio_window does what it should, on the
- * devices of these PCI addresses (window-module.h says what they must have), which vfio-pci has and nobody uses. Root
- * only.
+ * window-module MEMORY PORTS RESETABLE LARGE [SUBJECT]...: whether the kernel module vfio_window does what it should,
+ * on the devices of these PCI addresses (window-module.h says what they must have), which vfio-pci has and nobody uses.
+ * Root only.
  */
 #include "window-module.h"
 #include "probe.h"
