@@ -181,8 +181,8 @@ static vm_fault_t window_huge_fault(struct vm_fault *vmf, unsigned int order)
 	if (down_read_killable(&window->lock))
 		return VM_FAULT_NOPAGE;
 	if (window->device && !down_read_killable(&window->core->memory_lock)) {
-		if (memory_enabled(window->core))
-			ret = window_make_huge(window, vmf, pfn);
+		ret = memory_enabled(window->core) ? window_make_huge(window, vmf, pfn) :
+						     VM_FAULT_SIGBUS;
 		up_read(&window->core->memory_lock);
 	}
 	up_read(&window->lock);
