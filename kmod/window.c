@@ -22,6 +22,9 @@ static void window_free(struct kref *ref)
 	struct window *window = container_of(ref, struct window, ref);
 	struct super_block *sb = window->inode->i_sb;
 
+	/* A killed drain may have kept window_release() from letting the device go. */
+	if (window->device)
+		fput(window->device);
 	kref_put(&window->set->ref, window_set_free);
 	iput(window->inode);
 	deactivate_super(sb);
