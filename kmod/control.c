@@ -120,20 +120,20 @@ static struct miscdevice control_device = {
 
 static int __init control_init(void)
 {
-	int ret = window_queue_make();
+	int ret = window_queues_make();
 
 	if (ret)
 		return ret;
 	ret = misc_register(&control_device);
 	if (ret)
-		window_queue_destroy();
+		window_queues_destroy();
 	return ret;
 }
 
 static void __exit control_exit(void)
 {
 	misc_deregister(&control_device);
-	window_queue_destroy();
+	window_queues_destroy();
 }
 
 module_init(control_init);

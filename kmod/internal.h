@@ -86,8 +86,8 @@ void window_add(struct window *window, struct window_set *set, struct file *devi
 /* The release() of a window's file. */
 int window_release(struct inode *unused, struct file *file);
 
-int window_queue_make(void);
-void window_queue_destroy(void);
+int window_queues_make(void);
+void window_queues_destroy(void);
 
 /* ---- mapping.c: mmap() and page faults ---- */
 

@@ -7,8 +7,13 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
-/* Unbound and of high priority, so that no client stops the worker by keeping a CPU busy. */
-static struct workqueue_struct *window_queue;
+/*
+ * Of unmapping: unbound and of high priority, so that no client stops the worker by keeping a CPU
+ * busy; with a rescuer, so that no client does by taking the memory for a new worker.
+ */
+static struct workqueue_struct *unmap_queue;
+/* Of what clients can delay. */
+static struct workqueue_struct *end_queue;
 
 /* ---- the life of a window ---- */
 
@@ -161,7 +166,7 @@ static void window_set_refuse(struct window_set *set)
 		set->pending = true;
 	}
 	spin_unlock(&set->lock);
-	queue_work(window_queue, &set->unmap);
+	queue_work(unmap_queue, &set->unmap);
 }
 
 int window_set_refuse_now(struct window_set *set)
@@ -255,18 +260,27 @@ void window_set_close(struct window_set *set)
 		return;
 	}
 	__module_get(THIS_MODULE);
-	queue_work(window_queue, &set->end);
+	queue_work(end_queue, &set->end);
 }
 
-/* ---- the worker ---- */
+/* ---- the workers ---- */
 
-int __init window_queue_make(void)
+int __init window_queues_make(void)
 {
-	window_queue = alloc_workqueue("vfio_window", WQ_UNBOUND | WQ_HIGHPRI, 0);
-	return window_queue ? 0 : -ENOMEM;
+	unmap_queue = alloc_workqueue("vfio_window_unmap",
+				      WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, 0);
+	if (!unmap_queue)
+		return -ENOMEM;
+	end_queue = alloc_workqueue("vfio_window_end", WQ_UNBOUND, 0);
+	if (!end_queue) {
+		destroy_workqueue(unmap_queue);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
-void window_queue_destroy(void)
+void window_queues_destroy(void)
 {
-	destroy_workqueue(window_queue);
+	destroy_workqueue(end_queue); /* first: an end waits for unmapping */
+	destroy_workqueue(unmap_queue);
 }
