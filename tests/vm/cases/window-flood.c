@@ -65,24 +65,32 @@ static void check_split(int fd)
 	drain(count);
 }
 
-/* Children that keep what they inherit. */
+/* Children keep what they inherit until the pipe GO ends, and the pipe ENDED ends with the last of them. */
 static void check_fork(int fd)
 {
-	pid_t forker = fork();
-	int status = 0;
+	int go[2], ended[2], status = 0;
+	pid_t forker;
+	char byte;
 
+	if (pipe(go) < 0 || pipe(ended) < 0)
+		verdict_die("pipe");
+	forker = fork();
 	if (forker == 0) {
+		close(go[1]);
 		flood(fd, MAX / 2);
 		for (unsigned i = 0; i < 4; i++)
-			if (fork() == 0) {
-				sleep(1);
-				_exit(0);
-			}
+			if (fork() == 0)
+				_exit(read(go[0], &byte, 1) != 0);
 		_exit(0);
 	}
+	close(go[0]);
+	close(ended[1]);
 	verdict(waitpid(forker, &status, 0) == forker && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
 		"a process that forks beyond the limit is killed");
-	sleep(2);
+	close(go[1]);
+	if (read(ended[0], &byte, 1) != 0)
+		verdict_die("children");
+	close(ended[0]);
 	verdict(flood(fd, MAX) == MAX, "when all of them have gone, there is room for %u again", MAX);
 	drain(MAX);
 }
