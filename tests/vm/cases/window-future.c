@@ -27,6 +27,48 @@ static long map(int fd, uint64_t offset)
 	return 0;
 }
 
+/* ---- how pages are mapped ---- */
+
+#define LOOK	"/sys/module/future_driver/parameters/look"
+#define PRESENT 0x001
+#define CACHE	0x098 /* PWT, PCD, PAT: 0 is write-back, the type of memory */
+
+static unsigned long look(const uint8_t *page)
+{
+	char text[32];
+	unsigned long value = 0;
+	FILE *file;
+
+	snprintf(text, sizeof text, "%lu", (unsigned long)page);
+	raw_write_file(LOOK, text);
+	file = fopen(LOOK, "re");
+	if (!file || fscanf(file, "%lu", &value) != 1)
+		verdict_die(LOOK);
+	fclose(file);
+	return value;
+}
+
+/* Memory must not be mapped with the type of registers, or its caches would not know of one another. */
+static void check_types(const struct raw_vfio *vfio, uint64_t offset)
+{
+	int control = raw_control();
+	long fd = raw_window(control, vfio->device, VFIO_WINDOW_FLAG_ONES, offset, PAGE);
+	uint8_t *page = raw_map((int)fd, PROT_READ, PAGE, 0);
+	unsigned long before, after;
+	uint64_t value;
+
+	probe_read(page, 8, &value);
+	before = look(page);
+	verdict((before & PRESENT) && (before & CACHE), "registers are mapped as registers (%#lx)", before);
+	verdict_is("the window is revoked", raw_revoke(control), 0);
+	probe_read(page, 8, &value);
+	after = look(page);
+	verdict((after & PRESENT) && !(after & CACHE), "a page of ones is mapped as memory (%#lx)", after);
+	munmap(page, PAGE);
+	close((int)fd);
+	close(control);
+}
+
 void window_future(void)
 {
 	static const char *const ways[] = {"another file", "a reference less", "open and close", "pages already there"};
@@ -44,6 +86,7 @@ void window_future(void)
 	bar = raw_vfio_region(&vfio, MEMORY_BAR);
 	fd = raw_window(control, vfio.device, VFIO_WINDOW_FLAG_WRITE, bar.offset, 16 * PAGE);
 	verdict(fd >= 0 && map((int)fd, 0) == 0, "a driver with vfio_pci_core's mmap has windows");
+	check_types(&vfio, bar.offset);
 	for (unsigned way = 1; way <= sizeof ways / sizeof ways[0]; way++) {
 		char text[4];
 		char name[96];

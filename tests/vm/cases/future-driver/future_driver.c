@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * A VFIO driver for tests of vfio_window: vfio-pci, but for a mmap() that does what VFIO's own may
- * do one day. The parameter "way" says what, from the next mmap() on.
+ * do one day. The parameter "way" says what, from the next mmap() on. The parameter "look" shows
+ * tests how one of their pages is mapped.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
@@ -157,6 +158,35 @@ module_param_cb(way, &way_ops, NULL, 0200);
 MODULE_PARM_DESC(way, "what mmap() does, see enum way");
 module_param(followed, ulong, 0400);
 MODULE_PARM_DESC(followed, "mappings whose close() has not been called");
+
+static unsigned long looked; /* the protection, as the page table has it; 0: no entry */
+
+/* Takes an address of the writer. */
+static int look(const char *text, const struct kernel_param *unused)
+{
+	struct follow_pfnmap_args args = {};
+	int ret = kstrtoul(text, 0, &args.address);
+
+	if (ret)
+		return ret;
+	looked = 0;
+	mmap_read_lock(current->mm);
+	args.vma = vma_lookup(current->mm, args.address);
+	if (args.vma && !follow_pfnmap_start(&args)) {
+		looked = pgprot_val(args.pgprot);
+		follow_pfnmap_end(&args);
+	}
+	mmap_read_unlock(current->mm);
+	return 0;
+}
+
+static const struct kernel_param_ops look_ops = {
+	.set = look,
+	.get = param_get_ulong,
+};
+
+module_param_cb(look, &look_ops, &looked, 0600);
+MODULE_PARM_DESC(look, "write an address, read the protection of its page");
 
 static int future_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
