@@ -23,8 +23,19 @@
  */
 
 #define VFIO_WINDOW_NODE    "/dev/vfio/window"
-#define VFIO_WINDOW_VERSION 1
+#define VFIO_WINDOW_VERSION 2
 #define VFIO_WINDOW_TYPE    0xBB
+
+/*
+ * Mappings of one window, in all processes together: a bound for the time that unmapping takes.
+ * mmap() of one more gives ENOMEM, and so does what would split a mapping into more (munmap() or
+ * mprotect() in the middle). fork() cannot be refused: a process that forks beyond the limit gets
+ * SIGKILL.
+ */
+#define VFIO_WINDOW_MAPPINGS_MAX 1024
+
+/* What VFIO_WINDOW_REVOKE_NOW waits for unmapping, at most. Milliseconds. */
+#define VFIO_WINDOW_UNMAP_MS 30
 
 /**
  * struct vfio_window_create - VFIO_WINDOW_CREATE: makes a window, returns its file descriptor
@@ -40,8 +51,11 @@
  *
  * EINVAL: flags, sizes, alignment, or a range not within a single memory BAR. EBADF: device_fd
  * is not open. EBADFD: device_fd is no VFIO device. EOPNOTSUPP: the running kernel cannot make
- * windows of the device, or with the flags (not PCI; a BAR with struct pages;
- * VFIO_WINDOW_FLAG_ONES on other than x86).
+ * windows of the device (not PCI; the driver has a mmap() of its own; a BAR with struct pages).
+ *
+ * mmap() of a window: EINVAL: private, or not within the window. EPERM: to be executed. EACCES:
+ * to be written to, of a window that may not. ENOMEM: VFIO_WINDOW_MAPPINGS_MAX. ENODEV: revoked.
+ * EOPNOTSUPP: VFIO makes mappings that could not be taken back.
  */
 struct vfio_window_create {
 	__u32 argsz;
@@ -66,15 +80,27 @@ struct vfio_window_create {
 /**
  * struct vfio_window_revoke - VFIO_WINDOW_REVOKE: takes back all windows of this control file
  * @argsz: in: sizeof(struct vfio_window_revoke)
- * @flags: in: 0
+ * @flags: in: 0 or VFIO_WINDOW_REVOKE_NOW
  *
  * On return, no mapping of the windows reaches the device any more, even if moved or inherited;
  * and the windows do not keep the device open. New windows can be made afterwards.
+ *
+ * The device is let go only when no page fault uses the device any more. A client can delay that,
+ * and so the return, for as long as the client can delay its own page faults. EINTR: the caller
+ * was killed while it waited.
  */
 struct vfio_window_revoke {
 	__u32 argsz;
 	__u32 flags;
 };
+
+/*
+ * Returns soon, whatever clients do: 0, and no mapping reaches the device any more, also by a fault
+ * that is under way; or EINPROGRESS after VFIO_WINDOW_UNMAP_MS, if unmapping has to wait for a
+ * client's mmap(), munmap() or fork(), and goes on. In both cases no new mapping and no new page of
+ * an old one is given. The windows may still keep the device open. A repeated call waits again.
+ */
+#define VFIO_WINDOW_REVOKE_NOW (1u << 0)
 
 /**
  * struct vfio_window_info - VFIO_WINDOW_INFO: version, number and size of the windows

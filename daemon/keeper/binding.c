@@ -298,17 +298,31 @@ static void finish(struct device *device)
 		release_set_reset(&device->report, RESET_UNSURE);
 }
 
+/* Page faults of clients are waited for when the device is quiet. REFUSED: the result of the first half, of which only
+ * an unfinished one is made up for. */
+static void drain_windows(struct device *device, int refused)
+{
+	uint64_t start = clock_us();
+	int r = device->windows < 0 ? 0 : window_revoke(device);
+
+	if (refused == -EINPROGRESS || (refused == 0 && r < 0))
+		release_note(&device->report, RELEASE_WINDOWS, start, r);
+}
+
 int binding_close_device(struct device *device)
 {
 	struct release_report *report = &device->report;
 	uint64_t start = clock_us();
+	int refused = 0;
 
 	if (device->fd < 0)
 		return 0;
 	release_begin(report);
 	/* First: from here on only this process reaches the device. */
-	if (device->windows >= 0)
-		release_note(report, RELEASE_WINDOWS, start, window_revoke(device));
+	if (device->windows >= 0) {
+		refused = window_refuse(device);
+		release_note(report, RELEASE_WINDOWS, start, refused);
+	}
 	start = clock_us();
 	if (device->irq_on != INTERRUPT_NONE)
 		release_note(report, RELEASE_INTERRUPTS, start, interrupt_off(device));
@@ -317,6 +331,7 @@ int binding_close_device(struct device *device)
 	if (device->region_count > VFIO_PCI_CONFIG_REGION_INDEX)
 		release_note(report, RELEASE_MASTER, start, config_command(device, PCI_COMMAND_MASTER, 0));
 	finish(device);
+	drain_windows(device, refused);
 	start = clock_us();
 	device->group->kernel->device_close(fd_take(&device->fd));
 	release_note(report, RELEASE_CLOSE, start, 0);

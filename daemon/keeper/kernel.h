@@ -63,6 +63,8 @@ struct vfio_kernel {
 	int (*window_info)(int control, struct vfio_window_info *info);
 	/* Returns a new fd, the caller's. */
 	int (*window_create)(int control, const struct vfio_window_create *create);
+	/* The bounded half of a revocation, VFIO_WINDOW_REVOKE_NOW. */
+	int (*window_refuse)(int control);
 	int (*window_revoke)(int control);
 };
 

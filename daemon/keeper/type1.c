@@ -121,6 +121,13 @@ static int type1_window_create(int control, const struct vfio_window_create *cre
 	return result(ioctl(control, VFIO_WINDOW_CREATE, create));
 }
 
+static int type1_window_refuse(int control)
+{
+	struct vfio_window_revoke revoke = {.argsz = sizeof revoke, .flags = VFIO_WINDOW_REVOKE_NOW};
+
+	return result(ioctl(control, VFIO_WINDOW_REVOKE, &revoke));
+}
+
 static int type1_window_revoke(int control)
 {
 	struct vfio_window_revoke revoke = {.argsz = sizeof revoke};
@@ -173,6 +180,7 @@ const struct vfio_kernel vfio_type1 = {
 	.region_write = type1_region_write,
 	.window_info = type1_window_info,
 	.window_create = type1_window_create,
+	.window_refuse = type1_window_refuse,
 	.window_revoke = type1_window_revoke,
 };
 

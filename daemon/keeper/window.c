@@ -148,6 +148,11 @@ int window_open(struct device *device, const struct window_request *request, int
 	return r;
 }
 
+int window_refuse(struct device *device)
+{
+	return device->windows < 0 ? 0 : device->group->kernel->window_refuse(device->windows);
+}
+
 int window_revoke(struct device *device)
 {
 	return device->windows < 0 ? 0 : device->group->kernel->window_revoke(device->windows);

@@ -24,8 +24,12 @@ int window_discover(struct device *device);
  */
 int window_open(struct device *device, const struct window_request *request, int *ret_fd, struct detail *detail);
 
-/* Takes all windows of the device back: on return nobody reaches registers through a window. Returns 0 or a
- * negative errno. */
+/* Takes all windows of the device back, and does not wait for clients: after 0 nobody reaches registers through a
+ * window. -EINPROGRESS: some client still may, and the kernel goes on. Else a negative errno. */
+int window_refuse(struct device *device);
+
+/* Waits until page faults of clients do not use the device any more, for as long as clients can delay page faults.
+ * Includes window_refuse(). Returns 0 or a negative errno. */
 int window_revoke(struct device *device);
 
 #endif

@@ -15,6 +15,7 @@
  * the end of the control file would do.
  */
 int fake_window_info(int control, struct vfio_window_info *info);
+/* Both halves of a revocation are the same here. */
 int fake_window_revoke(int control);
 
 /* A window on the SIZE bytes of REGISTERS: the caller has checked the device. Returns its fd, the caller's. */

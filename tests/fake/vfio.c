@@ -677,5 +677,6 @@ const struct vfio_kernel fake_vfio = {
 	.region_write = fake_region_write,
 	.window_info = fake_window_info,
 	.window_create = fake_window_create,
+	.window_refuse = fake_window_revoke,
 	.window_revoke = fake_window_revoke,
 };

@@ -160,9 +160,15 @@ static void step(char letter)
 		steps[length] = letter;
 }
 
-static int traced_window_revoke(int control)
+static int traced_window_refuse(int control)
 {
 	step('w');
+	return fake_vfio.window_refuse(control);
+}
+
+static int traced_window_revoke(int control)
+{
+	step('f');
 	return fake_vfio.window_revoke(control);
 }
 
@@ -200,6 +206,7 @@ static void start_traced(struct bench *b, size_t count)
 	int fd;
 
 	kernel = fake_vfio;
+	kernel.window_refuse = traced_window_refuse;
 	kernel.window_revoke = traced_window_revoke;
 	kernel.irq_set = traced_irq_set;
 	kernel.region_write = traced_region_write;
@@ -215,7 +222,8 @@ static void start_traced(struct bench *b, size_t count)
 	memset(steps, 0, sizeof steps);
 }
 
-/* Windows, interrupts, bus mastering, device, domain: nobody else reaches the device while it is being quieted. */
+/* Windows, interrupts, bus mastering, faults under way, device, domain: nobody else reaches a device that is being
+ * quieted. */
 static void test_order(void **state)
 {
 	struct bench b;
@@ -224,12 +232,12 @@ static void test_order(void **state)
 	for (enum end how = 0; how < ENDS; how++) {
 		start_traced(&b, 1);
 		end_lease(&b, how);
-		assert_string_equal(steps, "wimcd");
+		assert_string_equal(steps, "wimfcd");
 		bench_stop(&b);
 	}
 	start_traced(&b, 2);
 	end_lease(&b, END_BROKER);
-	assert_string_equal(steps, "wimcwimcd");
+	assert_string_equal(steps, "wimfcwimfcd");
 	bench_stop(&b);
 }
 
@@ -245,7 +253,7 @@ static void test_order_of_a_failing_bind(void **state)
 	b.group->devices[0].vanished = true;
 	memset(steps, 0, sizeof steps);
 	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_DEVICE_BAD_STATE);
-	assert_string_equal(steps, "wmcd");
+	assert_string_equal(steps, "wmfcd");
 	b.group->devices[0].vanished = false;
 	bench_stop(&b);
 }
@@ -263,7 +271,7 @@ static void test_revoke_fails_at_unbind(void **state)
 	fake_kernel_fail(FAKE_WINDOW_REVOKE, ENOTTY);
 	assert_int_equal(unbind(&b, 0), -ENOTTY);
 	assert_detail(&b, "0000:01:00.0 is closed, but not cleanly: Inappropriate ioctl");
-	assert_string_equal(steps, "wimcd");
+	assert_string_equal(steps, "wimfcd");
 	assert_int_equal(b.group->devices[0].opened, 0);
 	assert_int_equal(bench_command(&b, 0) & PCI_COMMAND_MASTER, 0);
 	assert_int_equal(b.group->container, 0);
@@ -283,11 +291,11 @@ static void test_revoke_fails_at_release(void **state)
 	start_traced(&b, 2);
 	fake_kernel_fail(FAKE_WINDOW_REVOKE, EIO);
 	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_RELEASE, NULL, 0), 0);
-	assert_string_equal(steps, "wimc");
+	assert_string_equal(steps, "wimfc");
 	bench_expect_closed(&b, 0, REFUSAL_NONE);
 	bench_expect_released(&b, 0, 1, EIO);
 	end_lease(&b, END_BROKER);
-	assert_string_equal(steps, "wimcwimcd");
+	assert_string_equal(steps, "wimfcwimfcd");
 	bench_expect_released(&b, 1, 0, EIO);
 	assert_int_equal(b.group->container, 0);
 	bench_stop(&b);
@@ -304,7 +312,7 @@ static void test_all_fails(void **state)
 	fake_kernel_fail(FAKE_IRQ_SET, EIO);
 	fake_kernel_fail(FAKE_WRITE, ENXIO);
 	end_lease(&b, END_RELEASE);
-	assert_string_equal(steps, "wimcd");
+	assert_string_equal(steps, "wimfcd");
 	bench_expect_closed(&b, 0, REFUSAL_NONE);
 	bench_expect_released(&b, 0, 0, EFAULT);
 	bench_stop(&b);

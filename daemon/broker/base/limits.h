@@ -33,9 +33,11 @@
  * nobody should wait. So while another starts for the next new owner, there is one left. */
 #define FRONTS_SPARE 2
 
-/* As for keepers: a spare front that does not answer HELLO by then will not answer, and how soon to try again. */
-#define FRONT_ANSWER_US (15 * 1000000ULL)
-#define FRONT_RETRY_US	(1 * 1000000ULL)
+/* A spare front that does not answer HELLO by then will not answer: systemd gives up a unit that starts after as long.
+ * Giving up sooner would start the next front beside a front that is merely slow, which makes both slower. */
+#define FRONT_ANSWER_US (90 * 1000000ULL)
+/* How soon to try again. */
+#define FRONT_RETRY_US (1 * 1000000ULL)
 
 /* So long after the last session of its owner a front ends: commands in a script use one front. */
 #define FRONT_IDLE_US (10 * 1000000ULL)

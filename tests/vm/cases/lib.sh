@@ -73,6 +73,9 @@ case $(uname -r) in
 *-debug) elsewhere='it is built in' ;;
 *) elsewhere='this kernel has no /dev/iommu' ;;
 esac
+# The kernel that looks for its own bugs takes that much longer.
+patience=1
+[[ $(uname -r) != *-debug ]] || patience=5
 
 # relay: the verdicts that a program has printed (verdict.h), from standard input, as this case's own.
 relay() {
@@ -111,7 +114,7 @@ nap() { read -rt "$1" -u "$never" || :; } # sleep without a process
 # wait_until SECONDS COMMAND...: tries COMMAND again and again, which should not start processes; ten times at least,
 # because an emulated clock may jump while its host is busy.
 wait_until() {
-    local end=$((${EPOCHREALTIME/./} + $1 * 1000000)) tries=0
+    local end=$((${EPOCHREALTIME/./} + $1 * patience * 1000000)) tries=0
     shift
     until "$@"; do
         ((++tries < 10 || ${EPOCHREALTIME/./} < end)) || return 1
@@ -174,14 +177,18 @@ keeper_pids() { # -> keepers
     done
 }
 
+keepers_are() { # NUMBER
+    keeper_pids
+    ((${#keepers[@]} == $1))
+}
+
 # Nothing is leased, claimed or left over: one broker, one spare keeper, no claim record.
 is_idle() {
     local claimed=("$claims"/*)
     # The pattern itself: no file. What it found may be gone a moment later, one after the other.
     [[ ${claimed[0]} == "$claims/*" ]] || return 1
     broker_pid || return 1
-    keeper_pids
-    ((${#keepers[@]} == 1))
+    keepers_are 1
 }
 
 fds_of() { local fds=("/proc/$1/fd/"*); echo "${#fds[@]}"; }

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static __thread sigjmp_buf way_back;
@@ -57,4 +58,17 @@ int probe_write(volatile void *address, unsigned width, uint64_t value)
 	}
 	probing = 0;
 	return signal;
+}
+
+int probe_until(const volatile void *address, int signal)
+{
+	time_t end = time(NULL) + 60;
+	uint64_t value;
+
+	while (probe_read(address, 8, &value) != signal) {
+		if (time(NULL) > end)
+			return -1;
+		usleep(200);
+	}
+	return 0;
 }

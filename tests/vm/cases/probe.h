@@ -15,4 +15,7 @@ void probe_init(void);
 int probe_read(const volatile void *address, unsigned width, uint64_t *ret_value);
 int probe_write(volatile void *address, unsigned width, uint64_t value);
 
+/* Reads until the read ends with @signal. Returns 0, or -1 if that takes a minute. */
+int probe_until(const volatile void *address, int signal);
+
 #endif

@@ -177,6 +177,13 @@ long raw_revoke(int control)
 	return verdict_result(ioctl(control, VFIO_WINDOW_REVOKE, &revoke));
 }
 
+long raw_revoke_now(int control)
+{
+	struct vfio_window_revoke revoke = {.argsz = sizeof revoke, .flags = VFIO_WINDOW_REVOKE_NOW};
+
+	return verdict_result(ioctl(control, VFIO_WINDOW_REVOKE, &revoke));
+}
+
 struct vfio_window_info raw_info(int control)
 {
 	struct vfio_window_info info = {.argsz = sizeof info};

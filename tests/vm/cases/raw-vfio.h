@@ -45,6 +45,8 @@ int raw_control(void);
 /* A window's descriptor. */
 long raw_window(int control, int device, uint32_t flags, uint64_t offset, uint64_t size);
 long raw_revoke(int control);
+/* Refuses and unmaps, and does not wait for page faults. */
+long raw_revoke_now(int control);
 struct vfio_window_info raw_info(int control);
 
 #endif

@@ -207,12 +207,12 @@ static long control_ioctl(const struct ground *ground, unsigned long request, co
 
 static void check_other_requests(const struct ground *ground)
 {
-	struct vfio_window_revoke small = {.argsz = sizeof small - 1}, flags = {.argsz = sizeof flags, .flags = 1};
+	struct vfio_window_revoke small = {.argsz = sizeof small - 1}, flags = {.argsz = sizeof flags, .flags = 2};
 	struct vfio_window_info info = {.argsz = sizeof info - 1};
 	void *read_only = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	verdict_is("REVOKE is refused: argsz too small", control_ioctl(ground, VFIO_WINDOW_REVOKE, &small), -EINVAL);
-	verdict_is("REVOKE is refused: a flag", control_ioctl(ground, VFIO_WINDOW_REVOKE, &flags), -EINVAL);
+	verdict_is("REVOKE is refused: an unknown flag", control_ioctl(ground, VFIO_WINDOW_REVOKE, &flags), -EINVAL);
 	verdict_is("REVOKE is refused: a struct at 0", control_ioctl(ground, VFIO_WINDOW_REVOKE, NULL), -EFAULT);
 	verdict_is("INFO is refused: argsz too small", control_ioctl(ground, VFIO_WINDOW_INFO, &info), -EINVAL);
 	info.argsz = sizeof info;

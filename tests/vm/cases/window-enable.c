@@ -98,7 +98,7 @@ static long faults(const uint8_t *mapping, uint64_t pages)
 	return after.ru_minflt - before.ru_minflt;
 }
 
-/* The module does without where the kernel's page table walkers cannot cope with it (vfio_window.c). */
+/* The module does without where the kernel's page table walkers cannot cope with it (WINDOW_HUGE_PAGES). */
 static bool module_uses_huge_pages(void)
 {
 	struct utsname name;

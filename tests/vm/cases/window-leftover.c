@@ -22,7 +22,7 @@
  */
 
 #define COUNT	 64
-#define PATIENCE 2.0 /* seconds */
+#define PATIENCE 60.0 /* seconds: the host may be busy, and who waits for the client waits for ever */
 
 enum step { CLOSE, UNMAP };
 

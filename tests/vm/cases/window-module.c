@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * window-module MEMORY PORTS RESETABLE [SUBJECT]...: whether the kernel module vfio_window does what it should, on the
- * devices of these PCI addresses (window-module.h says what they must have), which vfio-pci has and nobody uses. Root
- * only.
+ * window-module MEMORY PORTS RESETABLE LARGE [SUBJECT]...: whether the kernel module vfio_window does what it should,
+ * on the devices of these PCI addresses (window-module.h says what they must have), which vfio-pci has and nobody uses.
+ * Root only.
  */
 #include "window-module.h"
 #include "probe.h"
@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-const char *window_memory, *window_ports, *window_resetable;
+const char *window_memory, *window_ports, *window_resetable, *window_large;
 
 uint64_t ground_mark(uint64_t index)
 {
@@ -74,6 +74,7 @@ static const struct {
 	const char *name;
 	void (*with_ground)(struct ground *ground);
 	void (*alone)(void);
+	bool only_by_name;
 } subjects[] = {
 	{"creation", .with_ground = window_creation},
 	{"mapping", .with_ground = window_mapping},
@@ -85,26 +86,32 @@ static const struct {
 	{"enable", .with_ground = window_enable},
 	{"reset", .with_ground = window_reset},
 	{"huge", .with_ground = window_huge},
+	{"softdirty", .with_ground = window_softdirty},
+	{"flood", .with_ground = window_flood},
+	{"starved", .alone = window_starved},
+	{"pud", .alone = window_pud},
 	{"dma", .with_ground = window_dma},
 	{"iommufd", .with_ground = window_iommufd},
 	{"leftover", .alone = window_leftover},
+	{"future", .alone = window_future, .only_by_name = true},
 };
 
 int main(int argc, char **argv)
 {
-	if (argc < 4) {
-		fprintf(stderr, "window-module MEMORY PORTS RESETABLE [SUBJECT]...\n");
+	if (argc < 5) {
+		fprintf(stderr, "window-module MEMORY PORTS RESETABLE LARGE [SUBJECT]...\n");
 		return 2;
 	}
 	window_memory = argv[1];
 	window_ports = argv[2];
 	window_resetable = argv[3];
+	window_large = argv[4];
 	probe_init();
 	for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++) {
 		struct ground ground;
-		bool wanted = argc == 4;
+		bool wanted = argc == 5 && !subjects[i].only_by_name;
 
-		for (int j = 4; j < argc; j++)
+		for (int j = 5; j < argc; j++)
 			wanted |= strcmp(argv[j], subjects[i].name) == 0;
 		if (!wanted)
 			continue;

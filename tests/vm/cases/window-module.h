@@ -12,6 +12,7 @@ extern const char *window_memory; /* BAR 2 is memory, at least 16 MiB; no BAR 1,
 extern const char *window_ports;  /* BAR 0 is memory, BAR 1 is I/O ports */
 /* can be reset; BAR 0 are registers, of which the one at 8 does not change (NVMe: its version) */
 extern const char *window_resetable;
+extern const char *window_large; /* BAR 2 is memory, a GiB */
 
 #define PAGE	   4096
 #define MEMORY_BAR 2
@@ -49,10 +50,16 @@ void window_ones_race(struct ground *ground);
 void window_enable(struct ground *ground);
 void window_reset(struct ground *ground);
 void window_huge(struct ground *ground);
+void window_softdirty(struct ground *ground);
+void window_flood(struct ground *ground);
 void window_dma(struct ground *ground);
 void window_iommufd(struct ground *ground);
 /* These open what they need themselves. */
 void window_revocation(void);
 void window_leftover(void);
+void window_starved(void);
+void window_pud(void);
+/* not among those that run by themselves: future_driver has the first device then */
+void window_future(void);
 
 #endif

@@ -214,6 +214,7 @@ static void client(int socket)
 
 static struct raw_vfio vfio;
 static struct raw_region bar;
+static pthread_mutex_t switching = PTHREAD_MUTEX_INITIALIZER; /* the memory is not on */
 
 /*
  * By letting it sleep: to VFIO's mappings, that is the same as PCI_COMMAND, but it changes nothing in the device. QEMU
@@ -225,8 +226,10 @@ static void *switch_memory(void *unused)
 
 	(void)unused;
 	while (!atomic_load(&shared->ended)) {
+		pthread_mutex_lock(&switching);
 		raw_vfio_sleep(&vfio, true);
 		raw_vfio_sleep(&vfio, false);
+		pthread_mutex_unlock(&switching);
 		usleep(200 + (unsigned)rand_r(&seed) % 2000);
 	}
 	return NULL;
@@ -241,6 +244,7 @@ static void mortal_maker(int socket)
 	uint64_t offset = (uint64_t)peer_receive(socket, &device);
 
 	peer_send(socket, 0, (int)raw_window(control, device, flags, offset, size));
+	peer_send(socket, 0, (int)raw_window(control, device, 0, offset, PAGE));
 	peer_receive(socket, NULL);
 }
 
@@ -253,6 +257,8 @@ struct round {
 	int control;
 	struct peer maker;
 	int window;
+	/* Of the same set, made later: windows are unmapped in their order, and a close may return before. */
+	int second;
 };
 
 static void make(struct round *round)
@@ -265,12 +271,33 @@ static void make(struct round *round)
 		peer_send(round->maker.socket, (long)round->flags, -1);
 		peer_send(round->maker.socket, (long)bar.offset, vfio.device);
 		peer_receive(round->maker.socket, &round->window);
+		peer_receive(round->maker.socket, &round->second);
 	} else {
 		round->control = raw_control();
 		round->window = (int)raw_window(round->control, vfio.device, round->flags, bar.offset, round->size);
+		round->second = (int)raw_window(round->control, vfio.device, 0, bar.offset, PAGE);
 	}
-	if (round->window < 0)
+	if (round->window < 0 || (round->way != DIRECT && round->second < 0))
 		verdict_die("a window");
+}
+
+/* Meanwhile the memory stays on: the second window's page must go by nothing but the revocation. */
+static void take_back_by_close(struct round *round)
+{
+	uint8_t *second = raw_map(round->second, PROT_READ, PAGE, 0);
+	uint64_t value;
+
+	pthread_mutex_lock(&switching);
+	if (probe_read(second, 8, &value) != 0)
+		verdict_die("the second window");
+	if (round->way == BY_CLOSE)
+		close(round->control);
+	else
+		peer_kill(&round->maker);
+	if (probe_until(second, SIGBUS) < 0)
+		verdict_die("the second window is still there");
+	pthread_mutex_unlock(&switching);
+	munmap(second, PAGE);
 }
 
 /* When it returns, it is over for the clients. */
@@ -278,13 +305,13 @@ static void take_back(struct round *round)
 {
 	if (round->way == BY_REQUEST && raw_revoke(round->control) != 0)
 		verdict_die("VFIO_WINDOW_REVOKE");
-	else if (round->way == BY_CLOSE)
-		close(round->control);
-	else if (round->way == BY_DEATH)
-		peer_kill(&round->maker);
+	else if (round->way == BY_CLOSE || round->way == BY_DEATH)
+		take_back_by_close(round);
 	atomic_store_explicit(&shared->revoked, true, memory_order_release);
 	if (round->way == BY_REQUEST)
 		close(round->control);
+	if (round->way != DIRECT)
+		close(round->second);
 }
 
 static void play(struct round *round, unsigned *seed)
