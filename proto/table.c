@@ -692,6 +692,13 @@ const char *table_name(const struct request_table *table, uint16_t type)
 	return rule ? rule->name : "unknown request";
 }
 
+bool table_takes_fds(const struct request_table *table, uint16_t type)
+{
+	const struct request_rule *rule = rule_of(table, type);
+
+	return rule && rule->fds_max > 0;
+}
+
 static int state_refusal(const struct request_rule *rule, enum channel_state state, struct detail *detail)
 {
 	if (state == STATE_NEW)
