@@ -103,15 +103,6 @@ static void add(struct quieting *quieting, const struct device *device)
 
 /* ---- who is made quiet ---- */
 
-void quiet_lease(const struct lease *lease)
-{
-	struct quieting *quieting = quieting_new(1);
-
-	if (quieting)
-		add(quieting, lease->device);
-	start(quieting, lease->device->group);
-}
-
 /* The keeper has not told that DEVICE is closed. What an earlier broker has leased, the record alone tells until the
  * keeper has answered. */
 static bool is_in_use(const struct device *device)
@@ -119,6 +110,18 @@ static bool is_in_use(const struct device *device)
 	if (device->lease)
 		return device->lease->state != LEASE_OFFERED && device->lease->report.steps_done == 0;
 	return device->quarantine && device->quarantine->reason == QUARANTINE_IN_USE;
+}
+
+void quiet_lease(const struct lease *lease)
+{
+	struct quieting *quieting;
+
+	if (!is_in_use(lease->device))
+		return;
+	quieting = quieting_new(1);
+	if (quieting)
+		add(quieting, lease->device);
+	start(quieting, lease->device->group);
 }
 
 void quiet_group(struct iommu_group *group)

@@ -12,7 +12,7 @@
  * late QUIET must not meet the next holder, or a host driver. The keeper, and other groups, do not wait.
  */
 
-/* The device of LEASE, from now on. */
+/* The device of LEASE, if the client may use the device still. */
 void quiet_lease(const struct lease *lease);
 
 /* All devices of GROUP that a client may use still. */

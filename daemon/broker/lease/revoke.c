@@ -12,20 +12,18 @@
 
 static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
 {
-	const struct lease *lease = userdata;
-
 	(void)source;
 	(void)now;
-	/* The keeper has closed the device, or the client never had the device. */
-	if (lease->report.steps_done == 0 && lease->state != LEASE_OFFERED)
-		quiet_lease(lease);
+	quiet_lease(userdata);
 	return 0;
 }
 
 /* The keeper has the same deadline, and need not be there any more. */
 static void arm_deadline(struct lease *lease, uint64_t delay_us)
 {
-	if (loop_timer(lease->broker->event, &lease->deadline, delay_us, on_deadline, lease) < 0)
+	if (delay_us == 0)
+		quiet_lease(lease);
+	else if (loop_timer(lease->broker->event, &lease->deadline, delay_us, on_deadline, lease) < 0)
 		log_line(
 			LOG_ERR, "%s: out of memory for a timer: the keeper alone makes it quiet", lease->device->name);
 }
