@@ -5,6 +5,7 @@
 #include "helper/operation.h"
 #include "helper/operation_text.h"
 #include "log.h"
+#include "state/quarantine_state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -109,7 +110,7 @@ static bool is_in_use(const struct device *device)
 {
 	if (device->lease)
 		return device->lease->state != LEASE_OFFERED && device->lease->report.steps_done == 0;
-	return device->quarantine && device->quarantine->reason == QUARANTINE_IN_USE;
+	return quarantine_is_in_use(device);
 }
 
 void quiet_lease(const struct lease *lease)
