@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trap-keeper DEVICE KIND WHERE: leases and binds DEVICE, prints "bound: waiting", and after a line on standard input
- * gives its keeper a descriptor whose last reference waits for this program, so for ever. Prints how long it took until
- * the device's bus mastering was off, or that it stayed on, and "trapped: waiting".
+ * trap-keeper DEVICE KIND WHERE [SIBLING]: leases and binds DEVICE, after SIBLING, of the same group. Prints "bound:
+ * waiting", and after a line on standard input gives its keeper a descriptor whose last reference waits for this
+ * program, so for ever. Prints "sent", how long it took until the device's bus mastering was off, or that it stayed on,
+ * and "trapped: waiting".
  *
  * KIND, what the last reference waits for: linger, fuse, userfaultfd as in trap.c, and
  *	local		linger, in the queue of a local socket
@@ -238,6 +239,15 @@ static void must(int r, const char *what)
 	exit(1);
 }
 
+static struct vbroker_device *bound(struct vbroker_session *session, const char *name, struct vbroker_domain *domain)
+{
+	struct vbroker_device *device;
+
+	must(vbroker_device_open(session, name, &device), "OPEN");
+	must(vbroker_device_bind(device, domain), "BIND");
+	return device;
+}
+
 int main(int argc, char **argv)
 {
 	struct vbroker_session *session;
@@ -246,15 +256,18 @@ int main(int argc, char **argv)
 	uint64_t since;
 	int channel, fd;
 
-	if (argc != 4)
+	if (argc != 4 && argc != 5)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* All processes of the trap can be ended at once. */
+	setpgid(0, 0);
 	/* A process that is not this one's server would have copies of what is opened before. */
 	fd = make(argv[2]);
 	must(vbroker_session_open(NULL, &session), "the broker");
 	must(vbroker_domain_open(&domain), "a domain");
-	must(vbroker_device_open(session, argv[1], &device), "OPEN");
-	must(vbroker_device_bind(device, domain), "BIND");
+	if (argc == 5)
+		bound(session, argv[4], domain);
+	device = bound(session, argv[1], domain);
 	channel = vbroker_device_fd(device);
 	printf("bound: waiting\n");
 	if (getchar() == EOF)
@@ -263,6 +276,7 @@ int main(int argc, char **argv)
 	send_trap(channel, argv[3], fd);
 	if (strcmp(argv[2], "fuse") == 0)
 		trap_file_dirty(0);
+	printf("sent\n");
 	if (strcmp(argv[2], "epoll") != 0)
 		wait_for_quiet(argv[1], since);
 	else
