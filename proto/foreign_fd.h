@@ -11,10 +11,10 @@
  * File descriptors sent by a client, of unknown kind so far. None of the functions asks a file system of the client: a
  * FUSE server could stall the answer for ever (AT_STATX_DONT_SYNC).
  *
- * The last close of a client's descriptor may wait for the client, for ever: for the server of a FUSE file, for the peer
- * of a TCP socket, for the owner of a userfaultfd, for the reader of an epoll that watches an eventfd. By such a close
- * a client could stop this process, unkillably, with the device still running. So a descriptor of a client is closed
- * only if another copy stays open, or if its kind is known and its close is short.
+ * The last close of a client's descriptor may wait for the client, for ever: for the server of a FUSE file, for the
+ * peer of a TCP socket, for the owner of a userfaultfd, for the reader of an epoll that watches an eventfd. By such a
+ * close a client could stop this process, unkillably, with the device still running. So a descriptor of a client is
+ * closed only if another copy stays open, or if its kind is known and its close is short.
  */
 
 /*

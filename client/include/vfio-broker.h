@@ -908,9 +908,9 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server);
  * vbroker_domain_server_close().
  *
  * The last close of a descriptor may wait for the driver, without limit. So what a driver sends is not closed here
- * unless it is memory that was asked for: up to 16 descriptors of one channel, and those of the packet after them (253),
- * stay open until the process ends, whose end may wait for the driver. RLIMIT_NOFILE must leave room for them: the
- * kernel closes what does not fit, and that may wait.
+ * unless it is memory that was asked for: up to 16 descriptors of one channel, and those of the packet after them
+ * (253), stay open until the process ends, whose end may wait for the driver. RLIMIT_NOFILE must leave room for them:
+ * the kernel closes what does not fit, and that may wait.
  */
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 

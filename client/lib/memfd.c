@@ -53,8 +53,8 @@ int memfd_make(uint64_t size, uint64_t huge_max, uint64_t *ret_size)
 
 bool memfd_check(int fd)
 {
-	/* mm/memfd.c: EINVAL for every file outside the kernel's own memory file systems, without asking a server. Files
-	 * of a mount begin with F_SEAL_SEAL alone, and get no more. */
+	/* mm/memfd.c: EINVAL for every file outside the kernel's own memory file systems, without asking a server.
+	 * Files of a mount begin with F_SEAL_SEAL alone, and get no more. */
 	int seals = fcntl(fd, F_GET_SEALS);
 
 	return seals >= 0 && (seals & F_SEAL_SHRINK);

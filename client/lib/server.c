@@ -21,8 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Descriptors that are no memory, or that come with a request without memory, are never closed (foreign_fd.h): how many a
- * driver may send. */
+/* Descriptors that are no memory, or that come with a request without memory, are never closed (foreign_fd.h): how
+ * many a driver may send. */
 #define KEPT_FDS_MAX 16
 
 /* Memory shared by the driver; the handle is the place in the array, plus one. */

@@ -115,10 +115,10 @@ static int command_read(int config, uint16_t *ret_command)
 }
 
 /*
- * Safe for a hostile caller: the two bits end work, and begin none. Decoding of memory and ports stays as it is, because
- * on some machines an access to a BAR that is switched off stops the machine. Neither VFIO nor a client can hold this up
- * as they can a write through VFIO: sysfs takes no lock of VFIO's, and waits for a reset at most. Kernels locked down
- * refuse (EPERM).
+ * Safe for a hostile caller: the two bits end work, and begin none. Decoding of memory and ports stays as it is,
+ * because on some machines an access to a BAR that is switched off stops the machine. Neither VFIO nor a client can
+ * hold this up as they can a write through VFIO: sysfs takes no lock of VFIO's, and waits for a reset at most. Kernels
+ * locked down refuse (EPERM).
  */
 static int linux_quiet(const char *name, uint16_t *ret_command)
 {

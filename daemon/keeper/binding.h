@@ -26,7 +26,8 @@ void binding_init(struct device *device);
 int binding_check(const struct device *device, int fd, struct detail *detail);
 
 /* Binds an unbound device. Takes DOMAIN, also on failure (foreign_fd_leave(), so a request must be in work);
- * binding_check() has let DOMAIN pass. On failure everything is undone. Returns 0, a refusal, or a negative errno with a detail. */
+ * binding_check() has let DOMAIN pass. On failure everything is undone. Returns 0, a refusal, or a negative errno with
+ * a detail. */
 int binding_make(struct device *device, int domain, struct detail *detail);
 
 /*

@@ -22,8 +22,8 @@ void kept_init(struct kept *kept);
 void kept_judge(struct kept *kept, const struct vfio_kernel *kernel, bool wanted);
 
 /*
- * Closes what is harmless. No device of the process is open, and everybody has been told what there is to tell: this may
- * wait as leaving the domain may (group.h).
+ * Closes what is harmless. No device of the process is open, and everybody has been told what there is to tell: this
+ * may wait as leaving the domain may (group.h).
  */
 void kept_forget(struct kept *kept);
 

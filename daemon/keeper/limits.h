@@ -16,10 +16,11 @@
 #define IRQS_MAX 8
 
 /*
- * Descriptors of a keeper: LimitNOFILE= of its unit, and less where the process has less. Below are those of clients, and
- * the highest OWN_FDS_MAX are for the group and its devices: DEVICES_MAX, one that FILE hands out, and the group. Room
- * for OPEN_FDS_RESERVE stays free of what is kept of clients: the descriptors of one packet (253), those of the keeper
- * (five for each device, and a dozen), and OWN_FDS_MAX. The rest is for eventfds: MSI-X has at most 2048 of them.
+ * Descriptors of a keeper: LimitNOFILE= of its unit, and less where the process has less. Below are those of clients,
+ * and the highest OWN_FDS_MAX are for the group and its devices: DEVICES_MAX, one that FILE hands out, and the group.
+ * Room for OPEN_FDS_RESERVE stays free of what is kept of clients: the descriptors of one packet (253), those of the
+ * keeper (five for each device, and a dozen), and OWN_FDS_MAX. The rest is for eventfds: MSI-X has at most 2048 of
+ * them.
  */
 #define OPEN_FDS_MAX	 4096
 #define OPEN_FDS_RESERVE 512

@@ -19,8 +19,8 @@
  * 	groups/N		the VFIO group node; its content is the fake kernel's
  * 	window			the control node of vfio_window; missing: the module is not loaded
  * 	hang-STEP		while it is there, a helper's STEP (ids, override-get, override-set, unbind, bind,
- * 				quiet, group or window) waits before it acts; with a device's name or a group's number in the file,
- * 				only for that one
+ * 				quiet, group or window) waits before it acts; with a device's name or a group's
+ * 				number in the file, only for that one
  *
  * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against
  * another driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be
