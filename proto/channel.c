@@ -17,10 +17,9 @@ void channel_enter(struct channel *channel, enum channel_state state)
 	channel->state = state;
 }
 
-void channel_close(struct channel *channel)
+/* Without the socket, nothing waits any more. */
+static void forget_socket(struct channel *channel)
 {
-	if (channel->fd >= 0)
-		close(channel->fd);
 	channel->fd = -1;
 	channel->deferred = false;
 	if (channel->unsent) {
@@ -28,6 +27,13 @@ void channel_close(struct channel *channel)
 		free(channel->unsent);
 		channel->unsent = NULL;
 	}
+}
+
+void channel_close(struct channel *channel)
+{
+	if (channel->fd >= 0)
+		close(channel->fd);
+	forget_socket(channel);
 }
 
 void channel_finish(struct channel *channel, struct packet *scratch)
@@ -45,6 +51,20 @@ void channel_finish(struct channel *channel, struct packet *scratch)
 	if (channel->fd >= 0)
 		shutdown(channel->fd, SHUT_WR);
 	channel_close(channel);
+}
+
+int channel_retire(struct channel *channel)
+{
+	int fd = channel->fd;
+
+	if (fd >= 0) {
+		/* From now on the other side adds nothing, and sees the end even if the socket stays open. */
+		shutdown(fd, SHUT_RDWR);
+		if (packet_drain(fd) == PACKET_END)
+			close(fd_take(&fd));
+	}
+	forget_socket(channel);
+	return fd;
 }
 
 short channel_events(const struct channel *channel)

@@ -77,6 +77,14 @@ void channel_close(struct channel *channel);
  */
 void channel_finish(struct channel *channel, struct packet *scratch);
 
+/*
+ * Ends the channel without closing descriptors of the other side, whose close could wait (foreign_fd.h): shuts the
+ * socket down, takes the requests that wait, frees a waiting reply, and closes the socket if no request has fds. Else
+ * returns the socket with the rest of its queue: the caller keeps the socket open until the process ends. Returns -1 if
+ * the socket was closed, now or earlier.
+ */
+int channel_retire(struct channel *channel);
+
 /* The events for poll(): POLLIN, POLLOUT, or 0 while a handler owes an answer (a hang-up is reported all the same). */
 short channel_events(const struct channel *channel);
 

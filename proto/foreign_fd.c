@@ -1,16 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 #include "foreign_fd.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
-#include <stddef.h>
-#include <sys/socket.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define EVENTFD_LINK "anon_inode:[eventfd]"
+
+/* Of the process: the directory /proc/self/fd. */
+static int links = -1;
+
 /* Per thread, like the packets that bring descriptors. */
 static _Thread_local unsigned int kept;
-static _Thread_local bool (*trusted)(int fd);
+static _Thread_local struct {
+	size_t count;
+	int fds[FDSET_MAX];
+} left;
+
+int foreign_fd_open_links(void)
+{
+	int fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	fd_cleanup(&links);
+	links = fd;
+	return 0;
+}
 
 static bool look(int fd, struct statx *ret_status)
 {
@@ -24,43 +44,27 @@ static bool is_path(int fd)
 	return flags < 0 || (flags & O_PATH);
 }
 
-static bool is_local_socket(int fd)
+void foreign_fd_leave(int fd)
 {
-	int domain = 0;
-	socklen_t size = sizeof domain;
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
-static bool can_block(int fd)
-{
-	struct statx status;
-
-	/* A file system does not know of O_PATH descriptors. */
-	if (!look(fd, &status) || is_path(fd))
-		return false;
-	switch (status.stx_mode & S_IFMT) {
-	case S_IFSOCK:
-		return !is_local_socket(fd);
-	case S_IFIFO:
-	case 0: /* anonymous inodes: eventfds and the like */
-		return false;
-	default:
-		return true;
-	}
-}
-
-void foreign_fd_close(int fd)
-{
-	if (can_block(fd) && !(trusted && trusted(fd)))
-		kept++;
+	if (left.count < FDSET_MAX)
+		left.fds[left.count++] = fd;
 	else
-		close(fd);
+		foreign_fd_keep(fd);
 }
 
-void foreign_fd_trust(bool (*is_harmless)(int fd))
+size_t foreign_fd_left(int ret_fds[FDSET_MAX])
 {
-	trusted = is_harmless;
+	size_t count = left.count;
+
+	memcpy(ret_fds, left.fds, count * sizeof ret_fds[0]);
+	left.count = 0;
+	return count;
+}
+
+void foreign_fd_keep(int fd)
+{
+	(void)fd;
+	kept++;
 }
 
 unsigned int foreign_fd_kept(void)
@@ -90,15 +94,23 @@ const char *foreign_fd_name(int fd)
 	case S_IFCHR:
 		return "another character device";
 	default:
-		return "an eventfd, a VFIO device or the like";
+		if (links < 0)
+			return "an eventfd, a VFIO device or the like";
+		return foreign_fd_is_eventfd(fd) ? "an eventfd" : "an anonymous inode (a VFIO device or the like)";
 	}
 }
 
 bool foreign_fd_is_eventfd(int fd)
 {
-	struct statx status;
+	char name[16], link[sizeof EVENTFD_LINK];
+	ssize_t length;
 
-	return look(fd, &status) && (status.stx_mode & S_IFMT) == 0;
+	if (links < 0 || fd < 0)
+		return false;
+	snprintf(name, sizeof name, "%d", fd);
+	/* d_path() in fs/d_path.c: the kernel has all names at hand, and asks no file system. */
+	length = readlinkat(links, name, link, sizeof link);
+	return length == sizeof EVENTFD_LINK - 1 && memcmp(link, EVENTFD_LINK, (size_t)length) == 0;
 }
 
 bool foreign_fd_is_device(int fd, unsigned int major, unsigned int minor)

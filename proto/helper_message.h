@@ -25,6 +25,7 @@ enum helper_type {
 	 * group's node if LEASE_GROUP, the control file of windows if there is one, and sends LEASE to the keeper.
 	 */
 	HELPER_LEASE = 8,
+	HELPER_QUIET = 9, /* struct helper_order, helper_reply: no bus mastering and no INTx from now on */
 	HELPER_TYPE_MAX,
 };
 
@@ -49,10 +50,12 @@ struct helper_order {
 static_assert(sizeof(struct helper_order) == 72, "wire");
 
 struct helper_reply {
-	uint32_t error;		       /* errno of the step, or 0; of LOOK: of the configuration space */
-	uint32_t node_error;	       /* LOOK: errno of the group's node, or 0 */
-	uint32_t ids;		       /* LOOK: the first 32 bits of the configuration space; all ones in a VF */
-	uint32_t command;	       /* LOOK: the next 32 bits: all ones only in a device that does not answer */
+	uint32_t error;	     /* errno of the step, or 0; of LOOK: of the configuration space */
+	uint32_t node_error; /* LOOK: errno of the group's node, or 0 */
+	uint32_t ids;	     /* LOOK: the first 32 bits of the configuration space; all ones in a VF */
+	/* LOOK: the next 32 bits: all ones only in a device that does not answer. QUIET: the command register as it
+	 * was. */
+	uint32_t command;
 	char driver[DEVICE_NAME_SIZE]; /* OVERRIDE_GET: empty: none */
 };
 static_assert(sizeof(struct helper_reply) == 48, "wire");

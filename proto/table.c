@@ -558,7 +558,8 @@ static int validate_look(const struct packet *request, struct detail *detail)
 	return no_driver(order, detail);
 }
 
-static int validate_override_get(const struct packet *request, struct detail *detail)
+/* An order that needs no more than the device. */
+static int validate_device_order(const struct packet *request, struct detail *detail)
 {
 	int r = order_valid(request, 0, detail);
 
@@ -664,12 +665,13 @@ static const struct request_rule helper_rules[HELPER_TYPE_MAX] = {
 	[HELPER_PING] = RULE_PING,
 	[HELPER_LOOK] = {"LOOK", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_look},
 	[HELPER_OVERRIDE_GET] = {"OVERRIDE_GET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,
-		validate_override_get},
+		validate_device_order},
 	[HELPER_OVERRIDE_SET] = {"OVERRIDE_SET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,
 		validate_override_set},
 	[HELPER_UNBIND] = {"UNBIND", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_driver_order},
 	[HELPER_BIND] = {"BIND", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_driver_order},
 	[HELPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 2, 2, validate_helper_lease},
+	[HELPER_QUIET] = {"QUIET", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};
@@ -690,6 +692,13 @@ const char *table_name(const struct request_table *table, uint16_t type)
 	const struct request_rule *rule = rule_of(table, type);
 
 	return rule ? rule->name : "unknown request";
+}
+
+bool table_takes_fds(const struct request_table *table, uint16_t type)
+{
+	const struct request_rule *rule = rule_of(table, type);
+
+	return rule && rule->fds_max > 0;
 }
 
 static int state_refusal(const struct request_rule *rule, enum channel_state state, struct detail *detail)

@@ -54,6 +54,9 @@ extern const struct request_table helper_table;
 /* The name of a request, for messages; never NULL. */
 const char *table_name(const struct request_table *table, uint16_t type);
 
+/* True if a request of TYPE may carry fds. */
+bool table_takes_fds(const struct request_table *table, uint16_t type);
+
 /*
  * Validates a received packet on a channel in STATE. Returns 0, or a refusal with its detail: UNSUPPORTED (no such
  * request), NOT_BOUND, ALREADY_BOUND (wrong state) or MALFORMED (any other mistake).

@@ -906,12 +906,17 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server);
  *
  * -EPIPE: the driver has closed the channel. -EPROTO: the driver broke the protocol. After any failure:
  * vbroker_domain_server_close().
+ *
+ * The last close of a descriptor may wait for the driver, without limit. So what a driver sends is not closed here
+ * unless it is memory that was asked for: up to 16 descriptors of one channel, and those of the packet after them
+ * (253), stay open until the process ends, whose end may wait for the driver. RLIMIT_NOFILE must leave room for them:
+ * the kernel closes what does not fit, and that may wait.
  */
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server);
 
 /**
  * vbroker_domain_server_close() - ends all mappings made by the driver through this channel, and no others. NULL is
- * fine.
+ * fine. If the driver has left descriptors on the channel, the socket stays open, shut down, until the process ends.
  */
 void vbroker_domain_server_close(struct vbroker_domain_server *server);
 

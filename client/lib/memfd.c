@@ -53,12 +53,15 @@ int memfd_make(uint64_t size, uint64_t huge_max, uint64_t *ret_size)
 
 bool memfd_check(int fd)
 {
-	return fcntl(fd, F_GET_SEALS) >= 0;
+	/* mm/memfd.c: EINVAL for every file outside the kernel's own memory file systems, without asking a server.
+	 * Files of a mount begin with F_SEAL_SEAL alone, and get no more. */
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK);
 }
 
 int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size, bool *ret_writable)
 {
-	/* mm/memfd.c: EINVAL for every file outside the kernel's own memory file systems, without asking a server. */
 	int seals = fcntl(fd, F_GET_SEALS);
 	bool writable = seals >= 0 && !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 	struct stat status;

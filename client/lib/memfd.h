@@ -16,7 +16,8 @@
  * negative errno. */
 int memfd_make(uint64_t size, uint64_t huge_max, uint64_t *ret_size);
 
-/* True if FD is a memfd. Asks only the kernel, never a file system that could stall the answer. */
+/* True if FD is a memfd sealed against shrinking: no other file of tmpfs or hugetlbfs can have the seal, and no mount
+ * ends with a memfd. Asks only the kernel, never a file system that could stall the answer. */
 bool memfd_check(int fd);
 
 /*

@@ -21,7 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Descriptors with a close() that could block: how many a driver may send (foreign_fd.h). */
+/* Descriptors that are no memory, or that come with a request without memory, are never closed (foreign_fd.h): how
+ * many a driver may send. */
 #define KEPT_FDS_MAX 16
 
 /* Memory shared by the driver; the handle is the place in the array, plus one. */
@@ -354,7 +355,7 @@ static int map_element(struct vbroker_domain_server *server, const struct map_el
 		r = memory_add(server, fds->fds[i], &handle);
 	if (r != 0)
 		return r;
-	/* A memfd: foreign_fd_close() would have nothing to find out. */
+	/* The mapping keeps the memfd. */
 	if (new)
 		close(fdset_take(fds, i));
 	r = map(server, element, handle, &result->iova);
@@ -545,22 +546,41 @@ short vbroker_domain_server_events(const struct vbroker_domain_server *server)
 	return channel_events(&server->channel);
 }
 
+static void keep(struct vbroker_domain_server *server, int fd)
+{
+	foreign_fd_keep(fd);
+	server->kept_fds++;
+}
+
+/* A driver's descriptor must not be able to stall this process, not even by close(). */
+static void judge_left(struct vbroker_domain_server *server)
+{
+	bool wanted = table_takes_fds(&domain_table, server->buffers.request.header.type);
+	int left[FDSET_MAX];
+	size_t count = foreign_fd_left(left);
+
+	for (size_t i = 0; i < count; i++) {
+		if (wanted && memfd_check(left[i]))
+			close(left[i]);
+		else
+			keep(server, left[i]);
+	}
+}
+
 int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 {
-	unsigned int kept = foreign_fd_kept();
 	int r;
 
 	detail_clear();
-	/* A driver's descriptor must not be able to stall this process, not even by close(). */
-	foreign_fd_trust(memfd_check);
-	server->buffers.request.fds.dispose = foreign_fd_close;
+	server->buffers.request.fds.dispose = foreign_fd_leave;
 	server->too_long = UINT64_MAX;
 	server->steps = UNMAP_STEPS_MAX;
 	r = channel_serve(&server->channel, &service, server, &server->buffers);
 	server->buffers.request.fds.dispose = NULL;
-	server->kept_fds += foreign_fd_kept() - kept;
+	judge_left(server);
 	if (r == CHANNEL_OPEN && server->kept_fds > KEPT_FDS_MAX)
-		return detail_set(-EPROTO, "the driver has sent %u files that are no memory", server->kept_fds);
+		return detail_set(
+			-EPROTO, "the driver has sent %u descriptors that nobody asked for", server->kept_fds);
 	switch (r) {
 	case CHANNEL_OPEN:
 		return 0;
@@ -577,6 +597,7 @@ void vbroker_domain_server_close(struct vbroker_domain_server *server)
 {
 	struct vbroker_range first;
 	uint64_t unlimited = UINT64_MAX;
+	int socket;
 
 	if (!server)
 		return;
@@ -587,7 +608,9 @@ void vbroker_domain_server_close(struct vbroker_domain_server *server)
 			memory_remove(server, (uint32_t)i + 1);
 	}
 	free(server->memories);
-	channel_close(&server->channel);
+	socket = channel_retire(&server->channel);
+	if (socket >= 0)
+		foreign_fd_keep(socket);
 	packet_clear(&server->buffers.request);
 	packet_clear(&server->buffers.reply);
 	free(server);

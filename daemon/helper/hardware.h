@@ -27,6 +27,9 @@ struct hardware {
 	int (*override_set)(const char *name, const char *driver);
 	int (*driver_unbind)(const char *name, const char *driver);
 	int (*driver_bind)(const char *name, const char *driver);
+	/* Switches bus mastering (and so MSI) and INTx off, whoever has the device, and makes sure. *RET_COMMAND: the
+	 * command register before. */
+	int (*quiet)(const char *name, uint16_t *ret_command);
 	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
 	 * open. */
 	int (*group_open)(uint32_t group);

@@ -135,6 +135,22 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 	return answer(reply, r < 0 ? r : orders->hardware->driver_bind(order->name, order->driver));
 }
 
+static int serve_quiet(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct orders *orders = context;
+	const struct helper_order *order = (const void *)request->payload;
+	struct helper_reply *answer = packet_append(reply, sizeof *answer);
+	uint16_t command = 0;
+	int r = wanted(orders);
+
+	(void)detail;
+	if (r == 0)
+		r = orders->hardware->quiet(order->name, &command);
+	answer->error = error_of(r);
+	answer->command = command;
+	return 0;
+}
+
 /* ---- leases ---- */
 
 /* Adds the files of the lease to the packet for the keeper, in the order of enum lease_flags. */
@@ -222,6 +238,7 @@ static const channel_handler handlers[HELPER_TYPE_MAX] = {
 	[HELPER_UNBIND] = serve_unbind,
 	[HELPER_BIND] = serve_bind,
 	[HELPER_LEASE] = serve_lease,
+	[HELPER_QUIET] = serve_quiet,
 };
 
 static const struct channel_service service = {.table = &helper_table, .handlers = handlers};

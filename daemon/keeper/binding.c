@@ -135,24 +135,28 @@ static int setup(const struct iommu_group *group, const struct device *device, i
 	return r < 0 ? failed(device, STEP_SETUP, r, detail) : 0;
 }
 
-/* Takes DOMAIN. On success the group is in DOMAIN. */
+/* Takes DOMAIN. On success the group is in DOMAIN. With a sibling at work, no other domain is closed (kept.h). */
 static int join(struct iommu_group *group, const struct device *device, int domain, struct detail *detail)
 {
-	OWNED_FD owned = domain;
 	const struct device *sibling = group_bound_device(group, device);
 	int r;
 
 	if (sibling) {
-		if (group->kernel->domain_same(owned, group->domain))
+		if (group->kernel->domain_same(domain, group->domain)) {
+			close(domain);
 			return 0;
+		}
+		foreign_fd_leave(domain);
 		return refuse(detail, REFUSAL_DOMAIN_INCOMPATIBLE,
 			"%s shares IOMMU group %u with %s, which is bound to another domain; bind both to the same",
 			device->lease.name, group->number, sibling->lease.name);
 	}
-	r = attach(group, device, owned, detail);
-	if (r != 0)
+	r = attach(group, device, domain, detail);
+	if (r != 0) {
+		foreign_fd_leave(domain);
 		return r;
-	group_join_domain(group, fd_take(&owned));
+	}
+	group_join_domain(group, domain);
 	r = setup(group, device, group->domain, detail);
 	if (r != 0)
 		group_leave_domain(group);
@@ -239,12 +243,14 @@ int binding_make(struct device *device, int domain, struct detail *detail)
 {
 	const struct release_report before = device->report;
 	struct iommu_group *group = device->group;
-	OWNED_FD owned = domain;
 	int r;
 
 	r = check_viable(device, detail);
-	if (r == 0)
-		r = join(group, device, fd_take(&owned), detail);
+	if (r != 0) {
+		foreign_fd_leave(domain);
+		return r;
+	}
+	r = join(group, device, domain, detail);
 	if (r != 0)
 		return r;
 	r = open_device(device, detail);

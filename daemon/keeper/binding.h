@@ -25,8 +25,9 @@ void binding_init(struct device *device);
 /* Refuses an FD other than a domain. FD stays the caller's. */
 int binding_check(const struct device *device, int fd, struct detail *detail);
 
-/* Binds an unbound device. Takes DOMAIN, also on failure; binding_check() has let DOMAIN pass. On failure everything is
- * undone. Returns 0, a refusal, or a negative errno with a detail. */
+/* Binds an unbound device. Takes DOMAIN, also on failure (foreign_fd_leave(), so a request must be in work);
+ * binding_check() has let DOMAIN pass. On failure everything is undone. Returns 0, a refusal, or a negative errno with
+ * a detail. */
 int binding_make(struct device *device, int domain, struct detail *detail);
 
 /*

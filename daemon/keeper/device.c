@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "foreign_fd.h"
 #include "interrupt.h"
+#include "kept.h"
 #include "log.h"
 #include "program.h"
 #include "region.h"
@@ -251,15 +252,17 @@ static const struct channel_service service = {&device_table, handlers, 0};
 
 bool device_serve(struct device *device, struct channel_buffers *buffers)
 {
-	unsigned int kept = foreign_fd_kept();
+	struct kept *kept = &device->group->kept;
 	int r;
 
 	device->binding_changed = false;
-	buffers->request.fds.dispose = foreign_fd_close;
+	buffers->request.fds.dispose = foreign_fd_leave;
 	r = channel_serve(&device->channel, &service, device, buffers);
 	buffers->request.fds.dispose = NULL;
 
-	device->kept_fds += foreign_fd_kept() - kept;
+	kept_judge(kept, device->group->kernel, table_takes_fds(&device_table, buffers->request.header.type));
+	if (kept->tainted)
+		log_line(LOG_WARNING, "%s: its client has sent a descriptor that nobody asked for", device->lease.name);
 	if (r != CHANNEL_OPEN && device->life != DEVICE_ENDED)
 		device_end(device, r == CHANNEL_BROKEN ? ENDED_BROKEN : ENDED_HANGUP);
 	return device->binding_changed && device->life != DEVICE_ENDED;
@@ -309,6 +312,7 @@ void device_send_closed(struct device *device, struct packet *event)
 {
 	enum end_reason reason = (enum end_reason)device->report.reason;
 	struct closed_event *closed;
+	int socket;
 
 	assert(device->life == DEVICE_ENDED);
 	if (device->channel.fd < 0)
@@ -323,5 +327,9 @@ void device_send_closed(struct device *device, struct packet *event)
 	snprintf(closed->detail, sizeof closed->detail, "%s: %s", device->lease.name,
 		closed_texts[reason].words ? closed_texts[reason].words : device->revocation.text);
 	channel_notify(&device->channel, event);
-	channel_finish(&device->channel, event);
+	socket = channel_retire(&device->channel);
+	if (socket >= 0) {
+		log_line(LOG_WARNING, "%s: its client has left descriptors on the channel", device->lease.name);
+		kept_taint(&device->group->kept, socket);
+	}
 }

@@ -26,8 +26,8 @@ bool device_serve(struct device *device, struct channel_buffers *buffers);
  * step went. */
 void device_end(struct device *device, enum end_reason why);
 
-/* Answers a RELEASE, sends the last event of the channel and closes the channel. EVENT is memory for the event. A
- * second call does nothing. */
+/* Answers a RELEASE, sends the last event of the channel and ends the channel. Requests with descriptors on the channel
+ * taint (kept.h). EVENT is memory for the event. A second call does nothing. */
 void device_send_closed(struct device *device, struct packet *event);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "group.h"
 #include "fdset.h"
+#include "kept.h"
 #include "state.h"
 
 #include <assert.h>
@@ -11,12 +12,14 @@
 void group_init(struct iommu_group *group, const struct vfio_kernel *kernel)
 {
 	*group = (struct iommu_group){.kernel = kernel, .fd = -1, .domain = -1};
+	kept_init(&group->kept);
 }
 
 void group_set_fd(struct iommu_group *group, int fd, uint32_t number)
 {
 	assert(group->fd < 0);
-	group->fd = fd;
+	/* Below its devices: a process that ends leaves the group after it has closed the devices. */
+	group->fd = kept_surpass(fd);
 	group->number = number;
 }
 

@@ -135,11 +135,6 @@ int interrupt_set(
 	memcpy(set.data.fds, eventfds->fds, request->count * sizeof set.data.fds[0]);
 	r = control(device, &set, request->index, request->start, request->count,
 		VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER);
-	/* Among anonymous inodes only the kernel can tell an eventfd; all other meanings of EINVAL were checked. */
-	if (r == -EINVAL)
-		return refuse(detail, REFUSAL_MALFORMED,
-			"%s of %s, vectors %" PRIu32 " + %" PRIu32 ": one of the descriptors is not an eventfd",
-			kinds[request->index], device->lease.name, request->start, request->count);
 	if (r == -EBUSY)
 		return refuse(detail, REFUSAL_UNSUPPORTED, "%s of %s cannot be shared with the host: %s",
 			kinds[request->index], device->lease.name, strerror(-r));

@@ -5,6 +5,7 @@
 #include "device.h"
 #include "foreign_fd.h"
 #include "group.h"
+#include "kept.h"
 #include "log.h"
 #include "query.h"
 #include "release.h"
@@ -25,7 +26,6 @@ void keeper_init(struct keeper *keeper, const struct vfio_kernel *kernel, int ch
 	keeper->turn = 0;
 	keeper->leased = false;
 	packet_init(&keeper->buffers.request);
-	foreign_fd_trust(kernel->domain_check);
 	packet_init(&keeper->buffers.reply);
 	packet_init(&keeper->event);
 }
@@ -294,16 +294,13 @@ void keeper_release(struct keeper *keeper)
 }
 
 /*
- * A client has sent a file whose close could block, so the file stays open in this process for good (foreign_fd.h). If
- * the process were killed later, the kernel would flush the file before closing the devices, and the flush can hang. A
- * kill of the keeper must always revoke, so the process ends now: even without a bound device, because a BIND could
- * come a moment later.
+ * Something of a client is open whose close may wait for the client (kept.h), so this process does not close it. The
+ * process ends, which may wait, after all devices are closed and the broker has seen the end: even without a bound
+ * device, because a BIND could come a moment later.
  */
-static void release_tainted(struct keeper *keeper, const struct device *device)
+static void release_tainted(struct keeper *keeper)
 {
-	log_line(LOG_WARNING,
-		"%s: its client has sent a file that nobody asked for: IOMMU group %" PRIu32 " is taken back",
-		device->lease.name, keeper->group.number);
+	log_line(LOG_WARNING, "IOMMU group %" PRIu32 " is taken back", keeper->group.number);
 	release_all(keeper, ENDED_BROKEN);
 }
 
@@ -374,9 +371,8 @@ static void serve_device(struct keeper *keeper, struct device *device, const str
 	} else if (device_serve(device, &keeper->buffers)) {
 		report_bound(keeper, device);
 	}
-	if (device->kept_fds > 0)
-		release_tainted(keeper, device);
-	else if (device->life == DEVICE_ENDED)
+	/* If a client has tainted the keeper, nothing is taken off a channel before the devices are closed. */
+	if (device->life == DEVICE_ENDED && !keeper->group.kept.tainted)
 		reap(keeper);
 }
 
@@ -414,7 +410,11 @@ bool keeper_step(struct keeper *keeper, int timeout_ms)
 	} else if (r > 0 && !slots[0].revents) {
 		serve_devices(keeper, slots);
 	}
-	if (keeper->leased && keeper->group.device_count == 0)
+	if (keeper->channel.fd >= 0 && keeper->group.kept.tainted)
+		release_tainted(keeper);
+	else if (keeper->leased && keeper->group.device_count == 0)
 		keeper_release(keeper);
+	else if (!group_bound_device(&keeper->group, NULL))
+		kept_forget(&keeper->group.kept);
 	return keeper->channel.fd >= 0;
 }

@@ -41,7 +41,8 @@ struct vfio_kernel {
 	int (*group_attach)(int group, int domain);
 	int (*group_detach)(int group);
 
-	/* VFIO_GROUP_GET_DEVICE_FD. Returns a new fd, owned by the caller, closed by device_close. */
+	/* VFIO_GROUP_GET_DEVICE_FD. Returns a new fd above those of clients (kept_surpass()), owned by the caller,
+	 * closed by device_close. */
 	int (*device_get)(int group, const char *name);
 	/* At the close of the last copy VFIO switches interrupts and bus mastering off, and resets the device if
 	 * possible. */

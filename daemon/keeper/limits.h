@@ -15,6 +15,17 @@
 /* Interrupt kinds of one device: vfio-pci has 5 (INTx, MSI, MSI-X, error, device request) and could add some. */
 #define IRQS_MAX 8
 
+/*
+ * Descriptors of a keeper: LimitNOFILE= of its unit, and less where the process has less. Below are those of clients,
+ * and the highest OWN_FDS_MAX are for the group and its devices: DEVICES_MAX, one that FILE hands out, and the group.
+ * Room for OPEN_FDS_RESERVE stays free of what is kept of clients: the descriptors of one packet (253), those of the
+ * keeper (five for each device, and a dozen), and OWN_FDS_MAX. The rest is for eventfds: MSI-X has at most 2048 of
+ * them.
+ */
+#define OPEN_FDS_MAX	 4096
+#define OPEN_FDS_RESERVE 512
+#define OWN_FDS_MAX	 64
+
 /* How often a reset is tried again after EAGAIN (somebody uses the device's files in sysfs and holds its lock), and
  * after what pause. Anybody may read such a file in a loop, and must not be able to quarantine the device by
  * reading: hence many tries at odd moments. All tries together take a fifth of a second at most, because the end of

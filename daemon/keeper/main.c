@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "footprint.h"
+#include "foreign_fd.h"
 #include "keeper.h"
 #include "log.h"
 #include "passed.h"
@@ -42,6 +43,11 @@ int main(void)
 	log_never_wait();
 	/* The pauses of a POLL are shorter than 50 us, the kernel's usual rounding of sleeps. */
 	prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);
+	r = foreign_fd_open_links();
+	if (r < 0) {
+		log_line(LOG_ERR, "vfio-keeper: /proc/self/fd: %s", strerror(-r));
+		return EXIT_FAILURE;
+	}
 	r = enter_sandbox();
 	if (r < 0) {
 		log_line(LOG_ERR, "vfio-keeper: system call filter: %s", strerror(-r));

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,11 +23,17 @@ static const struct sandbox_rule own[] = {
 	{SCMP_SYS(close), 0, 0, 0},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RD},
 	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR},
-	/* the kind of a file descriptor (foreign_fd.c, keeper.c) */
+	{SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_RDWR},
+	{SCMP_SYS(setsockopt), 2, UINT32_MAX, SO_PASSCRED},
+	/* the kind of a file descriptor (foreign_fd.c, keeper.c), by statx() without a path and by a link of /proc */
 	{SCMP_SYS(statx), 0, 0, 0},
+	{SCMP_SYS(readlinkat), 0, 0, 0},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
 	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_TYPE},
-	{SCMP_SYS(getsockopt), 2, UINT32_MAX, SO_DOMAIN},
+	/* descriptors that stay open, and their order (kept.c) */
+	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_DUPFD_CLOEXEC},
+	{SCMP_SYS(kcmp), 2, UINT32_MAX, KCMP_FILE},
+	{SCMP_SYS(prlimit64), 2, UINT64_MAX, 0}, /* getrlimit(): no new limit */
 	/* the kernel's request to give a device back (interrupt.c) */
 	{SCMP_SYS(eventfd2), 0, 0, 0},
 	/* pid and uid of the process (keeper.c, query.c) */

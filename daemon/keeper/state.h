@@ -76,7 +76,6 @@ struct device {
 	bool binding_changed;	      /* BIND or UNBIND was done by the present request */
 	uint64_t binding_time_us;     /* duration of the last BIND or UNBIND */
 	struct channel channel;	      /* proto/channel.c */
-	unsigned int kept_fds; /* descriptors of the client kept open because their close could block (foreign_fd.h) */
 	struct revocation revocation;
 	int windows;	 /* owned: control file of the register windows; -1: the module is not there */
 	bool handed_out; /* in this lease the client got the VFIO device itself (FILE), and may have it still */
@@ -95,6 +94,18 @@ struct device {
 	uint32_t irq_vectors; /* interrupt.c; number of vectors switched on */
 };
 
+/* Descriptors of clients that stay open until the process ends. Written by kept.c. */
+struct kept {
+	struct kept_list {
+		int *fds; /* owned */
+		size_t count;
+		size_t room;
+	} known;		  /* domains and eventfds, each open file once, in the order of kcmp(2) */
+	struct kept_list foreign; /* the rest, and sockets with something in their queue */
+	size_t max;		  /* of known.count */
+	bool tainted;		  /* something is foreign, or more than `max` came: the keeper has to end */
+};
+
 /*
  * The IOMMU group of this process: its leased devices, and the IOMMU domain of all its bound devices. Bound devices
  * share one domain, because the IOMMU cannot tell devices of a group apart. Written by group.c.
@@ -106,6 +117,7 @@ struct iommu_group {
 	int domain;			     /* owned; -1 while no device is bound */
 	struct device *devices[DEVICES_MAX]; /* borrowed, in the order of their leases */
 	size_t device_count;
+	struct kept kept; /* kept.c */
 };
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "type1.h"
 #include "foreign_fd.h"
+#include "kept.h"
 
 #include <errno.h>
 #include <linux/kcmp.h>
@@ -64,7 +65,9 @@ static int type1_group_detach(int group)
 
 static int type1_device_get(int group, const char *name)
 {
-	return result(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name));
+	int fd = result(ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name));
+
+	return fd < 0 ? fd : kept_surpass(fd);
 }
 
 static void type1_device_close(int device)

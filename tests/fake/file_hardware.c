@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -81,6 +82,22 @@ static int fake_driver_bind(const char *name, const char *driver)
 	return tree_write(name, "driver", driver);
 }
 
+static int fake_quiet(const char *name, uint16_t *ret_command)
+{
+	unsigned int command = COMMAND_STATUS & UINT16_MAX;
+	char text[128];
+
+	tree_hang("quiet", name);
+	if (tree_read(name, "ids", text, sizeof text) < 0)
+		return -ENODEV;
+	tree_read(name, "command", text, sizeof text);
+	if (text[0] && sscanf(text, "%x", &command) != 1)
+		return -EINVAL;
+	*ret_command = (uint16_t)command;
+	snprintf(text, sizeof text, "%04x", (command & ~(unsigned int)PCI_COMMAND_MASTER) | PCI_COMMAND_INTX_DISABLE);
+	return tree_write(name, "command", text);
+}
+
 static int fake_group_open(uint32_t group)
 {
 	/* The lock belongs to the open file and goes with its fd to the keeper, as a group's exclusiveness does. */
@@ -131,6 +148,7 @@ static const struct hardware hardware_fake = {
 	.override_set = fake_override_set,
 	.driver_unbind = fake_driver_unbind,
 	.driver_bind = fake_driver_bind,
+	.quiet = fake_quiet,
 	.group_open = fake_group_open,
 	.window_open = fake_window_open,
 };

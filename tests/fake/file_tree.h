@@ -11,15 +11,16 @@
  * 	devices/NAME/ids	"1234 11e8 00ff00 5": vendor, device, class, IOMMU group ("-": none)
  * 	devices/NAME/driver	name of the driver that has it; missing or empty: none
  * 	devices/NAME/override	driver_override; missing or empty: none
+ * 	devices/NAME/command	the command register in hexadecimal digits; missing: memory decoding
  * 	devices/NAME/physfn	of a virtual function: the name of the physical function
  * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
  * 	devices/NAME/resets	if it says "no", there is no way to reset the device
  * 	drivers/NAME		there is such a driver
  * 	groups/N		the VFIO group node; its content is the fake kernel's
  * 	window			the control node of vfio_window; missing: the module is not loaded
- * 	hang-STEP		while it is there, a helper's STEP (ids, override-get, override-set, unbind, bind, group
- * 				or window) waits before it acts; with a device's name or a group's number in the file,
- * 				only for that one
+ * 	hang-STEP		while it is there, a helper's STEP (ids, override-get, override-set, unbind, bind,
+ * 				quiet, group or window) waits before it acts; with a device's name or a group's
+ * 				number in the file, only for that one
  *
  * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against
  * another driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be

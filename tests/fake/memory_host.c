@@ -4,6 +4,7 @@
 #include "host/host.h"
 
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,8 +23,8 @@ void memory_host_reset(const struct host_device *devices, size_t count)
 
 	*memory_host = (struct memory_host){.count = count, .group_open = group_open};
 	for (size_t i = 0; i < count; i++)
-		memory_host->devices[i] =
-			(struct memory_device){.device = devices[i], .at_start = devices[i], .present = true};
+		memory_host->devices[i] = (struct memory_device){
+			.device = devices[i], .at_start = devices[i], .command = PCI_COMMAND_MEMORY, .present = true};
 }
 
 int memory_host_share(void)
@@ -112,8 +113,8 @@ static int look(const char *name, struct host_device *ret_device)
 	return 0;
 }
 
-/* Command and status of a device that answers: memory decoding, and a list of capabilities. */
-#define COMMAND_STATUS 0x00100002
+/* Status of a device that answers, above the command register: a list of capabilities. */
+#define STATUS (PCI_STATUS_CAP_LIST << 16)
 
 static int read_ids(const char *name, uint32_t ret_words[2])
 {
@@ -123,7 +124,7 @@ static int read_ids(const char *name, uint32_t ret_words[2])
 	if (r < 0)
 		return r;
 	ret_words[0] = device->device.vendor | (uint32_t)device->device.device << 16;
-	ret_words[1] = COMMAND_STATUS;
+	ret_words[1] = STATUS | device->command;
 	/* A virtual function has all ones in place of its ids. */
 	if (device->dead || device->device.physfn[0])
 		ret_words[0] = UINT32_MAX;
@@ -185,6 +186,18 @@ static int driver_bind(const char *name, const char *driver)
 	return r;
 }
 
+static int quiet(const char *name, uint16_t *ret_command)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_QUIET) : -ENODEV;
+
+	if (r < 0)
+		return r;
+	*ret_command = device->command;
+	device->command = (uint16_t)((device->command & ~PCI_COMMAND_MASTER) | PCI_COMMAND_INTX_DISABLE);
+	return 0;
+}
+
 static int group_open(uint32_t group)
 {
 	int r = failure(MEMORY_GROUP);
@@ -214,6 +227,7 @@ const struct hardware memory_hardware = {
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
+	.quiet = quiet,
 	.group_open = group_open,
 	.window_open = window_open,
 };

@@ -22,6 +22,7 @@ enum memory_step {
 	MEMORY_OVERRIDE,
 	MEMORY_UNBIND,
 	MEMORY_BIND,
+	MEMORY_QUIET,
 	MEMORY_GROUP,
 	MEMORY_WINDOW,
 	MEMORY_STEPS,
@@ -31,6 +32,7 @@ struct memory_device {
 	struct host_device device;
 	struct host_device at_start; /* as it is given back */
 	char override[DRIVER_NAME_SIZE];
+	uint16_t command; /* register of the configuration space */
 	bool present;
 	bool stubborn; /* there is no way to reset it */
 	bool dead;     /* its configuration space reads all ones */

@@ -59,8 +59,8 @@ void *__real_mmap64(void *address, size_t size, int access, int flags, int fd, o
 void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset);
 int __real_munmap(void *address, size_t size);
 int __wrap_munmap(void *address, size_t size);
-void __real_foreign_fd_close(int fd);
-void __wrap_foreign_fd_close(int fd);
+void __real_foreign_fd_keep(int fd);
+void __wrap_foreign_fd_keep(int fd);
 
 void *__wrap_mmap64(void *address, size_t size, int access, int flags, int fd, off64_t offset)
 {
@@ -86,13 +86,10 @@ int __wrap_munmap(void *address, size_t size)
 static int strangers[CHANNELS * 1024];
 static unsigned int strangers_count;
 
-void __wrap_foreign_fd_close(int fd)
+void __wrap_foreign_fd_keep(int fd)
 {
-	unsigned int kept = foreign_fd_kept();
-
-	__real_foreign_fd_close(fd);
-	if (foreign_fd_kept() > kept)
-		strangers[strangers_count++] = fd;
+	__real_foreign_fd_keep(fd);
+	strangers[strangers_count++] = fd;
 }
 
 /* ---- the world ---- */

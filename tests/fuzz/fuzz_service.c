@@ -444,7 +444,7 @@ static void step_host(size_t who, uint8_t byte)
 		break;
 	case HOST_TAKES_DRIVER:
 		if (device->present && !device->device.driver[0] && !device->override[0])
-			memory_host_functions.driver_bind(device->device.name, "e1000");
+			memory_hardware.driver_bind(device->device.name, "e1000");
 		memory_host->failed = true;
 		break;
 	case HOST_DIES:

@@ -5,6 +5,7 @@
 #include "foreign_fd.h"
 #include "group.h"
 #include "keeper.h"
+#include "kept.h"
 #include "log.h"
 #include "state.h"
 
@@ -19,18 +20,9 @@ static struct slot {
 static int groups[8];
 static size_t groups_count;
 
-/*
- * All descriptors here are: a keeper that never closed the others (foreign_fd.h) could not be told from one that loses
- * them.
- */
-static bool is_harmless(int fd)
-{
-	(void)fd;
-	return true;
-}
-
 void keepers_init(void)
 {
+	foreign_fd_open_links();
 	log_set_level(-1);
 	for (size_t i = 0; i < KEEPERS_SLOTS; i++)
 		slots[i].used = slots[i].stuck = false;
@@ -44,7 +36,6 @@ int keepers_start(int channel)
 		if (slots[i].used)
 			continue;
 		keeper_init(&slots[i].keeper, &fake_vfio, channel);
-		foreign_fd_trust(is_harmless);
 		slots[i].used = true;
 		slots[i].stuck = false;
 		return 0;
@@ -59,6 +50,7 @@ int keepers_start(int channel)
 static void ended(struct slot *slot)
 {
 	slot->used = false;
+	kept_release(&slot->keeper.group.kept);
 	for (size_t i = 0; i < groups_count; i++) {
 		const struct fake_group *group = fake_group_view(groups[i]);
 

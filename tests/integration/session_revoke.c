@@ -226,6 +226,18 @@ static void sibling_keeps_its_holder(void **state)
 	world_settle();
 }
 
+/* As a client would leave it. */
+#define COMMAND_BUSY  "0006"
+#define COMMAND_QUIET "0402"
+
+/* A helper has switched bus mastering off. */
+static void await_quiet(void)
+{
+	for (int i = 0; i < 2000 && strcmp(host_read("devices/" EDU "/command"), COMMAND_QUIET) != 0; i++)
+		nap(2);
+	assert_string_equal(host_read("devices/" EDU "/command"), COMMAND_QUIET);
+}
+
 /* Its death is the revocation, too: the kernel's. */
 static void keeper_dies(void **state)
 {
@@ -242,10 +254,12 @@ static void keeper_dies(void **state)
 	assert_int_equal(count, 1);
 	/* the fake kernel does not close what a process has open when it dies; the real one does */
 	fake_group_device(host_group(1), EDU)->opened = 0;
+	host_write("devices/" EDU "/command", COMMAND_BUSY);
 	assert_int_equal(kill((pid_t)leases[0].keeper_pid, SIGKILL), 0);
 	free(leases);
 	revoker_end(&revoker, VBROKER_REVOKE_COMPLETE);
 	assert_false(revoker.revocation.reported);
+	await_quiet();
 	holder_end(&holder);
 	world_settle();
 }
@@ -284,19 +298,49 @@ static void hanging_detach_is_reported(void **state)
 static void stopped_keeper(void **state)
 {
 	struct holder holder = holder_begin(EDU);
-	struct vbroker_revocation revocation;
 	struct vbroker_lease_entry *leases;
+	struct revoker revoker;
 	size_t count;
 
 	(void)state;
+	host_write("devices/" EDU "/command", COMMAND_BUSY);
 	expect_ok(vbroker_list_leases(holder.session, &leases, &count));
 	assert_int_equal(kill((pid_t)leases[0].keeper_pid, SIGSTOP), 0);
-	revocation = revoke_now(EDU, VBROKER_REVOKE_INCOMPLETE);
-	assert_false(revocation.reported);
-	assert_non_null(strstr(revocation.detail, "kill -9"));
-	assert_int_equal(revocation.keeper_pid, leases[0].keeper_pid);
+	revoker_start(&revoker, EDU, 0);
+	await_quiet();
+	revoker_end(&revoker, VBROKER_REVOKE_INCOMPLETE);
+	assert_false(revoker.revocation.reported);
+	assert_non_null(strstr(revoker.revocation.detail, "kill -9"));
+	assert_int_equal(revoker.revocation.keeper_pid, leases[0].keeper_pid);
 	assert_int_equal(kill((pid_t)leases[0].keeper_pid, SIGCONT), 0);
 	free(leases);
+	holder_end(&holder);
+	world_settle();
+}
+
+/* The keeper does its work all the same; only the group is not given to anybody else. */
+static void helper_that_hangs(void **state)
+{
+	struct holder holder = holder_begin(EDU);
+	struct vbroker_notice notice;
+	struct revoker revoker;
+	char path[256];
+
+	(void)state;
+	host_write("devices/" EDU "/command", COMMAND_BUSY);
+	host_write("hang-quiet", EDU);
+	revoker_start(&revoker, EDU, 0);
+	expect_refused(await_notice(&holder, &notice), VBROKER_REVOKED, NULL);
+	for (int i = 0; i < 2000 && open_count(1, EDU) > 0; i++)
+		nap(2);
+	assert_int_equal(open_count(1, EDU), 0);
+	assert_string_equal(host_read("devices/" EDU "/command"), COMMAND_BUSY);
+	revoker_end(&revoker, VBROKER_REVOKE_INCOMPLETE);
+	assert_true(revoker.revocation.reported);
+	assert_non_null(strstr(revoker.revocation.detail, "making " EDU " quiet"));
+	snprintf(path, sizeof path, "%s/hang-quiet", world()->directory);
+	assert_int_equal(unlink(path), 0);
+	await_quiet();
 	holder_end(&holder);
 	world_settle();
 }
@@ -345,6 +389,7 @@ int main(int argc, char **argv)
 		CASE(keeper_dies),
 		CASE(hanging_detach_is_reported),
 		CASE(stopped_keeper),
+		CASE(helper_that_hangs),
 		CASE(denied),
 	};
 

@@ -147,18 +147,10 @@ static void bind_to_new_domain(int channel)
 	close(domain);
 }
 
-/* Anonymous inodes: the kernel knows which are eventfds, the keeper and the fake kernel do not. */
-static bool eventfd_or_like(enum kind kind)
+/* What is known to be harmless with a request that takes descriptors: all else is answered, and then shown the door. */
+static bool ends_the_lease(const struct request_rule *rule, enum kind kind)
 {
-	return kind == KIND_EVENTFD || kind == KIND_EPOLL || kind == KIND_TIMER || kind == KIND_INOTIFY ||
-		kind == KIND_PIDFD;
-}
-
-/* Files whose close could block: who sends one is answered, and then shown the door. */
-static bool ends_the_lease(enum kind kind)
-{
-	return kind == KIND_GROUP || kind == KIND_FILE || kind == KIND_DIRECTORY || kind == KIND_NULL ||
-		kind == KIND_TERMINAL || kind == KIND_INTERNET || kind == KIND_MEMFD;
+	return rule->fds_max == 0 || (kind != KIND_EVENTFD && kind != KIND_DOMAIN);
 }
 
 static int device_channel(int session, enum channel_state state)
@@ -185,7 +177,7 @@ static void send_everywhere(int session, enum kind kind, enum channel_state stat
 		const struct request_rule *rule = &table->rules[type];
 		size_t count = rule->fds_min > 0 ? rule->fds_min : 1;
 		bool right = (type == DEVICE_BIND && kind == KIND_DOMAIN) ||
-			(type == DEVICE_IRQ_SET && eventfd_or_like(kind));
+			(type == DEVICE_IRQ_SET && kind == KIND_EVENTFD);
 		int r;
 
 		if (!rule->name)
@@ -203,7 +195,7 @@ static void send_everywhere(int session, enum kind kind, enum channel_state stat
 			assert_true(r != 0);
 		if (type == DEVICE_BIND && r == 0)
 			assert_int_equal(answer_to(channel, table, DEVICE_UNBIND, -1, 0), 0);
-		if (ends_the_lease(kind)) {
+		if (ends_the_lease(rule, kind)) {
 			raw_expect_end(channel);
 			close(channel);
 			channel = device_channel(session, state);

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <linux/pci_regs.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -359,6 +360,151 @@ static void set_waits_for_its_order(void **state)
 	turn();
 }
 
+/* ---- quiet devices ---- */
+
+/* The client has switched bus mastering on. */
+static void make_busy(size_t device)
+{
+	memory_host->devices[device].command |= PCI_COMMAND_MASTER;
+}
+
+static bool is_busy(size_t device)
+{
+	return memory_host->devices[device].command & PCI_COMMAND_MASTER;
+}
+
+static void revoke_in(int client, const char *name, uint32_t deadline_ms)
+{
+	struct revoke_request revoke = {.deadline_ms = deadline_ms};
+
+	memcpy(revoke.name, name, strlen(name));
+	client_send(client, BROKER_REVOKE, &revoke, sizeof revoke);
+	turn();
+}
+
+static void expect_order(int keeper, uint16_t type)
+{
+	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
+	assert_int_equal(packet.header.type, type);
+}
+
+/* The keeper does nothing, and its other device goes on. */
+static void revoked_device_is_quiet_without_its_keeper(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper), root = client_new(), other_root = client_new();
+
+	(void)state;
+	client_gets(client, B, keeper, false);
+	make_busy(0);
+	make_busy(1);
+	revoke_in(root, A, 300);
+	expect_order(keeper, KEEPER_REVOKE);
+	assert_true(is_busy(0));
+	pass(400000);
+	turn();
+	assert_false(is_busy(0));
+	assert_true(is_busy(1));
+	assert_int_equal(group(1)->state, GROUP_HELD);
+	revoke_in(other_root, B, 0);
+	assert_false(is_busy(1));
+	close(client);
+	close(keeper);
+	close(root);
+	close(other_root);
+	turn();
+	await_state(1, GROUP_FREE);
+}
+
+/* An order that hangs holds up the next holder, and nobody else. */
+static void late_quiet_meets_no_other_holder(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), root = client_new();
+
+	(void)state;
+	make_busy(2);
+	hang(0, HELPER_QUIET, C);
+	revoke_in(root, C, 0);
+	expect_order(keeper, KEEPER_REVOKE);
+	close(client);
+	keeper_released(keeper, C, 0);
+	close(keeper);
+	turn();
+	others_work();
+	pass(HELPER_NAMED_US + 100000);
+	assert_true(group(2)->state != GROUP_FREE);
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	assert_true(is_busy(2));
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	assert_false(is_busy(2));
+	close(root);
+	turn();
+}
+
+/* An order that hangs for another reason is not waited for. */
+static void quiet_waits_for_no_other_order(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper), root = client_new();
+
+	(void)state;
+	make_busy(0);
+	hang(0, HELPER_LOOK, B);
+	client_open(client, B);
+	revoke_in(root, A, 0);
+	assert_false(is_busy(0));
+	go_on(0);
+	turn();
+	close(client);
+	close(keeper);
+	close(root);
+	turn();
+	await_state(1, GROUP_FREE);
+}
+
+/* The keeper was killed: both devices, and not the one that its client has given back. */
+static void killed_keeper_leaves_quiet_devices(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	client_gets(client, B, keeper, false);
+	make_busy(0);
+	make_busy(1);
+	close(keeper);
+	turn();
+	assert_false(is_busy(0));
+	assert_false(is_busy(1));
+	await_state(1, GROUP_FREE);
+	close(client);
+	keeper = keeper_start();
+	client = client_with(A, keeper);
+	make_busy(0);
+	keeper_released(keeper, A, 0);
+	close(keeper);
+	turn();
+	assert_true(is_busy(0));
+	close(client);
+	await_state(1, GROUP_FREE);
+}
+
+/* The session has ended, and nobody has ordered a revocation. */
+static void keeper_that_does_not_let_go(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	make_busy(0);
+	close(client);
+	turn();
+	assert_true(is_busy(0));
+	await_state(1, GROUP_QUARANTINED);
+	turn();
+	assert_false(is_busy(0));
+	close(keeper);
+	await_state(1, GROUP_FREE);
+}
+
 /* ---- who may have a helper ---- */
 
 static void no_helper_without_a_right(void **state)
@@ -390,6 +536,11 @@ int main(void)
 		LARGE(lost_way_back_is_tried_again),
 		LARGE(physical_function_with_virtual_ones_keeps_its_driver),
 		LARGE(set_waits_for_its_order),
+		LARGE(revoked_device_is_quiet_without_its_keeper),
+		LARGE(late_quiet_meets_no_other_holder),
+		LARGE(quiet_waits_for_no_other_order),
+		LARGE(killed_keeper_leaves_quiet_devices),
+		LARGE(keeper_that_does_not_let_go),
 		cmocka_unit_test_prestate_setup_teardown(
 			no_helper_without_a_right, begin_large, end, (void *)"[deny all]\nclass = *\nuser = *\n"),
 	};

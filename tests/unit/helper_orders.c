@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/pci_regs.h>
 #include <poll.h>
 #include <string.h>
 
@@ -171,6 +172,31 @@ static void driver_orders_do_one_step_each(void **state)
 	assert_int_equal(memory_host->calls, 7);
 	device->present = false;
 	assert_int_equal(order(HELPER_OVERRIDE_GET, (struct helper_order){.name = A}).error, ENODEV);
+}
+
+/* Bus mastering and INTx alone. */
+static void quiet_changes_two_bits(void **state)
+{
+	const struct helper_order about = {.name = VF};
+	struct memory_device *device = &memory_host->devices[1];
+	struct helper_reply seen;
+
+	(void)state;
+	hello();
+	device->command = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR;
+	seen = order(HELPER_QUIET, about);
+	assert_int_equal(seen.error, 0);
+	assert_int_equal(seen.command, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR);
+	assert_int_equal(device->command, PCI_COMMAND_MEMORY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_DISABLE);
+	/* A second time, nothing is left to be done. */
+	seen = order(HELPER_QUIET, about);
+	assert_int_equal(seen.error, 0);
+	assert_int_equal(seen.command, device->command);
+	assert_int_equal(memory_host->devices[0].command, PCI_COMMAND_MEMORY);
+	memory_host->failures[MEMORY_QUIET] = EPERM;
+	seen = order(HELPER_QUIET, about);
+	assert_int_equal(seen.error, EPERM);
+	assert_int_equal(seen.command, 0);
 }
 
 static void ill_formed_orders_do_nothing(void **state)
@@ -388,6 +414,7 @@ int main(void)
 		ORDERS_TEST(look_reads_ids_and_node),
 		ORDERS_TEST(look_tells_dead_from_virtual),
 		ORDERS_TEST(driver_orders_do_one_step_each),
+		ORDERS_TEST(quiet_changes_two_bits),
 		ORDERS_TEST(ill_formed_orders_do_nothing),
 		ORDERS_TEST(order_before_shutdown_is_not_done),
 		ORDERS_TEST(lease_goes_to_the_keeper),

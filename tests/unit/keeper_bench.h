@@ -6,7 +6,9 @@
 
 #include "container.h"
 #include "fdset.h"
+#include "foreign_fd.h"
 #include "keeper.h"
+#include "kept.h"
 #include "limits.h"
 #include "log.h"
 #include "packet.h"
@@ -168,6 +170,7 @@ static inline void bench_start(struct bench *b, size_t count)
 static inline void bench_stop(struct bench *b)
 {
 	keeper_release(b->keeper);
+	kept_release(&b->keeper->group.kept);
 	free(b->keeper);
 	for (size_t i = 0; i < FAKE_DEVICES_MAX; i++) {
 		if (b->clients[i] >= 0)
@@ -245,32 +248,19 @@ static inline unsigned int bench_command(const struct bench *b, size_t i)
 			fail_msg("\"%s\" is not in \"%s\"", words, (b)->detail.text);                                  \
 	} while (0)
 
-/* Which file descriptors are open. */
-struct bench_open {
-	bool fds[1024];
-};
-
-static inline struct bench_open bench_open_fds(void)
+/* The open descriptors but for what the keeper keeps of clients. */
+static inline int bench_fds(const struct bench *b)
 {
-	struct bench_open open;
+	const struct kept *kept = &b->keeper->group.kept;
 
-	for (int fd = 0; fd < 1024; fd++)
-		open.fds[fd] = fcntl(fd, F_GETFD) >= 0;
-	return open;
-}
-
-/* Closes what the keeper kept open for good (foreign_fd.h): whatever was not open at the beginning of the test. */
-static inline void bench_close_kept_fds(const struct bench_open *before)
-{
-	for (int fd = 0; fd < 1024; fd++) {
-		if (!before->fds[fd])
-			close(fd);
-	}
+	return unit_fds() - (int)(kept->known.count + kept->foreign.count);
 }
 
 /* Every test starts and ends with the same number of file descriptors. */
 static inline int bench_fds_before(void **state)
 {
+	if (foreign_fd_open_links() < 0)
+		return -1;
 	*state = (void *)(intptr_t)unit_fds();
 	return 0;
 }

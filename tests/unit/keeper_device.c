@@ -15,7 +15,9 @@
 #include <linux/vfio.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 /* What a client does with its device: registers, interrupts, reset; and what a hostile one sends. */
 
@@ -198,8 +200,8 @@ static void test_irq(void **state)
 	bench_start_bound(&b);
 	before = unit_fds();
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 2, events), 0);
-	/* only the fake kernel has copies */
-	assert_int_equal(unit_fds(), before + 2);
+	/* the fake kernel's and the keeper's (kept.h) */
+	assert_int_equal(unit_fds(), before + 4);
 	raise_vector(&b, 1);
 	assert_int_equal(signals(events[0]), 0);
 	assert_int_equal(signals(events[1]), 1);
@@ -218,7 +220,7 @@ static void test_irq(void **state)
 	assert_int_equal(irq(&b, DEVICE_IRQ_CLEAR, MSI, 2, 2, NULL), 0);
 	raise_vector(&b, 0);
 	assert_int_equal(signals(events[0]), 0);
-	assert_int_equal(unit_fds(), before);
+	assert_int_equal(unit_fds(), before + 2);
 	/* another kind can be had now; INTx can be unmasked */
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, events), 0);
 	assert_int_equal(irq(&b, DEVICE_IRQ_UNMASK, INTX, 0, 1, NULL), 0);
@@ -233,10 +235,9 @@ static void test_irq_refusals(void **state)
 {
 	struct bench b;
 	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
-	int one[] = {event}, many[FAKE_MSI_COUNT + 1], pipe_fds[2];
+	int one[] = {event}, many[FAKE_MSI_COUNT + 1];
 
 	(void)state;
-	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
 	for (size_t i = 0; i < FAKE_MSI_COUNT + 1; i++)
 		many[i] = event;
 	bench_start_bound(&b);
@@ -246,14 +247,8 @@ static void test_irq_refusals(void **state)
 	assert_detail(&b, "MSI");
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, FAKE_MSI_COUNT, 1, one), REFUSAL_MALFORMED);
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, UINT32_MAX - 1, 1, one), REFUSAL_MALFORMED);
-	many[1] = pipe_fds[0];
-	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 2, 2, many), REFUSAL_MALFORMED);
-	assert_detail(&b, "vector 3");
-	assert_detail(&b, "a pipe");
-	/* an anonymous inode that is no eventfd: only the kernel can tell, and the fake does not */
 	b.group->failures[FAKE_IRQ_SET] = EINVAL;
-	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, one), REFUSAL_MALFORMED);
-	assert_detail(&b, "not an eventfd");
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, one), -EINVAL);
 	b.group->failures[FAKE_IRQ_SET] = EBUSY;
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, INTX, 0, 1, one), REFUSAL_UNSUPPORTED);
 	b.group->failures[FAKE_IRQ_SET] = ENOMEM;
@@ -270,8 +265,84 @@ static void test_irq_refusals(void **state)
 	/* on with one vector, which this kernel cannot change */
 	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSIX, 1, 1, one), REFUSAL_UNSUPPORTED);
 	assert_detail(&b, "1 vectors");
-	close(pipe_fds[0]);
-	close(pipe_fds[1]);
+	bench_stop(&b);
+}
+
+/* What is no eventfd ends the lease, after an answer that says which. */
+static void test_irq_no_eventfd(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+		OWNED_FD other = i == 0 ? timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC) : epoll_create1(EPOLL_CLOEXEC);
+		int two[] = {event, other};
+		struct bench b;
+
+		bench_start_bound(&b);
+		assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 2, 2, two), REFUSAL_MALFORMED);
+		assert_detail(&b, "vector 3");
+		assert_detail(&b, "is not an eventfd");
+		bench_settle(&b);
+		assert_false(b.running);
+		assert_free(&b, 0);
+		bench_stop(&b);
+	}
+}
+
+/*
+ * The close of an eventfd may wait for the reader of an epoll. So the keeper has each eventfd, once, however often the
+ * client sends the eventfd, as long as a device is open.
+ */
+static void test_eventfds_stay(void **state)
+{
+	OWNED_FD domain = fake_container_open();
+	struct bench b;
+	int events[FAKE_MSI_COUNT], before;
+	const struct kept *kept;
+
+	(void)state;
+	for (size_t i = 0; i < FAKE_MSI_COUNT; i++)
+		events[i] = eventfd(0, EFD_CLOEXEC);
+	bench_start(&b, 2);
+	kept = &b.keeper->group.kept;
+	before = unit_fds();
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(bench_bind(&b, i, domain), 0);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, FAKE_MSI_COUNT, events), 0);
+	bench_settle(&b);
+	assert_int_equal(kept->known.count, FAKE_MSI_COUNT);
+	assert_int_equal(bench_call(&b, b.clients[0], DEVICE_UNBIND, NULL, 0), 0);
+	bench_settle(&b);
+	assert_int_equal(kept->known.count, FAKE_MSI_COUNT);
+	assert_int_equal(bench_call(&b, b.clients[1], DEVICE_UNBIND, NULL, 0), 0);
+	bench_settle(&b);
+	assert_int_equal(kept->known.count, 0);
+	assert_int_equal(unit_fds(), before);
+	assert_true(b.running);
+	for (size_t i = 0; i < FAKE_MSI_COUNT; i++)
+		close(events[i]);
+	bench_stop(&b);
+}
+
+/* More than the process has room for ends the lease, before the kernel would drop descriptors. */
+static void test_too_many_eventfds(void **state)
+{
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	b.keeper->group.kept.max = 2;
+	for (int i = 0; i < 3; i++) {
+		OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+
+		assert_true(b.running);
+		assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, &event), 0);
+		bench_settle(&b);
+	}
+	assert_false(b.running);
+	assert_free(&b, 0);
+	bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
 	bench_stop(&b);
 }
 
@@ -323,7 +394,7 @@ static void send_fds(struct bench *b, uint16_t type, int fd, size_t count)
 	assert_int_equal(packet_receive(b->clients[0], MSG_DONTWAIT, 0, &b->packet), PACKET_RECEIVED);
 }
 
-/* fds that nobody asked for are closed, however many and with whatever request. */
+/* What comes with a request that may carry descriptors, and is known, costs the client nothing but the refusal. */
 static void test_uninvited_fds(void **state)
 {
 	struct bench b;
@@ -334,62 +405,66 @@ static void test_uninvited_fds(void **state)
 	(void)state;
 	bench_start(&b, 1);
 	before = unit_fds();
-	send_fds(&b, DEVICE_PING, event, 1);
-	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
 	send_fds(&b, DEVICE_BIND, event, FDSET_MAX);
 	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
-	send_fds(&b, DEVICE_PING, domain, 100);
+	send_fds(&b, DEVICE_IRQ_SET, domain, 100);
 	assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
 	assert_int_equal(unit_fds(), before);
 	assert_true(b.running);
 	bench_stop(&b);
 }
 
-/*
- * Closing a file can hang (its file system may be the client's), and so can the end of a process that has one. So
- * such a file stays open, and ends the lease, after an answer. O_PATH has nobody behind it.
- */
-static void test_uninvited_files(void **state)
+enum { FOREIGN = 10 };
+
+static void open_foreign(int fds[FOREIGN])
 {
-	OWNED_FD path = open("/proc/self/exe", O_PATH | O_CLOEXEC);
-	int strangers[] = {
-		open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
-		open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
-		open("/dev/null", O_RDWR | O_CLOEXEC),
-		socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-	};
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	fds[0] = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	fds[1] = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fds[2] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	fds[3] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fds[4] = open("/proc/self/exe", O_PATH | O_CLOEXEC);
+	fds[5] = ends[0];
+	fds[6] = ends[1];
+	fds[7] = epoll_create1(EPOLL_CLOEXEC);
+	/* known, but nobody asked for them */
+	fds[8] = eventfd(0, EFD_CLOEXEC);
+	fds[9] = fake_container_open();
+}
+
+/*
+ * A close may wait for the client, and so may the end of a process that has the descriptor. So a descriptor with a
+ * request that takes none stays open, of whatever kind, and ends the lease, after an answer.
+ */
+static void test_foreign_fds(void **state)
+{
+	int foreign[FOREIGN];
 
 	(void)state;
-	for (size_t i = 0; i < sizeof strangers / sizeof strangers[0]; i++) {
-		struct bench_open opened = bench_open_fds();
+	open_foreign(foreign);
+	for (size_t i = 0; i < FOREIGN; i++) {
 		struct bench b;
-		int before;
 
-		if (strangers[i] < 0)
-			continue;
 		bench_start_bound(&b);
-		before = unit_fds();
-		send_fds(&b, DEVICE_PING, path, 1);
-		assert_int_equal(unit_fds(), before);
-		assert_true(b.running);
-		send_fds(&b, DEVICE_PING, strangers[i], 1);
+		send_fds(&b, DEVICE_PING, foreign[i], 1);
 		assert_int_equal(packet_refusal(&b.packet, &b.detail), REFUSAL_MALFORMED);
 		assert_false(b.running);
 		assert_free(&b, 0);
 		bench_expect_closed(&b, 0, REFUSAL_MALFORMED);
 		bench_expect_released(&b, 0, 0, 0);
+		assert_int_equal(b.keeper->group.kept.foreign.count, 1);
 		bench_stop(&b);
-		bench_close_kept_fds(&opened);
-		close(strangers[i]);
+		close(foreign[i]);
 	}
 }
 
-/* It is the process that has the file: so the siblings go, too, and so does a device that is not bound yet. */
-static void test_uninvited_file_and_siblings(void **state)
+/* It is the process that has the descriptor: so the siblings go, too, and so does a device that is not bound yet. */
+static void test_foreign_fd_and_siblings(void **state)
 {
 	OWNED_FD file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 	OWNED_FD domain = fake_container_open();
-	struct bench_open opened = bench_open_fds();
 	struct bench b;
 
 	(void)state;
@@ -403,7 +478,96 @@ static void test_uninvited_file_and_siblings(void **state)
 	bench_expect_closed(&b, 1, REFUSAL_MALFORMED);
 	assert_int_equal(b.group->container, 0);
 	bench_stop(&b);
-	bench_close_kept_fds(&opened);
+}
+
+/* Sends RELEASE of device 0, and behind it a PING with the write end of a pipe. Returns the read end. */
+static int release_with_pipe_behind(struct bench *b)
+{
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	packet_request(&b->packet, DEVICE_RELEASE, 7);
+	assert_int_equal(packet_send(b->clients[0], MSG_DONTWAIT, &b->packet), 0);
+	packet_request(&b->packet, DEVICE_PING, 8);
+	assert_int_equal(packet_send(b->clients[0], MSG_DONTWAIT, &b->packet), 0);
+	packet_request(&b->packet, DEVICE_PING, 9);
+	fdset_add(&b->packet.fds, ends[1]);
+	assert_int_equal(packet_send(b->clients[0], MSG_DONTWAIT, &b->packet), 0);
+	return ends[0];
+}
+
+static bool is_hung_up(int pipe_end)
+{
+	struct pollfd p = {pipe_end, POLLIN, 0};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+/* A descriptor that waits behind the last request is not dropped while a sibling is at work: the sibling goes first. */
+static void test_foreign_fd_behind_release(void **state)
+{
+	for (size_t count = 1; count <= 2; count++) {
+		OWNED_FD domain = fake_container_open();
+		OWNED_FD end = -1;
+		struct bench b;
+
+		(void)state;
+		bench_start(&b, count);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(bench_bind(&b, i, domain), 0);
+		end = release_with_pipe_behind(&b);
+		bench_settle(&b);
+		assert_false(b.running);
+		assert_free(&b, count - 1);
+		assert_false(is_hung_up(end));
+		/* RELEASE is answered all the same. */
+		assert_int_equal(packet_receive(b.clients[0], MSG_DONTWAIT, 0, &b.packet), PACKET_RECEIVED);
+		assert_int_equal(b.packet.header.type, DEVICE_RELEASE);
+		bench_expect_closed(&b, 0, REFUSAL_NONE);
+		bench_expect_released(&b, 0, (uint32_t)count - 1, 0);
+		if (count == 2) {
+			bench_expect_closed(&b, 1, REFUSAL_MALFORMED);
+			bench_expect_released(&b, 1, 0, 0);
+		}
+		bench_stop(&b);
+		assert_true(is_hung_up(end));
+	}
+}
+
+/* Without descriptors, a lease may end with requests on its channel, and its siblings go on. */
+static void test_requests_behind_release(void **state)
+{
+	OWNED_FD domain = fake_container_open();
+	struct bench b;
+	int before;
+
+	(void)state;
+	bench_start(&b, 2);
+	assert_int_equal(bench_bind(&b, 1, domain), 0);
+	before = unit_fds();
+	for (uint64_t cookie = 1; cookie < 5; cookie++) {
+		packet_request(&b.packet, cookie == 1 ? DEVICE_RELEASE : DEVICE_PING, cookie);
+		assert_int_equal(packet_send(b.clients[0], MSG_DONTWAIT, &b.packet), 0);
+	}
+	bench_settle(&b);
+	assert_true(b.running);
+	assert_int_equal(unit_fds(), before - 1);
+	assert_int_equal(bench_call(&b, b.clients[1], DEVICE_PING, NULL, 0), 0);
+	bench_stop(&b);
+}
+
+/* A killed process releases its highest descriptors first: group and devices are above those of clients. */
+static void test_group_is_above_clients(void **state)
+{
+	OWNED_FD event = eventfd(0, EFD_CLOEXEC);
+	struct bench b;
+
+	(void)state;
+	bench_start_bound(&b);
+	assert_int_equal(irq(&b, DEVICE_IRQ_SET, MSI, 0, 1, &event), 0);
+	assert_true(b.keeper->group.fd > b.keeper->group.kept.known.fds[0]);
+	assert_true(b.keeper->group.fd > b.keeper->group.devices[0]->channel.fd);
+	bench_stop(&b);
 }
 
 /* Two clients: the one that floods does not starve the other. */
@@ -436,11 +600,17 @@ int main(void)
 		bench_test(test_region_fails),
 		bench_test(test_irq),
 		bench_test(test_irq_refusals),
+		bench_test(test_irq_no_eventfd),
+		bench_test(test_eventfds_stay),
+		bench_test(test_too_many_eventfds),
 		bench_test(test_reset),
 		bench_test(test_not_bound),
 		bench_test(test_uninvited_fds),
-		bench_test(test_uninvited_files),
-		bench_test(test_uninvited_file_and_siblings),
+		bench_test(test_foreign_fds),
+		bench_test(test_foreign_fd_and_siblings),
+		bench_test(test_foreign_fd_behind_release),
+		bench_test(test_requests_behind_release),
+		bench_test(test_group_is_above_clients),
 		bench_test(test_fairness),
 	};
 

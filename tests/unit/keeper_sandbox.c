@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "foreign_fd.h"
+#include "kept.h"
 #include "kernel.h"
 #include "packet.h"
 #include "sandbox_rules.h"
@@ -18,6 +20,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -48,7 +51,7 @@ static _Noreturn void child(attempt_fn attempt, const struct world *world)
 	struct sandbox_rule rules[SANDBOX_RULES_MAX];
 	int count = sandbox_rules(&vfio_type1, rules);
 
-	if (count < 0 || sandbox_enter(rules, (size_t)count) < 0)
+	if (count < 0 || foreign_fd_open_links() < 0 || sandbox_enter(rules, (size_t)count) < 0)
 		_exit(254);
 	_exit(attempt(world));
 }
@@ -123,7 +126,8 @@ static int network_refused(const struct world *world)
 	CHECK(refused(syscall(SYS_bind, world->channel, NULL, 0)));
 	CHECK(refused(syscall(SYS_listen, world->channel, 1)));
 	CHECK(refused(syscall(SYS_accept4, world->channel, NULL, NULL, 0)));
-	CHECK(refused(syscall(SYS_setsockopt, world->channel, SOL_SOCKET, SO_PASSCRED, NULL, 0)));
+	CHECK(refused(syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, &(struct rlimit){0}, NULL)));
+	CHECK(refused(syscall(SYS_setsockopt, world->channel, SOL_SOCKET, SO_SNDBUF, NULL, 0)));
 	return 0;
 }
 
@@ -230,7 +234,6 @@ static int needed(const struct world *world)
 	CHECK(statx(world->null, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &status) == 0);
 	CHECK(fcntl(world->null, F_GETFL) >= 0);
 	CHECK(getsockopt(world->channel, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET);
-	CHECK(getsockopt(world->channel, SOL_SOCKET, SO_DOMAIN, &type, &size) == 0 && type == AF_UNIX);
 	CHECK(syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, world->null, world->null) == 0);
 	CHECK(refused(syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0)));
 	CHECK(clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL) == 0);
@@ -239,7 +242,11 @@ static int needed(const struct world *world)
 	CHECK(write(STDERR_FILENO, "", 0) == 0);
 	CHECK(shutdown(world->channel, SHUT_RD) == 0);
 	CHECK(shutdown(world->channel, SHUT_WR) == 0);
-	CHECK(refused(shutdown(world->channel, SHUT_RDWR)));
+	CHECK(foreign_fd_is_eventfd(world->event));
+	CHECK(!foreign_fd_is_eventfd(world->null));
+	CHECK(kept_surpass(world->null) != world->null);
+	CHECK(packet_drain(world->channel) == PACKET_END);
+	CHECK(shutdown(world->channel, SHUT_RDWR) == 0);
 	CHECK(close(world->event) == 0);
 	return 0;
 }

@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 /* Packets on a domain channel that a driver should not have sent, and drivers that come and go as they like. */
 
@@ -25,7 +24,7 @@
 static void test_strangers(void **state)
 {
 	struct bench *b = *state;
-	int file = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int file = open("/dev/null", O_RDWR | O_CLOEXEC), memory = memory_make(PAGE, F_SEAL_SHRINK);
 	unsigned int kept = foreign_fd_kept();
 
 	serve_again(b, BUDGET_BYTES, BUDGET_MAPPINGS, 100);
@@ -39,17 +38,40 @@ static void test_strangers(void **state)
 		fdset_add(&b->driver.packet.fds, dup(file));
 	assert_int_equal(driver_ask(b), REFUSAL_MALFORMED);
 	assert_int_equal(foreign_fd_kept(), kept + 16);
-	/* What can be closed costs nothing. */
-	packet_request(&b->driver.packet, COMMON_PING, ++b->driver.cookie);
+	/* Memory costs nothing, where memory may come. */
+	driver_begin(&b->driver, DOMAIN_MAP);
 	for (int i = 0; i < 100; i++)
-		fdset_add(&b->driver.packet.fds, eventfd(0, EFD_CLOEXEC));
+		fdset_add(&b->driver.packet.fds, dup(memory));
+	driver_add_unmap(&b->driver, PAGE, PAGE);
 	assert_int_equal(driver_ask(b), REFUSAL_MALFORMED);
+	assert_int_equal(foreign_fd_kept(), kept + 16);
 	packet_request(&b->driver.packet, COMMON_PING, ++b->driver.cookie);
-	fdset_add(&b->driver.packet.fds, dup(file));
+	fdset_add(&b->driver.packet.fds, dup(memory));
 	driver_send(&b->driver);
 	assert_int_equal(vbroker_domain_server_dispatch(b->server), -EPROTO);
-	assert_non_null(strstr(vbroker_detail(), "17 files"));
+	assert_non_null(strstr(vbroker_detail(), "17 descriptors"));
 	close(file);
+	close(memory);
+}
+
+/* What waits on a channel at its end is not dropped, either. */
+static void test_strangers_at_the_end(void **state)
+{
+	struct bench *b = *state;
+	struct pollfd end = {.events = POLLIN};
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	end.fd = ends[0];
+	for (int i = 0; i < 2; i++) {
+		packet_request(&b->driver.packet, COMMON_PING, ++b->driver.cookie);
+		if (i == 1)
+			fdset_add(&b->driver.packet.fds, ends[1]);
+		driver_send(&b->driver);
+	}
+	serve_again(b, BUDGET_BYTES, BUDGET_MAPPINGS, BUDGET_MEMORIES);
+	assert_int_equal(poll(&end, 1, 0), 0);
+	close(ends[0]);
 }
 
 static void test_wrong_number_of_fds(void **state)
@@ -68,7 +90,8 @@ static void test_wrong_number_of_fds(void **state)
 	driver_add_unmap(&b->driver, PAGE, PAGE);
 	fdset_add(&b->driver.packet.fds, dup(fd));
 	assert_int_equal(driver_ask(b), REFUSAL_MALFORMED);
-	assert_int_equal(unit_fds(), before);
+	/* kept: UNMAP takes none */
+	assert_int_equal(unit_fds(), before + 1);
 	close(fd);
 	assert_untouched(b);
 }
@@ -246,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_strangers, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_strangers_at_the_end, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wrong_number_of_fds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_broken_framing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_before_hello, set_up, tear_down),

@@ -60,6 +60,16 @@ static void drivers(void **state)
 	order(HELPER_OVERRIDE_GET, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
 }
 
+static void quiet(void **state)
+{
+	(void)state;
+	order(HELPER_QUIET, (struct helper_order){.name = NAME}, NULL);
+	malformed(&helper_table, STATE_NEW, "QUIET before HELLO");
+	order(HELPER_QUIET, (struct helper_order){.flags = 1, .name = NAME}, "unknown flags 0x1");
+	order(HELPER_QUIET, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
+	order(HELPER_QUIET, (struct helper_order){.name = "../x"}, "is not the name of a PCI device");
+}
+
 static void lease(struct lease_request body, size_t fds, const char *why)
 {
 	make(HELPER_LEASE, &body, sizeof body, NULL, 0, fds);
@@ -92,6 +102,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(looks),
 		cmocka_unit_test(drivers),
+		cmocka_unit_test(quiet),
 		cmocka_unit_test(leases),
 	};
 

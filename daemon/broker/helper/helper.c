@@ -240,7 +240,8 @@ static bool may_start(const struct operation *operation)
 
 	LIST_FOREACH(helper, &broker->helpers, in_broker)
 		working += !is_hung(helper);
-	return working < HELPERS_AT_WORK && broker->helpers_count < (operation->urgent ? HELPERS_MAX : HELPERS_MAX - 1);
+	return (operation->first || working < HELPERS_AT_WORK) &&
+		broker->helpers_count < (operation->urgent ? HELPERS_MAX : HELPERS_MAX - 1);
 }
 
 struct helper *helper_take(struct operation *operation)

@@ -164,11 +164,15 @@ static void enqueue(
 	operation->group = matter->group;
 	operation->uid = matter->uid;
 	operation->urgent = matter->urgent;
+	operation->first = matter->first;
 	operation->since_us = loop_now(operation->broker->event);
 	strncpy(operation->device, matter->device, sizeof operation->device - 1);
 	if (operation->group)
 		operation->group->operations++;
-	TAILQ_INSERT_TAIL(&operation->broker->operations, operation, in_broker);
+	if (matter->first)
+		TAILQ_INSERT_HEAD(&operation->broker->operations, operation, in_broker);
+	else
+		TAILQ_INSERT_TAIL(&operation->broker->operations, operation, in_broker);
 }
 
 void operation_begin(

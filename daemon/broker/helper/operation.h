@@ -22,6 +22,7 @@ struct operation_matter {
 	struct iommu_group *group;
 	uid_t uid;
 	bool urgent;
+	bool first;	    /* waits for no other operation about the same devices, and has others wait */
 	const char *device; /* of the first order */
 };
 

@@ -32,6 +32,9 @@ const char *operation_order_text(const struct operation *operation, char *buffer
 	case HELPER_LEASE:
 		snprintf(buffer, size, "opening /dev/vfio/%" PRIu32 " for %s", group, operation->device);
 		break;
+	case HELPER_QUIET:
+		snprintf(buffer, size, "making %s quiet", operation->device);
+		break;
 	default:
 		snprintf(buffer, size, "working at %s", operation->device);
 		break;

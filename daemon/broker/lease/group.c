@@ -10,6 +10,7 @@
 #include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
+#include "lease/quiet.h"
 #include "lease/rebind.h"
 #include "log.h"
 #include "state/inventory.h"
@@ -113,6 +114,10 @@ static void quarantine_if_late(struct iommu_group *group)
 	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
 		reason_of(group, text, sizeof text), (unsigned long long)(waited / 1000),
 		peer_record_text(&group->holder, who, sizeof who));
+	/* A keeper that does not let go may have a device that works still, although nobody has ordered a
+	 * revocation. */
+	if (group->keeper)
+		quiet_group(group);
 	waiter_tell(group, &(struct waiter_news){.event = WAITER_STUCK});
 	waiter_wake(group);
 }
@@ -398,6 +403,8 @@ void group_keeper_gone(struct iommu_group *group)
 	}
 	group->keeper = NULL;
 	group->session = NULL;
+	/* Of a keeper that was killed, the kernel may hold an end up before the devices are closed. */
+	quiet_group(group);
 	end_leases(group);
 	if (group->state != GROUP_QUARANTINED)
 		group->state = GROUP_RESTORING;

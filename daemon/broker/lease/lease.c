@@ -84,6 +84,7 @@ void lease_free(struct lease *lease)
 	if (lease->session)
 		lease_orphan(lease);
 	sd_event_source_disable_unref(lease->term);
+	sd_event_source_disable_unref(lease->deadline);
 	lease->device->lease = NULL;
 	broker->leases_count--;
 	user_refund_lease(&broker->users, lease->user);

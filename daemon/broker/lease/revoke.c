@@ -7,6 +7,26 @@
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
+#include "lease/quiet.h"
+#include "log.h"
+
+static int on_deadline(sd_event_source *source, uint64_t now, void *userdata)
+{
+	(void)source;
+	(void)now;
+	quiet_lease(userdata);
+	return 0;
+}
+
+/* The keeper has the same deadline, and need not be there any more. */
+static void arm_deadline(struct lease *lease, uint64_t delay_us)
+{
+	if (delay_us == 0)
+		quiet_lease(lease);
+	else if (loop_timer(lease->broker->event, &lease->deadline, delay_us, on_deadline, lease) < 0)
+		log_line(
+			LOG_ERR, "%s: out of memory for a timer: the keeper alone makes it quiet", lease->device->name);
+}
 
 void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
 {
@@ -26,6 +46,7 @@ void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline
 			(unsigned long long)(deadline_us / 1000), words);
 	else
 		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
+	arm_deadline(lease, deadline_us);
 	/* A keeper that takes no orders any more reads the end of the channel instead. */
 	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
 		group_release(group);

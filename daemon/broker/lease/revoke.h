@@ -6,7 +6,8 @@
 
 /*
  * Has the device taken back in DEADLINE_US. The holder may use the device until then. The keeper sees to the
- * deadline, with or without this broker. WORDS are for the holder and the log, of REVOKE_TEXT_SIZE at most: by whom
+ * deadline, with or without this broker; at the deadline, this broker has a helper make the device quiet, whatever the
+ * keeper does. WORDS are for the holder and the log, of REVOKE_TEXT_SIZE at most: by whom
  * and why. An earlier deadline, once set, stays. group_lease_end() follows, or quarantine, if the keeper does not let
  * go. LEASE may be gone afterwards.
  */

@@ -213,6 +213,7 @@ struct lease {
 	/* NULL: no rule of the policy in force allows the lease. Set by lease/review.c alone, through lease_set_rule();
 	 * lease/quota.c counts the leases of a rule by the field. */
 	const struct policy_rule *allowed_by;
+	sd_event_source *deadline;    /* has a helper make the device quiet (lease/revoke.c); NULL: not armed so far */
 	sd_event_source *term;	      /* ends the lease when the lease-time is over; NULL: not armed so far */
 	bool direct;		      /* the holder may have the VFIO device itself */
 	uint64_t due_us;	      /* when the keeper takes the device back, or began to; 0: not ordered */
@@ -393,6 +394,7 @@ struct operation {
 	char device[DEVICE_NAME_SIZE];
 	uid_t uid;   /* who has caused the operation */
 	bool urgent; /* a device is on its way back: may use the last place */
+	bool first;  /* before all others, and waits for none of them */
 	bool begun;
 	bool late;		       /* late() was called for the order in work */
 	uint16_t order;		       /* enum helper_type of the order in work; 0: none */

@@ -8,6 +8,7 @@
  *	set-override NAME [DRIVER]	"ERROR", as the following
  *	unbind NAME DRIVER
  *	bind NAME DRIVER
+ *	quiet NAME
  *	lease NAME GROUP		"ERROR", then a line for each file that the keeper gets; then it holds the files
  *					until the end of standard input
  *	hold				the helper's "PID UID"; until the end of standard input there is no order
@@ -141,6 +142,7 @@ static int serve(int count, char **arguments)
 		{"set-override", HELPER_OVERRIDE_SET, 2, 3},
 		{"unbind", HELPER_UNBIND, 3, 3},
 		{"bind", HELPER_BIND, 3, 3},
+		{"quiet", HELPER_QUIET, 2, 2},
 	};
 	struct helper_reply reply;
 
