@@ -425,13 +425,31 @@ static bool policy_is_read(const struct vbroker_status *status)
 	return (options && options->no_reader) || status->policy_in_force || strstr(status->policy_error, ".conf:");
 }
 
+/* The broker has the ends of a front before the front's process is there, and for a moment after its end. */
+static bool fronts_are_there(struct vbroker_session *session)
+{
+	struct vbroker_process_entry *entries;
+	size_t count, known = 0;
+	pid_t pids[FRONTS_MAX];
+	bool starting = false;
+
+	expect_ok(vbroker_list_processes(session, &entries, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (entries[i].kind != VBROKER_PROCESS_FRONT)
+			continue;
+		known++;
+		starting = starting || entries[i].pid == 0;
+	}
+	free(entries);
+	return !starting && fronts(pids) == known;
+}
+
 /* Counted when the broker has seen the end of all other sessions, however slow the host. */
 static int fds_of_an_idle_broker(void)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_status status = {0};
 	struct vbroker_obstacle *obstacles;
-	pid_t pids[FRONTS_MAX];
 	size_t count;
 	int fds, claim;
 
@@ -443,8 +461,7 @@ static int fds_of_an_idle_broker(void)
 		nap(2);
 	}
 	assert_int_equal(status.sessions, 1);
-	/* Two fronts in reserve, and this session's: the broker has the ends of a front before its process is there. */
-	for (int i = 0; i < WAITS && fronts(pids) < 3; i++)
+	for (int i = 0; i < WAITS && !fronts_are_there(session); i++)
 		nap(2);
 	fds = fds_without_fronts();
 	vbroker_session_close(session);

@@ -165,6 +165,8 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
 		check_quarantine(broker, session, group, admission);
+		/* A helper that is merely slow may be done in time: the group is QUARANTINED if not. */
+		admission->transient = true;
 		if (operation && !group->keeper)
 			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
 		else
