@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "harness.h"
+#include "helper_message.h"
 #include "message.h"
 #include "raw_channel.h"
 #include "refusal.h"
@@ -8,6 +9,7 @@
 #include "unit.h"
 #include "vfio-broker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/vfio.h>
@@ -16,8 +18,10 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /*
  * The broker dies, or is restarted, and nobody notices: leases, clients that wait, the next broker's knowledge.
@@ -489,6 +493,58 @@ static void half_a_claim_is_finished(void **state)
 	world_settle();
 }
 
+/* ---- orders ---- */
+
+/* As daemon/broker/helper/note.h has it. */
+struct note {
+	uint64_t since_us;
+	uint32_t pid, order, group, uid;
+	char device[32], driver[32];
+};
+
+/* Puts an order into each note that systemd, in this process, keeps. Returns how many there are. */
+static unsigned int note_orders(uint32_t order, uint32_t group, const char *device)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	unsigned int count = 0;
+	char target[64];
+
+	assert_non_null(dir);
+	for (const struct dirent *entry; (entry = readdir(dir));) {
+		ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
+		struct note note;
+		int fd = atoi(entry->d_name);
+
+		target[length < 0 ? 0 : length] = '\0';
+		if (!strstr(target, "vfio-helper-note"))
+			continue;
+		assert_int_equal(pread(fd, &note, sizeof note, 0), sizeof note);
+		note.order = order;
+		note.group = group;
+		strcpy(note.device, device);
+		assert_int_equal(pwrite(fd, &note, sizeof note, 0), sizeof note);
+		count++;
+	}
+	closedir(dir);
+	return count;
+}
+
+/* The broker was killed between the note of an order and the order, or between the answer and the note of that: the
+ * helper will not answer. */
+static void noted_order_may_be_none(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	vbroker_device_close(device_begin(session, EDU));
+	world_kill_broker();
+	assert_true(note_orders(HELPER_LOOK, 1, EDU) > 0);
+	world_start_broker();
+	vbroker_device_close(device_begin(session, EDU));
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* ---- random moments ---- */
 
 #define CLIENTS 4
@@ -623,6 +679,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(keeper_dies_meanwhile),
 		RESTART_CASE(others_do_not_wait_for_a_slow_keeper),
 		RESTART_CASE(half_a_claim_is_finished),
+		RESTART_CASE(noted_order_may_be_none),
 		RESTART_CASE(killed_at_random_moments),
 	};
 

@@ -65,6 +65,19 @@ static int on_hello(struct helper *helper, const struct packet *packet)
 	return 0;
 }
 
+/*
+ * An earlier broker was killed between the note of an order and the order, or between the answer and the note of it: no
+ * answer will come. The helper answers in turn, so the answer to PING comes after the answer to the order.
+ */
+static int on_pong(struct helper *helper)
+{
+	static const struct helper_reply unknown = {.error = EREMOTEIO, .node_error = EREMOTEIO};
+
+	if (helper->adopted)
+		helper->broker->helper_events->answered(helper->adopted, &unknown);
+	return 0;
+}
+
 static int on_packet(struct helper *helper, const struct packet *packet)
 {
 	struct operation *operation = helper->operation;
@@ -75,6 +88,8 @@ static int on_packet(struct helper *helper, const struct packet *packet)
 		return -EPROTO;
 	if (packet->header.type == HELPER_HELLO)
 		return on_hello(helper, packet);
+	if (packet->header.type == HELPER_PING)
+		return on_pong(helper);
 	if (!operation || operation->order == 0 || packet->header.type != operation->order)
 		return -EPROTO;
 	/* A helper of another version may know the order by another number. */
@@ -261,7 +276,15 @@ struct helper *helper_take(struct operation *operation)
 
 void helper_assign(struct helper *helper, struct operation *operation)
 {
+	struct packet *packet = &helper->broker->outgoing;
+
 	helper->operation = operation;
+	helper->adopted = operation;
+	if (!operation)
+		return;
+	packet_request(packet, HELPER_PING, COOKIE);
+	if (packet_send(helper->fd, MSG_DONTWAIT, packet) < 0)
+		packet_clear(packet);
 }
 
 void helper_give_back(struct helper *helper)
@@ -270,6 +293,7 @@ void helper_give_back(struct helper *helper)
 	unsigned int idle = 0;
 
 	helper->operation = NULL;
+	helper->adopted = NULL;
 	note_write(helper);
 	LIST_FOREACH(other, &helper->broker->helpers, in_broker)
 		idle += !other->operation;
