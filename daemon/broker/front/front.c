@@ -70,14 +70,19 @@ static bool is_spare(const struct front *front)
 	return front->role == FRONT_SPARE && front->state != FRONT_ENDING && front->hung_since_us == 0;
 }
 
-static bool lacks_spare(const struct broker *broker)
+static unsigned int count_spares(const struct broker *broker)
 {
 	const struct front *front;
 	unsigned int count = 0;
 
 	LIST_FOREACH(front, &broker->fronts, in_broker)
 		count += is_spare(front);
-	return count < FRONTS_SPARE && !broker->stopping && broker->fronts_count < FRONTS_MAX;
+	return count;
+}
+
+static bool lacks_spare(const struct broker *broker)
+{
+	return count_spares(broker) < FRONTS_SPARE && !broker->stopping && broker->fronts_count < FRONTS_MAX;
 }
 
 /* The one that has waited the longest. */
@@ -144,11 +149,23 @@ static void note_sent(struct front *front)
 		arm(front, FRONT_PING_US);
 }
 
+static int on_idle(sd_event_source *source, uint64_t now, void *userdata);
+
+static void answers_again(struct front *front)
+{
+	struct broker *broker = front->broker;
+
+	log_line(LOG_NOTICE, "front of uid %u (pid %u): answers again", front->owner, front->pid);
+	front->hung_since_us = 0;
+	/* Others were started meanwhile. Without memory for a timer there is one more. */
+	if (front->role == FRONT_SPARE && count_spares(broker) > FRONTS_SPARE)
+		(void)loop_timer(broker->event, &front->idle, 0, on_idle, front);
+}
+
 static void on_pong(struct front *front, uint64_t cookie)
 {
 	if (front->hung_since_us != 0)
-		log_line(LOG_NOTICE, "front of uid %u (pid %u): answers again", front->owner, front->pid);
-	front->hung_since_us = 0;
+		answers_again(front);
 	if (front->role == FRONT_SPARE)
 		tell_spares(front->broker);
 	front->acknowledged = cookie;
