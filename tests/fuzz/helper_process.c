@@ -64,6 +64,11 @@ static int driver_bind(const char *name, const char *driver)
 	return called(memory_hardware.driver_bind(name, driver));
 }
 
+static int quiet(const char *name, uint16_t *ret_command)
+{
+	return called(memory_hardware.quiet(name, ret_command));
+}
+
 static int group_open(uint32_t group)
 {
 	return called(memory_hardware.group_open(group));
@@ -80,6 +85,7 @@ static const struct hardware hardware = {
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
+	.quiet = quiet,
 	.group_open = group_open,
 	.window_open = window_open,
 };
