@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #define PATIENCE_MS 20000 // a busy host must not fail this
-#define FDS_MAX	    253 /* SCM_MAX_FD */
+#define FDS_MAX	    253	  /* SCM_MAX_FD */
 
 struct hello {
 	struct message_header header;

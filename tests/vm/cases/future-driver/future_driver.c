@@ -14,11 +14,11 @@
 #include <linux/vfio_pci_core.h>
 
 enum way {
-	WAY_CORE,	/* vfio_pci_core_mmap() */
-	WAY_FILE,	/* vm_file becomes another file, which keeps the reference to the former */
-	WAY_SET_FILE,	/* vma_set_file(): the reference to the former is dropped */
-	WAY_FOLLOW,	/* open() and close() */
-	WAY_FILL,	/* entries are made at once */
+	WAY_CORE,     /* vfio_pci_core_mmap() */
+	WAY_FILE,     /* vm_file becomes another file, which keeps the reference to the former */
+	WAY_SET_FILE, /* vma_set_file(): the reference to the former is dropped */
+	WAY_FOLLOW,   /* open() and close() */
+	WAY_FILL,     /* entries are made at once */
 	WAYS,
 };
 
@@ -94,9 +94,8 @@ static int future_mmap(struct vfio_device *device, struct vm_area_struct *vma)
 		return 0;
 	case WAY_FILL:
 		vma->vm_ops = NULL;
-		return remap_pfn_range(vma, vma->vm_start,
-				       PHYS_PFN(pci_resource_start(core->pdev, first)),
-				       vma->vm_end - vma->vm_start, vma->vm_page_prot);
+		return remap_pfn_range(vma, vma->vm_start, PHYS_PFN(pci_resource_start(core->pdev, first)),
+			vma->vm_end - vma->vm_start, vma->vm_page_prot);
 	default:
 		return 0;
 	}
@@ -190,8 +189,7 @@ MODULE_PARM_DESC(look, "write an address, read the protection of its page");
 
 static int future_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
-	struct vfio_pci_core_device *core =
-		vfio_alloc_device(vfio_pci_core_device, vdev, &pci->dev, &future_ops);
+	struct vfio_pci_core_device *core = vfio_alloc_device(vfio_pci_core_device, vdev, &pci->dev, &future_ops);
 	int ret;
 
 	if (IS_ERR(core))
@@ -211,10 +209,7 @@ static void future_remove(struct pci_dev *pci)
 	vfio_put_device(&core->vdev);
 }
 
-static const struct pci_device_id future_table[] = {
-	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(PCI_ANY_ID, PCI_ANY_ID) },
-	{}
-};
+static const struct pci_device_id future_table[] = {{PCI_DRIVER_OVERRIDE_DEVICE_VFIO(PCI_ANY_ID, PCI_ANY_ID)}, {}};
 
 static struct pci_driver pci_driver = {
 	.name = "vfio-pci-future",
