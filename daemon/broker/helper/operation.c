@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,7 +167,7 @@ static void enqueue(
 	operation->urgent = matter->urgent;
 	operation->first = matter->first;
 	operation->since_us = loop_now(operation->broker->event);
-	strncpy(operation->device, matter->device, sizeof operation->device - 1);
+	snprintf(operation->device, sizeof operation->device, "%s", matter->device);
 	if (operation->group)
 		operation->group->operations++;
 	if (matter->first)
