@@ -81,6 +81,9 @@
 /* The next spare helper is started so long after the last one got an operation: see KEEPER_SPARE_US. */
 #define HELPER_SPARE_US (20 * 1000ULL)
 
+/* An order whose helper has not started by then is late, as if the helper hung: as long as for a keeper. */
+#define HELPER_START_US (15 * 1000000ULL)
+
 /* How soon to try again after no helper could be had. */
 #define HELPER_RETRY_US (1 * 1000000ULL)
 

@@ -62,6 +62,8 @@ static int on_hello(struct helper *helper, const struct packet *packet)
 	helper->state = HELPER_READY;
 	helper->pid = hello->pid;
 	note_write(helper);
+	if (helper->operation)
+		helper->broker->helper_events->started(helper->operation);
 	return 0;
 }
 

@@ -134,12 +134,26 @@ static int on_operations_time(sd_event_source *source, uint64_t now, void *userd
 
 static void operation_lost(struct operation *operation);
 
+static void arm(struct operation *operation, uint64_t delay_us);
+
+/* No helper is there so far: systemd is late, and no order, nor one that this operation waits for. */
+static bool awaits_helper(const struct operation *operation)
+{
+	if (operation->helper)
+		return operation->helper->state == HELPER_STARTING;
+	return !operation->order && !operation_ahead(operation);
+}
+
 static int on_late(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct operation *operation = userdata;
 
 	(void)source;
 	(void)now;
+	if (awaits_helper(operation) && loop_now(operation->broker->event) - operation->since_us < HELPER_START_US) {
+		arm(operation, HELPER_RETRY_US);
+		return 0;
+	}
 	/* There was no helper for the order. */
 	if (operation->order && !operation->helper) {
 		operation_lost(operation);
@@ -257,7 +271,16 @@ static void operation_lost(struct operation *operation)
 	operation->kind->answered(operation, NULL);
 }
 
-const struct helper_events operation_events = {.answered = operation_answered, .lost = operation_lost};
+/* The order is in work from now on. */
+static void operation_started(struct operation *operation)
+{
+	operation->since_us = loop_now(operation->broker->event);
+	if (operation->order)
+		arm(operation, GROUP_QUARANTINE_US);
+}
+
+const struct helper_events operation_events = {
+	.started = operation_started, .answered = operation_answered, .lost = operation_lost};
 
 /* ---- orders of an earlier broker ---- */
 

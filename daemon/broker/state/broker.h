@@ -367,6 +367,8 @@ struct helper {
 
 /* Calls from helper/helper.c upwards. OPERATION may be gone afterwards. */
 struct helper_events {
+	/* The helper of OPERATION has answered HELLO. */
+	void (*started)(struct operation *operation);
 	void (*answered)(struct operation *operation, const struct helper_reply *reply);
 	/* The helper of OPERATION has ended. */
 	void (*lost)(struct operation *operation);
