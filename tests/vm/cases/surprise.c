@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-static void send_with_fds(int socket, const void *bytes, size_t size, int fd, size_t fds)
+static bool send_with_fds(int socket, const void *bytes, size_t size, int fd, size_t fds)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int) * FDS_MAX)];
@@ -60,10 +61,13 @@ static void send_with_fds(int socket, const void *bytes, size_t size, int fd, si
 	c->cmsg_len = CMSG_LEN(sizeof(int) * fds);
 	for (size_t i = 0; i < fds; i++)
 		memcpy(CMSG_DATA(c) + i * sizeof fd, &fd, sizeof fd);
-	if (sendmsg(socket, &message, MSG_NOSIGNAL) < 0) {
-		perror("sendmsg");
-		exit(1);
-	}
+	if (sendmsg(socket, &message, MSG_NOSIGNAL) >= 0)
+		return true;
+	/* The receiver has the kernel refuse descriptors (SO_PASSRIGHTS, Linux 6.16). */
+	if (errno == EPERM)
+		return false;
+	perror("sendmsg");
+	exit(1);
 }
 
 /* What comes back within the time: "an answer", "the end" (a refusal may come before it), "nothing". */
@@ -89,8 +93,7 @@ static int attempt(const char *path, const char *what, const void *bytes, size_t
 	int sender = connect_to(path), other = connect_to(path);
 	const char *heard, *others;
 
-	send_with_fds(sender, bytes, size, fd, fds);
-	heard = hear(sender);
+	heard = send_with_fds(sender, bytes, size, fd, fds) ? hear(sender) : "EPERM from the kernel";
 	if (send(other, &hello, sizeof hello, MSG_NOSIGNAL) < 0)
 		perror("send");
 	others = hear(other);
