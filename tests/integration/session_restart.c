@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -545,6 +546,26 @@ static void noted_order_may_be_none(void **state)
 	world_settle();
 }
 
+/* The broker was killed before it sent HELLO: the helper waits for that, and no order reaches it. */
+static void helper_without_hello_is_not_used(void **state)
+{
+	const struct note none = {.group = UINT32_MAX};
+	int note = memfd_create("vfio-helper-note", MFD_CLOEXEC);
+	struct vbroker_session *session;
+
+	(void)state;
+	assert_int_equal(pwrite(note, &none, sizeof none, 0), sizeof none);
+	world_kill_broker();
+	systemd_drop();
+	systemd_keep("helper-1", raw_connect(world()->helper_socket));
+	systemd_keep("helper-1", note);
+	world_start_broker();
+	session = session_begin();
+	vbroker_device_close(device_begin(session, EDU));
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* ---- random moments ---- */
 
 #define CLIENTS 4
@@ -680,6 +701,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(others_do_not_wait_for_a_slow_keeper),
 		RESTART_CASE(half_a_claim_is_finished),
 		RESTART_CASE(noted_order_may_be_none),
+		RESTART_CASE(helper_without_hello_is_not_used),
 		RESTART_CASE(killed_at_random_moments),
 	};
 

@@ -90,6 +90,8 @@ static int on_packet(struct helper *helper, const struct packet *packet)
 		return -EPROTO;
 	if (packet->header.type == HELPER_HELLO)
 		return on_hello(helper, packet);
+	/* The answer to HELLO may have been an earlier broker's. */
+	helper->state = HELPER_READY;
 	if (packet->header.type == HELPER_PING)
 		return on_pong(helper);
 	if (!operation || operation->order == 0 || packet->header.type != operation->order)
