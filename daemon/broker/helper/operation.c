@@ -136,12 +136,17 @@ static void operation_lost(struct operation *operation);
 
 static void arm(struct operation *operation, uint64_t delay_us);
 
-/* No helper is there so far: systemd is late, and no order, nor one that this operation waits for. */
+/* No helper is there so far, or none for the operation that OPERATION waits for: systemd is late, and no order. */
 static bool awaits_helper(const struct operation *operation)
 {
+	const struct operation *ahead;
+
 	if (operation->helper)
 		return operation->helper->state == HELPER_STARTING;
-	return !operation->order && !operation_ahead(operation);
+	if (operation->order)
+		return false;
+	ahead = operation_ahead(operation);
+	return !ahead || awaits_helper(ahead);
 }
 
 static int on_late(sd_event_source *source, uint64_t now, void *userdata)
