@@ -193,7 +193,7 @@ static void adopt_helper(struct broker *broker, const struct stored *stored, int
 		log_line(LOG_ERR, "helper-%" PRIu64 " of an earlier broker has no note, and is told to end",
 			stored->number);
 	helper = helper_adopt(broker, (unsigned int)stored->number, stored->fd, note_fd, &note);
-	/* Of a helper that has not answered HELLO, nobody knows whether HELLO was sent: the helper might wait forever. */
+	/* Without an answer to HELLO, nobody knows whether HELLO was sent: the helper might wait forever. */
 	if (helper && (!is_known || (note.pid == 0 && note.order == 0)))
 		helper_free(helper);
 	else if (helper && note.order)
