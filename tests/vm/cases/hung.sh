@@ -65,6 +65,12 @@ all_go_on() {
     for pid in "${pids[@]}"; do ! holds_up "$pid" || return 1; done
 }
 
+# With its file server, for which the trap's own end would wait: they are a process group.
+stop_trap() {
+    kill -KILL -- "-${pid_of[trap]}"
+    stop trap
+}
+
 trap_is_gone() {
     wait_until 15 all_go_on
     verdict $? "$1: the trap is gone: everything goes on" "${why-}"

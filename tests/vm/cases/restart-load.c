@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "clock.h"
 #include "edu-registers.h"
 #include "packet.h"
 #include "verdict.h"
@@ -13,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -31,14 +31,6 @@ static atomic_bool over;
 static atomic_ulong calls, leases, transfers, accesses, batches, doubled, longest_us, waited_us;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char complaint[512]; /* the first */
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
 
 static void complain(const char *who, const char *what)
 {
@@ -122,13 +114,13 @@ static void *do_registers(void *argument)
 		fine("registers", "bind", vbroker_device_bind(device, domain));
 
 	while (good && !over) {
-		uint64_t before = now_us();
+		uint64_t before = clock_us();
 
 		good = fine("registers", "write",
 			       vbroker_region_write(device, VFIO_PCI_BAR0_REGION_INDEX, 4, 4, (uint32_t)before)) &&
 			fine("registers", "read",
 				vbroker_region_read(device, VFIO_PCI_BAR0_REGION_INDEX, 4, 4, &value));
-		keep_longest(&longest_us, now_us() - before);
+		keep_longest(&longest_us, clock_us() - before);
 		accesses += 2;
 		/* edu's liveness register: what was written, inverted. */
 		if (good && (uint32_t)value != ~(uint32_t)before) {
@@ -179,14 +171,14 @@ static void *do_leases(void *argument)
 	bool good = true;
 
 	while (good && !over) {
-		uint64_t before = now_us();
+		uint64_t before = clock_us();
 
 		good = fine(name, "session", vbroker_session_open(NULL, &mine));
 		for (int i = 0; good && !over && i < 4; i++)
 			good = use_once(mine, name);
 		vbroker_session_close(mine);
 		mine = NULL;
-		keep_longest(&waited_us, now_us() - before);
+		keep_longest(&waited_us, clock_us() - before);
 	}
 	return NULL;
 }

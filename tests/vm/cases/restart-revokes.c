@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "clock.h"
 #include "verdict.h"
 #include "vfio-broker.h"
 
@@ -6,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -29,14 +29,6 @@ static bool fine(const char *step, int r, int expected)
 	return false;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /*
  * A broker that was killed when the device was free already leaves nothing that the next one could tell by; so that one
  * must have been started since.
@@ -47,7 +39,7 @@ static bool done_before(
 	struct vbroker_status status;
 
 	return revocation->result == VBROKER_REVOKE_NOBODY && vbroker_session_status(administrator, &status) == 0 &&
-		status.uptime_us < now_us() - asked;
+		status.uptime_us < clock_us() - asked;
 }
 
 static bool check_answer(
@@ -73,7 +65,7 @@ static bool do_round(struct vbroker_session *holder, struct vbroker_session *adm
 
 	if (!fine("open", vbroker_device_open(holder, name, &device), 0))
 		return false;
-	asked = now_us();
+	asked = clock_us();
 	good = fine("ping of a device that is held", vbroker_device_ping(device), 0) &&
 		fine("revoke", vbroker_session_revoke(administrator, name, 0, &revocation), 0) &&
 		check_answer(administrator, &revocation, asked) &&

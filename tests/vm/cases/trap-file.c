@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "trap-file.h"
 
+#include "raw-client.h"
 #include "verdict.h"
 
 #include <errno.h>
@@ -219,7 +220,11 @@ void trap_file_dirty(unsigned number)
 		verdict_die("a dirty page");
 }
 
-bool trap_file_is_read(void)
+void trap_file_await_read(void)
 {
-	return *is_read;
+	for (int i = 0; !*is_read; i++) {
+		if (i == RAW_PATIENCE_MS)
+			verdict_die("a page that does not come is read");
+		usleep(1000);
+	}
 }

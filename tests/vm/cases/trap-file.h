@@ -2,7 +2,6 @@
 #ifndef TRAP_FILE_H
 #define TRAP_FILE_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -21,7 +20,7 @@ void trap_file_mount(uid_t user);
 int trap_file_open(unsigned number);
 /* Leaves a dirty page in file NUMBER, whose other openings are not closed by this process from then on. */
 void trap_file_dirty(unsigned number);
-/* Whether the server has been asked to read, and somebody is waiting. */
-bool trap_file_is_read(void);
+/* Until the server has been asked to read, and somebody is waiting. */
+void trap_file_await_read(void);
 
 #endif

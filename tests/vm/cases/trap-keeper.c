@@ -10,22 +10,18 @@
  *	epoll		(an eventfd) the lock of an epoll, whose reader waits for a page that does not come
  * WHERE: the number of a request that carries the descriptor, or "release": behind RELEASE.
  */
+#include "clock.h"
 #include "message.h"
-#include "packet.h"
 #include "raw-client.h"
 #include "table.h"
+#include "trap-descriptor.h"
 #include "trap-file.h"
 #include "verdict.h"
 #include "vfio-broker.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
-#include <linux/userfaultfd.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,51 +31,16 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LINGER_S    60
 #define QUIET_MAX_S 5
 #define BUSY_US	    300000
 
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* ---- descriptors ---- */
-
-static int make_lingering(void)
-{
-	static const char junk[1 << 16];
-	const struct linger linger = {1, LINGER_S};
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof address;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, small = 4096;
-
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-	/* The accepted end stays open, and nobody reads there. */
-	if (bind(listener, (void *)&address, size) < 0 || listen(listener, 1) < 0 ||
-		getsockname(listener, (void *)&address, &size) < 0 || connect(fd, (void *)&address, size) < 0 ||
-		accept4(listener, NULL, NULL, SOCK_CLOEXEC) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		verdict_die("a TCP connection");
-	for (int i = 0; i < 10; i++) {
-		while (write(fd, junk, sizeof junk) > 0)
-			;
-		usleep(2000);
-	}
-	return fd;
-}
 
 static int make_local(void)
 {
-	int pair[2], inner = make_lingering();
+	int pair[2], inner = trap_descriptor_lingering();
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 ||
 		raw_send(pair[0], COMMON_PING, NULL, 0, inner, 1) < 0)
@@ -90,66 +51,15 @@ static int make_local(void)
 }
 
 /* Runs in a child, to its end; the page does not come. */
-static _Noreturn void wait_in_mem(int socket)
-{
-	volatile char *page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, trap_file_open(0), 0);
-	int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-	char byte;
-
-	if (page == MAP_FAILED || memory < 0 || fd < 0 || raw_send(socket, COMMON_PING, NULL, 0, fd, 1) < 0)
-		verdict_die("userfaultfd");
-	close(fd);
-	(void)!pread(memory, &byte, 1, (off_t)(uintptr_t)page);
-	_exit(1);
-}
-
 static _Noreturn void wait_in_epoll(int epoll)
 {
 	void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, trap_file_open(0), 0);
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (page == MAP_FAILED)
 		verdict_die("a page");
 	epoll_wait(epoll, page, 1, -1);
 	_exit(1);
-}
-
-static void await_reader(void)
-{
-	for (int i = 0; !trap_file_is_read(); i++) {
-		if (i == RAW_PATIENCE_MS)
-			verdict_die("a page that does not come is read");
-		usleep(1000);
-	}
-}
-
-static pid_t child(void)
-{
-	pid_t pid;
-
-	fflush(stdout);
-	pid = fork();
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
-static int make_userfaultfd(void)
-{
-	static struct packet packet;
-	int ends[2];
-
-	packet_init(&packet);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		verdict_die("socketpair");
-	if (child() == 0)
-		wait_in_mem(ends[1]);
-	close(ends[1]);
-	if (packet_receive(ends[0], 0, 1, &packet) != PACKET_RECEIVED)
-		verdict_die("userfaultfd");
-	close(ends[0]);
-	await_reader();
-	return fdset_take(&packet.fds, 0);
 }
 
 static int make_watched(void)
@@ -159,23 +69,28 @@ static int make_watched(void)
 
 	if (event < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, event, &in) < 0)
 		verdict_die("epoll");
-	if (child() == 0) {
+	fflush(stdout);
+	if (fork() == 0) {
 		close(event);
 		wait_in_epoll(epoll);
 	}
-	await_reader();
+	trap_file_await_read();
 	return event;
 }
 
 static int make(const char *kind)
 {
+	int fd;
+
 	if (strcmp(kind, "linger") == 0)
-		return make_lingering();
+		return trap_descriptor_lingering();
 	if (strcmp(kind, "local") == 0)
 		return make_local();
 	trap_file_mount((uid_t)-1);
-	if (strcmp(kind, "userfaultfd") == 0)
-		return make_userfaultfd();
+	if (strcmp(kind, "userfaultfd") == 0) {
+		trap_descriptor_userfaultfds(&fd, 1);
+		return fd;
+	}
 	if (strcmp(kind, "epoll") == 0)
 		return make_watched();
 	return trap_file_open(0);
@@ -221,14 +136,14 @@ static void wait_for_quiet(const char *device, uint64_t since)
 
 	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/config", device);
 	config = open(path, O_RDONLY | O_CLOEXEC);
-	while ((command & PCI_COMMAND_MASTER) && now_us() - since < QUIET_MAX_S * UINT64_C(1000000)) {
+	while ((command & PCI_COMMAND_MASTER) && clock_us() - since < QUIET_MAX_S * UINT64_C(1000000)) {
 		if (config < 0 || pread(config, &command, sizeof command, PCI_COMMAND) != sizeof command)
 			verdict_die(path);
 	}
 	if (command & PCI_COMMAND_MASTER)
 		printf("bus mastering stayed on\n");
 	else
-		printf("quiet after %lld us\n", (long long)(now_us() - since) - BUSY_US);
+		printf("quiet after %lld us\n", (long long)(clock_us() - since) - BUSY_US);
 }
 
 static void must(int r, const char *what)
@@ -272,7 +187,7 @@ int main(int argc, char **argv)
 	printf("bound: waiting\n");
 	if (getchar() == EOF)
 		return 1;
-	since = now_us();
+	since = clock_us();
 	send_trap(channel, argv[3], fd);
 	if (strcmp(argv[2], "fuse") == 0)
 		trap_file_dirty(0);

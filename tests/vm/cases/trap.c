@@ -24,29 +24,24 @@
  */
 #include "message.h"
 #include "raw-client.h"
+#include "trap-descriptor.h"
 #include "trap-file.h"
 #include "verdict.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/userfaultfd.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define DEAR_MAX	128
-#define LINGER_S	60
 #define FILLERS_MAX	64
 #define TOO_MANY	70 /* above FRONT_KEPT_MAX */
 #define REQUESTS_UNREAD 1000
@@ -64,97 +59,6 @@ static struct {
 	bool files; /* number I is file I, and is to be dirtied after this program has closed it */
 } dear;
 
-static int make_lingering(void)
-{
-	static const char junk[1 << 16];
-	const struct linger linger = {1, LINGER_S};
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t size = sizeof address;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd, small = 4096;
-
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-	/* The accepted end stays open, and nobody reads there. */
-	if (bind(listener, (void *)&address, size) < 0 || listen(listener, 1) < 0 ||
-		getsockname(listener, (void *)&address, &size) < 0 || connect(fd, (void *)&address, size) < 0 ||
-		accept4(listener, NULL, NULL, SOCK_CLOEXEC) < 0 ||
-		setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		verdict_die("a TCP connection");
-	close(listener);
-	/* The peer takes more and more, for a while. */
-	for (int i = 0; i < 10; i++) {
-		while (write(fd, junk, sizeof junk) > 0)
-			;
-		usleep(2000);
-	}
-	return fd;
-}
-
-/* A process that makes COUNT descriptors, sends them to SOCKET, and keeps the lock of its address space. */
-static void make_userfaultfds(int socket, size_t count)
-{
-	volatile char *page;
-	char byte;
-	int memory;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	page = mmap(NULL, 4096, PROT_READ, MAP_SHARED, trap_file_open(0), 0);
-	memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	if (page == MAP_FAILED || memory < 0)
-		verdict_die("/proc/self/mem");
-	for (size_t i = 0; i < count; i++) {
-		int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-
-		if (fd < 0 || raw_send(socket, 1, NULL, 0, fd, 1) < 0)
-			verdict_die("userfaultfd");
-		close(fd);
-	}
-	/* The page does not come: this waits with the lock. */
-	(void)!pread(memory, &byte, 1, (off_t)(uintptr_t)page);
-	_exit(1);
-}
-
-static int take_over(int socket)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {{0}};
-	char bytes[64];
-	struct iovec part = {bytes, sizeof bytes};
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
-	int fd;
-
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) <= 0 || message.msg_controllen == 0)
-		verdict_die("the other process has ended early");
-	memcpy(&fd, CMSG_DATA(&control.align), sizeof fd);
-	return fd;
-}
-
-static void take_userfaultfds(size_t count)
-{
-	int ends[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		verdict_die("socketpair");
-	fflush(stdout);
-	if (fork() == 0) {
-		close(ends[0]);
-		make_userfaultfds(ends[1], count);
-	}
-	close(ends[1]);
-	for (size_t i = 0; i < count; i++)
-		dear.fds[i] = take_over(ends[0]);
-	close(ends[0]);
-	for (int i = 0; !trap_file_is_read(); i++) {
-		if (i == RAW_PATIENCE_MS)
-			verdict_die("a page that does not come is read");
-		usleep(1000);
-	}
-}
-
 static void make_all(const char *kind, size_t count)
 {
 	if (count > DEAR_MAX)
@@ -162,12 +66,12 @@ static void make_all(const char *kind, size_t count)
 	dear.count = count;
 	if (strcmp(kind, "linger") == 0) {
 		for (size_t i = 0; i < count; i++)
-			dear.fds[i] = make_lingering();
+			dear.fds[i] = trap_descriptor_lingering();
 		return;
 	}
 	trap_file_mount(user);
 	if (strcmp(kind, "userfaultfd") == 0) {
-		take_userfaultfds(count);
+		trap_descriptor_userfaultfds(dear.fds, count);
 	} else if (strcmp(kind, "fuse") == 0) {
 		dear.files = true;
 		for (size_t i = 0; i < count; i++)
@@ -462,6 +366,8 @@ int main(int argc, char **argv)
 	if (argc - optind < 2)
 		return 2;
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* All processes of the trap can be ended at once. */
+	setpgid(0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	make_all(argv[optind], count_dear(argc - optind - 1, argv + optind + 1));
 	for (int i = optind + 1; i < argc; i++)
