@@ -109,6 +109,21 @@ static void record_policy(struct broker *broker)
 		audit_record(broker, &event, "policy: %zu rules are in force", broker->policy->count);
 }
 
+static void prepare_processes(struct broker *broker)
+{
+	/* After a restart the spare processes come later: in a crash loop systemd would start them for each broker, to
+	 * die with the broker. */
+	if (broker->options->stored_count > 0) {
+		keeper_prepare_in(broker, KEEPER_RETRY_US);
+		helper_prepare_in(broker, HELPER_RETRY_US);
+	} else {
+		keeper_prepare(broker);
+		helper_prepare(broker);
+	}
+	/* Nobody can connect without a front: the front is not put off. */
+	front_prepare(broker);
+}
+
 int service_init(struct broker *broker, sd_event *event, const struct host *host, const struct broker_options *options,
 	struct policy *policy, const struct policy_error *policy_error, int listener)
 {
@@ -159,18 +174,7 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		r = claim_load(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
-	/* After a restart the spare processes come later: in a crash loop systemd would start them for each broker, to
-	 * die with the broker. */
-	if (options->stored_count > 0)
-		keeper_prepare_in(broker, KEEPER_RETRY_US);
-	else
-		keeper_prepare(broker);
-	if (options->stored_count > 0)
-		helper_prepare_in(broker, HELPER_RETRY_US);
-	else
-		helper_prepare(broker);
-	/* Nobody can connect without a front: the front is not put off. */
-	front_prepare(broker);
+	prepare_processes(broker);
 	return 0;
 }
 
