@@ -165,12 +165,13 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	case GROUP_RELEASING:
 	case GROUP_RESTORING:
 		check_quarantine(broker, session, group, admission);
+		if (!operation || group->keeper) {
+			check_transient(group, device, who, admission);
+			return;
+		}
 		/* A helper that is merely slow may be done in time: the group is QUARANTINED if not. */
 		admission->transient = true;
-		if (operation && !group->keeper)
-			OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
-		else
-			check_transient(group, device, who, admission);
+		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", operation_text(operation, text, sizeof text));
 		return;
 	case GROUP_QUARANTINED:
 		quarantine_since(broker, group->release_began_us, since, sizeof since);
