@@ -76,7 +76,7 @@ static int on_pong(struct helper *helper)
 	static const struct helper_reply unknown = {.error = EREMOTEIO, .node_error = EREMOTEIO};
 
 	if (helper->adopted)
-		helper->broker->helper_events->answered(helper->adopted, &unknown);
+		helper->broker->helper_events->answered(helper->operation, &unknown);
 	return 0;
 }
 
@@ -283,7 +283,7 @@ void helper_assign(struct helper *helper, struct operation *operation)
 	struct packet *packet = &helper->broker->outgoing;
 
 	helper->operation = operation;
-	helper->adopted = operation;
+	helper->adopted = operation != NULL;
 	if (!operation)
 		return;
 	packet_request(packet, HELPER_PING, COOKIE);
@@ -297,7 +297,7 @@ void helper_give_back(struct helper *helper)
 	unsigned int idle = 0;
 
 	helper->operation = NULL;
-	helper->adopted = NULL;
+	helper->adopted = false;
 	note_write(helper);
 	LIST_FOREACH(other, &helper->broker->helpers, in_broker)
 		idle += !other->operation;

@@ -360,7 +360,7 @@ struct helper {
 	unsigned int number; /* in the names of systemd's fd store */
 	enum helper_state state;
 	struct operation *operation; /* has the helper to itself; NULL: idle */
-	struct operation *adopted;   /* OPERATION, while its order is an earlier broker's */
+	bool adopted;		     /* the order of OPERATION is an earlier broker's */
 	sd_event_source *io;
 	uint32_t pid; /* as the helper says; for people to read */
 };
