@@ -332,6 +332,29 @@ static void physical_function_with_virtual_ones_keeps_its_driver(void **state)
 	turn();
 }
 
+/* The kernel tells of a virtual function before it has linked it to its physical one, and tells again. */
+static void virtual_function_is_known_once_it_is_linked(void **state)
+{
+	char *physfn = memory_host->devices[6].device.physfn;
+	int keeper = keeper_start(), client = client_new();
+	struct detail detail;
+
+	(void)state;
+	memory_host_plug(6, true);
+	memset(physfn, 0, DEVICE_NAME_SIZE);
+	memory_host_tell(HOST_REMOVED, H);
+	memory_host_tell(HOST_ADDED, H);
+	memcpy(physfn, C, sizeof C);
+	memory_host_tell(HOST_ADDED, H);
+	client_open(client, C);
+	assert_int_equal(client_answer(client, &detail), REFUSAL_GROUP_NOT_VIABLE);
+	expect_words(&detail, H);
+	expect_home(2);
+	close(client);
+	close(keeper);
+	turn();
+}
+
 /* A virtual function waits while its physical function hangs. */
 static void set_waits_for_its_order(void **state)
 {
@@ -535,6 +558,7 @@ int main(void)
 		LARGE(lost_order_is_undone),
 		LARGE(lost_way_back_is_tried_again),
 		LARGE(physical_function_with_virtual_ones_keeps_its_driver),
+		LARGE(virtual_function_is_known_once_it_is_linked),
 		LARGE(set_waits_for_its_order),
 		LARGE(revoked_device_is_quiet_without_its_keeper),
 		LARGE(late_quiet_meets_no_other_holder),

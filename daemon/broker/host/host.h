@@ -34,6 +34,8 @@ struct host_device {
 };
 
 enum host_change {
+	/* Or is not as it was: a virtual function has its link physfn only after the kernel has told that it came
+	 * (pci_iov_sysfs_link() in drivers/pci/iov.c). */
 	HOST_ADDED,
 	HOST_REMOVED,
 	HOST_MISSED, /* unknown devices came or went: the name is empty */

@@ -39,7 +39,7 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 {
 	char name[DEVICE_NAME_SIZE] = {0};
 	const char *action, *subsystem, *slot;
-	bool added;
+	bool removed;
 
 	/* "ACTION@/devices/…" comes first: a string of the list, but no KEY=VALUE. */
 	if (length == 0 || message[length - 1] != '\0')
@@ -49,13 +49,16 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 	slot = value_of(message, length, "PCI_SLOT_NAME");
 	if (!action || !subsystem || !slot || strcmp(subsystem, "pci") != 0 || strlen(slot) >= sizeof name)
 		return false;
-	added = strcmp(action, "add") == 0;
-	if (!added && strcmp(action, "remove") != 0)
+	removed = strcmp(action, "remove") == 0;
+	if (!removed && strcmp(action, "add") != 0 && strcmp(action, "change") != 0)
+		return false;
+	/* Written to the device's file uevent, as udevadm trigger does (sysfs-uevent in the kernel's ABI documents). */
+	if (removed && value_of(message, length, "SYNTH_UUID"))
 		return false;
 	memcpy(name, slot, strlen(slot));
 	if (!device_name_valid(name))
 		return false;
-	*ret_change = added ? HOST_ADDED : HOST_REMOVED;
+	*ret_change = removed ? HOST_REMOVED : HOST_ADDED;
 	memcpy(ret_name, name, sizeof name);
 	return true;
 }

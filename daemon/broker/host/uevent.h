@@ -20,13 +20,16 @@
 int uevent_open(void);
 
 /*
- * Takes the next message off SOCKET. Returns 1, the change and the name if a PCI device came or went; 1 and
+ * Takes the next message off SOCKET. Returns 1, the change and the name if a PCI device came, changed or went; 1 and
  * HOST_MISSED, without a name, if the kernel had more messages than the socket holds; 0 for a message about anything
  * else. -EAGAIN: there is no message.
  */
 int uevent_read(int socket, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE]);
 
-/* Reads MESSAGE: true for a PCI device that came or went. */
+/*
+ * Reads MESSAGE: true for a PCI device that came, changed or went. One has gone only if the kernel itself says so: root
+ * may write "remove" to the uevent file of a device that stays.
+ */
 bool uevent_parse(const char *message, size_t length, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE]);
 
 #endif
