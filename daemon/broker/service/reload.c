@@ -346,7 +346,8 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 
 	(void)source;
 	(void)now;
-	reload_now(reload, "a file has changed");
+	/* A read that somebody has asked for, and that has yet to begin, is still because of that. */
+	reload_now(reload, reload->again ? reload->next_why : "a file has changed");
 	return 0;
 }
 
