@@ -73,6 +73,9 @@ static const struct text texts[REFUSAL_MAX] = {
 		"pass a memfd that is sealed against shrinking (F_SEAL_SHRINK), as vbroker_memory_alloc() makes them"},
 	[REFUSAL_NOT_QUARANTINED] = {"NOT_QUARANTINED", "the device is not quarantined, so there is nothing to end",
 		"'vfio-brokerctl list' shows the state of each device"},
+	[REFUSAL_NOT_LEASABLE] = {"NOT_LEASABLE", "this device belongs to the machine itself and is never leased",
+		"lease the devices behind it: 'vfio-brokerctl list' shows what can be leased, and by rules for single "
+		"devices rather than 'address = *' the policy says what is meant"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -47,6 +47,8 @@ enum refusal {
 	REFUSAL_NOT_MEMORY = 25,
 	/* UNQUARANTINE by an administrator. */
 	REFUSAL_NOT_QUARANTINED = 26,
+	/* A bridge, or another part of the machine's own. */
+	REFUSAL_NOT_LEASABLE = 27,
 	REFUSAL_MAX,
 };
 

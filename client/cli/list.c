@@ -12,7 +12,7 @@
 /* Bridges cannot be leased, and would only hide the devices in the list. */
 static bool is_shown(const struct cli *cli, const struct vbroker_device_entry *entry)
 {
-	return cli->all || entry->class_code >> 16 != 0x06;
+	return cli->all || entry->class_code >> 16 != 0x06 || (entry->class_code >> 8 & 0xff) >= 0x08;
 }
 
 /* The devices, and the processes of the service. */

@@ -62,7 +62,8 @@ enum vbroker_refusal {
 	VBROKER_FAILED = 23,
 	VBROKER_WINDOW_UNAVAILABLE = 24,
 	VBROKER_NOT_MEMORY = 25,
-	VBROKER_NOT_QUARANTINED = 26
+	VBROKER_NOT_QUARANTINED = 26,
+	VBROKER_NOT_LEASABLE = 27
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */

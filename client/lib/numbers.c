@@ -39,7 +39,8 @@ SAME(FAILED);
 SAME(WINDOW_UNAVAILABLE);
 SAME(NOT_MEMORY);
 SAME(NOT_QUARANTINED);
-static_assert(REFUSAL_MAX == 27, "a new refusal needs its public twin");
+SAME(NOT_LEASABLE);
+static_assert(REFUSAL_MAX == 28, "a new refusal needs its public twin");
 
 /* ---- answers of the broker ---- */
 

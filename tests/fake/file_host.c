@@ -30,6 +30,7 @@ static int fake_look(const char *name, struct host_device *ret_device)
 	d.group = *group == '-' ? GROUP_NONE : (uint32_t)strtoul(group, NULL, 10);
 	tree_read(name, "driver", d.driver, sizeof d.driver);
 	tree_read(name, "physfn", d.physfn, sizeof d.physfn);
+	d.vfio = strstr(d.driver, "vfio");
 	*ret_device = d;
 	return 0;
 }

@@ -110,6 +110,7 @@ static int look(const char *name, struct host_device *ret_device)
 	if (r < 0 || !device)
 		return r < 0 ? r : -ENODEV;
 	*ret_device = device->device;
+	ret_device->vfio = strstr(device->device.driver, "vfio");
 	return 0;
 }
 

@@ -46,10 +46,10 @@ static inline int open_null(uint32_t group)
 static inline void make_machine(void)
 {
 	static const struct host_device devices[4] = {
-		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
-		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
-		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802, ""},
-		{D, "", GROUP_NONE, 0x1234, 0x11e8, 0x00ff00, ""},
+		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, "", false, false},
+		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, "", false, false},
+		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802, "", false, false},
+		{D, "", GROUP_NONE, 0x1234, 0x11e8, 0x00ff00, "", false, false},
 	};
 
 	memory_host->group_open = open_null;

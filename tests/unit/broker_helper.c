@@ -22,13 +22,13 @@
 static int begin_large(void **state)
 {
 	static const struct host_device devices[] = {
-		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
-		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, ""},
-		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802, ""},
-		{E, "nvme", 4, 0x1b36, 0x0010, 0x010802, ""},
-		{F, "nvme", 5, 0x1b36, 0x0010, 0x010802, ""},
-		{G, "nvme", 6, 0x1b36, 0x0010, 0x010802, ""},
-		{H, "", 7, 0x1b36, 0x0011, 0x010802, C},
+		{A, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, "", false, false},
+		{B, "vfio-pci", 1, 0x1234, 0x11e8, 0x00ff00, "", false, false},
+		{C, "nvme", 2, 0x1b36, 0x0010, 0x010802, "", false, false},
+		{E, "nvme", 4, 0x1b36, 0x0010, 0x010802, "", false, false},
+		{F, "nvme", 5, 0x1b36, 0x0010, 0x010802, "", false, false},
+		{G, "nvme", 6, 0x1b36, 0x0010, 0x010802, "", false, false},
+		{H, "", 7, 0x1b36, 0x0011, 0x010802, C, false, false},
 	};
 
 	make_machine();

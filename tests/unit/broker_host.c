@@ -46,6 +46,48 @@ static void failing_host_has_its_refusals(void **state)
 	turn();
 }
 
+/* Whatever the policy says: this one lets everybody have everything. */
+static void bridges_are_never_leased(void **state)
+{
+	static const uint32_t classes[] = {0x060000, 0x060100, 0x060400, 0x060401, 0x060700};
+	struct host_device *device = &memory_host->devices[2].device;
+	int client = client_new();
+	struct detail detail;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+		device->class = classes[i];
+		client_open(client, C);
+		assert_int_equal(client_answer(client, &detail), REFUSAL_NOT_LEASABLE);
+		assert_non_null(strstr(detail.text, C));
+	}
+	/* The header counts, not the class alone. */
+	device->class = 0x088000;
+	device->bridge = true;
+	client_open(client, C);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_NOT_LEASABLE);
+	assert_string_equal(device->driver, "nvme");
+	close(client);
+	turn();
+}
+
+/* mlx5_vfio_pci and the like give a device to VFIO as well, and know how to: it is leased from them as it is. */
+static void driver_of_vfio_is_kept(void **state)
+{
+	struct host_device *device = &memory_host->devices[2].device;
+	int keeper = keeper_start(), client;
+
+	(void)state;
+	strcpy(device->driver, "nvme_vfio_pci");
+	client = client_with(C, keeper);
+	assert_null(inventory_find(&broker.inventory, C)->claim);
+	close(client);
+	close(keeper);
+	turn();
+	assert_string_equal(device->driver, "nvme_vfio_pci");
+	assert_int_equal(group(2)->state, GROUP_FREE);
+}
+
 static void group_cannot_be_opened(void **state)
 {
 	static const int errors[] = {EBUSY, ENOENT, EPERM};
@@ -208,14 +250,13 @@ static void device_unbound_by_hand_is_quarantined(void **state)
 	turn();
 }
 
-/* As the kernel has it: when the last VFIO driver of a group goes, a variant driver here, the group ends, and the next
- * group has another node. */
+/* The node that the group has with its host driver, a leftover, is not the node that it has with vfio-pci. */
 static int node_of_the_driver(uint32_t number)
 {
 	const char *driver = memory_host->devices[2].device.driver;
 
 	(void)number;
-	if (strcmp(driver, "mlx5_vfio_pci") == 0)
+	if (strcmp(driver, "nvme") == 0)
 		return open("/dev/null", O_RDWR | O_CLOEXEC);
 	return strcmp(driver, "vfio-pci") == 0 ? open("/dev/zero", O_RDWR | O_CLOEXEC) : -ENOENT;
 }
@@ -228,7 +269,6 @@ static void keeper_gets_the_node_of_after_the_rebind(void **state)
 	(void)state;
 	assert_int_equal(stat("/dev/zero", &zero), 0);
 	memory_host->group_open = node_of_the_driver;
-	strcpy(memory_host->devices[2].device.driver, "mlx5_vfio_pci");
 	client_open(client, C);
 	assert_int_equal(packet_receive(keeper, MSG_DONTWAIT, true, &packet), PACKET_RECEIVED);
 	assert_int_equal(packet.header.type, KEEPER_LEASE);
@@ -247,6 +287,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		CASE(failing_host_has_its_refusals),
+		CASE(bridges_are_never_leased),
+		CASE(driver_of_vfio_is_kept),
 		CASE(group_cannot_be_opened),
 		CASE(returning_device_joins_its_new_group),
 		CASE(missed_uevents_are_caught_up),

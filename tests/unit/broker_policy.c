@@ -14,8 +14,8 @@
 
 /* ---- what is decided about ---- */
 
-static const struct host_device nvme = {"0000:01:00.0", "nvme", 1, 0x1b36, 0x0010, 0x010802, ""};
-static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100e, 0x020000, ""};
+static const struct host_device nvme = {"0000:01:00.0", "nvme", 1, 0x1b36, 0x0010, 0x010802, "", false, false};
+static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100e, 0x020000, "", false, false};
 
 static gid_t alices_groups[] = {100, 44};
 static char alices_unit[] = "spdk@3.service";

@@ -70,8 +70,8 @@ static void hello(void)
 static int setup(void **state)
 {
 	static const struct host_device devices[] = {
-		{A, "e1000", 1, 0x8086, 0x100e, 0x020000, ""},
-		{VF, "", 2, 0x8086, 0x10ca, 0x020000, A},
+		{A, "e1000", 1, 0x8086, 0x100e, 0x020000, "", false, false},
+		{VF, "", 2, 0x8086, 0x10ca, 0x020000, A, false, false},
 	};
 	int pair[2];
 

@@ -37,6 +37,7 @@ static const struct {
 	{24, "WINDOW_UNAVAILABLE"},
 	{25, "NOT_MEMORY"},
 	{26, "NOT_QUARANTINED"},
+	{27, "NOT_LEASABLE"},
 };
 
 static void numbers_and_names_are_stable(void **state)

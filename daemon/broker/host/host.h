@@ -4,6 +4,7 @@
 
 #include "message.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
@@ -12,14 +13,15 @@
  * per step, so that tests can put a fake in place of the kernel. All return 0 or a negative errno unless said
  * otherwise.
  *
- * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, and
- * the links driver, iommu_group and physfn. Reads of uevent, driver_override and the configuration space wait for a
+ * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, the
+ * links driver, iommu_group and physfn, and whether a name is there. Reads of uevent, driver_override and the configuration space wait for a
  * driver that hangs, so such steps are a helper's (daemon/helper/hardware.h).
  */
 
 #define DRIVER_NAME_SIZE 32
 
-/* The driver that a leased device has. */
+/* The driver that a device gets for its lease. A device may have another driver that gives it to VFIO: then it keeps
+ * that one. */
 #define VFIO_DRIVER "vfio-pci"
 
 /* One PCI device at one moment. */
@@ -31,7 +33,19 @@ struct host_device {
 	uint16_t device;
 	uint32_t class;
 	char physfn[DEVICE_NAME_SIZE]; /* of a virtual function: the physical function; empty: none */
+	bool bridge;		       /* its configuration space has the header of a bridge */
+	bool vfio;		       /* its driver is vfio-pci, or another one that gives it to VFIO */
 };
+
+/*
+ * True for what holds the machine together: bridges, root ports, the host bridge, the bridge to the firmware and to
+ * serial ports (PCI base class 06, subclasses 00 to 07). Not for subclasses such as 80, by which non-transparent bridges
+ * go: those have drivers of their own.
+ */
+static inline bool host_device_is_bridge(const struct host_device *device)
+{
+	return device->bridge || (device->class >> 16 == 0x06 && (device->class >> 8 & 0xff) < 0x08);
+}
 
 enum host_change {
 	/* Or is not as it was: a virtual function has its link physfn only after the kernel has told that it came

@@ -68,6 +68,14 @@ static void describe_physfn(const char *syspath, char physfn[DEVICE_NAME_SIZE])
 		memcpy(physfn, name, strlen(name));
 }
 
+static bool has(const char *syspath, const char *name)
+{
+	char path[512];
+
+	snprintf(path, sizeof path, "%s/%s", syspath, name);
+	return access(path, F_OK) == 0;
+}
+
 /* Of sd-device, only calls that read an attribute or a link by name are used: calls about properties read uevent. */
 static int describe(sd_device *device, struct host_device *ret_device)
 {
@@ -96,6 +104,10 @@ static int describe(sd_device *device, struct host_device *ret_device)
 	describe_physfn(syspath, d.physfn);
 	if (sd_device_get_driver(device, &driver) >= 0)
 		snprintf(d.driver, sizeof d.driver, "%s", driver);
+	/* Of bridges alone (pci_dev_bridge_attrs in drivers/pci/pci-sysfs.c). */
+	d.bridge = has(syspath, "secondary_bus_number");
+	/* Of devices of VFIO's alone (vfio_init_device() in drivers/vfio/vfio_main.c), since Linux 6.1. */
+	d.vfio = strcmp(d.driver, VFIO_DRIVER) == 0 || (d.driver[0] && has(syspath, "vfio-dev"));
 	*ret_device = d;
 	return 0;
 }

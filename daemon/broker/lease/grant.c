@@ -240,7 +240,7 @@ static int step_to_vfio(struct granting *granting, struct device *device, struct
 
 	if (r < 0)
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
-	if (strcmp(now.driver, VFIO_DRIVER) == 0)
+	if (now.vfio)
 		return offer(granting, device, &now, detail);
 	r = check_virtual(broker, device, detail);
 	if (r != 0)

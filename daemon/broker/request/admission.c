@@ -64,7 +64,7 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 
 static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
-	admission->claim = strcmp(device->driver, VFIO_DRIVER) != 0;
+	admission->claim = !device->vfio;
 	if (!admission->claim || device->driver[0] == '\0')
 		return;
 	if (rule && rule->verdict == POLICY_ALLOW && !rule->rebind)
@@ -76,8 +76,8 @@ static void check_driver(const struct host_device *device, const struct policy_r
 /* In the kernel's drivers/pci and drivers/vfio: such drivers do no DMA of their own (driver_managed_dma). */
 static bool harmless(const struct host_device *device)
 {
-	return device->driver[0] == '\0' || strcmp(device->driver, VFIO_DRIVER) == 0 ||
-		strcmp(device->driver, "pci-stub") == 0 || strcmp(device->driver, "pcieport") == 0;
+	return device->driver[0] == '\0' || device->vfio || strcmp(device->driver, "pci-stub") == 0 ||
+		strcmp(device->driver, "pcieport") == 0;
 }
 
 static void check_siblings(
@@ -234,6 +234,10 @@ static void check_all(const struct broker *broker, const struct session *session
 	size_t count;
 
 	admission->rule = check_policy(broker, session, now, admission);
+	if (host_device_is_bridge(now)) {
+		OBSTACLE(REFUSAL_NOT_LEASABLE, "%s (class %06x) is a bridge", now->name, now->class);
+		return;
+	}
 	if (device->group)
 		check_group(broker, session, device->group, device, admission);
 	else
