@@ -30,8 +30,8 @@ static const struct text texts[REFUSAL_MAX] = {
 		"pass the device channel that OPEN returned"},
 	[REFUSAL_GROUP_NOT_VIABLE] = {"GROUP_NOT_VIABLE",
 		"another device of the same IOMMU group is driven by the host, so the group cannot be isolated",
-		"unbind the named device from its host driver, or move one of the two to another slot; "
-		"'vfio-brokerctl list' shows who shares a group"},
+		"an administrator can let this user take the named device as well (rebind = yes in a rule): both then "
+		"leave their drivers together; or move one of the two to another slot"},
 	[REFUSAL_DEVICE_BUSY] = {"DEVICE_BUSY", "somebody else has the device",
 		"wait for the named holder or ask its owner to release it; 'vfio-brokerctl status' shows all of them"},
 	[REFUSAL_NO_SUCH_DEVICE] = {"NO_SUCH_DEVICE", "there is no PCI device of that name",

@@ -147,6 +147,117 @@ static void from_no_driver(void **state)
 	there_and_back("", "", "\n\n");
 }
 
+/* ---- siblings ---- */
+
+static void set_driver(size_t i, const char *driver)
+{
+	struct memory_device *device = &memory_host->devices[i];
+
+	memset(device->device.driver, 0, sizeof device->device.driver);
+	strcpy(device->device.driver, driver);
+}
+
+static void expect_drivers(const char *a, const char *b)
+{
+	assert_string_equal(memory_host->devices[0].device.driver, a);
+	assert_string_equal(memory_host->devices[1].device.driver, b);
+}
+
+/* Two functions with host drivers, in one group. */
+static void siblings_go_and_come_together(void **state)
+{
+	int keeper = keeper_start(), client;
+
+	(void)state;
+	set_driver(0, "snd_hda_intel");
+	set_driver(1, "nouveau");
+	client = client_with(A, keeper);
+	expect_drivers("vfio-pci", "vfio-pci");
+	assert_true(is_record(A));
+	assert_true(is_record(B));
+	/* The second of them is there to be had by the same session. */
+	client_gets(client, B, keeper, false);
+	close(client);
+	close(keeper);
+	turn();
+	await_free(1);
+	expect_drivers("snd_hda_intel", "nouveau");
+	assert_false(is_record(A));
+	assert_false(is_record(B));
+}
+
+/* The device that is opened needs no claim, its sibling does. */
+static void sibling_alone_is_claimed(void **state)
+{
+	int keeper = keeper_start(), client;
+
+	(void)state;
+	set_driver(1, "nouveau");
+	client = client_with(A, keeper);
+	expect_drivers("vfio-pci", "vfio-pci");
+	assert_false(is_record(A));
+	close(client);
+	close(keeper);
+	turn();
+	await_free(1);
+	expect_drivers("vfio-pci", "nouveau");
+}
+
+/* All or none, whichever step fails. */
+static void siblings_stay_if_one_cannot_go(void **state)
+{
+	int refused = 0, keeper = keeper_start();
+	bool reached = true;
+
+	(void)state;
+	for (int k = 1; reached; k++) {
+		int client = client_new(), r;
+
+		set_driver(0, "snd_hda_intel");
+		set_driver(1, "nouveau");
+		memory_host->calls = 0;
+		memory_host->fails_at = k;
+		memory_host->fails_with = EIO;
+		client_open(client, A);
+		reached = memory_host->calls >= k;
+		memory_host->fails_at = 0;
+		r = client_answer(client, NULL);
+		refused += r != -EAGAIN;
+		close(client);
+		if (!broker.spare || group(1)->state != GROUP_FREE) {
+			close(keeper);
+			turn();
+			keeper = keeper_start();
+		}
+		turn();
+		await_free(1);
+		expect_drivers("snd_hda_intel", "nouveau");
+		assert_false(is_record(A));
+		assert_false(is_record(B));
+	}
+	close(keeper);
+	turn();
+	/* twice: its override, setting it, unbinding, binding; and the looks, the ids, and the group's node */
+	assert_true(refused >= 12);
+}
+
+static void sibling_without_a_rule_is_in_the_way(void **state)
+{
+	struct detail detail;
+	int client = client_new();
+
+	(void)state;
+	set_driver(0, "snd_hda_intel");
+	set_driver(1, "nouveau");
+	client_open(client, A);
+	assert_int_equal(client_answer(client, &detail), REFUSAL_GROUP_NOT_VIABLE);
+	assert_non_null(strstr(detail.text, B));
+	assert_non_null(strstr(detail.text, "nouveau"));
+	expect_drivers("snd_hda_intel", "nouveau");
+	close(client);
+	turn();
+}
+
 static void longest_names(void **state)
 {
 	char name[DRIVER_NAME_SIZE], record[2 * DRIVER_NAME_SIZE + 1];
@@ -497,6 +608,11 @@ int main(void)
 		CASE(from_no_driver),
 		CASE(from_vfio),
 		CASE(longest_names),
+		CASE(siblings_go_and_come_together),
+		CASE(sibling_alone_is_claimed),
+		CASE(siblings_stay_if_one_cannot_go),
+		cmocka_unit_test_prestate_setup_teardown(sibling_without_a_rule_is_in_the_way, begin, end,
+			(void *)"[allow one]\naddress = " A "\nuser = *\nrebind = yes\n"),
 		CASE(any_step_of_making_fails),
 		CASE(record_cannot_be_written),
 		CASE(any_step_of_restoring_fails),

@@ -222,8 +222,10 @@ void operation_end(struct operation *operation)
 
 /* ---- orders ---- */
 
-void operation_send(struct operation *operation, uint16_t order, struct packet *packet)
+void operation_send(
+	struct operation *operation, uint16_t order, const char device[DEVICE_NAME_SIZE], struct packet *packet)
 {
+	memcpy(operation->device, device, sizeof operation->device);
 	operation->order = order;
 	operation->late = false;
 	operation->since_us = loop_now(operation->broker->event);
@@ -249,10 +251,9 @@ void operation_order(
 	order->group = operation->group ? operation->group->number : GROUP_NONE;
 	strncpy(order->name, device, sizeof order->name - 1);
 	strncpy(order->driver, driver, sizeof order->driver - 1);
-	memcpy(operation->device, order->name, sizeof operation->device);
 	memcpy(operation->driver, order->driver, sizeof operation->driver);
 	operation->flags = flags;
-	operation_send(operation, (uint16_t)type, packet);
+	operation_send(operation, (uint16_t)type, order->name, packet);
 }
 
 static void operation_answered(struct operation *operation, const struct helper_reply *reply)

@@ -35,8 +35,9 @@ void operation_begin(
 void operation_order(
 	struct operation *operation, enum helper_type type, uint32_t flags, const char *device, const char *driver);
 
-/* The same for an order of another form: PACKET, of type ORDER. */
-void operation_send(struct operation *operation, uint16_t order, struct packet *packet);
+/* The same for an order of another form about DEVICE: PACKET, of type ORDER. */
+void operation_send(
+	struct operation *operation, uint16_t order, const char device[DEVICE_NAME_SIZE], struct packet *packet);
 
 /* OPERATION, in whatever state, is over, and the next may begin. The group of OPERATION may be
  * gone afterwards. The memory stays with the owner. */

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <systemd/sd-event.h>
 
 /*
@@ -14,8 +15,8 @@
  * otherwise.
  *
  * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, the
- * links driver, iommu_group and physfn, and whether a name is there. Reads of uevent, driver_override and the configuration space wait for a
- * driver that hangs, so such steps are a helper's (daemon/helper/hardware.h).
+ * links driver, iommu_group and physfn, and whether a name is there. Reads of uevent, driver_override and the
+ * configuration space wait for a driver that hangs, so such steps are a helper's (daemon/helper/hardware.h).
  */
 
 #define DRIVER_NAME_SIZE 32
@@ -39,12 +40,19 @@ struct host_device {
 
 /*
  * True for what holds the machine together: bridges, root ports, the host bridge, the bridge to the firmware and to
- * serial ports (PCI base class 06, subclasses 00 to 07). Not for subclasses such as 80, by which non-transparent bridges
- * go: those have drivers of their own.
+ * serial ports (PCI base class 06, subclasses 00 to 07). Not for other subclasses: non-transparent bridges, which have
+ * drivers of their own, go by 80.
  */
 static inline bool host_device_is_bridge(const struct host_device *device)
 {
 	return device->bridge || (device->class >> 16 == 0x06 && (device->class >> 8 & 0xff) < 0x08);
+}
+
+/* In the kernel's drivers/pci and drivers/vfio: such drivers do no DMA of their own (driver_managed_dma). */
+static inline bool host_device_is_harmless(const struct host_device *device)
+{
+	return device->driver[0] == '\0' || device->vfio || strcmp(device->driver, "pci-stub") == 0 ||
+		strcmp(device->driver, "pcieport") == 0;
 }
 
 enum host_change {

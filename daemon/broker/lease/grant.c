@@ -31,12 +31,16 @@ enum step {
 	GRANT_LEASE,   /* a helper opens the group, and sends LEASE to the keeper */
 };
 
-/* An OPEN whose device is prepared. */
+/* An OPEN whose device is prepared; and the other devices of its group, which the host must not drive beside it. */
 struct granting {
 	struct operation operation; /* first */
 	struct waiter waiter;	    /* the session, until the lease answers OPEN; waiter.session is NULL then */
 	enum step step;
-	unsigned int done; /* bits 1 << enum helper_type: the orders that the device has had */
+	char name[DEVICE_NAME_SIZE];   /* the device that is opened */
+	char worked[DEVICE_NAME_SIZE]; /* the device of the last order: that one, or a sibling */
+	unsigned int done;	       /* bits 1 << enum helper_type: the orders that WORKED has had */
+	bool changed;		       /* a device has had orders */
+	bool claims;		       /* the device that is opened is taken from a driver here */
 	lease_answer answer;
 };
 
@@ -75,25 +79,20 @@ static void give_up(struct granting *granting, int result, const struct detail *
 {
 	struct session *session = part(granting);
 
-	group_claim_ended(granting->operation.group, granting->done != 0);
+	group_claim_ended(granting->operation.group, granting->changed);
 	if (session)
 		granting->answer(session, NULL, result, detail);
 	end(granting);
 }
 
-static struct device *device_of(const struct granting *granting)
+static struct device *find_device(const struct granting *granting, const char *name)
 {
-	struct device *device = inventory_find(&granting->operation.broker->inventory, granting->operation.device);
+	struct device *device = inventory_find(&granting->operation.broker->inventory, name);
 
 	return device && device->present && device->group == granting->operation.group ? device : NULL;
 }
 
 /* ---- LEASE ---- */
-
-static bool has_had(const struct granting *granting, enum helper_type order)
-{
-	return granting->done & (1U << order);
-}
 
 /* The policy and the quota may have changed since admission. */
 static int check_again(const struct granting *granting, const struct device *device, const struct host_device *now,
@@ -104,7 +103,7 @@ static int check_again(const struct granting *granting, const struct device *dev
 	const struct iommu_group *group = device->group;
 	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, now, &session->peer) : NULL;
 
-	if (!rule || rule->verdict != POLICY_ALLOW || (has_had(granting, HELPER_OVERRIDE_GET) && !rule->rebind))
+	if (!rule || rule->verdict != POLICY_ALLOW || (granting->claims && !rule->rebind))
 		return refuse(detail, REFUSAL_DENIED, "%s: the policy does not allow it any more", device->name);
 	if (device->lease || (group->state != GROUP_CLAIMING && group->session != session))
 		return refuse(
@@ -206,10 +205,18 @@ static void give_up_lease(struct granting *granting, const struct detail *detail
 
 /* ---- from the host driver to vfio-pci ---- */
 
+static bool has_had(const struct granting *granting, enum helper_type order)
+{
+	return granting->done & (1U << order);
+}
+
 static void order(struct granting *granting, enum helper_type type, const char *driver)
 {
 	granting->done |= 1U << type;
-	operation_order(&granting->operation, type, 0, granting->operation.device, driver);
+	granting->changed = true;
+	if (type == HELPER_OVERRIDE_GET && strcmp(granting->worked, granting->name) == 0)
+		granting->claims = true;
+	operation_order(&granting->operation, type, 0, granting->worked, driver);
 }
 
 #define CANNOT_BIND "%s: cannot bind it to vfio-pci: %s"
@@ -227,35 +234,77 @@ static int check_virtual(const struct broker *broker, const struct device *devic
 }
 
 /*
- * The next step of DEVICE's way to vfio-pci, by what is there now. Returns 0 if an order is given, or the refusal.
+ * The next step on the way to vfio-pci of DEVICE, which is as in NOW. Returns 0 if an order is given, or the refusal.
  *
- * Safe for a hostile caller: the device is of the inventory, policy lets the caller have the device, the group is
- * viable and nobody's, and vfio-pci itself never does DMA. Only the device itself matches its own driver_override.
+ * Safe for a hostile caller: the device is of the inventory, policy lets the caller take the device from its driver,
+ * the group is nobody's, and vfio-pci itself never does DMA. Only the device itself matches its own driver_override.
  */
-static int step_to_vfio(struct granting *granting, struct device *device, struct detail *detail)
+static int step_to_vfio(
+	struct granting *granting, const struct device *device, const struct host_device *now, struct detail *detail)
 {
-	const struct broker *broker = granting->operation.broker;
-	struct host_device now;
-	int r = broker->host->read(device->name, &now);
+	int r = check_virtual(granting->operation.broker, device, detail);
 
-	if (r < 0)
-		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
-	if (now.vfio)
-		return offer(granting, device, &now, detail);
-	r = check_virtual(broker, device, detail);
 	if (r != 0)
 		return r;
+	if (strcmp(granting->worked, device->name) != 0) {
+		memcpy(granting->worked, device->name, sizeof granting->worked);
+		granting->done = 0;
+	}
 	if (!device->claim)
 		order(granting, HELPER_OVERRIDE_GET, "");
 	else if (!has_had(granting, HELPER_OVERRIDE_SET))
 		order(granting, HELPER_OVERRIDE_SET, VFIO_DRIVER);
-	else if (now.driver[0] && !has_had(granting, HELPER_UNBIND))
-		order(granting, HELPER_UNBIND, now.driver);
-	else if (!now.driver[0] && !has_had(granting, HELPER_BIND))
+	else if (now->driver[0] && !has_had(granting, HELPER_UNBIND))
+		order(granting, HELPER_UNBIND, now->driver);
+	else if (!now->driver[0] && !has_had(granting, HELPER_BIND))
 		order(granting, HELPER_BIND, VFIO_DRIVER);
 	else
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(EBUSY));
 	return 0;
+}
+
+bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device)
+{
+	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, device, &session->peer) : NULL;
+
+	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !host_device_is_bridge(device);
+}
+
+/* The first sibling of DEVICE that is in the way, because the host drives it, or that is on its way to vfio-pci; NULL:
+ * there is none. */
+static const struct device *next_sibling(
+	const struct granting *granting, const struct device *device, struct host_device *ret_now)
+{
+	const struct device *sibling;
+
+	LIST_FOREACH(sibling, &device->group->devices, in_group) {
+		bool begun = sibling->claim && granting->changed && strcmp(granting->worked, sibling->name) == 0;
+
+		if (sibling != device && sibling->present &&
+			granting->operation.broker->host->read(sibling->name, ret_now) == 0 && !ret_now->vfio &&
+			(begun || !host_device_is_harmless(ret_now)))
+			return sibling;
+	}
+	return NULL;
+}
+
+/* The next order, or the offer. Returns 0, or the refusal. */
+static int step(struct granting *granting, struct device *device, struct detail *detail)
+{
+	const struct broker *broker = granting->operation.broker;
+	struct host_device now;
+	const struct device *sibling = next_sibling(granting, device, &now);
+	int r;
+
+	if (sibling && !grant_may_take(broker, granting->waiter.session, &now))
+		return refuse(detail, REFUSAL_GROUP_NOT_VIABLE, GRANT_SIBLING_FORMAT, device->name,
+			device->group->number, now.name, now.vendor, now.device, now.driver);
+	if (sibling)
+		return step_to_vfio(granting, sibling, &now, detail);
+	r = broker->host->read(device->name, &now);
+	if (r < 0)
+		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
+	return now.vfio ? offer(granting, device, &now, detail) : step_to_vfio(granting, device, &now, detail);
 }
 
 /* The record comes before the first change. */
@@ -307,7 +356,8 @@ static int on_driver(
 /* REPLY: to the last order; NULL: there was none. */
 static void go_on(struct granting *granting, const struct helper_reply *reply)
 {
-	struct device *device = device_of(granting);
+	struct device *device = find_device(granting, granting->name);
+	struct device *worked = find_device(granting, granting->worked);
 	struct detail detail = {0};
 	int r = 0;
 
@@ -315,15 +365,15 @@ static void go_on(struct granting *granting, const struct helper_reply *reply)
 		give_up(granting, 0, NULL);
 		return;
 	}
-	if (!device)
-		r = refuse(&detail, REFUSAL_NO_SUCH_DEVICE, "%s", granting->operation.device);
+	if (!device || !worked)
+		r = refuse(&detail, REFUSAL_NO_SUCH_DEVICE, "%s", device ? granting->worked : granting->name);
 	else if (reply && granting->step == GRANT_LOOK)
 		r = on_look(granting, device, reply, &detail);
 	else if (reply)
-		r = on_driver(granting, device, reply, &detail);
+		r = on_driver(granting, worked, reply, &detail);
 	granting->step = GRANT_DRIVERS;
 	if (r == 0)
-		r = step_to_vfio(granting, device, &detail);
+		r = step(granting, device, &detail);
 	if (r != 0)
 		give_up(granting, r, &detail);
 }
@@ -405,6 +455,8 @@ int grant_lease(struct session *session, struct device *device, lease_answer ans
 	if (!granting)
 		return -ENOMEM;
 	granting->answer = answer;
+	memcpy(granting->name, device->name, sizeof granting->name);
+	memcpy(granting->worked, device->name, sizeof granting->worked);
 	waiter_join(&granting->waiter, &waiting, session, device->group);
 	if (device->group->state == GROUP_FREE)
 		group_claim(device->group, session);

@@ -4,13 +4,20 @@
 
 #include "state/broker.h"
 
+/* Of a device, its group, its sibling (name, vendor, device), and the sibling's driver. */
+#define GRANT_SIBLING_FORMAT "%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s"
+
+/* The policy lets SESSION take DEVICE from its host driver. */
+bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device);
+
 /*
  * Leases DEVICE to SESSION, after admission_check() has found no obstacle: looks whether the device answers and the
- * group is free, claims DEVICE from its host driver, and has a helper open the group and offer both to a keeper. Each
+ * group is free, claims DEVICE and siblings that the host drives from their drivers, and has a helper open the group
+ * and offer DEVICE with it to a keeper. Each
  * step is an order to a helper. Returns CHANNEL_LATER: ANSWER is called, unless the session ends before. Returns
  * -ENOMEM, and everything is as before.
  *
- * After a refusal the device goes back as after a lease: the group is RESTORING, if a step has changed anything.
+ * After a refusal all of them go back as after a lease: the group is RESTORING, if a step has changed anything.
  */
 int grant_lease(struct session *session, struct device *device, lease_answer answer);
 

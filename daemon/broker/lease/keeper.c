@@ -252,7 +252,7 @@ int keeper_lend(struct keeper *keeper, struct lease *lease, const struct host_de
 	request->class = device->class;
 	keeper->offered = lease;
 	keeper->lent = true;
-	operation_send(operation, HELPER_LEASE, packet);
+	operation_send(operation, HELPER_LEASE, lease->device->name, packet);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "helper/helper.h"
 #include "helper/operation.h"
 #include "helper/operation_text.h"
+#include "lease/grant.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
@@ -73,26 +74,36 @@ static void check_driver(const struct host_device *device, const struct policy_r
 			device->name, device->driver, rule->name, rule->file, rule->line);
 }
 
-/* In the kernel's drivers/pci and drivers/vfio: such drivers do no DMA of their own (driver_managed_dma). */
-static bool harmless(const struct host_device *device)
+/* Before a physical function changes its driver: the driver removes the virtual functions, and waits for whoever has
+ * one. */
+static void check_virtual(const struct broker *broker, const char *name, struct admission *admission)
 {
-	return device->driver[0] == '\0' || device->vfio || strcmp(device->driver, "pci-stub") == 0 ||
-		strcmp(device->driver, "pcieport") == 0;
+	char text[INVENTORY_VIRTUAL_SIZE];
+
+	if (inventory_virtual(&broker->inventory, name))
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, name, text));
 }
 
-static void check_siblings(
-	const struct broker *broker, const struct iommu_group *group, const char *name, struct admission *admission)
+/* Of siblings that the host drives: those that the policy allows are claimed together with the device, and go back
+ * with it. */
+static void check_siblings(const struct broker *broker, const struct session *session, const struct iommu_group *group,
+	const char *name, struct admission *admission)
 {
 	const struct device *sibling;
 
 	LIST_FOREACH(sibling, &group->devices, in_group) {
 		struct host_device now;
 
-		if (strcmp(sibling->name, name) == 0 || broker->host->read(sibling->name, &now) < 0 || harmless(&now))
+		if (strcmp(sibling->name, name) == 0 || broker->host->read(sibling->name, &now) < 0 ||
+			host_device_is_harmless(&now))
 			continue;
-		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE,
-			"%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s", name, group->number,
-			now.name, now.vendor, now.device, now.driver);
+		if (grant_may_take(broker, session, &now)) {
+			admission->claim = true;
+			check_virtual(broker, now.name, admission);
+			continue;
+		}
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, GRANT_SIBLING_FORMAT, name, group->number, now.name, now.vendor,
+			now.device, now.driver);
 	}
 }
 
@@ -190,16 +201,6 @@ static void check_group(const struct broker *broker, const struct session *sessi
 	}
 }
 
-/* Before a physical function changes its driver: the driver removes the virtual functions, and waits for whoever has
- * one. */
-static void check_virtual(const struct broker *broker, const char *name, struct admission *admission)
-{
-	char text[INVENTORY_VIRTUAL_SIZE];
-
-	if (admission->claim && inventory_virtual(&broker->inventory, name))
-		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, name, text));
-}
-
 /* A helper hangs in the group, or in a group with functions of the same device. A group that is not free tells by its
  * state. */
 static void check_helpers(const struct broker *broker, const struct session *session, const struct iommu_group *group,
@@ -248,8 +249,8 @@ static void check_all(const struct broker *broker, const struct session *session
 	if (!admission->transient && !device->claim)
 		check_driver(now, admission->rule, admission);
 	if (device->group && !only_transient)
-		check_siblings(broker, device->group, now->name, admission);
-	if (!admission->transient)
+		check_siblings(broker, session, device->group, now->name, admission);
+	if (!admission->transient && !now->vfio)
 		check_virtual(broker, now->name, admission);
 	if (device->group)
 		check_helpers(broker, session, device->group, admission);
