@@ -25,7 +25,8 @@ enum helper_type {
 	 * group's node if LEASE_GROUP, the control file of windows if there is one, and sends LEASE to the keeper.
 	 */
 	HELPER_LEASE = 8,
-	HELPER_QUIET = 9, /* struct helper_order, helper_reply: no bus mastering and no INTx from now on */
+	HELPER_QUIET = 9,  /* struct helper_order, helper_reply: no bus mastering and no INTx from now on */
+	HELPER_RESET = 10, /* struct helper_order, helper_reply: resets a device that nobody has */
 	HELPER_TYPE_MAX,
 };
 

@@ -30,6 +30,9 @@ struct hardware {
 	/* Switches bus mastering (and so MSI) and INTx off, whoever has the device, and makes sure. *RET_COMMAND: the
 	 * command register before. */
 	int (*quiet)(const char *name, uint16_t *ret_command);
+	/* Resets the device by the first of its methods that works, and waits until the device answers again. -ENOTTY:
+	 * no method works. */
+	int (*reset)(const char *name);
 	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
 	 * open. */
 	int (*group_open)(uint32_t group);

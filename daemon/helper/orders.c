@@ -151,6 +151,16 @@ static int serve_quiet(void *context, struct packet *request, struct packet *rep
 	return 0;
 }
 
+static int serve_reset(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct orders *orders = context;
+	const struct helper_order *order = (const void *)request->payload;
+	int r = wanted(orders);
+
+	(void)detail;
+	return answer(reply, r < 0 ? r : orders->hardware->reset(order->name));
+}
+
 /* ---- leases ---- */
 
 /* Adds the files of the lease to the packet for the keeper, in the order of enum lease_flags. */
@@ -239,6 +249,7 @@ static const channel_handler handlers[HELPER_TYPE_MAX] = {
 	[HELPER_BIND] = serve_bind,
 	[HELPER_LEASE] = serve_lease,
 	[HELPER_QUIET] = serve_quiet,
+	[HELPER_RESET] = serve_reset,
 };
 
 static const struct channel_service service = {.table = &helper_table, .handlers = handlers};

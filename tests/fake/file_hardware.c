@@ -98,6 +98,20 @@ static int fake_quiet(const char *name, uint16_t *ret_command)
 	return tree_write(name, "command", text);
 }
 
+static int fake_reset(const char *name)
+{
+	char text[128];
+
+	tree_hang("reset", name);
+	if (tree_read(name, "ids", text, sizeof text) < 0)
+		return -ENODEV;
+	tree_read(name, "resets", text, sizeof text);
+	if (strcmp(text, "no") == 0)
+		return -ENOTTY;
+	tree_read(name, "fails", text, sizeof text);
+	return strcmp(text, "reset") == 0 ? -EIO : tree_write(name, "was-reset", "yes");
+}
+
 static int fake_group_open(uint32_t group)
 {
 	/* The lock belongs to the open file and goes with its fd to the keeper, as a group's exclusiveness does. */
@@ -149,6 +163,7 @@ static const struct hardware hardware_fake = {
 	.driver_unbind = fake_driver_unbind,
 	.driver_bind = fake_driver_bind,
 	.quiet = fake_quiet,
+	.reset = fake_reset,
 	.group_open = fake_group_open,
 	.window_open = fake_window_open,
 };

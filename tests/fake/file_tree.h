@@ -15,11 +15,13 @@
  * 	devices/NAME/physfn	of a virtual function: the name of the physical function
  * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
  * 	devices/NAME/resets	if it says "no", there is no way to reset the device
+ * 	devices/NAME/fails	if it says "reset", the reset of a helper fails
+ * 	devices/NAME/was-reset	"yes": a helper has reset the device
  * 	drivers/NAME		there is such a driver
  * 	groups/N		the VFIO group node; its content is the fake kernel's
  * 	window			the control node of vfio_window; missing: the module is not loaded
  * 	hang-STEP		while it is there, a helper's STEP (ids, override-get, override-set, unbind, bind,
- * 				quiet, group or window) waits before it acts; with a device's name or a group's
+ * 				quiet, reset, group or window) waits before it acts; with a device's name or a group's
  * 				number in the file, only for that one
  *
  * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against

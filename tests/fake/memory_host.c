@@ -199,6 +199,18 @@ static int quiet(const char *name, uint16_t *ret_command)
 	return 0;
 }
 
+static int reset(const char *name)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_RESET) : -ENODEV;
+
+	if (r == 0 && device->stubborn)
+		return -ENOTTY;
+	if (r == 0)
+		device->resets++;
+	return r;
+}
+
 static int group_open(uint32_t group)
 {
 	int r = failure(MEMORY_GROUP);
@@ -229,6 +241,7 @@ const struct hardware memory_hardware = {
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
 	.quiet = quiet,
+	.reset = reset,
 	.group_open = group_open,
 	.window_open = window_open,
 };

@@ -23,6 +23,7 @@ enum memory_step {
 	MEMORY_UNBIND,
 	MEMORY_BIND,
 	MEMORY_QUIET,
+	MEMORY_RESET,
 	MEMORY_GROUP,
 	MEMORY_WINDOW,
 	MEMORY_STEPS,
@@ -35,6 +36,7 @@ struct memory_device {
 	uint16_t command; /* register of the configuration space */
 	bool present;
 	bool stubborn; /* there is no way to reset it */
+	int resets;    /* how often a helper has reset it */
 	bool dead;     /* its configuration space reads all ones */
 };
 

@@ -69,6 +69,11 @@ static int quiet(const char *name, uint16_t *ret_command)
 	return called(memory_hardware.quiet(name, ret_command));
 }
 
+static int reset(const char *name)
+{
+	return called(memory_hardware.reset(name));
+}
+
 static int group_open(uint32_t group)
 {
 	return called(memory_hardware.group_open(group));
@@ -86,6 +91,7 @@ static const struct hardware hardware = {
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
 	.quiet = quiet,
+	.reset = reset,
 	.group_open = group_open,
 	.window_open = window_open,
 };

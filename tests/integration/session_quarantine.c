@@ -155,7 +155,7 @@ static void kill_keepers(void)
 		kill(pids[i], SIGKILL);
 }
 
-/* The kernel resets what it closes, if it can; if it cannot, nobody has. */
+/* Whether the kernel has reset what it closed, nobody knows: a helper does. If it cannot, nobody has. */
 static void keeper_dies(void **state)
 {
 	struct vbroker_session *session = session_begin();
@@ -164,8 +164,10 @@ static void keeper_dies(void **state)
 
 	(void)state;
 	expect_ok(vbroker_device_bind(device, domain));
+	host_write("devices/" EDU "/was-reset", "no");
 	kill_keepers();
 	await_state(session, EDU, VBROKER_STATE_FREE);
+	assert_string_equal(host_read("devices/" EDU "/was-reset"), "yes");
 	vbroker_device_close(device);
 	world_await_spare(session);
 	host_set_reset(1, EDU, false);
@@ -182,7 +184,7 @@ static void keeper_dies(void **state)
 	world_settle();
 }
 
-/* Whether it was opened in that lease, and so reset when the kernel closed it, nobody knows. */
+/* The reset of a helper can fail, too. A reset that works ends what stood against the device before. */
 static void keeper_dies_after_a_reset_failed(void **state)
 {
 	struct vbroker_session *session = session_begin();
@@ -193,13 +195,18 @@ static void keeper_dies_after_a_reset_failed(void **state)
 	device_use(session, EDU_2);
 	host_group(2)->failures[FAKE_RESET] = 0;
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	host_write("devices/" EDU_2 "/fails", "reset");
 	device = device_begin(session, EDU_2);
 	kill_keepers();
 	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	vbroker_device_close(device);
 	world_await_spare(session);
-	device_use(session, EDU_2);
+	host_write("devices/" EDU_2 "/fails", "");
+	device = device_begin(session, EDU_2);
+	kill_keepers();
+	vbroker_device_close(device);
+	world_await_spare(session);
 	await_state(session, EDU_2, VBROKER_STATE_FREE);
 	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);

@@ -138,15 +138,14 @@ static void expect_twin_is_kept_from_strangers(void)
  * The broker was killed between reading how a lease ended and recording the end, while the group goes on with another
  * lease.
  */
-static void unrecorded_end_is_learned_from_the_keeper(void **state)
+static void unrecorded_end(bool resettable)
 {
 	struct vbroker_session *session = session_begin();
 	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
 	struct vbroker_domain *domain = domain_begin();
 	char lent[512];
 
-	(void)state;
-	host_set_reset(4, TWIN, false);
+	host_set_reset(4, TWIN, resettable);
 	expect_ok(vbroker_device_bind(twin, domain));
 	snprintf(lent, sizeof lent, "%s", host_read("quarantine/" TWIN));
 	assert_int_equal(lent[0], '1');
@@ -162,7 +161,30 @@ static void unrecorded_end_is_learned_from_the_keeper(void **state)
 	vbroker_device_close(twin_2);
 	vbroker_domain_close(domain);
 	vbroker_session_close(session);
+}
+
+static void unrecorded_end_is_learned_from_the_keeper(void **state)
+{
+	(void)state;
+	unrecorded_end(false);
 	expect_twin_is_kept_from_strangers();
+}
+
+/* That it was reset, nobody has recorded: a helper resets it when the group is free. */
+static void unrecorded_end_leads_to_a_reset(void **state)
+{
+	(void)state;
+	host_write("devices/" TWIN "/fails", "reset");
+	unrecorded_end(true);
+	await_judged(TWIN);
+	host_write("devices/" TWIN "/fails", "");
+	expect_twin_is_kept_from_strangers();
+	host_write("devices/" TWIN "/was-reset", "no");
+	unrecorded_end(true);
+	await_judged(TWIN);
+	assert_int_equal(stranger_opens(TWIN), 0);
+	assert_string_equal(host_read("devices/" TWIN "/was-reset"), "yes");
+	world_settle();
 }
 
 /* His client has closed it, but may have the VFIO device still: all of the group is taken back, as without a kill. */
@@ -225,6 +247,7 @@ int main(int argc, char **argv)
 		CASE_IN(revoke_answers_nobody_where_the_keeper_left_no_word, &reset_optional),
 		CASE_IN(idle_lease_keeps_the_earlier_record, &reset_optional),
 		CASE_IN(unrecorded_end_is_learned_from_the_keeper, &reset_same_user),
+		CASE_IN(unrecorded_end_leads_to_a_reset, &reset_same_user),
 		CASE_IN(direct_ends_while_the_group_goes_on, &reset_same_user_direct),
 		CASE_IN(missing_record_is_made_up_by_the_keeper, &reset_same_user),
 	};

@@ -4,6 +4,7 @@
 #include "broker_bench.h"
 #include "helper/helper.h"
 #include "helper/operation.h"
+#include "state/inventory.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -528,6 +529,140 @@ static void keeper_that_does_not_let_go(void **state)
 	await_state(1, GROUP_FREE);
 }
 
+/* ---- resets ---- */
+
+/* The kernel closed the device and says nobody whether it was reset. */
+static void end_without_a_report(int client, int keeper)
+{
+	close(client);
+	close(keeper);
+	turn();
+}
+
+static void expect_quarantined(const char *name, const char *words)
+{
+	int other = client_new();
+	struct detail detail;
+
+	client_open(other, name);
+	assert_int_equal(client_answer(other, &detail), REFUSAL_QUARANTINED);
+	expect_words(&detail, words);
+	close(other);
+	turn();
+}
+
+/* Nobody gets the device before a helper has reset it: not the host driver, and not the next client. */
+static void silent_end_leads_to_a_reset(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper), next = client_new();
+
+	(void)state;
+	hang(0, HELPER_RESET, C);
+	end_without_a_report(client, keeper);
+	client_open(next, C);
+	pass(100000);
+	assert_int_equal(client_answer(next, NULL), -EAGAIN);
+	assert_int_equal(group(2)->state, GROUP_RESTORING);
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	assert_int_equal(memory_host->devices[2].resets, 0);
+	close(next);
+	turn();
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	assert_int_equal(memory_host->devices[2].resets, 1);
+	assert_null(inventory_find(&broker.inventory, C)->quarantine);
+}
+
+/* What the keeper has reset is not reset a second time, and neither is a sibling that nobody had. */
+static void confirmed_reset_needs_no_helper(void **state)
+{
+	const struct release_report was_reset = {.reset = RESET_DONE}, unsure = {.reset = RESET_UNSURE};
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	keeper_reports(keeper, A, &was_reset, 0);
+	end_without_a_report(client, keeper);
+	await_state(1, GROUP_FREE);
+	assert_int_equal(memory_host->devices[0].resets, 0);
+	/* access = direct */
+	keeper = keeper_start();
+	client = client_with(A, keeper);
+	keeper_reports(keeper, A, &unsure, 0);
+	end_without_a_report(client, keeper);
+	await_state(1, GROUP_FREE);
+	assert_int_equal(memory_host->devices[0].resets, 1);
+	assert_int_equal(memory_host->devices[1].resets, 0);
+}
+
+static void failed_reset_is_a_quarantine(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+
+	(void)state;
+	memory_host->failures[MEMORY_RESET] = EIO;
+	end_without_a_report(client, keeper);
+	await_state(2, GROUP_FREE);
+	expect_quarantined(C, "its reset failed: Input/output error");
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	/* Without a method there is no order. */
+	memory_host->devices[0].stubborn = true;
+	keeper = keeper_start();
+	end_without_a_report(client_with(A, keeper), keeper);
+	await_state(1, GROUP_FREE);
+	expect_quarantined(A, "its keeper died and it has no reset method");
+}
+
+/* A reset of a silent device could take a minute. */
+static void silent_device_is_not_reset(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+
+	(void)state;
+	memory_host->devices[2].dead = true;
+	end_without_a_report(client, keeper);
+	await_state(2, GROUP_FREE);
+	expect_quarantined(C, "all ones");
+	assert_int_equal(memory_host->devices[2].resets, 0);
+}
+
+/* Root has given the device to a driver of the host. */
+static void host_driver_is_not_disturbed(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	snprintf(memory_host->devices[0].device.driver, DRIVER_NAME_SIZE, "e1000");
+	end_without_a_report(client, keeper);
+	await_state(1, GROUP_FREE);
+	assert_int_equal(memory_host->devices[0].resets, 0);
+	assert_int_equal(inventory_find(&broker.inventory, A)->quarantine->reason, QUARANTINE_RESET_FAILED);
+	assert_int_equal(inventory_find(&broker.inventory, A)->quarantine->error, EBUSY);
+}
+
+static void late_reset_counts_and_lost_reset_does_not(void **state)
+{
+	int keeper = keeper_start(), client = client_with(C, keeper);
+
+	(void)state;
+	hang(0, HELPER_RESET, C);
+	end_without_a_report(client, keeper);
+	await_state(2, GROUP_QUARANTINED);
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	assert_int_equal(memory_host->devices[2].resets, 1);
+	keeper = keeper_start();
+	client = client_with(C, keeper);
+	hang(0, HELPER_RESET, C);
+	end_without_a_report(client, keeper);
+	kill_helper_at_work();
+	go_on(0);
+	await_state(2, GROUP_FREE);
+	expect_home(2);
+	assert_int_equal(memory_host->devices[2].resets, 2);
+}
+
 /* ---- who may have a helper ---- */
 
 static void no_helper_without_a_right(void **state)
@@ -565,6 +700,12 @@ int main(void)
 		LARGE(quiet_waits_for_no_other_order),
 		LARGE(killed_keeper_leaves_quiet_devices),
 		LARGE(keeper_that_does_not_let_go),
+		LARGE(silent_end_leads_to_a_reset),
+		LARGE(confirmed_reset_needs_no_helper),
+		LARGE(failed_reset_is_a_quarantine),
+		LARGE(silent_device_is_not_reset),
+		LARGE(host_driver_is_not_disturbed),
+		LARGE(late_reset_counts_and_lost_reset_does_not),
 		cmocka_unit_test_prestate_setup_teardown(
 			no_helper_without_a_right, begin_large, end, (void *)"[deny all]\nclass = *\nuser = *\n"),
 	};

@@ -199,6 +199,25 @@ static void quiet_changes_two_bits(void **state)
 	assert_int_equal(seen.command, 0);
 }
 
+static void reset_says_what_came_of_it(void **state)
+{
+	const struct helper_order about = {.name = A};
+
+	(void)state;
+	hello();
+	assert_int_equal(order(HELPER_RESET, about).error, 0);
+	assert_int_equal(memory_host->devices[0].resets, 1);
+	memory_host->failures[MEMORY_RESET] = EIO;
+	assert_int_equal(order(HELPER_RESET, about).error, EIO);
+	memory_host->failures[MEMORY_RESET] = 0;
+	memory_host->devices[0].stubborn = true;
+	assert_int_equal(order(HELPER_RESET, about).error, ENOTTY);
+	memory_host->devices[0].present = false;
+	assert_int_equal(order(HELPER_RESET, about).error, ENODEV);
+	assert_int_equal(memory_host->devices[0].resets, 1);
+	assert_int_equal(memory_host->devices[1].resets, 0);
+}
+
 static void ill_formed_orders_do_nothing(void **state)
 {
 	const struct helper_order path = {.name = A, .driver = "../../x"};
@@ -415,6 +434,7 @@ int main(void)
 		ORDERS_TEST(look_tells_dead_from_virtual),
 		ORDERS_TEST(driver_orders_do_one_step_each),
 		ORDERS_TEST(quiet_changes_two_bits),
+		ORDERS_TEST(reset_says_what_came_of_it),
 		ORDERS_TEST(ill_formed_orders_do_nothing),
 		ORDERS_TEST(order_before_shutdown_is_not_done),
 		ORDERS_TEST(lease_goes_to_the_keeper),

@@ -60,14 +60,25 @@ static void drivers(void **state)
 	order(HELPER_OVERRIDE_GET, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
 }
 
+static void named_device_alone(uint16_t type, const char *too_early)
+{
+	order(type, (struct helper_order){.name = NAME}, NULL);
+	malformed(&helper_table, STATE_NEW, too_early);
+	order(type, (struct helper_order){.flags = 1, .name = NAME}, "unknown flags 0x1");
+	order(type, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
+	order(type, (struct helper_order){.name = "../x"}, "is not the name of a PCI device");
+}
+
 static void quiet(void **state)
 {
 	(void)state;
-	order(HELPER_QUIET, (struct helper_order){.name = NAME}, NULL);
-	malformed(&helper_table, STATE_NEW, "QUIET before HELLO");
-	order(HELPER_QUIET, (struct helper_order){.flags = 1, .name = NAME}, "unknown flags 0x1");
-	order(HELPER_QUIET, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
-	order(HELPER_QUIET, (struct helper_order){.name = "../x"}, "is not the name of a PCI device");
+	named_device_alone(HELPER_QUIET, "QUIET before HELLO");
+}
+
+static void reset(void **state)
+{
+	(void)state;
+	named_device_alone(HELPER_RESET, "RESET before HELLO");
 }
 
 static void lease(struct lease_request body, size_t fds, const char *why)
@@ -103,6 +114,7 @@ int main(void)
 		cmocka_unit_test(looks),
 		cmocka_unit_test(drivers),
 		cmocka_unit_test(quiet),
+		cmocka_unit_test(reset),
 		cmocka_unit_test(leases),
 	};
 

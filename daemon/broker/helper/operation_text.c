@@ -35,6 +35,9 @@ const char *operation_order_text(const struct operation *operation, char *buffer
 	case HELPER_QUIET:
 		snprintf(buffer, size, "making %s quiet", operation->device);
 		break;
+	case HELPER_RESET:
+		snprintf(buffer, size, "resetting %s", operation->device);
+		break;
 	default:
 		snprintf(buffer, size, "working at %s", operation->device);
 		break;

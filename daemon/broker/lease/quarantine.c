@@ -28,6 +28,7 @@ static void forget_prior(struct device *device)
 static void forget(const struct broker *broker, struct device *device)
 {
 	forget_prior(device);
+	device->unreported = false;
 	free(device->quarantine);
 	device->quarantine = NULL;
 	record_remove(broker->options->quarantine_directory, device->name);
@@ -54,6 +55,7 @@ static void set(struct broker *broker, struct device *device, const struct quara
 	}
 	*copy = *q;
 	device->quarantine = copy;
+	device->unreported = false;
 	forget_prior(device);
 	quarantine_record_write(broker, device, q, NULL);
 	if (q->reason == QUARANTINE_LEAVING)
@@ -114,6 +116,8 @@ static enum quarantine_reason not_reset(const struct broker *broker, const struc
 /* The lease has changed nothing: what held before the lease holds again. */
 static void restore_prior(const struct broker *broker, struct device *device)
 {
+	if (device->unreported)
+		return;
 	if (quarantine_is_in_use(device)) {
 		free(device->quarantine);
 		device->quarantine = device->prior;
@@ -140,26 +144,19 @@ static void keep_stricter(struct quarantine *q, const struct quarantine *before)
 /*
  * Q describes the lease that has ended; decide() finds the consequence.
  *
- * A keeper that died has reported nothing. The kernel then closed the device. On close, vfio-pci resets the device by
- * the same methods that sysfs lists (pci_reset_function()), or, if all fail, not at all, and tells nobody.
- *
- * If there is a method, the method is believed to have worked: the next open resets the device again before bus
- * mastering goes on, so that DMA still queued does not reach the next domain. If there is no method, no reset
- * happened.
- *
- * But a device that was not reset before may not have been opened in the lease, either, and so not have been closed:
- * the prior quarantine still stands.
+ * A keeper that died has reported nothing. The kernel then closed the device. On close, vfio-pci tries to lock the
+ * device, and resets the device if nobody else has the lock at that moment; nobody hears whether that was done, and
+ * with what result. So only the reset of a helper counts, which waits for the lock. If there is no method, no reset
+ * happened at all.
  */
 static void decide(
 	struct broker *broker, struct device *device, struct quarantine q, const struct release_report *report)
 {
+	bool was_reset = report ? report->reset == RESET_DONE : device->reset_tried && device->reset_error == 0;
+
 	q.since_us = loop_now(broker->event);
-	if (!device->present || (report && report->reset == RESET_DONE)) {
+	if (!device->present || was_reset) {
 		forget(broker, device);
-		return;
-	}
-	if (!report && broker->host->resettable(device->name) > 0) {
-		restore_prior(broker, device);
 		return;
 	}
 	if (prior_to_lease(device))
@@ -167,6 +164,10 @@ static void decide(
 	if (report && report->reset != RESET_NONE)
 		q.error = (int)report->steps[RELEASE_RESET].error;
 	if (!report)
+		q.error = -device->reset_error;
+	if (!report && device->reset_tried)
+		q.reason = QUARANTINE_RESET_FAILED;
+	else if (!report)
 		q.reason = q.direct ? QUARANTINE_DIRECT : QUARANTINE_UNREPORTED;
 	else if (report->reason == ENDED_UNPLUG)
 		q.reason = QUARANTINE_LEAVING;
@@ -222,7 +223,11 @@ bool quarantine_lease_ended_unreported(struct broker *broker, struct device *dev
 		return true;
 	if (device->quarantine->direct)
 		return false;
-	decide(broker, device, *device->quarantine, NULL);
+	/* A helper resets the device when the group is free. Until then the holder of the group alone may have it. */
+	if (broker->host->resettable(device->name) > 0)
+		device->unreported = true;
+	else
+		decide(broker, device, *device->quarantine, NULL);
 	return true;
 }
 
@@ -248,13 +253,34 @@ void quarantine_note_answer(struct device *device, bool alive)
 	device->answer = alive ? ANSWER_ALIVE : ANSWER_NONE;
 }
 
+bool quarantine_wants_reset(const struct broker *broker, const struct device *device)
+{
+	return device->present && quarantine_is_in_use(device) && device->answer == ANSWER_ALIVE &&
+		!device->reset_tried && broker->host->resettable(device->name) > 0;
+}
+
+void quarantine_note_reset(struct device *device, int error)
+{
+	device->reset_tried = true;
+	device->reset_error = error;
+}
+
+void quarantine_forget_resets(struct iommu_group *group)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group)
+		device->reset_tried = false;
+}
+
 void quarantine_group_free(struct iommu_group *group)
 {
 	struct device *device;
 
 	LIST_FOREACH(device, &group->devices, in_group) {
 		assert(!device->lease);
-		if (quarantine_is_in_use(device))
+		/* A device that does not answer was not reset. quarantine_unresponsive() goes on from IN_USE. */
+		if (quarantine_is_in_use(device) && (!device->present || device->answer != ANSWER_NONE))
 			decide(group->broker, device, *device->quarantine, NULL);
 		/* A device that is leaving may read all ones. */
 		if (quarantine_is_leaving(device) &&
@@ -266,6 +292,7 @@ void quarantine_group_free(struct iommu_group *group)
 			quarantine_unresponsive(group->broker, device);
 		device->handed_out = false;
 	}
+	quarantine_forget_resets(group);
 }
 
 void quarantine_unresponsive(struct broker *broker, struct device *device)

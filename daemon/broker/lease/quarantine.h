@@ -42,6 +42,15 @@ void quarantine_unresponsive(struct broker *broker, struct device *device);
 void quarantine_forget_answers(struct iommu_group *group);
 void quarantine_note_answer(struct device *device, bool alive);
 
+/*
+ * Before quarantine_group_free(), too: DEVICE answers, its last lease has ended without the keeper's word that it was
+ * reset, and there is a method. So a helper is to reset DEVICE, and ERROR is the helper's negative errno, or 0.
+ * quarantine_forget_resets(): somebody has GROUP again.
+ */
+bool quarantine_wants_reset(const struct broker *broker, const struct device *device);
+void quarantine_note_reset(struct device *device, int error);
+void quarantine_forget_resets(struct iommu_group *group);
+
 /* The device has left the machine. */
 void quarantine_left(struct broker *broker, struct device *device);
 

@@ -26,6 +26,7 @@ void rebind_claim(struct device *device, struct claim *claim)
 enum step {
 	BACK_ASK,     /* is the group's node free? */
 	BACK_ANSWERS, /* do devices that were handed out answer? */
+	BACK_RESETS,  /* devices that perhaps nobody has reset are reset */
 	BACK_DRIVERS, /* one device after the other goes back to its driver */
 };
 
@@ -196,7 +197,44 @@ static struct device *next_to_answer(const struct iommu_group *group)
 	return NULL;
 }
 
-/* The next device that is to answer; after the last device, all that is still open is decided. */
+/* A driver of the host has the device, by root's own doing, and is not to lose what it does there. */
+static bool is_with_host_driver(const struct broker *broker, const struct device *device)
+{
+	struct host_device now;
+
+	return broker->host->read(device->name, &now) == 0 && now.driver[0] && strcmp(now.driver, VFIO_DRIVER) != 0;
+}
+
+static struct device *next_to_reset(const struct iommu_group *group)
+{
+	struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (!quarantine_wants_reset(group->broker, device))
+			continue;
+		if (!is_with_host_driver(group->broker, device))
+			return device;
+		quarantine_note_reset(device, -EBUSY);
+	}
+	return NULL;
+}
+
+/* The next device that is to be reset; after the last device, all that is still open is decided. */
+static void reset_devices(struct restoring *restoring)
+{
+	struct iommu_group *group = restoring->operation.group;
+	const struct device *device = next_to_reset(group);
+
+	restoring->step = BACK_RESETS;
+	if (device)
+		operation_order(&restoring->operation, HELPER_RESET, 0, device->name, "");
+	else if (restoring->events->closed(group))
+		go_back(restoring);
+	else
+		end(restoring);
+}
+
+/* The next device that is to answer. */
 static void ask_devices(struct restoring *restoring)
 {
 	struct iommu_group *group = restoring->operation.group;
@@ -207,10 +245,7 @@ static void ask_devices(struct restoring *restoring)
 		operation_order(&restoring->operation, HELPER_LOOK, HELPER_LOOK_IDS, device->name, "");
 		return;
 	}
-	if (restoring->events->closed(group))
-		go_back(restoring);
-	else
-		end(restoring);
+	reset_devices(restoring);
 }
 
 static void on_ask(struct restoring *restoring, const struct helper_reply *reply)
@@ -218,6 +253,7 @@ static void on_ask(struct restoring *restoring, const struct helper_reply *reply
 	struct iommu_group *group = restoring->operation.group;
 
 	if (!restoring->events->node_seen(group, (int)reply->node_error)) {
+		quarantine_forget_resets(group);
 		end(restoring);
 		return;
 	}
@@ -232,6 +268,19 @@ static void on_answer(struct restoring *restoring, const struct helper_reply *re
 	if (device)
 		quarantine_note_answer(device, !look_is_dead(reply));
 	ask_devices(restoring);
+}
+
+/* Also a late reset is a reset: a device that takes long is not reset again and again. */
+static void note_reset(const struct restoring *restoring, const struct helper_reply *reply)
+{
+	const char *name = restoring->operation.device;
+	struct device *device = inventory_find(&restoring->operation.broker->inventory, name);
+
+	if (!device)
+		return;
+	quarantine_note_reset(device, -(int)reply->error);
+	if (reply->error == 0)
+		log_line(LOG_NOTICE, "%s: reset by a helper, because its keeper has not confirmed a reset", name);
 }
 
 static void on_driver(struct restoring *restoring, const struct helper_reply *reply)
@@ -261,6 +310,8 @@ static void answered(struct operation *operation, const struct helper_reply *rep
 {
 	struct restoring *restoring = restoring_of(operation);
 
+	if (reply && restoring->step == BACK_RESETS)
+		note_reset(restoring, reply);
 	/* After a late or lost order the group may be open again: the way back starts anew, with a look. */
 	if (!reply || operation->late) {
 		if (operation->group)
@@ -274,6 +325,9 @@ static void answered(struct operation *operation, const struct helper_reply *rep
 		return;
 	case BACK_ANSWERS:
 		on_answer(restoring, reply);
+		return;
+	case BACK_RESETS:
+		reset_devices(restoring);
 		return;
 	case BACK_DRIVERS:
 		on_driver(restoring, reply);

@@ -118,6 +118,9 @@ struct device {
 	/* A client had the device since the group was free last (written by lease/quarantine.c) */
 	bool handed_out;
 	enum device_answer answer; /* lease/quarantine.c */
+	bool reset_tried;	   /* by a helper, since the group was closed (written by lease/quarantine.c) */
+	int reset_error; /* negative errno of the try, or 0: the device was reset (written by lease/quarantine.c) */
+	bool unreported; /* nobody knows how a lease of the present holder has ended (written by lease/quarantine.c) */
 	/* Owned: what stands against the device since the last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *quarantine;
 	/* Owned: what stood against it before the lease, if QUARANTINE_IN_USE (written by lease/quarantine.c) */

@@ -9,6 +9,7 @@
  *	unbind NAME DRIVER
  *	bind NAME DRIVER
  *	quiet NAME
+ *	reset NAME
  *	lease NAME GROUP		"ERROR", then a line for each file that the keeper gets; then it holds the files
  *					until the end of standard input
  *	hold				the helper's "PID UID"; until the end of standard input there is no order
@@ -143,6 +144,7 @@ static int serve(int count, char **arguments)
 		{"unbind", HELPER_UNBIND, 3, 3},
 		{"bind", HELPER_BIND, 3, 3},
 		{"quiet", HELPER_QUIET, 2, 2},
+		{"reset", HELPER_RESET, 2, 2},
 	};
 	struct helper_reply reply;
 
