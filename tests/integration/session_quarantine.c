@@ -563,9 +563,9 @@ static void records_that_make_no_sense(void **state)
 	static const char *const nonsense[] = {"", "x", "2 0 1 0 0 0 0 0", "2 0 1 0 0 0 0 0\n\n",
 		"9 0 1 0 0 0 0 0\n\n\n", "2 0 99999999999999999 0 0 0 0 0\n\n\n", "2 0 1 0 0 7 0 0\n\n\n",
 		"2 0 1 0 0 0 0\n\n\n", "2 0 1 0 0 0 0 2\n\n\n", "2 0 1 0 0 0 0 0 0\n\n\n",
-		"2 0 1 0 0 0 0 0\n\n\nmore\n", "2 0 1 0 0 0 0 0\n\n\n2 0 1 0 0 0 0 0\n\n\n",
-		"1 0 1 0 0 0 0 0\n\n\nmore\n", "1 0 1 0 0 0 0 0\n\n\n1 0 1 0 0 0 0 0\n\n\n",
-		"1 0 1 0 0 0 0 0\n\n\n2 0 1 0 0 0 0 0\n\n\nmore\n"};
+		"2 0 1 0 0 0 0 0\n\n\nmore\n", "2 0 1 0 0 0 0 0\n\n\n2 0 1 0 0 0 0 0\n\n\n", "1 0 1 0 0 0 0 0 9x\n\n\n",
+		"1 0 1 0 0 0 0 0 9 9\n\n\n", "1 0 1 0 0 0 0 0\n\n\nmore\n",
+		"1 0 1 0 0 0 0 0\n\n\n1 0 1 0 0 0 0 0\n\n\n", "1 0 1 0 0 0 0 0\n\n\n2 0 1 0 0 0 0 0\n\n\nmore\n"};
 	struct vbroker_session *session;
 	char below[128];
 

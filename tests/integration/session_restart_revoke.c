@@ -128,6 +128,59 @@ static void revoke_with_a_deadline(void **state)
 	world_settle();
 }
 
+/* As a client would leave it, and with bus mastering switched off by a helper. */
+#define COMMAND_BUSY  "0006"
+#define COMMAND_QUIET "0402"
+
+static void await_quiet(uint64_t due_ms)
+{
+	for (int i = 0; i < 2000 && strcmp(host_read("devices/" NVME "/command"), COMMAND_QUIET) != 0; i++)
+		nap(5);
+	assert_string_equal(host_read("devices/" NVME "/command"), COMMAND_QUIET);
+	assert_true(now_ms() >= due_ms);
+}
+
+/* HANGS_FIRST: the keeper says nothing to the next broker; else it hangs when it has named the lease. */
+static void quiet_by_the_next_broker(bool hangs_first)
+{
+	struct revoke_request revoke = {.deadline_ms = 2000, .name = NVME};
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *nvme = device_begin(session, NVME);
+	int administrator = raw_connect(world()->broker_socket);
+	pid_t pids[KEEPERS_MAX] = {0};
+	uint64_t due;
+
+	host_write("devices/" NVME "/command", COMMAND_BUSY);
+	raw_hello(administrator);
+	due = now_ms() + revoke.deadline_ms;
+	raw_request(administrator, BROKER_REVOKE, 2, &revoke, sizeof revoke);
+	await_turn();
+	/* Nobody is there to send the request again. */
+	close(administrator);
+	await_turn();
+	if (hangs_first)
+		signal_keepers(pids, SIGSTOP);
+	kill_and_start();
+	if (!hangs_first) {
+		expect_refused(vbroker_session_unquarantine(session, NVME, 0, &(struct vbroker_unquarantined){0}),
+			VBROKER_NOT_QUARANTINED, NULL);
+		signal_keepers(pids, SIGSTOP);
+	}
+	await_quiet(due);
+	signal_keepers(pids, SIGCONT);
+	vbroker_device_close(nvme);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* The next broker has a helper make the device quiet at the deadline, although the keeper hangs. */
+static void deadline_outlives_the_broker(void **state)
+{
+	(void)state;
+	quiet_by_the_next_broker(true);
+	quiet_by_the_next_broker(false);
+}
+
 /* As below, where the group stays held, so that OPEN and REVOKE wait for the same keeper. */
 static void answered_revoke_does_not_reach_the_next_lease_of_a_group(void **state)
 {
@@ -225,6 +278,7 @@ int main(int argc, char **argv)
 		RESTART_CASE(revoke_of_a_lease_that_is_ending_waits_for_the_keeper),
 		RESTART_CASE(revoke_sent_before_the_kill_is_not_sent_again),
 		RESTART_CASE(revoke_with_a_deadline),
+		RESTART_CASE(deadline_outlives_the_broker),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_holder),
 		RESTART_CASE(answered_revoke_does_not_reach_the_next_lease_of_a_group),
 	};

@@ -299,13 +299,25 @@ static void give_up_if_late(struct iommu_group *group)
 	quarantine_if_late(group);
 }
 
+/* The keeper may hang, and never say that an earlier broker has ordered a device back. The record says so. */
+static void quiet_queried(struct iommu_group *group)
+{
+	uint64_t now = loop_now(group->broker->event), next = quiet_due(group, group->quieted_us, now);
+
+	group->quieted_us = now;
+	if (next != UINT64_MAX)
+		recheck_in(group, next - now);
+}
+
 static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 {
 	struct iommu_group *group = userdata;
 
 	(void)source;
 	(void)now;
-	if (group->state == GROUP_HELD)
+	if (group->state == GROUP_QUERIED)
+		quiet_queried(group);
+	else if (group->state == GROUP_HELD)
 		give_up_if_late(group);
 	else if (group->keeper)
 		quarantine_if_late(group);
@@ -480,5 +492,7 @@ void group_restore_recorded(struct device *device, struct broker *broker)
 		group->holder = q->holder;
 	if (device->handed_out)
 		group->direct |= q->direct;
+	if (group->state == GROUP_QUERIED)
+		quiet_queried(group);
 	group_restore(group, broker);
 }

@@ -7,6 +7,7 @@
 #include "lease/lease.h"
 #include "lease/quarantine.h"
 #include "lease/review.h"
+#include "lease/revoke.h"
 #include "log.h"
 #include "state/inventory.h"
 #include "state/quarantine_state.h"
@@ -75,6 +76,16 @@ static uint32_t take_leases(
 	return taken;
 }
 
+static void adopt_deadlines(const struct iommu_group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease)
+			revoke_adopted(device->lease);
+	}
+}
+
 static void review_group(const struct iommu_group *group)
 {
 	const struct device *device;
@@ -132,6 +143,7 @@ int handover_answered(struct keeper *keeper, const struct packet *packet)
 		return 0;
 	}
 	group_adopt_holder(group, session);
+	adopt_deadlines(group);
 	/* Leases that could not be taken over have not ended. */
 	known = taken < reply->count || decide_ended(group);
 	/* Waiters hear the leases before anybody can have more of the group. */

@@ -4,6 +4,7 @@
 #include "base/loop.h"
 #include "fdset.h"
 #include "lease/quota.h"
+#include "state/quarantine_state.h"
 #include "vfio_window.h"
 
 #include <stdio.h>
@@ -104,6 +105,8 @@ struct lease *lease_adopt(struct session *session, struct device *device, const 
 	/* The rule may have gone from the policy; the record keeps what the rule said of the end of the lease. */
 	if (device->quarantine)
 		lease->reset = device->quarantine->reset;
+	if (quarantine_is_in_use(device))
+		lease->due_us = device->quarantine->due_us;
 	return lease;
 }
 

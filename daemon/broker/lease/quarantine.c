@@ -73,6 +73,7 @@ static struct quarantine of_lease(const struct lease *lease, enum quarantine_rea
 	struct quarantine q = {
 		.reason = reason,
 		.since_us = loop_now(lease->broker->event),
+		.due_us = reason == QUARANTINE_IN_USE ? lease->due_us : 0,
 		.holder = lease->device->group->holder,
 		.reset = lease->reset,
 		.direct = lease->direct,
@@ -155,6 +156,7 @@ static void decide(
 	bool was_reset = report ? report->reset == RESET_DONE : device->reset_tried && device->reset_error == 0;
 
 	q.since_us = loop_now(broker->event);
+	q.due_us = 0;
 	if (!device->present || was_reset) {
 		forget(broker, device);
 		return;
@@ -311,6 +313,7 @@ void quarantine_unresponsive(struct broker *broker, struct device *device)
 	if (device->quarantine)
 		q = *device->quarantine;
 	q.reason = QUARANTINE_UNRESPONSIVE;
+	q.due_us = 0;
 	q.since_us = loop_now(broker->event);
 	set(broker, device, &q);
 }

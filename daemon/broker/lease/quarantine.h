@@ -11,7 +11,8 @@
 
 /* ---- the life of a lease ---- */
 
-/* The client is about to get the device. Or the client has the device, and the rule of the lease has changed. */
+/* The client is about to get the device. Or the client has the device, and the rule of the lease has changed, or the
+ * device is to be taken back at a deadline. */
 void quarantine_record_use(struct lease *lease);
 
 /* A keeper of an earlier broker has DEVICE for a client, whether or not the record says so. */

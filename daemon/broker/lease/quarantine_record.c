@@ -12,15 +12,20 @@
 #include <string.h>
 
 /* ---- the record: a line of numbers, a line with the unit of the holder, a line with the rule; if the device was in
- * use, three more lines may follow, with what stood against the device before the lease ---- */
+ * use, the numbers may end with when the device is due, and three more lines may follow, with what stood against the
+ * device before the lease ---- */
 
 #define NUMBERS_SIZE 160
 
 static int print(char *text, size_t size, const struct quarantine *q)
 {
-	return snprintf(text, size, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d\n%.*s\n%.*s\n",
+	char due[24] = "";
+
+	if (q->due_us > 0)
+		snprintf(due, sizeof due, " %" PRIu64, q->due_us);
+	return snprintf(text, size, "%d %d %" PRIu64 " %" PRIu32 " %" PRIu32 " %d %" PRIu64 " %d%s\n%.*s\n%.*s\n",
 		(int)q->reason, q->error, q->since_us, q->holder.uid, q->holder.pid, (int)q->reset.need,
-		q->reset.settle_us, q->direct, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1,
+		q->reset.settle_us, q->direct, due, (int)sizeof q->holder.unit, q->holder.unit, (int)sizeof q->rule - 1,
 		q->rule);
 }
 
@@ -57,7 +62,7 @@ static struct quarantine parse(const char **text, uint64_t now)
 {
 	const struct quarantine nonsense = {0};
 	struct quarantine q = {0};
-	int reason, need, direct, end = 0;
+	int reason, need, direct, end = 0, due_end = 0;
 	char numbers[NUMBERS_SIZE];
 
 	*text = take_line(*text, numbers, sizeof numbers - 1);
@@ -65,8 +70,11 @@ static struct quarantine parse(const char **text, uint64_t now)
 		return nonsense;
 	numbers[sizeof numbers - 1] = '\0';
 	if (sscanf(numbers, "%d %d %" SCNu64 " %" SCNu32 " %" SCNu32 " %d %" SCNu64 " %d%n", &reason, &q.error,
-		    &q.since_us, &q.holder.uid, &q.holder.pid, &need, &q.reset.settle_us, &direct, &end) != 8 ||
-		numbers[end] != '\0')
+		    &q.since_us, &q.holder.uid, &q.holder.pid, &need, &q.reset.settle_us, &direct, &end) != 8)
+		return nonsense;
+	if (reason == QUARANTINE_IN_USE && sscanf(numbers + end, " %" SCNu64 "%n", &q.due_us, &due_end) == 1)
+		end += due_end;
+	if (numbers[end] != '\0')
 		return nonsense;
 	if (reason < QUARANTINE_IN_USE || reason >= QUARANTINE_REASONS || need < RESET_REQUIRED ||
 		need > RESET_OPTIONAL || direct < 0 || direct > 1 || q.error < 0 || q.since_us > now)

@@ -113,16 +113,37 @@ static bool is_in_use(const struct device *device)
 	return quarantine_is_in_use(device);
 }
 
-void quiet_lease(const struct lease *lease)
+static void quiet_device(const struct device *device)
 {
 	struct quieting *quieting;
 
-	if (!is_in_use(lease->device))
+	if (!is_in_use(device))
 		return;
 	quieting = quieting_new(1);
 	if (quieting)
-		add(quieting, lease->device);
-	start(quieting, lease->device->group);
+		add(quieting, device);
+	start(quieting, device->group);
+}
+
+void quiet_lease(const struct lease *lease)
+{
+	quiet_device(lease->device);
+}
+
+uint64_t quiet_due(struct iommu_group *group, uint64_t since, uint64_t now)
+{
+	const struct device *device;
+	uint64_t next = UINT64_MAX;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		uint64_t due = quarantine_is_in_use(device) ? device->quarantine->due_us : 0;
+
+		if (due > now && due < next)
+			next = due;
+		if (due > since && due <= now)
+			quiet_device(device);
+	}
+	return next;
 }
 
 void quiet_group(struct iommu_group *group)

@@ -15,6 +15,12 @@
 /* The device of LEASE, if the client may use the device still. */
 void quiet_lease(const struct lease *lease);
 
+/*
+ * Of a group whose keeper has not answered the next broker: the devices that, by record, were to be taken back after
+ * SINCE and by NOW. Returns when the next device is due, or UINT64_MAX.
+ */
+uint64_t quiet_due(struct iommu_group *group, uint64_t since, uint64_t now);
+
 /* All devices of GROUP that a client may use still. */
 void quiet_group(struct iommu_group *group);
 

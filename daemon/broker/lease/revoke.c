@@ -7,6 +7,7 @@
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
+#include "lease/quarantine.h"
 #include "lease/quiet.h"
 #include "log.h"
 
@@ -48,8 +49,21 @@ void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline
 		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
 	arm_deadline(lease, deadline_us);
 	/* A keeper that takes no orders any more reads the end of the channel instead. */
-	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0)
+	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0) {
 		group_release(group);
-	else
-		group_arm_deadline(group);
+		return;
+	}
+	/* The next broker sees to the same deadline. */
+	quarantine_record_use(lease);
+	group_arm_deadline(group);
+}
+
+void revoke_adopted(struct lease *lease)
+{
+	uint64_t now = loop_now(lease->broker->event);
+
+	if (lease->due_us == 0)
+		return;
+	arm_deadline(lease, lease->due_us > now ? lease->due_us - now : 0);
+	group_arm_deadline(lease->device->group);
 }

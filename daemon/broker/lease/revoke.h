@@ -13,4 +13,7 @@
  */
 void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words);
 
+/* LEASE is adopted, and an earlier broker may have ordered it back: sees to the same deadline. */
+void revoke_adopted(struct lease *lease);
+
 #endif

@@ -90,6 +90,7 @@ struct quarantine {
 	enum quarantine_reason reason;
 	int error;
 	uint64_t since_us; /* as loop_now() */
+	uint64_t due_us;   /* IN_USE: when an earlier broker has ordered the device back; 0: not ordered */
 	struct holder_record holder;
 	struct reset_policy reset; /* of the rule of the lease */
 	char rule[RULE_TEXT_SIZE];
@@ -180,6 +181,7 @@ struct iommu_group {
 	TAILQ_HEAD(waiter_list, waiter) waiters;
 	sd_event_source *timer;
 	uint64_t release_began_us;
+	uint64_t quieted_us; /* QUERIED: devices that were due by then are quiet */
 	uint64_t ask_again_us;
 };
 
