@@ -346,6 +346,12 @@ int binding_close_device(struct device *device)
 	return release_result(report);
 }
 
+void binding_refuse_windows(struct device *device)
+{
+	if (device->fd >= 0)
+		window_refuse(device);
+}
+
 int binding_undo(struct device *device)
 {
 	bool bound = device->fd >= 0;

@@ -37,6 +37,10 @@ int binding_make(struct device *device, int domain, struct detail *detail);
  */
 int binding_close_device(struct device *device);
 
+/* Before another device of the group is closed, which may hang: the client loses the windows of DEVICE at once. The
+ * rest is for binding_close_device(), which reports. */
+void binding_refuse_windows(struct device *device);
+
 /* binding_close_device(); after the last bound device of a group, the group leaves the domain, too. */
 int binding_undo(struct device *device);
 

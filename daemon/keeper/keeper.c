@@ -275,6 +275,9 @@ static void release_all(struct keeper *keeper, enum end_reason why)
 
 	if (keeper->channel.fd < 0)
 		return;
+	/* Those of the first device device_end() refuses before anything that may hang. */
+	for (size_t i = 1; i < group->device_count; i++)
+		binding_refuse_windows(group->devices[i]);
 	for (size_t i = 0; i < group->device_count; i++)
 		device_end(group->devices[i], why);
 	reap(keeper);
@@ -392,6 +395,20 @@ static void serve_devices(struct keeper *keeper, const struct pollfd *slots)
 	}
 }
 
+/* DUE is the first device whose deadline is over. If the end of DUE hangs, the windows of others that are due do not
+ * wait. */
+static void end_due(struct keeper *keeper, struct device *due)
+{
+	const struct iommu_group *group = &keeper->group;
+
+	for (size_t i = 0; i < group->device_count; i++) {
+		if (group->devices[i] != due && revocation_is_due(group->devices[i]))
+			binding_refuse_windows(group->devices[i]);
+	}
+	device_end(due, due->revocation.reason);
+	reap(keeper);
+}
+
 bool keeper_step(struct keeper *keeper, int timeout_ms)
 {
 	struct pollfd slots[SLOTS_MAX];
@@ -405,8 +422,7 @@ bool keeper_step(struct keeper *keeper, int timeout_ms)
 	if (r < 0 || (slots[0].revents && !serve_broker(keeper, slots[0].revents))) {
 		keeper_release(keeper);
 	} else if ((due = revocation_due(&keeper->group))) {
-		device_end(due, due->revocation.reason);
-		reap(keeper);
+		end_due(keeper, due);
 	} else if (r > 0 && !slots[0].revents) {
 		serve_devices(keeper, slots);
 	}

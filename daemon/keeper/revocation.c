@@ -63,14 +63,17 @@ int revocation_timeout(const struct iommu_group *group, int timeout_ms)
 	return wait_ms > INT32_MAX ? INT32_MAX : (int)wait_ms;
 }
 
+bool revocation_is_due(const struct device *device)
+{
+	/* Called after each request: a device without a revocation does not cost a look at the clock. */
+	return device->revocation.deadline_us != REVOCATION_NEVER && device->revocation.deadline_us <= clock_us();
+}
+
 struct device *revocation_due(const struct iommu_group *group)
 {
 	for (size_t i = 0; i < group->device_count; i++) {
-		struct device *device = group->devices[i];
-
-		/* Called after each request: a device without a revocation does not cost a look at the clock. */
-		if (device->revocation.deadline_us != REVOCATION_NEVER && device->revocation.deadline_us <= clock_us())
-			return device;
+		if (revocation_is_due(group->devices[i]))
+			return group->devices[i];
 	}
 	return NULL;
 }

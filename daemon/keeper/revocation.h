@@ -4,6 +4,8 @@
 
 #include "message.h"
 
+#include <stdbool.h>
+
 struct device;
 struct iommu_group;
 struct packet;
@@ -20,5 +22,8 @@ int revocation_timeout(const struct iommu_group *group, int timeout_ms);
 
 /* A device past its deadline, or NULL. */
 struct device *revocation_due(const struct iommu_group *group);
+
+/* Whether the deadline of DEVICE is over. */
+bool revocation_is_due(const struct device *device);
 
 #endif
