@@ -512,6 +512,31 @@ static void killed_keeper_leaves_quiet_devices(void **state)
 	await_state(1, GROUP_FREE);
 }
 
+/* A deadline is on record for the next broker, but not of a device that the client does not have yet. */
+static void deadline_on_record(void **state)
+{
+	int keeper = keeper_start(), client = client_new(), root = client_new();
+	struct stat status;
+	char path[160];
+
+	(void)state;
+	snprintf(path, sizeof path, "%s/%s", quarantine, A);
+	client_open(client, A);
+	close(keeper_take_lease(keeper, A, true));
+	revoke_in(root, A, 60000);
+	assert_int_equal(stat(path, &status), -1);
+	assert_false(inventory_find(&broker.inventory, A)->handed_out);
+	expect_order(keeper, KEEPER_REVOKE);
+	keeper_accept(keeper);
+	assert_int_equal(stat(path, &status), 0);
+	close(client);
+	close(keeper);
+	close(root);
+	turn();
+	await_state(1, GROUP_FREE);
+	assert_int_equal(stat(path, &status), -1);
+}
+
 /* The session has ended, and nobody has ordered a revocation. */
 static void keeper_that_does_not_let_go(void **state)
 {
@@ -699,6 +724,7 @@ int main(void)
 		LARGE(late_quiet_meets_no_other_holder),
 		LARGE(quiet_waits_for_no_other_order),
 		LARGE(killed_keeper_leaves_quiet_devices),
+		LARGE(deadline_on_record),
 		LARGE(keeper_that_does_not_let_go),
 		LARGE(silent_end_leads_to_a_reset),
 		LARGE(confirmed_reset_needs_no_helper),

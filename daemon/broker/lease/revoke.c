@@ -53,8 +53,9 @@ void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline
 		group_release(group);
 		return;
 	}
-	/* The next broker sees to the same deadline. */
-	quarantine_record_use(lease);
+	/* The next broker sees to the same deadline. The record of an offered device comes with the device. */
+	if (lease->state == LEASE_HELD)
+		quarantine_record_use(lease);
 	group_arm_deadline(group);
 }
 
