@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench-vm FOLDER [JSON]: what a register window costs compared with root's own mapping of the same kind of register,
- * what reading a disk costs through it, and what memory costs by a domain channel. In the test VM, as root, with the
- * service running. FOLDER has reads and reads-direct.
+ * bench-vm FOLDER [JSON [REVOCATIONS]]: what a register window costs compared with root's own mapping of the same kind
+ * of register, what reading a disk costs through it, what memory costs by a domain channel, and the worst of so many
+ * revocations. In the test VM, as root, with the service running. FOLDER has reads and reads-direct.
  */
 #include "domain.h"
 #include "figure.h"
 #include "raw-vfio.h"
+#include "revocations.h"
 
 #include <errno.h>
 #include <linux/pci_regs.h>
@@ -28,6 +29,7 @@
 #define LOAD_CHUNK  10
 #define READS	    "1500"
 #define READ_ROUNDS 9
+#define REVOCATIONS 20
 
 void must(int result, const char *what)
 {
@@ -160,13 +162,14 @@ static void bench_reads(const char *folder)
 
 int main(int argc, char **argv)
 {
-	if (argc < 2 || argc > 3)
+	if (argc < 2 || argc > 4)
 		return 2;
+	bench_revocations(DISK, argc == 4 ? (unsigned int)atoi(argv[3]) : REVOCATIONS);
 	bench_loads();
 	bench_domain(EDU_LEASED, EDU_DIRECT);
 	bench_reads(argv[1]);
 	printf("%zu targets missed\n", figure_table());
-	if (argc == 3 && figure_json(argv[2]) < 0)
+	if (argc >= 3 && figure_json(argv[2]) < 0)
 		die("%s", argv[2]);
 	return EXIT_SUCCESS;
 }
