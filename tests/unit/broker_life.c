@@ -268,6 +268,25 @@ static void direct_lease_is_not_over_while_its_holder_has_another(void **state)
 	turn();
 }
 
+/* A pid is advice while it is the holder's; and a pid that may be somebody else's is none. */
+static void process_to_end_is_named_while_it_is_there(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper);
+	char text[GROUP_BLOCKER_SIZE], advice[32];
+
+	(void)state;
+	hand_out(A);
+	snprintf(advice, sizeof advice, "kill %d", getpid());
+	assert_non_null(strstr(group_blocker(group(1), text), advice));
+	group(1)->holder.pid = (uint32_t)getppid();
+	assert_null(strstr(group_blocker(group(1), text), "kill"));
+	assert_non_null(strstr(text, "end the processes of uid"));
+	keeper_reports(keeper, A, &unsure, 0);
+	close(keeper);
+	close(client);
+	turn();
+}
+
 /* ---- the end ---- */
 
 static void stop_waits_for_keepers(void **state)
@@ -303,6 +322,7 @@ int main(void)
 		CASE(lease_taken_back_before_the_answer_is_revoked),
 		CASE(direct_lease_ends_with_its_whole_group),
 		CASE(direct_lease_is_not_over_while_its_holder_has_another),
+		CASE(process_to_end_is_named_while_it_is_there),
 		CASE(stop_waits_for_keepers),
 	};
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <systemd/sd-login.h>
 #include <time.h>
 
 static int listener = -1;
@@ -153,6 +154,84 @@ static void peer_that_has_died_has_no_unit(void **state)
 	close(fd);
 }
 
+/* ---- units: this program plays systemd, so that there are some ---- */
+
+static void (*during_look)(void);
+
+int sd_pid_get_unit(pid_t pid, char **ret_unit)
+{
+	(void)pid;
+	if (during_look)
+		during_look();
+	*ret_unit = strdup("played.service");
+	return *ret_unit ? 0 : -ENOMEM;
+}
+
+static pid_t sleeper_start(void)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pause();
+	_exit(0);
+}
+
+/* The unit of PID as the peer's, on a kernel with or without SO_PEERPIDFD. */
+static bool is_in_unit(uid_t uid, pid_t pid, int pidfd)
+{
+	struct peer peer = {.uid = uid, .pid = pid};
+	bool found;
+
+	peer_find_unit(&peer, pidfd);
+	found = peer.unit != NULL;
+	assert_int_equal(peer.process != 0, found);
+	peer_clear(&peer);
+	return found;
+}
+
+static pid_t sleeper;
+
+static void end_sleeper(void)
+{
+	end_child(sleeper);
+}
+
+static void old_kernel_believes_no_other_users_process(void **state)
+{
+	int fds = unit_fds();
+
+	(void)state;
+	sleeper = sleeper_start();
+	assert_true(is_in_unit(getuid(), sleeper, PEER_PIDFD_UNKNOWN));
+	assert_false(is_in_unit(getuid() + 1, sleeper, PEER_PIDFD_UNKNOWN));
+	assert_false(is_in_unit(getuid(), sleeper, PEER_PIDFD_ENDED));
+	during_look = end_sleeper;
+	assert_false(is_in_unit(getuid(), sleeper, PEER_PIDFD_UNKNOWN));
+	during_look = NULL;
+	assert_false(is_in_unit(getuid(), sleeper, PEER_PIDFD_UNKNOWN));
+	assert_int_equal(unit_fds(), fds);
+}
+
+/* Nobody is told to end a process that merely has the pid of the one that was meant. */
+static void process_is_told_from_the_next_of_its_pid(void **state)
+{
+	struct peer peer;
+
+	(void)state;
+	sleeper = sleeper_start();
+	peer = (struct peer){.uid = getuid(), .pid = sleeper};
+	peer_find_unit(&peer, PEER_PIDFD_UNKNOWN);
+	assert_true(peer_is_there(sleeper, peer.process));
+	assert_false(peer_is_there(sleeper, 0));
+	assert_false(peer_is_there(getpid(), peer.process));
+	end_sleeper();
+	assert_false(peer_is_there(sleeper, peer.process));
+	peer_clear(&peer);
+}
+
 static void descriptor_that_is_no_socket_is_refused(void **state)
 {
 	struct peer peer = {.pid = 7};
@@ -197,6 +276,8 @@ int main(void)
 		cmocka_unit_test(credentials_and_groups),
 		cmocka_unit_test(no_groups_and_many),
 		cmocka_unit_test(peer_that_has_died_has_no_unit),
+		cmocka_unit_test(old_kernel_believes_no_other_users_process),
+		cmocka_unit_test(process_is_told_from_the_next_of_its_pid),
 		cmocka_unit_test(descriptor_that_is_no_socket_is_refused),
 		cmocka_unit_test(peer_is_printed_in_one_line),
 	};

@@ -19,8 +19,9 @@ static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100
 
 static gid_t alices_groups[] = {100, 44};
 static char alices_unit[] = "spdk@3.service";
-static const struct peer alice = {1001, 1001, 42, 2, alices_groups, alices_unit};
-static const struct peer bob = {1002, 1002, 43, 0, NULL, NULL};
+static const struct peer alice = {
+	.uid = 1001, .gid = 1001, .pid = 42, .groups_count = 2, .groups = alices_groups, .unit = alices_unit};
+static const struct peer bob = {.uid = 1002, .gid = 1002, .pid = 43};
 
 static struct policy *read_policy(const char *text)
 {

@@ -3,12 +3,16 @@
 
 #include "refusal.h"
 
+#include "fdset.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <systemd/sd-login.h>
 
 #ifndef SO_PEERPIDFD
@@ -65,24 +69,71 @@ int peer_identify(int socket, struct peer *ret_peer, int *ret_pidfd)
 	return 0;
 }
 
+/* ---- the process itself ---- */
+
+static int process_open(pid_t pid)
+{
+	char path[32];
+
+	snprintf(path, sizeof path, "/proc/%d", pid);
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The number of the directory /proc/PID: another process of the same pid has another directory. The kernel may make the
+ * directory of a process anew, too: an equal number means the same process, another number means nothing. */
+static uint32_t process_number(int directory)
+{
+	struct stat st;
+
+	return directory >= 0 && fstat(directory, &st) == 0 ? (uint32_t)st.st_ino : 0;
+}
+
+bool peer_is_there(pid_t pid, uint32_t process)
+{
+	OWNED_FD directory = process > 0 ? process_open(pid) : -1;
+
+	return directory >= 0 && process_number(directory) == process;
+}
+
+static bool is_of(int directory, uid_t uid)
+{
+	struct stat st;
+
+	return fstat(directory, &st) == 0 && st.st_uid == uid;
+}
+
+/* Whether DIRECTORY is of the process that PEER was, and PEER was alive until now. */
+static bool is_the_peer(const struct peer *peer, int pidfd, int directory)
+{
+	struct pollfd end = {.fd = pidfd, .events = POLLIN};
+
+	if (pidfd >= 0)
+		return poll(&end, 1, 0) == 0;
+	return is_of(directory, peer->uid) && peer_is_there(peer->pid, process_number(directory));
+}
+
 /*
  * The pid can be somebody else's by now. Where the kernel gives a pidfd (6.5), the process is checked to be alive after
- * the look: then the unit is of the process that connected. Older kernels leave a window: the peer would have to die
- * and the pid to come round between connect() and accept().
+ * the look: then the unit is of the process that connected. On older kernels the process has the peer's uid, before the
+ * look and after, and is the same process. So a unit is never believed that belongs to another user. Another unit of the
+ * same user is: the peer would have to die and the pid to come round between connect() and accept().
  */
 void peer_find_unit(struct peer *peer, int pidfd)
 {
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	/* While the directory is open, no other has its number. */
+	OWNED_FD directory = peer->pid > 0 && pidfd != PEER_PIDFD_ENDED ? process_open(peer->pid) : -1;
 
-	if (peer->pid <= 0 || pidfd == PEER_PIDFD_ENDED)
+	if (directory < 0 || (pidfd < 0 && !is_of(directory, peer->uid)))
 		return;
 	/* Units of the system manager only: units of a user's own manager have names chosen by the user. */
 	if (sd_pid_get_unit(peer->pid, &peer->unit) < 0)
 		peer->unit = NULL;
-	if (pidfd >= 0 && poll(&p, 1, 0) != 0) {
-		free(peer->unit);
-		peer->unit = NULL;
+	if (is_the_peer(peer, pidfd, directory)) {
+		peer->process = process_number(directory);
+		return;
 	}
+	free(peer->unit);
+	peer->unit = NULL;
 }
 
 void peer_clear(struct peer *peer)

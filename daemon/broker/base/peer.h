@@ -14,6 +14,7 @@ struct peer {
 	uid_t uid;
 	gid_t gid;
 	pid_t pid;
+	uint32_t process; /* for peer_is_there(); 0: not known */
 	uint32_t groups_count;
 	gid_t *groups; /* owned: supplementary groups */
 	char *unit;    /* owned: the unit of the system's systemd; NULL: none or unknown */
@@ -35,6 +36,9 @@ int peer_identify(int socket, struct peer *ret_peer, int *ret_pidfd);
  * for the memory of the process. PIDFD stays the caller's.
  */
 void peer_find_unit(struct peer *peer, int pidfd);
+
+/* Whether PID is still the process that had the number PROCESS in struct peer. False, too, where nobody can tell. */
+bool peer_is_there(pid_t pid, uint32_t process);
 void peer_clear(struct peer *peer);
 
 /* The peer as sent in messages. */

@@ -26,6 +26,7 @@ void group_claim(struct iommu_group *group, const struct session *session)
 	group->state = GROUP_CLAIMING;
 	group->broker = session->broker;
 	peer_record(&session->peer, &group->holder);
+	group->holder_process = session->peer.process;
 }
 
 void group_hold(struct iommu_group *group, struct session *session, struct keeper *keeper)
@@ -45,6 +46,7 @@ void group_note_direct(struct iommu_group *group)
 void group_held_by(struct iommu_group *group, const struct holder_record *holder)
 {
 	group->holder = *holder;
+	group->holder_process = 0;
 }
 
 void group_forget_keeper(struct iommu_group *group)
@@ -151,7 +153,7 @@ static void become_free(struct iommu_group *group)
 	group->state = GROUP_FREE;
 	group->session = NULL;
 	group->direct = false;
-	group->holder = (struct holder_record){0};
+	group_held_by(group, &(struct holder_record){0});
 	waiter_wake(group);
 }
 
@@ -489,7 +491,7 @@ void group_restore_recorded(struct device *device, struct broker *broker)
 	/* If DEVICE is not on record as in use, Q's holder may not be the last. A keeper that has the group knows
 	 * better, and so does the record of a sibling in use. */
 	if (device->handed_out || (group->holder.pid == 0 && !group->keeper))
-		group->holder = q->holder;
+		group_held_by(group, &q->holder);
 	if (device->handed_out)
 		group->direct |= q->direct;
 	if (group->state == GROUP_QUERIED)

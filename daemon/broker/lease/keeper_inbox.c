@@ -47,7 +47,7 @@ static void hand_over(struct lease *lease)
 		group_note_direct(lease->device->group);
 	quarantine_record_use(lease);
 	event = audit_of_lease(CHANGE_GRANT, lease);
-	event.duration_us = loop_now(lease->broker->event) - session->opening_since_us;
+	event.duration_us = loop_now(lease->broker->event) - session->opening->since_us;
 	audit_record(lease->broker, &event, "%s: leased to %s%s", lease->device->name,
 		peer_text(&session->peer, who, sizeof who), lease->direct ? ", with access = direct" : "");
 	lease->answer(session, lease, 0, NULL);

@@ -16,6 +16,7 @@
 #include "state/inventory.h"
 #include "state/waiter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,7 @@
 static const struct waiter_kind waiting;
 
 /* Has the OPEN wait for GROUP: the group is being released, or its keeper has not answered QUERY yet. Patience with
- * a release (OPEN_WAIT_US) counts from opening_since_us, the arrival of the request. */
+ * a release (OPEN_WAIT_US) counts from opening->since_us, the arrival of the request. */
 static int wait_for_group(struct session *session, struct iommu_group *group)
 {
 	struct waiter *waiter = calloc(1, sizeof *waiter);
@@ -46,9 +47,9 @@ static void record_denial(struct session *session, int result, const struct deta
 	struct audit_event event = audit_of_session(CHANGE_DENIAL, session);
 	char who[128];
 
-	event.device = session->opening;
+	event.device = session->opening->device;
 	event.refusal = result;
-	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening,
+	audit_record(session->broker, &event, "%s refused to %s: %s%s%s", session->opening->device,
 		peer_text(&session->peer, who, sizeof who), refusal_name(result < 0 ? REFUSAL_FAILED : result),
 		detail->text[0] ? ": " : "", detail->text);
 }
@@ -88,7 +89,7 @@ static bool has_to_look(const struct session *session, const struct admission *a
 /* Returns as a channel handler does. */
 static int act_on(struct session *session, struct device *device, struct admission *admission, struct detail *detail)
 {
-	if (admission->transient && loop_now(session->broker->event) - session->opening_since_us < OPEN_WAIT_US)
+	if (admission->transient && loop_now(session->broker->event) - session->opening->since_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (has_to_look(session, admission)) {
 		session->looked = true;
@@ -105,14 +106,14 @@ static int act_on(struct session *session, struct device *device, struct admissi
 static int open_device(struct session *session, struct detail *detail)
 {
 	struct broker *broker = session->broker;
-	struct device *device = inventory_find(&broker->inventory, session->opening);
+	struct device *device = inventory_find(&broker->inventory, session->opening->device);
 	struct admission admission;
 
 	if (broker->stopping)
 		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
 	if (device && device->group && device->group->state == GROUP_QUERIED)
 		return wait_for_group(session, device->group);
-	admission_check(broker, session, session->opening, &admission);
+	admission_check(broker, session, session->opening->device, &admission);
 	return act_on(session, device, &admission, detail);
 }
 
@@ -139,12 +140,13 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 	(void)reply;
 	session->broker->counters.opens++;
 	if (!session->opening)
-		session->opening = malloc(sizeof open->name);
+		session->opening = malloc(sizeof *session->opening);
 	if (!session->opening)
 		return -ENOMEM;
-	memcpy(session->opening, open->name, sizeof open->name);
+	static_assert(sizeof session->opening->device == sizeof open->name, "a device's name");
+	memcpy(session->opening->device, open->name, sizeof open->name);
 	session->looked = false;
-	session->opening_since_us = loop_now(session->broker->event);
+	session->opening->since_us = loop_now(session->broker->event);
 	r = open_device(session, detail);
 	if (r != CHANNEL_LATER)
 		record_denial(session, r, detail);

@@ -177,6 +177,7 @@ struct iommu_group {
 	unsigned int operations; /* that are for the group, and keep the object alive (written by helper/operation.c) */
 	bool cools_down;	 /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
+	uint32_t holder_process;     /* for peer_is_there(); 0: not known */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
 	TAILQ_HEAD(waiter_list, waiter) waiters;
 	sd_event_source *timer;
@@ -421,6 +422,12 @@ struct watch {
 	uint32_t missed; /* since the last event that the session got */
 };
 
+/* An OPEN. Written by request/open.c. */
+struct opening {
+	char device[DEVICE_NAME_SIZE];
+	uint64_t since_us;
+};
+
 /* A client's broker channel, which a front has. When a session ends, all its leases end. Written by
  * request/session.c. */
 struct session {
@@ -448,10 +455,8 @@ struct session {
 	LIST_HEAD(session_leases, lease) leases; /* lease/lease.c */
 	LIST_ENTRY(session) in_watchers;
 	struct watch watch; /* audit/watch.c */
-	/* The device of the OPEN that is not answered; owned; NULL: the session has asked for none so far (written by
-	 * request/open.c) */
-	char *opening;
-	uint64_t opening_since_us; /* request/open.c */
+	/* The last OPEN; owned; NULL: the session has asked for none so far (written by request/open.c) */
+	struct opening *opening;
 };
 static_assert(sizeof(struct session) <= 200, "10,000 connections are to cost little");
 

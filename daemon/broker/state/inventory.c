@@ -122,11 +122,17 @@ const char *group_blocker(const struct iommu_group *group, char buffer[GROUP_BLO
 {
 	/* The VFIO device is an anonymous inode, and keeps the group open without the group's node: fuser finds
 	 * neither. */
-	if (group->direct && group->holder.pid)
+	if (group->direct && peer_is_there((pid_t)group->holder.pid, group->holder_process))
 		snprintf(buffer, GROUP_BLOCKER_SIZE,
 			"by access = direct its holder may have it still, or reach it by other devices "
 			"that he has: kill %u",
 			group->holder.pid);
+	else if (group->direct)
+		/* The pid may be somebody else's by now. */
+		snprintf(buffer, GROUP_BLOCKER_SIZE,
+			"by access = direct a process of uid %u may have it still, or reach it by other devices of "
+			"that user's: end the processes of uid %u",
+			group->holder.uid, group->holder.uid);
 	else
 		snprintf(buffer, GROUP_BLOCKER_SIZE, "'fuser -v /dev/vfio/%u' names who has it", group->number);
 	return buffer;
