@@ -287,6 +287,57 @@ static void process_to_end_is_named_while_it_is_there(void **state)
 	turn();
 }
 
+/* ---- whose a session is ---- */
+
+/* A client with another uid; whether it is let in. */
+static bool is_let_in(uid_t uid, int *ret_client)
+{
+	assert_int_equal(chmod(directory, 0711), 0);
+	assert_int_equal(chmod(broker_address.sun_path, 0777), 0);
+	assert_int_equal(seteuid(uid), 0);
+	*ret_client = client_new();
+	assert_int_equal(seteuid(0), 0);
+	return !(packet.header.flags & MESSAGE_REFUSED);
+}
+
+static unsigned int fronts_in_use(void)
+{
+	const struct front *front;
+	unsigned int count = 0;
+
+	LIST_FOREACH(front, &broker.fronts, in_broker)
+		count += front->role == FRONT_OWNED;
+	return count;
+}
+
+/* Subordinate uids have the limits of their owner, together. */
+static void limits_count_people(void **state)
+{
+	static const struct owner_range alices = {.first = 100000, .count = 65536, .owner = 1000};
+	int clients[8], other;
+
+	(void)state;
+	if (getuid() != 0) {
+		print_message("needs root: it becomes somebody else\n");
+		skip();
+	}
+	assert_int_equal(owners_add(&broker.policy->owners, &alices), 0);
+	for (uid_t i = 0; i < 8; i++)
+		assert_true(is_let_in(i == 0 ? 1000 : 100000 + i, &clients[i]));
+	assert_int_equal(user_sessions(&broker.users, 1000), 8);
+	assert_int_equal(fronts_in_use(), 1);
+	assert_false(is_let_in(100009, &other));
+	close(other);
+	assert_false(is_let_in(1000, &other));
+	close(other);
+	assert_true(is_let_in(1001, &other));
+	close(other);
+	for (int i = 0; i < 8; i++)
+		close(clients[i]);
+	turn();
+	assert_int_equal(user_sessions(&broker.users, 1000), 0);
+}
+
 /* ---- the end ---- */
 
 static void stop_waits_for_keepers(void **state)
@@ -323,6 +374,7 @@ int main(void)
 		CASE(direct_lease_ends_with_its_whole_group),
 		CASE(direct_lease_is_not_over_while_its_holder_has_another),
 		CASE(process_to_end_is_named_while_it_is_there),
+		CASE(limits_count_people),
 		CASE(stop_waits_for_keepers),
 	};
 

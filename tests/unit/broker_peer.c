@@ -167,6 +167,14 @@ int sd_pid_get_unit(pid_t pid, char **ret_unit)
 	return *ret_unit ? 0 : -ENOMEM;
 }
 
+int sd_pid_get_owner_uid(pid_t pid, uid_t *ret_uid)
+{
+	if (during_look)
+		during_look();
+	*ret_uid = 1000;
+	return pid == getpid() ? -ENODATA : 0;
+}
+
 static pid_t sleeper_start(void)
 {
 	pid_t pid = fork();
@@ -201,13 +209,20 @@ static void end_sleeper(void)
 
 static void old_kernel_believes_no_other_users_process(void **state)
 {
+	struct peer peer = {.uid = getuid()}, other = {.uid = getuid() + 1};
 	int fds = unit_fds();
+	uid_t owner;
 
 	(void)state;
 	sleeper = sleeper_start();
+	peer.pid = other.pid = sleeper;
 	assert_true(is_in_unit(getuid(), sleeper, PEER_PIDFD_UNKNOWN));
 	assert_false(is_in_unit(getuid() + 1, sleeper, PEER_PIDFD_UNKNOWN));
 	assert_false(is_in_unit(getuid(), sleeper, PEER_PIDFD_ENDED));
+	assert_true(peer_find_slice(&peer, PEER_PIDFD_UNKNOWN, &owner));
+	assert_int_equal(owner, 1000);
+	assert_false(peer_find_slice(&other, PEER_PIDFD_UNKNOWN, &owner));
+	assert_false(peer_find_slice(&peer, PEER_PIDFD_ENDED, &owner));
 	during_look = end_sleeper;
 	assert_false(is_in_unit(getuid(), sleeper, PEER_PIDFD_UNKNOWN));
 	during_look = NULL;

@@ -8,7 +8,9 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Policies: which rule decides, and why. */
 
@@ -19,9 +21,14 @@ static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100
 
 static gid_t alices_groups[] = {100, 44};
 static char alices_unit[] = "spdk@3.service";
-static const struct peer alice = {
-	.uid = 1001, .gid = 1001, .pid = 42, .groups_count = 2, .groups = alices_groups, .unit = alices_unit};
-static const struct peer bob = {.uid = 1002, .gid = 1002, .pid = 43};
+static const struct peer alice = {.uid = 1001,
+	.owner = 1001,
+	.gid = 1001,
+	.pid = 42,
+	.groups_count = 2,
+	.groups = alices_groups,
+	.unit = alices_unit};
+static const struct peer bob = {.uid = 1002, .owner = 1002, .gid = 1002, .pid = 43};
 
 static struct policy *read_policy(const char *text)
 {
@@ -516,6 +523,52 @@ static void deny_by_unit_fits_the_unknown(void **state)
 	EXPECT(text, nvme, alice, "+b");
 }
 
+/* What a user may not have, no subordinate uid of the user's may; what a user may have, a subordinate uid may not. */
+static void deny_by_user_fits_subordinate_uids(void **state)
+{
+	static const char text[] = "[deny a]\nclass = 01\nuser = 1001\n[allow b]\nclass = 02\nuser = 1001\n"
+				   "[allow c]\nclass = 01\nuser = *\n";
+	const struct peer hers = {.uid = 100001, .owner = 1001}, his = {.uid = 200001, .owner = 1002};
+
+	(void)state;
+	EXPECT(text, nvme, hers, "-a");
+	EXPECT(text, nic, hers, "");
+	EXPECT(text, nvme, his, "+c");
+}
+
+/* ---- whose uids are (subuid(5)) ---- */
+
+static void owners_of_subordinate_uids(void **state)
+{
+	static const char text[] = "1001:100000:65536\nroot:300000:65536\n1002:165536:10\nnobody-there:1:2\nnonsense\n"
+				   "1003:5:x\n1004:0:3\n";
+	char path[] = "/tmp/broker_policy.XXXXXX";
+	struct policy travelling = {0};
+	struct owners owners = {0};
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+	close(fd);
+	assert_int_equal(owners_read(&owners, path), 0);
+	unlink(path);
+	assert_int_equal(owners_find(&owners, 99999), 99999);
+	assert_int_equal(owners_find(&owners, 100000), 1001);
+	assert_int_equal(owners_find(&owners, 165535), 1001);
+	assert_int_equal(owners_find(&owners, 165536), 1002);
+	assert_int_equal(owners_find(&owners, 165546), 165546);
+	assert_int_equal(owners_find(&owners, 300001), 300001);
+	/* Root is nobody's. */
+	assert_int_equal(owners_find(&owners, 0), 0);
+	assert_int_equal(owners_find(&owners, 2), 1004);
+	assert_int_equal(owners_find(&owners, UINT32_MAX), UINT32_MAX);
+	travelling.owners = owners;
+	assert_null(round_trip_mistake(&travelling));
+	owners_clear(&owners);
+	assert_int_equal(owners_read(&owners, path), 0);
+	assert_int_equal(owners.count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +595,8 @@ int main(void)
 		cmocka_unit_test(line_of_the_rule),
 		cmocka_unit_test(indented_lines),
 		cmocka_unit_test(deny_by_unit_fits_the_unknown),
+		cmocka_unit_test(deny_by_user_fits_subordinate_uids),
+		cmocka_unit_test(owners_of_subordinate_uids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

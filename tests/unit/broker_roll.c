@@ -45,8 +45,9 @@ static char unit[] = "spdk.service";
 
 static void what_is_written_is_read(void **state)
 {
-	struct session few = {.id = 3, .started = 99, .peer = {.uid = 1000, .gid = 1001, .pid = 5, .groups_count = 3}};
-	struct session many = {.id = 4, .peer = {.uid = 1000, .pid = 6, .groups_count = 40}};
+	struct session few = {
+		.id = 3, .started = 99, .peer = {.uid = 1000, .owner = 1000, .gid = 1001, .pid = 5, .groups_count = 3}};
+	struct session many = {.id = 4, .peer = {.uid = 1000, .owner = 1001, .pid = 6, .groups_count = 40}};
 	struct roll roll, again;
 
 	(void)state;
@@ -64,6 +65,7 @@ static void what_is_written_is_read(void **state)
 		const struct peer *peer = &entries[i].peer;
 
 		assert_int_equal(peer->uid, 1000);
+		assert_int_equal(peer->owner, entries[i].session == 4 ? 1001 : 1000);
 		assert_memory_equal(peer->groups, groups, peer->groups_count * sizeof *groups);
 		assert_int_equal(entries[i].watches, entries[i].session == 4);
 		if (entries[i].session == 4)

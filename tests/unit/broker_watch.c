@@ -51,8 +51,8 @@ static int begin(void **state)
 		fronts[i] = (struct front){.broker = &broker, .control = pair[0], .roll = {.fd = -1}};
 		STAILQ_INIT(&fronts[i].unsent);
 		assert_true(sd_event_add_io(broker.event, &fronts[i].io, pair[0], EPOLLIN, never, NULL) >= 0);
-		sessions[i] =
-			(struct session){.broker = &broker, .front = &fronts[i], .peer = {.uid = 1000}, .id = i + 1};
+		sessions[i] = (struct session){
+			.broker = &broker, .front = &fronts[i], .peer = {.uid = 1000, .owner = 1000}, .id = i + 1};
 		clients[i] = pair[1];
 	}
 	return 0;
@@ -184,7 +184,7 @@ static void a_user_has_some_of_them(void **state)
 		assert_int_equal(watch(&sessions[i]), 0);
 	assert_int_equal(watch_begin(&sessions[WATCHERS_PER_USER], NULL, NULL, &detail), REFUSAL_QUOTA);
 	assert_string_equal(detail.text, "uid 1000 has 8 sessions that watch, the limit");
-	sessions[WATCHERS_PER_USER + 1].peer.uid = 1001;
+	sessions[WATCHERS_PER_USER + 1].peer.uid = sessions[WATCHERS_PER_USER + 1].peer.owner = 1001;
 	assert_int_equal(watch(&sessions[WATCHERS_PER_USER + 1]), 0);
 	watch_end(&sessions[0]);
 	assert_int_equal(watch(&sessions[WATCHERS_PER_USER]), 0);

@@ -219,7 +219,7 @@ static bool admitted(struct broker *broker, const struct audit_event *event)
 
 	if (!audit_kinds[event->kind].limited)
 		return true;
-	limit = limit_get(broker, event->kind, event->who.uid);
+	limit = limit_get(broker, event->kind, event->owner);
 	if (!limit || limit->recorded < AUDIT_BURST) {
 		if (limit)
 			limit->recorded++;

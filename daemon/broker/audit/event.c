@@ -34,7 +34,7 @@ int audit_level(const struct audit_event *event)
 
 struct audit_event audit_of_session(enum change_kind kind, const struct session *session)
 {
-	struct audit_event event = {.kind = kind, .session = session->id};
+	struct audit_event event = {.kind = kind, .session = session->id, .owner = session->peer.owner};
 
 	peer_record(&session->peer, &event.who);
 	return event;
@@ -42,7 +42,7 @@ struct audit_event audit_of_session(enum change_kind kind, const struct session 
 
 struct audit_event audit_of_group(enum change_kind kind, const struct iommu_group *group)
 {
-	return (struct audit_event){.kind = kind, .group = group, .who = group->holder};
+	return (struct audit_event){.kind = kind, .group = group, .who = group->holder, .owner = group->holder_owner};
 }
 
 struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lease)
@@ -52,6 +52,7 @@ struct audit_event audit_of_lease(enum change_kind kind, const struct lease *lea
 	if (lease->device->group)
 		event = audit_of_group(kind, lease->device->group);
 	event.device = lease->device->name;
+	event.owner = lease->user->uid;
 	event.session = lease->session ? lease->session->id : 0;
 	event.rule = lease->rule;
 	event.duration_us = loop_now(lease->broker->event) - lease->since_us;

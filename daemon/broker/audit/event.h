@@ -22,6 +22,7 @@ struct audit_event {
 	const char *device; /* name; NULL: all devices of the group */
 	const struct iommu_group *group;
 	struct holder_record who; /* the client that asked, or has or had the device; pid 0: nobody */
+	uid_t owner;		  /* whose uid that is: as whose the event is counted */
 	uint64_t session;
 	const char *rule;     /* the deciding rule of the policy */
 	int refusal;	      /* or a negative errno */

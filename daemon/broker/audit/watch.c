@@ -14,7 +14,7 @@ static unsigned int watchers_of(const struct broker *broker, uid_t uid)
 	unsigned int count = 0;
 
 	LIST_FOREACH(session, &broker->watchers, in_watchers)
-		count += session->peer.uid == uid;
+		count += session->peer.owner == uid;
 	return count;
 }
 
@@ -33,9 +33,9 @@ int watch_begin(void *context, struct packet *request, struct packet *reply, str
 	(void)reply;
 	if (session->watch.on)
 		return 0;
-	if (watchers_of(broker, session->peer.uid) >= WATCHERS_PER_USER)
-		return refuse(detail, REFUSAL_QUOTA, "uid %u has %d sessions that watch, the limit", session->peer.uid,
-			WATCHERS_PER_USER);
+	if (watchers_of(broker, session->peer.owner) >= WATCHERS_PER_USER)
+		return refuse(detail, REFUSAL_QUOTA, "uid %u has %d sessions that watch, the limit",
+			session->peer.owner, WATCHERS_PER_USER);
 	enlist(session);
 	roll_watches(&session->front->roll, session);
 	return 0;

@@ -21,9 +21,11 @@
 #define ACCEPTS_PER_WAKEUP 1
 
 /* Fronts (MaxConnections= of vfio-front.socket), the spare and the hung included. Of these, places for root: root must
- * be able to look into what all others have done. */
-#define FRONTS_MAX	512
-#define FRONTS_FOR_ROOT 8
+ * be able to look into what all others have done; and places for owners with leases: however many others come, those
+ * can go on. */
+#define FRONTS_MAX	   512
+#define FRONTS_FOR_ROOT	   8
+#define FRONTS_FOR_HOLDERS 64
 
 /* Fronts of one owner: if one hangs, the next connections of its owner have another. An owner whose clients hang fronts
  * on purpose has no more than these. */

@@ -58,7 +58,8 @@ int peer_identify(int socket, struct peer *ret_peer, int *ret_pidfd)
 
 	if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
 		return -errno;
-	peer = (struct peer){.uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid};
+	peer = (struct peer){
+		.uid = credentials.uid, .owner = credentials.uid, .gid = credentials.gid, .pid = credentials.pid};
 	r = groups_read(socket, &peer);
 	if (r < 0) {
 		peer_clear(&peer);
@@ -112,18 +113,25 @@ static bool is_the_peer(const struct peer *peer, int pidfd, int directory)
 	return is_of(directory, peer->uid) && peer_is_there(peer->pid, process_number(directory));
 }
 
+/* The directory of the process that may be PEER: while the directory is open, no other has its number. Or -1. */
+static int look_begin(const struct peer *peer, int pidfd)
+{
+	OWNED_FD directory = peer->pid > 0 && pidfd != PEER_PIDFD_ENDED ? process_open(peer->pid) : -1;
+
+	return directory >= 0 && (pidfd >= 0 || is_of(directory, peer->uid)) ? fd_take(&directory) : -1;
+}
+
 /*
  * The pid can be somebody else's by now. Where the kernel gives a pidfd (6.5), the process is checked to be alive after
  * the look: then the unit is of the process that connected. On older kernels the process has the peer's uid, before the
- * look and after, and is the same process. So a unit is never believed that belongs to another user. Another unit of the
- * same user is: the peer would have to die and the pid to come round between connect() and accept().
+ * look and after, and is the same process. So no unit of another user's is believed. Another unit of the same user's
+ * is: the peer would have to die and the pid to come round between connect() and accept().
  */
 void peer_find_unit(struct peer *peer, int pidfd)
 {
-	/* While the directory is open, no other has its number. */
-	OWNED_FD directory = peer->pid > 0 && pidfd != PEER_PIDFD_ENDED ? process_open(peer->pid) : -1;
+	OWNED_FD directory = look_begin(peer, pidfd);
 
-	if (directory < 0 || (pidfd < 0 && !is_of(directory, peer->uid)))
+	if (directory < 0)
 		return;
 	/* Units of the system manager only: units of a user's own manager have names chosen by the user. */
 	if (sd_pid_get_unit(peer->pid, &peer->unit) < 0)
@@ -134,6 +142,17 @@ void peer_find_unit(struct peer *peer, int pidfd)
 	}
 	free(peer->unit);
 	peer->unit = NULL;
+}
+
+bool peer_find_slice(const struct peer *peer, int pidfd, uid_t *ret_owner)
+{
+	OWNED_FD directory = look_begin(peer, pidfd);
+	uid_t owner;
+
+	if (directory < 0 || sd_pid_get_owner_uid(peer->pid, &owner) < 0 || !is_the_peer(peer, pidfd, directory))
+		return false;
+	*ret_owner = owner;
+	return true;
 }
 
 void peer_clear(struct peer *peer)

@@ -12,6 +12,7 @@
 /* The process at the other end of a socket, as the kernel recorded the process at connect(). Never from the wire. */
 struct peer {
 	uid_t uid;
+	uid_t owner; /* whose uid it is: for limits, and for rules that deny (request/session.c) */
 	gid_t gid;
 	pid_t pid;
 	uint32_t process; /* for peer_is_there(); 0: not known */
@@ -36,6 +37,12 @@ int peer_identify(int socket, struct peer *ret_peer, int *ret_pidfd);
  * for the memory of the process. PIDFD stays the caller's.
  */
 void peer_find_unit(struct peer *peer, int pidfd);
+
+/*
+ * Looks up whose slice of systemd (user-UID.slice) the process is in, as peer_find_unit() does. Returns false if in
+ * nobody's, or if nobody can tell.
+ */
+bool peer_find_slice(const struct peer *peer, int pidfd, uid_t *ret_owner);
 
 /* Whether PID is still the process that had the number PROCESS in struct peer. False, too, where nobody can tell. */
 bool peer_is_there(pid_t pid, uint32_t process);

@@ -31,11 +31,6 @@ static int session_compare(const struct session *a, const struct session *b)
 /* Not RB_GENERATE_STATIC: libbsd leaves its __unused to BSD's own headers. */
 RB_GENERATE_INTERNAL(session_tree, session, in_front, session_compare, __attribute__((unused)) static)
 
-uid_t front_owner_of(uid_t uid)
-{
-	return uid;
-}
-
 /* ---- sessions ---- */
 
 struct session *front_find(const struct front *front, uint64_t session)
@@ -624,6 +619,11 @@ static unsigned int fronts_of(const struct broker *broker, uid_t owner)
 	return count;
 }
 
+bool front_serves(const struct broker *broker, uid_t owner)
+{
+	return fronts_of(broker, owner) > 0;
+}
+
 /* A spare front is somebody's from now on. Returns the front, or NULL. */
 static struct front *assign(struct broker *broker, enum front_role role, uid_t owner)
 {
@@ -642,6 +642,8 @@ static struct front *assign_to_owner(struct broker *broker, uid_t owner)
 {
 	unsigned int places = owner == 0 ? FRONTS_MAX : FRONTS_MAX - FRONTS_FOR_ROOT;
 
+	if (owner != 0 && user_leases(&broker->users, owner) == 0)
+		places -= FRONTS_FOR_HOLDERS;
 	if (broker->fronts_count > places || fronts_of(broker, owner) >= FRONTS_PER_OWNER)
 		return NULL;
 	return assign(broker, FRONT_OWNED, owner);
@@ -691,7 +693,7 @@ static int connect_to(struct front *front, struct session *session, int fd)
 
 int front_connect(struct broker *broker, struct session *session, int fd)
 {
-	uid_t owner = front_owner_of(session->peer.uid);
+	uid_t owner = session->peer.owner;
 	struct front *front;
 
 	LIST_FOREACH(front, &broker->fronts, in_broker) {

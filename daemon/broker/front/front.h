@@ -18,8 +18,8 @@
  * (front_events.ended): so a handler that works on a request can go on with its packet and its session.
  */
 
-/* The owner that uid belongs to: who shares fronts. */
-uid_t front_owner_of(uid_t uid);
+/* Whether OWNER has a front. */
+bool front_serves(const struct broker *broker, uid_t owner);
 
 /* Starts spare fronts, now or later, until FRONTS_SPARE are there. */
 void front_prepare(struct broker *broker);

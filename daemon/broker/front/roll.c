@@ -27,7 +27,7 @@ static const char magic[8] = {'v', 'f', 'i', 'o', 'r', 'o', 'l', '1'};
 /* The supplementary groups follow, and then the unit, without a NUL. */
 struct roll_record {
 	uint64_t session; /* written last; 0: the room can be used again */
-	uint32_t next;	  /* if so: the next such room of the class; 0: none */
+	uint32_t next;	  /* if so: the next such room of the class; 0: none. Else: the owner, ^ the uid */
 	uint32_t class;
 	uint32_t uid;
 	uint32_t gid;
@@ -159,6 +159,7 @@ static void fill(const struct session *session, uint32_t class, uint8_t *bytes)
 	const struct peer *peer = &session->peer;
 	const struct roll_record record = {
 		.class = class,
+		.next = peer->owner ^ peer->uid,
 		.uid = peer->uid,
 		.gid = peer->gid,
 		.pid = (uint32_t)peer->pid,
@@ -262,7 +263,8 @@ static int read_peer(const struct roll *roll, off_t place, const struct roll_rec
 	size_t groups = record->groups * sizeof *peer->groups;
 	int r = 0;
 
-	*peer = (struct peer){.uid = record->uid, .gid = record->gid, .pid = (pid_t)record->pid};
+	*peer = (struct peer){
+		.uid = record->uid, .owner = record->next ^ record->uid, .gid = record->gid, .pid = (pid_t)record->pid};
 	place += (off_t)sizeof *record;
 	if (groups > 0) {
 		peer->groups = malloc(groups);

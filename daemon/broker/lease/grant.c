@@ -464,7 +464,7 @@ int grant_lease(struct session *session, struct device *device, lease_answer ans
 		&(struct operation_matter){
 			.broker = session->broker,
 			.group = device->group,
-			.uid = session->peer.uid,
+			.uid = session->user->uid,
 			.device = device->name,
 		});
 	return CHANNEL_LATER;

@@ -27,6 +27,7 @@ void group_claim(struct iommu_group *group, const struct session *session)
 	group->broker = session->broker;
 	peer_record(&session->peer, &group->holder);
 	group->holder_process = session->peer.process;
+	group->holder_owner = session->peer.owner;
 }
 
 void group_hold(struct iommu_group *group, struct session *session, struct keeper *keeper)
@@ -47,6 +48,7 @@ void group_held_by(struct iommu_group *group, const struct holder_record *holder
 {
 	group->holder = *holder;
 	group->holder_process = 0;
+	group->holder_owner = holder->uid;
 }
 
 void group_forget_keeper(struct iommu_group *group)
@@ -79,7 +81,7 @@ static bool is_reached_by_others(const struct iommu_group *group)
 		if (other->state == GROUP_QUERIED)
 			return true;
 	}
-	return user_leases(&group->broker->users, group->holder.uid) > 0;
+	return user_leases(&group->broker->users, group->holder_owner) > 0;
 }
 
 /* The group is on its way back from now on; the state is the caller's matter. */
@@ -456,6 +458,7 @@ void group_adopt_holder(struct iommu_group *group, struct session *session)
 	assert(group->state == GROUP_QUERIED);
 	group->state = GROUP_HELD;
 	group->session = session;
+	group->holder_owner = session->peer.owner;
 }
 
 void group_adopt_done(struct iommu_group *group)

@@ -113,7 +113,7 @@ static int check_rule(const struct broker *broker, const struct session *session
 		if (held >= rule->devices)
 			return refuse(detail, REFUSAL_QUOTA,
 				"uid %u has %u devices by rule \"%.40s\" (%.80s:%u), which allows a user %u at a time",
-				session->peer.uid, held, rule->name, rule->file, rule->line, rule->devices);
+				session->user->uid, held, rule->name, rule->file, rule->line, rule->devices);
 	}
 	if (rule->devices_per_unit == POLICY_UNSET)
 		return 0;
@@ -149,12 +149,12 @@ static int check_rate(
 int quota_check(const struct broker *broker, const struct session *session, const struct policy_rule *rule,
 	struct detail *detail)
 {
-	const struct policy_rule *limits = limits_of(broker, session->peer.uid);
+	const struct policy_rule *limits = limits_of(broker, session->user->uid);
 	const struct quota_limit limit = quota_devices(broker, limits);
 	int r = 0;
 
 	if (session->user->leases >= limit.value)
-		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u devices, the limit is %u (%s)", session->peer.uid,
+		return refuse(detail, REFUSAL_QUOTA, "uid %u has %u devices, the limit is %u (%s)", session->user->uid,
 			session->user->leases, limit.value, limit.source);
 	if (rule && rule->verdict == POLICY_ALLOW)
 		r = check_rule(broker, session, rule, detail);
@@ -163,7 +163,7 @@ int quota_check(const struct broker *broker, const struct session *session, cons
 
 void quota_charge(struct broker *broker, struct session *session)
 {
-	const struct policy_rule *limits = limits_of(broker, session->peer.uid);
+	const struct policy_rule *limits = limits_of(broker, session->user->uid);
 
 	if (limits && limits->opens_per_minute != POLICY_UNSET)
 		rate_take(&session->user->opens, limits->opens_per_minute, loop_now(broker->event));

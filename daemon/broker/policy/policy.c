@@ -28,6 +28,7 @@ void policy_free(struct policy *policy)
 		ids_clear(&rule->groups);
 	}
 	words_clear(&policy->skipped);
+	owners_clear(&policy->owners);
 	free(policy->rules);
 	free(policy);
 }
@@ -117,9 +118,15 @@ static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
 	return false;
 }
 
+/* A denying rule is about a person: no subordinate uid is a way around the rule. */
+static bool user_fits(const struct policy_rule *rule, const struct peer *peer)
+{
+	return ids_fit(&rule->users, peer->uid) || (rule->verdict == POLICY_DENY && ids_fit(&rule->users, peer->owner));
+}
+
 bool policy_concerns(const struct policy_rule *rule, const struct peer *user)
 {
-	if (rule->users.given && !ids_fit(&rule->users, user->uid))
+	if (rule->users.given && !user_fits(rule, user))
 		return false;
 	return !rule->groups.given || group_fits(rule, user);
 }
@@ -158,7 +165,7 @@ const char *policy_misfit(const struct policy_rule *rule, const struct host_devi
 	if (device && !device_fits(rule, device))
 		snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices", device->name,
 			device->vendor, device->device, device->class);
-	else if (rule->users.given && !ids_fit(&rule->users, peer->uid))
+	else if (rule->users.given && !user_fits(rule, peer))
 		snprintf(buffer, size, "uid %u is none of its users", peer->uid);
 	else if (rule->groups.given && !group_fits(rule, peer))
 		snprintf(buffer, size, "uid %u is in none of its groups", peer->uid);

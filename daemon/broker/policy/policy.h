@@ -5,6 +5,7 @@
 #include "base/peer.h"
 #include "host/host.h"
 #include "policy/policy_list.h"
+#include "policy/policy_owner.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
  *	policy_canonical	a policy as lines that one process writes and another reads, without looking names up
  *	policy_text	the text of a file: sections, keys, words; names the line and column of a mistake
  *	policy_key	the meaning of each key's words
+ *	policy_owner	whose subordinate uids are
  *	policy		the rules, and the choice of the deciding rule
  */
 
@@ -67,6 +69,7 @@ struct policy_rule {
 struct policy {
 	struct policy_rule *rules; /* in the order in which they are asked */
 	size_t count;
+	struct owners owners;
 	struct words skipped; /* paths that are named like policy files, and are no files */
 };
 
@@ -84,7 +87,7 @@ uint64_t policy_settle(const struct reset_policy *reset);
 const struct policy_rule *policy_decide(
 	const struct policy *policy, const struct host_device *device, const struct peer *peer);
 
-/* UID's limits: the first [limits] that fits, or NULL. Belongs to POLICY. */
+/* The limits of UID, who is an owner: the first [limits] that fits, or NULL. Belongs to POLICY. */
 const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid);
 
 /*

@@ -29,7 +29,7 @@ void policy_canonical_write(const struct policy *policy, struct policy_sink *sin
 {
 	static const char *const sections[] = {
 		[POLICY_DENY] = "deny", [POLICY_ALLOW] = "allow", [POLICY_LIMITS] = "limits"};
-	char number[32];
+	char number[48];
 
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
@@ -39,6 +39,12 @@ void policy_canonical_write(const struct policy *policy, struct policy_sink *sin
 		sink->line(sink, number);
 		write_line(sink, "file", rule->file);
 		policy_key_print(rule, sink);
+	}
+	for (size_t i = 0; i < policy->owners.count; i++) {
+		const struct owner_range *range = &policy->owners.ranges[i];
+
+		snprintf(number, sizeof number, "owner %u %u %u", range->first, range->count, range->owner);
+		sink->line(sink, number);
 	}
 	for (size_t i = 0; i < policy->skipped.count; i++)
 		write_line(sink, "skipped", policy->skipped.words[i]);
@@ -105,17 +111,33 @@ static int set_file(struct policy_rule *rule, const char *file)
 	return 0;
 }
 
+/* "FIRST COUNT OWNER" */
+static int read_owner(struct policy *policy, char *text)
+{
+	char *first = strsep(&text, " "), *count = strsep(&text, " ");
+	struct owner_range range;
+
+	if (!count || !text || !value_number(first, &range.first) || !value_number(count, &range.count) ||
+		!value_number(text, &range.owner))
+		return -EPROTO;
+	return owners_add(&policy->owners, &range);
+}
+
 static int read_line(struct policy *policy, char *line)
 {
 	struct policy_rule *rule = policy->count > 0 ? &policy->rules[policy->count - 1] : NULL;
 	enum policy_verdict verdict;
 	const char *name = policy_section_name(line, &verdict), *text;
+	char *owner;
 
 	if (name)
 		return policy_add_rule(policy, verdict, name, "", 0);
 	text = behind(line, "skipped ");
 	if (text)
 		return words_add(&policy->skipped, text);
+	owner = behind(line, "owner ");
+	if (owner)
+		return read_owner(policy, owner);
 	if (!rule)
 		return -EPROTO;
 	text = behind(line, "line ");

@@ -17,6 +17,7 @@
  *	file /etc/vfio-broker/policy.d/10-lab.conf
  *	address = 0000:01:00.0
  *	user = 1001 ; alice
+ *	owner 100000 65536 1001
  *	skipped /etc/vfio-broker/policy.d/20-fifo.conf
  */
 

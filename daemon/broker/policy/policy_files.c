@@ -192,6 +192,8 @@ int policy_load(const char *const *directories, struct policy **ret_policy, stru
 		return -ENOMEM;
 	}
 	r = policy_each(directories, on_file, policy, ret_error);
+	if (r == 0 && (r = owners_read(&policy->owners, SUBUID_FILE)) < 0)
+		snprintf(ret_error->text, sizeof ret_error->text, "%s: %s", SUBUID_FILE, strerror(-r));
 	if (r < 0) {
 		policy_free(policy);
 		return r;

@@ -207,7 +207,7 @@ static void check_helpers(const struct broker *broker, const struct session *ses
 	struct admission *admission)
 {
 	const struct operation *operation = operation_in_the_way(broker, group);
-	unsigned int hung = helper_count_hung(broker, session->peer.uid);
+	unsigned int hung = helper_count_hung(broker, session->user->uid);
 	char text[DETAIL_SIZE];
 
 	if (operation && group->state == GROUP_FREE)
@@ -216,7 +216,7 @@ static void check_helpers(const struct broker *broker, const struct session *ses
 		OBSTACLE(REFUSAL_QUOTA,
 			"%u helpers hang at devices that uid %u has asked for, the limit; 'vfio-brokerctl list' shows "
 			"the devices",
-			hung, session->peer.uid);
+			hung, session->user->uid);
 }
 
 static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)

@@ -103,7 +103,7 @@ int glance_begin(struct session *session, struct device *device, uint32_t flags,
 		&(struct operation_matter){
 			.broker = session->broker,
 			.group = device->group,
-			.uid = session->peer.uid,
+			.uid = session->user->uid,
 			.device = device->name,
 		});
 	return CHANNEL_LATER;

@@ -85,6 +85,7 @@ static int subject(const struct session *session, struct packet *request, struct
 	*ret_peer = session->peer;
 	if (session->peer.uid == 0) {
 		ret_peer->uid = wanted->uid;
+		ret_peer->owner = owners_find(&session->broker->policy->owners, wanted->uid);
 		ret_peer->gid = wanted->gid;
 		ret_peer->groups = (gid_t *)(void *)(wanted + 1);
 		ret_peer->groups_count = (uint32_t)((request->header.length - sizeof *wanted) / sizeof(gid_t));
@@ -147,7 +148,7 @@ static void explain(const struct session *session, const struct host_device *dev
 	char why[256];
 
 	reply->verdict = (uint32_t)verdict_of(decides);
-	fill_limits(session->broker, decides, peer->uid, reply);
+	fill_limits(session->broker, decides, peer->owner, reply);
 	for (size_t i = 0; i < policy->count; i++) {
 		const struct policy_rule *rule = &policy->rules[i];
 

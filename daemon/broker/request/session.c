@@ -113,6 +113,7 @@ static void record_turned_away(struct broker *broker, const struct peer *peer, i
 
 	broker->counters.refusals++;
 	peer_record(peer, &event.who);
+	event.owner = peer->owner;
 	audit_record(broker, &event, "connection of %s refused: %s%s%s", peer_text(peer, who, sizeof who),
 		refusal_name(result < 0 ? REFUSAL_FAILED : result), detail->text[0] ? ": " : "", detail->text);
 }
@@ -157,7 +158,7 @@ static void session_free(struct session *session)
 /* The client hears the refusal from a front. */
 static bool turn_away(struct broker *broker, int fd, const struct peer *peer, int result, const struct detail *detail)
 {
-	if (front_turn_away(broker, front_owner_of(peer->uid), fd, result, detail) < 0)
+	if (front_turn_away(broker, peer->owner, fd, result, detail) < 0)
 		return false;
 	record_turned_away(broker, peer, result, detail);
 	return true;
@@ -180,10 +181,24 @@ static bool begin(struct session *session, int fd, int pidfd)
 	if (r == -EDQUOT)
 		r = refuse(&detail, REFUSAL_QUOTA,
 			"no front can take the connection: those of uid %u do not answer, or all places are taken",
-			session->peer.uid);
+			session->peer.owner);
 	taken = turn_away(broker, fd, &session->peer, r, &detail);
 	session_free(session);
 	return taken;
+}
+
+/*
+ * Whose PEER's uid is. A user has more uids than one, in user namespaces: by subuid(5); or given by a service (such as
+ * systemd-nsresourced), which only the slice of the user tells. The slice is looked up for the first front of a uid.
+ * Root, and the processes that root starts, count as themselves.
+ */
+static uid_t owner_of(const struct broker *broker, const struct peer *peer, int pidfd)
+{
+	uid_t owner = broker->policy ? owners_find(&broker->policy->owners, peer->uid) : peer->uid;
+
+	if (peer->uid == 0 || owner != peer->uid || front_serves(broker, peer->uid))
+		return owner;
+	return peer_find_slice(peer, pidfd, &owner) && owner != 0 ? owner : peer->uid;
 }
 
 bool session_accept(struct broker *broker, int fd)
@@ -192,12 +207,14 @@ bool session_accept(struct broker *broker, int fd)
 	struct session *session;
 	struct user *user;
 	OWNED_FD pidfd = -1;
-	struct peer peer = {.uid = (uid_t)-1}; /* of nobody, unless the kernel says who it is */
+	struct peer peer = {.uid = (uid_t)-1, .owner = (uid_t)-1}; /* of nobody, unless the kernel says who it is */
 	bool taken;
 	int r = peer_identify(fd, &peer, &pidfd);
 
-	if (r == 0)
-		r = quota_session(broker, peer.uid, &user, &detail);
+	if (r == 0) {
+		peer.owner = owner_of(broker, &peer, pidfd);
+		r = quota_session(broker, peer.owner, &user, &detail);
+	}
 	if (r != 0) {
 		taken = turn_away(broker, fd, &peer, r, &detail);
 		peer_clear(&peer);
@@ -235,7 +252,7 @@ void session_adopt(struct front *front, struct roll_entry *entry)
 		return;
 	}
 	/* No limit: an earlier broker admitted the session, and a grant stays. */
-	r = user_charge_session(&broker->users, entry->peer.uid, UINT32_MAX, &user);
+	r = user_charge_session(&broker->users, entry->peer.owner, UINT32_MAX, &user);
 	session = r == 0 ? session_new(broker, &entry->peer, user, entry->session) : NULL;
 	if (!session) {
 		log_line(LOG_ERR, "a session of an earlier broker is lost: %s", strerror(ENOMEM));

@@ -178,6 +178,7 @@ struct iommu_group {
 	bool cools_down;	 /* RESTORING: the kernel has let go, and the devices cool down */
 	struct holder_record holder; /* the present or last holder, for as long as the group is not free */
 	uint32_t holder_process;     /* for peer_is_there(); 0: not known */
+	uid_t holder_owner;	     /* whose uid the holder's is */
 	/* Requests that wait for news of the group (state/waiter.h) (written by state/waiter.c) */
 	TAILQ_HEAD(waiter_list, waiter) waiters;
 	sd_event_source *timer;
@@ -436,7 +437,7 @@ struct session {
 	struct broker *broker;
 	struct front *front; /* written by front/front.c */
 	struct peer peer;
-	struct user *user;
+	struct user *user; /* the owner of the peer's uid */
 	uint64_t id;
 	uint64_t since_us;
 	/* since_us by CLOCK_BOOTTIME: with the number, tells the session from sessions of other brokers */

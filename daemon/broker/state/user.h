@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The sessions and leases of a uid, so that both can be limited. Exists while the uid has any, or while its rates are
- * to be remembered. */
+/* The sessions and leases of a user, with all uids that are the user's (struct peer, owner), so that both can be
+ * limited. Exists while the user has any, or while the rates are to be remembered. */
 struct user {
 	RB_ENTRY(user) by_uid;
 	uid_t uid;
