@@ -274,7 +274,7 @@ static unsigned int count_entries(void)
 static unsigned int deny(uid_t uid, unsigned int times)
 {
 	const struct audit_event event = {
-		.kind = CHANGE_DENIAL, .who = {.uid = uid, .pid = 9}, .refusal = REFUSAL_DENIED};
+		.kind = CHANGE_DENIAL, .who = {.uid = uid, .pid = 9}, .owner = uid, .refusal = REFUSAL_DENIED};
 	unsigned int count = 0;
 
 	for (unsigned int i = 0; i < times; i++) {
@@ -300,9 +300,10 @@ static void what_one_user_repeats_is_summed_up(void **state)
 	(void)state;
 	broker.audit.interval_us = 100000;
 	assert_int_equal(deny(1000, AUDIT_BURST + 1234), AUDIT_BURST);
-	/* Others are not concerned, and neither is what cannot be repeated at will. */
+	/* Others are not concerned, and neither are events of another kind. */
 	assert_int_equal(deny(1001, 1), 1);
-	audit_record(&broker, &(struct audit_event){.kind = CHANGE_RELEASE, .who = {.uid = 1000, .pid = 9}}, "r");
+	audit_record(&broker,
+		&(struct audit_event){.kind = CHANGE_RELEASE, .who = {.uid = 1000, .pid = 9}, .owner = 1000}, "r");
 	assert_int_equal(count_entries(), 1);
 
 	assert_non_null(wait_for_entry());
@@ -323,6 +324,28 @@ static void what_one_user_repeats_is_summed_up(void **state)
 		sd_event_run(broker.event, 10000);
 	assert_int_equal(broker.audit.limits_count, 0);
 	assert_int_equal(deny(1000, 1), 1);
+}
+
+/* A user that takes and gives back devices all the time hides no lease of another user's. */
+static void churn_is_counted_by_person(void **state)
+{
+	static const enum change_kind kinds[] = {CHANGE_GRANT, CHANGE_RELEASE};
+	uint64_t told = 0;
+
+	(void)state;
+	for (uid_t uid = 100000; uid < 100300; uid++) {
+		for (size_t i = 0; i < 2; i++)
+			audit_record(&broker,
+				&(struct audit_event){.kind = kinds[i], .who = {.uid = uid, .pid = 9}, .owner = 1000},
+				"churn");
+		told += count_entries();
+	}
+	assert_int_equal(told, 2 * AUDIT_BURST_LEASES);
+	assert_int_equal(broker.audit.counts[CHANGE_GRANT], 300);
+	assert_int_equal(broker.audit.limits_count, 2);
+	audit_record(
+		&broker, &(struct audit_event){.kind = CHANGE_GRANT, .who = {.uid = 1001}, .owner = 1001}, "lease");
+	assert_int_equal(count_entries(), 1);
 }
 
 static void many_users_cost_bounded_memory(void **state)
@@ -356,6 +379,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_journal_that_comes_back_is_found, begin, end),
 		cmocka_unit_test_setup_teardown(without_a_journal_it_is_a_line_on_stderr, begin, end),
 		cmocka_unit_test_setup_teardown(what_one_user_repeats_is_summed_up, begin, end),
+		cmocka_unit_test_setup_teardown(churn_is_counted_by_person, begin, end),
 		cmocka_unit_test_setup_teardown(many_users_cost_bounded_memory, begin, end),
 	};
 

@@ -338,6 +338,70 @@ static void limits_count_people(void **state)
 	assert_int_equal(user_sessions(&broker.users, 1000), 0);
 }
 
+/* ---- before the policy says yes ---- */
+
+static void expect_operations(int client, const char *name, bool expected)
+{
+	struct check_request check = {0};
+
+	memcpy(check.name, name, strlen(name));
+	client_send(client, BROKER_CHECK, &check, sizeof check);
+	turn();
+	assert_int_equal(TAILQ_EMPTY(&broker.operations), !expected);
+}
+
+/* Without a rule nobody has a helper look at a device, be it by OPEN or by CHECK. */
+static void nobody_looks_before_the_policy_says_yes(void **state)
+{
+	int client;
+
+	(void)state;
+	end_broker();
+	start_broker("[deny c]\naddress = " C "\nuser = *\n[allow a]\naddress = " A "\nuser = *\n");
+	client = client_new();
+	hangs[0] = (struct hang){HELPER_LOOK, C};
+	hangs[1] = (struct hang){HELPER_LOOK, B};
+	hangs[2] = (struct hang){HELPER_LOOK, A};
+	client_open(client, C);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_DENIED);
+	client_open(client, B);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_DENIED);
+	expect_operations(client, C, false);
+	assert_int_equal(client_answer(client, NULL), 0);
+	expect_operations(client, B, false);
+	assert_int_equal(client_answer(client, NULL), 0);
+	expect_operations(client, A, true);
+	close(client);
+	hangs[2].name = NULL;
+	turn();
+}
+
+/* A burst of as many devices as a job may want passes, and no user keeps helpers busy by leases. */
+static void leases_are_rationed(void **state)
+{
+	int client, keeper;
+
+	(void)state;
+	if (getuid() != 0) {
+		print_message("needs root: it becomes somebody else\n");
+		skip();
+	}
+	assert_true(is_let_in(1000, &client));
+	for (int i = 0; i < 100; i++)
+		rate_take(&broker.users.tree.rbh_root->opens, OPENS_PER_MINUTE, loop_now(event));
+	keeper = keeper_start();
+	client_gets(client, A, keeper, true);
+	keeper_released(keeper, A, 0);
+	close(keeper);
+	turn();
+	for (int i = 101; i < OPENS_PER_MINUTE; i++)
+		rate_take(&broker.users.tree.rbh_root->opens, OPENS_PER_MINUTE, loop_now(event));
+	client_open(client, A);
+	assert_int_equal(client_answer(client, NULL), REFUSAL_QUOTA);
+	close(client);
+	turn();
+}
+
 /* ---- the end ---- */
 
 static void stop_waits_for_keepers(void **state)
@@ -374,6 +438,8 @@ int main(void)
 		CASE(direct_lease_ends_with_its_whole_group),
 		CASE(direct_lease_is_not_over_while_its_holder_has_another),
 		CASE(process_to_end_is_named_while_it_is_there),
+		CASE(nobody_looks_before_the_policy_says_yes),
+		CASE(leases_are_rationed),
 		CASE(limits_count_people),
 		CASE(stop_waits_for_keepers),
 	};

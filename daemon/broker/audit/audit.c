@@ -86,11 +86,10 @@ static void tell_lost(struct audit *audit)
 		audit->lost_untold = 0;
 }
 
-static void publish(struct broker *broker, const struct audit_event *event, const char *message)
+static void tell_journal(struct broker *broker, const struct audit_event *event, const char *message)
 {
 	struct audit *audit = &broker->audit;
 
-	watch_publish(broker, event, message);
 	if (!audit->journal.path) {
 		log_line(audit_level(event), "%s", message);
 		return;
@@ -139,8 +138,11 @@ static void limit_free(struct audit *audit, struct audit_limit *limit)
 
 static void sum_up(struct broker *broker, struct audit_limit *limit)
 {
-	static const char *const words[CHANGE_MAX] = {
-		[CHANGE_BIND] = "devices bound", [CHANGE_UNBIND] = "devices unbound", [CHANGE_DENIAL] = "refusals"};
+	static const char *const words[CHANGE_MAX] = {[CHANGE_GRANT] = "leases",
+		[CHANGE_RELEASE] = "ends of leases",
+		[CHANGE_BIND] = "devices bound",
+		[CHANGE_UNBIND] = "devices unbound",
+		[CHANGE_DENIAL] = "refusals"};
 	uint64_t seconds = (loop_now(broker->event) - limit->began_us + 500000) / 1000000;
 	char message[160], who[32] = "other users";
 
@@ -149,7 +151,9 @@ static void sum_up(struct broker *broker, struct audit_limit *limit)
 	snprintf(message, sizeof message, "%s: and %" PRIu64 " more %s in %" PRIu64 " s", who, limit->summed_up,
 		words[limit->last.kind], seconds > 0 ? seconds : 1);
 	limit->last.count = limit->summed_up;
-	publish(broker, &limit->last, message);
+	tell_journal(broker, &limit->last, message);
+	if (!audit_kinds[limit->last.kind].followed)
+		watch_publish(broker, &limit->last, message);
 	limit->summed_up = 0;
 }
 
@@ -217,10 +221,10 @@ static bool admitted(struct broker *broker, const struct audit_event *event)
 {
 	struct audit_limit *limit;
 
-	if (!audit_kinds[event->kind].limited)
+	if (audit_kinds[event->kind].burst == 0)
 		return true;
 	limit = limit_get(broker, event->kind, event->owner);
-	if (!limit || limit->recorded < AUDIT_BURST) {
+	if (!limit || limit->recorded < audit_kinds[event->kind].burst) {
 		if (limit)
 			limit->recorded++;
 		return true;
@@ -241,16 +245,20 @@ void audit_record(struct broker *broker, const struct audit_event *event, const 
 	struct audit *audit = &broker->audit;
 	char message[512];
 	va_list arguments;
+	bool is_recorded;
 
 	audit->counts[event->kind]++;
 	if (event->kind == CHANGE_DENIAL)
 		audit->denials[event->refusal > 0 && event->refusal < REFUSAL_MAX ? event->refusal : REFUSAL_FAILED]++;
-	if (!admitted(broker, event))
+	is_recorded = admitted(broker, event);
+	if (!is_recorded && !audit_kinds[event->kind].followed)
 		return;
 	va_start(arguments, format);
 	vsnprintf(message, sizeof message, format, arguments);
 	va_end(arguments);
-	publish(broker, event, message);
+	watch_publish(broker, event, message);
+	if (is_recorded)
+		tell_journal(broker, event, message);
 }
 
 void audit_init(struct audit *audit, const char *journal)

@@ -10,7 +10,8 @@
 struct audit_kind {
 	const char *id; /* MESSAGE_ID, audit_ids.h */
 	int level;
-	bool limited; /* a client can cause any number of such events */
+	unsigned int burst; /* recorded one by one for each user: a client can cause any number. 0: all are recorded */
+	bool followed;	    /* watchers get those as well that are only counted in the journal */
 };
 extern const struct audit_kind audit_kinds[CHANGE_MAX];
 

@@ -12,6 +12,10 @@
  * --leases-per-user. */
 #define LEASES_PER_USER 256
 
+/* Leases one user may begin in a minute, and as many at once after a quiet minute: twice as many devices as a user may
+ * have. A lease costs the start of a process, and orders to the device. Changed by opens-per-minute in a [limits]. */
+#define OPENS_PER_MINUTE 600
+
 /* Register windows of one lease at a time, where the rule does not say: a few for each of a device's queues and BARs.
  * Each window is a file of the kernel's, held by the client. */
 #define WINDOWS_PER_LEASE 64
@@ -165,9 +169,11 @@ static_assert(KEEPERS_MAX + 3 * FRONTS_MAX + 2 * HELPERS_MAX <= STORE_MAX, "the 
 #define STOP_WAIT_US (20 * 1000000ULL)
 
 /* Refusals, binds and unbinds of one user are recorded one by one, up to AUDIT_BURST in AUDIT_INTERVAL_US: enough to
- * read what happened, too few to fill a disk. The rest is counted. */
-#define AUDIT_BURST	  20
-#define AUDIT_INTERVAL_US (10 * 1000000ULL)
+ * read what happened, too few to fill a disk. The rest is counted. Leases and their ends are worth more: a program that
+ * takes a hundred devices at once is in the journal with each; and watchers are told of each. */
+#define AUDIT_BURST	   20
+#define AUDIT_BURST_LEASES 100
+#define AUDIT_INTERVAL_US  (10 * 1000000ULL)
 
 /* Sessions of one user that get CHANGE events: each event is sent to each session. */
 #define WATCHERS_PER_USER 8

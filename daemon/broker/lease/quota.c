@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/quota.h"
 
+#include "base/limits.h"
 #include "base/loop.h"
 
 #include <errno.h>
@@ -39,6 +40,13 @@ struct quota_limit quota_devices(const struct broker *broker, const struct polic
 {
 	return limit_of(
 		limits, limits ? limits->devices : POLICY_UNSET, broker->options->leases_per_user, "--leases-per-user");
+}
+
+struct quota_limit quota_opens(const struct policy_rule *limits, uid_t uid)
+{
+	/* Root could do the same without the service. */
+	return limit_of(limits, limits ? limits->opens_per_minute : POLICY_UNSET,
+		uid == 0 ? POLICY_UNSET : OPENS_PER_MINUTE, "the usual rate; a [limits] may give another");
 }
 
 /* ---- sessions ---- */
@@ -133,17 +141,16 @@ static int check_rule(const struct broker *broker, const struct session *session
 static int check_rate(
 	const struct broker *broker, const struct user *user, const struct policy_rule *limits, struct detail *detail)
 {
+	const struct quota_limit limit = quota_opens(limits, user->uid);
 	uint64_t wait;
 
-	if (!limits || limits->opens_per_minute == POLICY_UNSET)
+	if (limit.value == POLICY_UNSET)
 		return 0;
-	wait = rate_wait(&user->opens, limits->opens_per_minute, loop_now(broker->event));
+	wait = rate_wait(&user->opens, limit.value, loop_now(broker->event));
 	if (wait == 0)
 		return 0;
-	return refuse(detail, REFUSAL_QUOTA,
-		"uid %u may open %u devices a minute (limits \"%.40s\", %.80s:%u); the next in %llu ms", user->uid,
-		limits->opens_per_minute, limits->name, limits->file, limits->line,
-		(unsigned long long)(wait + 999) / 1000);
+	return refuse(detail, REFUSAL_QUOTA, "uid %u may open %u devices a minute (%s); the next in %llu ms", user->uid,
+		limit.value, limit.source, (unsigned long long)(wait + 999) / 1000);
 }
 
 int quota_check(const struct broker *broker, const struct session *session, const struct policy_rule *rule,
@@ -163,9 +170,10 @@ int quota_check(const struct broker *broker, const struct session *session, cons
 
 void quota_charge(struct broker *broker, struct session *session)
 {
-	const struct policy_rule *limits = limits_of(broker, session->user->uid);
+	struct user *user = session->user;
+	const struct quota_limit limit = quota_opens(limits_of(broker, user->uid), user->uid);
 
-	if (limits && limits->opens_per_minute != POLICY_UNSET)
-		rate_take(&session->user->opens, limits->opens_per_minute, loop_now(broker->event));
+	if (limit.value != POLICY_UNSET)
+		rate_take(&user->opens, limit.value, loop_now(broker->event));
 	user_charge_lease(session->user);
 }

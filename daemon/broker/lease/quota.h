@@ -20,6 +20,8 @@ struct quota_limit {
  * user. */
 struct quota_limit quota_sessions(const struct broker *broker, const struct policy_rule *limits);
 struct quota_limit quota_devices(const struct broker *broker, const struct policy_rule *limits);
+/* The same for leases that UID may begin in a minute; POLICY_UNSET: as many as UID likes. */
+struct quota_limit quota_opens(const struct policy_rule *limits, uid_t uid);
 
 /* Charges another session to UID, as user_charge_session() does. Returns 0, QUOTA with DETAIL, or a negative errno. */
 int quota_session(struct broker *broker, uid_t uid, struct user **ret_user, struct detail *detail);

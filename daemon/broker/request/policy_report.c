@@ -111,7 +111,7 @@ static void fill_limits(
 
 	reply->user_sessions = quota_sessions(broker, limits).value;
 	reply->user_devices = quota_devices(broker, limits).value;
-	reply->opens_per_minute = limits ? limits->opens_per_minute : EXPLAIN_UNLIMITED;
+	reply->opens_per_minute = quota_opens(limits, uid).value;
 	reply->connections_per_minute = limits ? limits->connections_per_minute : EXPLAIN_UNLIMITED;
 	reply->devices = reply->devices_per_unit = reply->mappings = EXPLAIN_UNLIMITED;
 	if (!rule || rule->verdict != POLICY_ALLOW)
