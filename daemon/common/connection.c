@@ -27,3 +27,10 @@ void connection_refuse_fds(int fd)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &none, sizeof none);
 }
+
+void connection_limit_queue(int fd)
+{
+	const int half = CONNECTION_QUEUE / 2;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &half, sizeof half);
+}

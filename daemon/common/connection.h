@@ -18,4 +18,11 @@ int connection_open(const char *path, int type);
  * 6.16 cannot, and nothing happens. */
 void connection_refuse_fds(int fd);
 
+/*
+ * Has the kernel keep CONNECTION_QUEUE bytes, and a packet, at most of what is sent by FD and not read, whatever
+ * net.core.wmem_default says. The sender's MemoryMax= pays for that. The kernel doubles the number itself.
+ */
+#define CONNECTION_QUEUE (200 * 1024)
+void connection_limit_queue(int fd);
+
 #endif

@@ -2,6 +2,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "broker_bench.h"
+#include "connection.h"
 #include "lease/group.h"
 #include "message.h"
 #include "packet.h"
@@ -287,6 +288,55 @@ static void process_to_end_is_named_while_it_is_there(void **state)
 	turn();
 }
 
+/* ---- queues ---- */
+
+/* The bound of what is sent by FD and not read. */
+static int queue_of(int fd)
+{
+	int bytes = -1;
+	socklen_t size = sizeof bytes;
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, &size), 0);
+	return bytes;
+}
+
+/* The front's end of a client's connection. The front is in this process, too; nobody else has the broker's name. */
+static int served_connection(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		struct sockaddr_un name = {0};
+		socklen_t size = sizeof name, length = sizeof(int);
+		int listens = 1;
+
+		if (getsockname(fd, (struct sockaddr *)&name, &size) == 0 && name.sun_family == AF_UNIX &&
+			strcmp(name.sun_path, broker_address.sun_path) == 0 &&
+			getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && !listens)
+			return fd;
+	}
+	return -1;
+}
+
+/* A host for fast networks has net.core.wmem_default = 16 MiB: slow readers cost a front or a keeper no more there. */
+static void unread_packets_are_few_on_any_host(void **state)
+{
+	int keeper = keeper_start(), client = client_new(), device;
+
+	(void)state;
+	assert_int_equal(queue_of(served_connection()), CONNECTION_QUEUE);
+	assert_int_equal(queue_of(LIST_FIRST(&broker.fronts)->control), CONNECTION_QUEUE);
+	client_open(client, A);
+	device = keeper_take_lease(keeper, A, true);
+	assert_int_equal(queue_of(device), CONNECTION_QUEUE);
+	close(device);
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	fdset_clear(&packet.fds);
+	keeper_released(keeper, A, 0);
+	close(keeper);
+	close(client);
+	turn();
+}
+
 /* ---- whose a session is ---- */
 
 /* A client with another uid; whether it is let in. */
@@ -441,6 +491,7 @@ int main(void)
 		CASE(nobody_looks_before_the_policy_says_yes),
 		CASE(leases_are_rationed),
 		CASE(limits_count_people),
+		CASE(unread_packets_are_few_on_any_host),
 		CASE(stop_waits_for_keepers),
 	};
 

@@ -31,7 +31,8 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	/* sockets: AF_UNIX alone is made here; systemd made the listener, the uevent socket is there already */
 	ALLOW_ONLY(socket, 0, AF_UNIX), ALLOW_ONLY(socketpair, 0, AF_UNIX), ALLOW(connect), ALLOW(accept4),
 	ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(recvfrom), ALLOW(sendto), ALLOW(getsockopt),
-	ALLOW_ONLY(setsockopt, 2, SO_PASSRIGHTS), ALLOW(shutdown), ALLOW(getsockname),
+	ALLOW_ONLY(setsockopt, 2, SO_PASSRIGHTS), ALLOW_ONLY(setsockopt, 2, SO_SNDBUF), ALLOW(shutdown),
+	ALLOW(getsockname),
 	/* sysfs, /proc/PID/cgroup, group nodes, claim records */
 	ALLOW(openat), ALLOW(read), ALLOW(pread64), ALLOW(write), ALLOW(close), ALLOW(lseek), ALLOW(fcntl),
 	ALLOW(fstat), ALLOW(newfstatat), ALLOW(statx), ALLOW(fstatfs), ALLOW(statfs), ALLOW(readlink),

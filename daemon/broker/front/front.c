@@ -546,6 +546,8 @@ static int front_new(struct broker *broker)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
 		return -errno;
 	control = pair[0];
+	connection_limit_queue(pair[0]);
+	connection_limit_queue(pair[1]);
 	connection_refuse_fds(control);
 	connection_refuse_fds(life);
 	r = greet(broker, life, pair[1]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/grant.h"
 
+#include "connection.h"
 #include "fdset.h"
 #include "helper/operation.h"
 #include "helper/operation_text.h"
@@ -112,6 +113,16 @@ static int check_again(const struct granting *granting, const struct device *dev
 	return quota_check(broker, session, rule, detail);
 }
 
+/* Both ends of a device channel. */
+static int channel_make(int ends[2])
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return -errno;
+	connection_limit_queue(ends[0]);
+	connection_limit_queue(ends[1]);
+	return 0;
+}
+
 /* Offers DEVICE, which is with vfio-pci. Returns a refusal; or 0: the lease answers OPEN from here on, and GRANTING may
  * be gone. */
 static int offer(struct granting *granting, struct device *device, const struct host_device *now, struct detail *detail)
@@ -130,8 +141,9 @@ static int offer(struct granting *granting, struct device *device, const struct 
 	keeper = first ? keeper_take(session->broker, detail) : group->keeper;
 	if (!keeper)
 		return REFUSAL_NO_KEEPER;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return -errno;
+	r = channel_make(ends);
+	if (r < 0)
+		return r;
 	lease = lease_new(session, device, ends[0]);
 	if (!lease) {
 		close(ends[1]);

@@ -95,6 +95,8 @@ static int on_connection(sd_event_source *source, int fd, uint32_t events, void 
 		int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (connection >= 0) {
+			/* Before a front has the connection: by then the front may be answering. */
+			connection_limit_queue(connection);
 			if (!session_accept(broker, connection))
 				put_off(broker, connection, false);
 			continue;
