@@ -523,6 +523,46 @@ static void deny_by_unit_fits_the_unknown(void **state)
 	EXPECT(text, nvme, alice, "+b");
 }
 
+/* systemd-escape(1) gives units such names. */
+static void units_have_backslashes(void **state)
+{
+	static char escaped[] = "spdk@a\\x2db.service";
+	const struct peer peer = {.uid = 1001, .owner = 1001, .unit = escaped};
+
+	(void)state;
+	EXPECT("[deny a]\nclass = *\nunit = spdk@a\\x2db.service\n[allow b]\nclass = *\nuser = *\n", nvme, peer, "-a");
+	EXPECT("[deny a]\nclass = *\nunit = spdk@a\\x2d*\n[allow b]\nclass = *\nuser = *\n", nvme, peer, "-a");
+}
+
+static const char *mistake_in_deny(const char *unit)
+{
+	static struct policy_error error;
+	struct policy *policy = calloc(1, sizeof *policy);
+	char text[128];
+	int r;
+
+	assert_non_null(policy);
+	snprintf(text, sizeof text, "[deny a]\nclass = *\nunit = %s\n", unit);
+	error = (struct policy_error){0};
+	r = policy_read(policy, "t.conf", text, &error);
+	policy_free(policy);
+	return r < 0 ? error.text : NULL;
+}
+
+/* Whoever writes a rule that denies wants somebody denied. */
+static void deny_that_can_never_fit_is_a_mistake(void **state)
+{
+	static const char *const good[] = {
+		"a.service", "a@*", "*", "a@?.service", "a.*", "[ab]ervice", "session-?.scope"};
+	static const char *const bad[] = {"a", "service", "spdk@1", "a@*.servce", "*.timer", "a@[12]x"};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		assert_null(mistake_in_deny(good[i]));
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_non_null(strstr(mistake_in_deny(bad[i]), "no unit with processes has such a name"));
+}
+
 /* What a user may not have, no subordinate uid of the user's may; what a user may have, a subordinate uid may not. */
 static void deny_by_user_fits_subordinate_uids(void **state)
 {
@@ -595,6 +635,8 @@ int main(void)
 		cmocka_unit_test(line_of_the_rule),
 		cmocka_unit_test(indented_lines),
 		cmocka_unit_test(deny_by_unit_fits_the_unknown),
+		cmocka_unit_test(units_have_backslashes),
+		cmocka_unit_test(deny_that_can_never_fit_is_a_mistake),
 		cmocka_unit_test(deny_by_user_fits_subordinate_uids),
 		cmocka_unit_test(owners_of_subordinate_uids),
 	};

@@ -105,14 +105,16 @@ static bool group_fits(const struct policy_rule *rule, const struct peer *peer)
 	return ids_fit(&rule->groups, peer->gid);
 }
 
-/* An unknown unit (peer.c) may be any unit: such a unit makes no allowing rule fit, and is no way around a denying
- * rule. */
+/*
+ * An unknown unit (peer.c) may be any unit: such a unit makes no allowing rule fit, and is no way around a rule that
+ * denies. A backslash is a part of the names of units (systemd-escape(1)).
+ */
 static bool unit_fits(const struct policy_rule *rule, const struct peer *peer)
 {
 	if (!peer->unit)
 		return rule->verdict == POLICY_DENY;
 	for (size_t i = 0; i < rule->units.count; i++) {
-		if (fnmatch(rule->units.words[i], peer->unit, 0) == 0)
+		if (fnmatch(rule->units.words[i], peer->unit, FNM_NOESCAPE) == 0)
 			return true;
 	}
 	return false;

@@ -93,6 +93,28 @@ static int add_group(struct policy_rule *rule, const char *word, const char **ca
 	return entry ? ids_add(&rule->groups, entry->gr_gid, word) : wrong(cause, "there is no group");
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t length = strlen(text), rest = strlen(end);
+
+	return length >= rest && strcmp(text + length - rest, end) == 0;
+}
+
+/* Whether WORD can fit the name of a unit with processes: what follows the last *, ? or ] has to be an end of one. */
+static bool unit_can_fit(const char *word)
+{
+	static const char *const kinds[] = {".service", ".scope", ".socket", ".mount", ".swap"};
+	const char *end = word;
+
+	for (const char *at; (at = strpbrk(end, "*?]"));)
+		end = at + 1;
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		if (ends_with(end, kinds[i]) || (end > word && ends_with(kinds[i], end)))
+			return true;
+	}
+	return false;
+}
+
 static int add_unit(struct policy_rule *rule, const char *word, const char **cause)
 {
 	/* The characters of unit names (systemd.unit(5)) and of fnmatch(). An open bracket would match nothing,
@@ -101,6 +123,9 @@ static int add_unit(struct policy_rule *rule, const char *word, const char **cau
 
 	if (word[strspn(word, UNIT_CHARACTERS "*?[]!")] != '\0' || (open && !strchr(open, ']')))
 		return wrong(cause, "not a unit name or pattern:");
+	/* A mistake in what is allowed allows nothing; in what is denied, a mistake denies nothing. */
+	if (rule->verdict == POLICY_DENY && !unit_can_fit(word))
+		return wrong(cause, "no unit with processes has such a name, which ends in .service or .scope:");
 	return words_add(&rule->units, word);
 }
 
