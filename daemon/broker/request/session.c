@@ -224,6 +224,33 @@ bool session_accept(struct broker *broker, int fd)
 	return session && begin(session, fd, pidfd);
 }
 
+/* Charges SESSION to the owner of its uid by the policy in force. */
+static void charge_owner(struct session *session)
+{
+	struct broker *broker = session->broker;
+	uid_t owner = owners_find(&broker->policy->owners, session->peer.uid);
+	struct user *user;
+
+	/* Nobody has a lease before the first policy, and whoever has one keeps the owner of before. */
+	if (owner == session->peer.uid || owner == session->peer.owner || session->leases_count > 0 || session->waits ||
+		user_charge_session(&broker->users, owner, UINT32_MAX, &user) < 0)
+		return;
+	user_refund_session(&broker->users, session->user);
+	session->user = user;
+	session->peer.owner = owner;
+}
+
+void session_find_owners(struct broker *broker)
+{
+	struct front *front;
+	struct session *session;
+
+	LIST_FOREACH(front, &broker->fronts, in_broker) {
+		for (session = front_first(front); session; session = front_next(session))
+			charge_owner(session);
+	}
+}
+
 /* A broker that was killed while it wrote the unit down has left two records. */
 static void adopt_second(struct session *session, struct roll_entry *entry)
 {

@@ -57,4 +57,7 @@ void session_count(struct broker *broker, uint64_t requests, uint64_t refusals);
 /* The client broke the protocol, in these WORDS, and has been told so. */
 void session_record_broken(const struct session *session, const char *words);
 
+/* There is a new policy: sessions that began before the first, or before a change, count as their owners'. */
+void session_find_owners(struct broker *broker);
+
 #endif

@@ -9,6 +9,7 @@
 #include "log.h"
 #include "policy/policy_files.h"
 #include "request/hold.h"
+#include "request/session.h"
 #include "service/policy_reader.h"
 
 #include <errno.h>
@@ -142,6 +143,7 @@ static void adopt(struct broker *broker, struct policy *policy)
 	broker->policy_error = (struct policy_error){0};
 	broker->policy_unread = false;
 	broker->policy_since_us = loop_now(broker->event);
+	session_find_owners(broker);
 	review_leases(broker);
 	policy_free(old);
 }
