@@ -23,18 +23,30 @@ static const struct sandbox_rule sanitizer_rules[] = {
 /* clang-format on */
 #endif
 
+static struct scmp_arg_cmp comparison(const struct sandbox_rule *rule)
+{
+	return (struct scmp_arg_cmp){
+		.arg = rule->argument & ~SANDBOX_AND,
+		.op = SCMP_CMP_MASKED_EQ,
+		.datum_a = rule->mask,
+		.datum_b = rule->value,
+	};
+}
+
 static int add_rules(scmp_filter_ctx filter, const struct sandbox_rule *rules, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct sandbox_rule *rule = &rules[i];
-		struct scmp_arg_cmp compare = {
-			.arg = rule->argument,
-			.op = SCMP_CMP_MASKED_EQ,
-			.datum_a = rule->mask,
-			.datum_b = rule->value,
-		};
-		int r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->syscall, rule->mask ? 1 : 0, &compare);
+		struct scmp_arg_cmp compares[2] = {comparison(rule)};
+		unsigned int compared = rule->mask ? 1 : 0;
+		int r;
 
+		if (rule->argument & SANDBOX_AND) {
+			if (++i == count || rules[i].syscall != rule->syscall || (rules[i].argument & SANDBOX_AND))
+				return -EINVAL;
+			compares[compared++] = comparison(&rules[i]);
+		}
+		r = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, rule->syscall, compared, compares);
 		/* -EEXIST: allowed already, without the restriction */
 		if (r < 0 && r != -EEXIST)
 			return r;

@@ -12,11 +12,14 @@
 struct sandbox_rule {
 	int syscall; /* SCMP_SYS(name) */
 	/* Restricts one argument: its index (0 to 5), and its only value under MASK. MASK 0: no restriction.
-	 * Several rules for one system call allow any of their values. */
+	 * Several rules for one system call allow any of their values. With SANDBOX_AND in the index, the next rule
+	 * must hold as well; the next rule is for the same system call. */
 	unsigned int argument;
 	uint64_t mask;
 	uint64_t value;
 };
+
+#define SANDBOX_AND 0x100U
 
 /* Sets no_new_privs and loads the filter for the whole process, for good. Returns 0 or a negative errno. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t count);

@@ -220,6 +220,27 @@ static void child_memory(void)
 	REFUSED(9, SYS_mprotect, page, 4096, PROT_EXEC);
 }
 
+/* Whatever file the broker can open, its pages are out of reach: resourceN of sysfs is a device's registers. */
+static void child_mapping(void)
+{
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC), own = memfd_create("roll", MFD_CLOEXEC);
+
+	STEP(1, fd >= 0 && own >= 0 && ftruncate(own, 4096) == 0);
+	enter();
+	REFUSED(2, SYS_mmap, NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	REFUSED(3, SYS_mmap, NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE, fd, 0);
+	REFUSED(4, SYS_mmap, NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+	REFUSED(5, SYS_mmap, NULL, 4096, PROT_NONE, MAP_SHARED | MAP_POPULATE, own, 0);
+	REFUSED(6, SYS_mmap, NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	STEP(7, syscall(SYS_mmap, NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0) != -1);
+}
+
+static void maps_no_file(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(child_mapping), 0);
+}
+
 static void makes_no_memory_executable(void **state)
 {
 	(void)state;
@@ -307,6 +328,7 @@ int main(void)
 		cmocka_unit_test(watches_policies),
 		cmocka_unit_test(reaches_nobodys_memory),
 		cmocka_unit_test(changes_nothing_of_the_kernel),
+		cmocka_unit_test(maps_no_file),
 		cmocka_unit_test(makes_no_memory_executable),
 		cmocka_unit_test(does_its_work),
 		cmocka_unit_test(capabilities_are_all_dropped),

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -26,6 +27,9 @@ static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(fcntl), 1, 0xffffffff, F_GETFL},
 	/* By a bit: sockets of any kind, with SOCK_CLOEXEC. */
 	{SCMP_SYS(socket), 1, SOCK_CLOEXEC, SOCK_CLOEXEC},
+	/* Two arguments at once. */
+	{SCMP_SYS(getpriority), 0 | SANDBOX_AND, UINT32_MAX, PRIO_PROCESS},
+	{SCMP_SYS(getpriority), 1, UINT32_MAX, 0},
 };
 
 static int status_of(void (*child)(void))
@@ -92,6 +96,25 @@ static void child_restricted(void)
 	STEP(2, forbidden(syscall(SYS_fcntl, 0, F_DUPFD, 0)));
 	STEP(3, forbidden(syscall(SYS_fcntl, 0, F_SETFL, 0)));
 	STEP(4, forbidden(syscall(SYS_socket, AF_UNIX, SOCK_SEQPACKET, 0)));
+	STEP(5, forbidden(syscall(SYS_getpriority, PRIO_PROCESS, 1)));
+	STEP(6, forbidden(syscall(SYS_getpriority, PRIO_USER, 0)));
+	STEP(7, syscall(SYS_getpriority, PRIO_PROCESS, 0) > 0);
+}
+
+/* A rule that is cut short is an error, not a rule with fewer restrictions. */
+static void child_cut(void)
+{
+	const struct sandbox_rule cut[] = {
+		{SCMP_SYS(getpriority), 0 | SANDBOX_AND, UINT32_MAX, 0}, {SCMP_SYS(exit_group), 0, 0, 0}};
+
+	STEP(1, sandbox_enter(cut, 1) == -EINVAL);
+	STEP(2, sandbox_enter(cut, 2) == -EINVAL);
+}
+
+static void cut_rules_are_refused(void **state)
+{
+	(void)state;
+	assert_int_equal(status_of(child_cut), 0);
 }
 
 static void arguments_are_restricted(void **state)
@@ -175,6 +198,7 @@ int main(void)
 		cmocka_unit_test(what_the_table_allows_works),
 		cmocka_unit_test(everything_else_is_an_error),
 		cmocka_unit_test(arguments_are_restricted),
+		cmocka_unit_test(cut_rules_are_refused),
 		cmocka_unit_test(filter_is_for_good),
 		cmocka_unit_test(no_new_privileges_is_set),
 #if defined(__x86_64__)

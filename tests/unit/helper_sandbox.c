@@ -140,6 +140,7 @@ static int memory(const struct world *world)
 	CHECK(refused(syscall(SYS_mprotect, page, 4096, PROT_READ | PROT_EXEC)));
 	CHECK(madvise(page, 4096, MADV_DONTNEED) == 0);
 	CHECK(munmap(page, 4096) == 0);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, world->null, 0) == MAP_FAILED && errno == EPERM);
 	CHECK(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
 		errno == EPERM);
 	page = malloc(1 << 20);

@@ -42,9 +42,9 @@ const struct sandbox_rule broker_sandbox_rules[] = {
 	ALLOW_ONLY(memfd_create, 1, MFD_CLOEXEC), ALLOW(pwrite64),
 	/* policy files: to be told of their changes */
 	ALLOW(inotify_init1), ALLOW(inotify_add_watch), ALLOW(inotify_rm_watch),
-	/* memory, never executable */
-	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT(mmap, 2, PROT_EXEC),
-	ALLOW_WITHOUT(mprotect, 2, PROT_EXEC), ALLOW(futex), ALLOW(getrandom),
+	/* memory, never executable, and never a file's own: a device's registers are a file of sysfs */
+	ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise), ALLOW_WITHOUT(mmap, 2 | SANDBOX_AND, PROT_EXEC),
+	ALLOW_WITHOUT(mmap, 3, MAP_SHARED), ALLOW_WITHOUT(mprotect, 2, PROT_EXEC), ALLOW(futex), ALLOW(getrandom),
 	/* the process itself */
 	ALLOW(getpid), ALLOW(gettid), ALLOW(getuid), ALLOW(geteuid), ALLOW(rt_sigprocmask), ALLOW(rt_sigaction),
 	ALLOW(rt_sigreturn), ALLOW(exit), ALLOW(exit_group),
