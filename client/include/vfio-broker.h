@@ -938,9 +938,10 @@ int vbroker_open_inherited(const char *names, const char *name, struct vbroker_d
  *
  * No new privileges, no capability, no file by name (Landlock, where the kernel has it), and some twenty system calls:
  * requests and replies, poll, read and write of open descriptors, mapping memory without execution, memory of
- * malloc(), futexes, the clock, exit. Everything else is EPERM: opening, sockets, processes, ioctl(). Call this
- * function after the last open(), eventfd() and thread start. A domain of one's own is mapped by ioctl(), and so is of
- * no use afterwards. Holds for all threads.
+ * malloc(), futexes, the clock, exit. Everything else is EPERM: opening files and looking at files by name, sockets,
+ * processes, ioctl(). fstat() fails with the glibc of 2.33 to 2.38, where fstat() calls newfstatat(): a filter cannot
+ * see whether newfstatat() has a name. Call this function after the last open(), eventfd() and thread start. A domain
+ * of one's own is mapped by ioctl(), and so is of no use afterwards. Holds for all threads.
  */
 int vbroker_sandbox_enter(void);
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define HUGE_PAGE ((uint64_t)2 << 20)
@@ -60,19 +61,32 @@ bool memfd_check(int fd)
 	return seals >= 0 && (seals & F_SEAL_SHRINK);
 }
 
+/* fstat() of glibc 2.33 to 2.38 calls newfstatat(), which vbroker_sandbox_enter() refuses. The system call fills the
+ * same structure on machines of 64 bits. */
+static int memfd_status(int fd, struct stat *ret_status)
+{
+#if defined(SYS_fstat) && defined(__LP64__)
+	return syscall(SYS_fstat, fd, ret_status) < 0 ? -errno : 0;
+#else
+	return fstat(fd, ret_status) < 0 ? -errno : 0;
+#endif
+}
+
 int memfd_map(int fd, uint64_t size_max, void **ret_address, uint64_t *ret_size, bool *ret_writable)
 {
 	int seals = fcntl(fd, F_GET_SEALS);
 	bool writable = seals >= 0 && !(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
 	struct stat status;
 	void *address;
+	int r;
 
 	if (seals < 0)
 		return detail_set(REFUSAL_NOT_MEMORY, "it is %s, not a memfd", foreign_fd_name(fd));
 	if (!(seals & F_SEAL_SHRINK))
 		return detail_set(REFUSAL_NOT_MEMORY, "it is a memfd that is not sealed against shrinking");
-	if (fstat(fd, &status) < 0)
-		return -errno;
+	r = memfd_status(fd, &status);
+	if (r < 0)
+		return r;
 	if (status.st_size == 0)
 		return detail_set(REFUSAL_NOT_MEMORY, "it is an empty memfd");
 	if ((uint64_t)status.st_size > size_max)

@@ -3,6 +3,7 @@
  * vbroker_sandbox_enter() and vbroker_open_inherited(), in forked children: the one is for good, the other is about
  * numbers 3 and on.
  */
+#include "memfd.h"
 #include "unit.h"
 #include "vfio-broker.h"
 
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,10 +52,16 @@ static int refused(long r)
 static int what_goes(void)
 {
 	int event = eventfd(1, 0), pair[2], null = open("/dev/null", O_WRONLY);
+	int file = memfd_create("memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	struct stat status;
+	bool writable;
+	void *address;
+	uint64_t size;
 	char *memory, byte = 1;
 	uint64_t count;
 
 	EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0);
+	EXPECT(ftruncate(file, 4096) == 0 && fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
 	EXPECT(vbroker_sandbox_enter() == 0);
 	EXPECT(send(pair[0], &byte, 1, 0) == 1 && recv(pair[1], &byte, 1, 0) == 1);
 	EXPECT(read(event, &count, sizeof count) == sizeof count);
@@ -63,6 +71,8 @@ static int what_goes(void)
 	*memory = 1;
 	EXPECT(munmap(memory, 4096) == 0);
 	EXPECT(fcntl(event, F_DUPFD_CLOEXEC, 3) >= 0);
+	EXPECT(syscall(SYS_fstat, event, &status) == 0);
+	EXPECT(memfd_map(file, 4096, &address, &size, &writable) == 0 && size == 4096);
 	EXPECT(close(event) == 0);
 	/* once more changes nothing that is left to change: it is refused, and says so */
 	EXPECT(vbroker_sandbox_enter() != 0 && vbroker_detail()[0] != '\0');
@@ -71,10 +81,16 @@ static int what_goes(void)
 
 static int what_does_not_go(void)
 {
+	struct statx more;
+	struct stat status;
 	int pair[2];
 
 	EXPECT(vbroker_sandbox_enter() == 0);
 	EXPECT(refused(open("/dev/null", O_RDONLY)));
+	/* A name beside AT_EMPTY_PATH is looked at all the same. */
+	EXPECT(refused(syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", &status, 0)));
+	EXPECT(refused(syscall(SYS_newfstatat, AT_FDCWD, "/etc/passwd", &status, AT_EMPTY_PATH)));
+	EXPECT(refused(statx(AT_FDCWD, "/etc/passwd", AT_EMPTY_PATH, STATX_BASIC_STATS, &more)));
 	EXPECT(refused(socket(AF_UNIX, SOCK_STREAM, 0)));
 	EXPECT(refused(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)));
 	EXPECT(refused(syscall(SYS_fork)));
