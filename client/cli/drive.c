@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "drive.h"
+
+#include "confinement.h"
 #include "failure.h"
 
 #include <cap-ng.h>
@@ -7,7 +9,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,54 +24,11 @@
  * mapped here and counts against this process.
  */
 
-/* System calls refused to the driver from the start; the driver itself gives up more (vbroker_sandbox_enter()). A
- * starting program needs its libraries, so these are only calls of no use to any driver at any time: to other
- * processes, to the network, to the inside of the kernel. */
-static const int refused[] = {
-	SCMP_SYS(socket),
-	SCMP_SYS(socketpair),
-	SCMP_SYS(connect),
-	SCMP_SYS(bind),
-	SCMP_SYS(listen),
-	SCMP_SYS(accept),
-	SCMP_SYS(accept4),
-	SCMP_SYS(ptrace),
-	SCMP_SYS(process_vm_readv),
-	SCMP_SYS(process_vm_writev),
-	SCMP_SYS(kcmp),
-	SCMP_SYS(pidfd_open),
-	SCMP_SYS(pidfd_getfd),
-	SCMP_SYS(pidfd_send_signal),
-	SCMP_SYS(kill),
-	SCMP_SYS(tkill),
-	SCMP_SYS(bpf),
-	SCMP_SYS(perf_event_open),
-	SCMP_SYS(userfaultfd),
-	SCMP_SYS(io_uring_setup),
-	SCMP_SYS(mount),
-	SCMP_SYS(umount2),
-	SCMP_SYS(pivot_root),
-	SCMP_SYS(chroot),
-	SCMP_SYS(setns),
-	SCMP_SYS(unshare),
-	SCMP_SYS(keyctl),
-	SCMP_SYS(add_key),
-	SCMP_SYS(request_key),
-	SCMP_SYS(init_module),
-	SCMP_SYS(finit_module),
-	SCMP_SYS(delete_module),
-	SCMP_SYS(kexec_load),
-	SCMP_SYS(reboot),
-	SCMP_SYS(swapon),
-	SCMP_SYS(swapoff),
-	SCMP_SYS(quotactl),
-	SCMP_SYS(acct),
-};
-
 #define FIRST_FD 3 /* sd_listen_fds(3) */
 
 struct drive {
 	const struct drive_options *options;
+	struct confinement confinement;
 	struct vbroker_device *devices[DRIVE_DEVICES_MAX];
 	struct vbroker_domain *domain;
 	struct vbroker_domain_server *server;
@@ -135,6 +93,33 @@ static int open_devices(struct drive *drive, const struct cli *cli)
 	return r == 0 ? CLI_OK : failure_request(cli, "make a domain channel", r);
 }
 
+static int failed(const char *what, int error)
+{
+	fprintf(stderr, "vfio-brokerctl: drive: %s: %s\n", what, strerror(-error));
+	return CLI_NO;
+}
+
+/* The owner of a domain can be reached through /proc and ptrace() by a process of the same user, a driver above all;
+ * the kernel keeps everybody out of a process that is not dumpable. */
+static int prepare(struct drive *drive)
+{
+	const struct drive_options *options = drive->options;
+	const char *about;
+	int r;
+
+	if (prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL) < 0)
+		return failed("PR_SET_DUMPABLE", -errno);
+	r = confinement_open(
+		&drive->confinement, options->driver[0], options->readable, options->readable_count, &about);
+	if (r < 0)
+		return failed(about, r);
+	if (!confinement_has_files(&drive->confinement))
+		fprintf(stderr,
+			"vfio-brokerctl: drive: this kernel has no Landlock: until the driver calls "
+			"vbroker_sandbox_enter(), the driver may read what its user may read\n");
+	return CLI_OK;
+}
+
 /* ---- the driver's process, up to exec() ---- */
 
 static void child_die(const char *what)
@@ -155,22 +140,6 @@ static int drop_capabilities(void)
 		set = CAPNG_SELECT_ALL;
 	capng_clear(set);
 	return capng_apply(set);
-}
-
-static int refuse_calls(void)
-{
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	int r = filter ? 0 : -ENOMEM;
-
-	if (r == 0)
-		r = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	for (size_t i = 0; r == 0 && i < sizeof refused / sizeof refused[0]; i++)
-		r = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0, NULL);
-	if (r == 0)
-		r = seccomp_load(filter);
-	seccomp_release(filter);
-	errno = -r;
-	return r;
 }
 
 /* Descriptors 3 on, and their names: the domain, then the devices. All others but the standard ones are closed. */
@@ -213,6 +182,7 @@ static void child_run(struct drive *drive) __attribute__((noreturn));
 static void child_run(struct drive *drive)
 {
 	sigset_t none;
+	int r;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -221,10 +191,13 @@ static void child_run(struct drive *drive)
 	/* A driver without its owner has no memory and should not have its device. */
 	if (prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL) < 0)
 		child_die("PR_SET_PDEATHSIG");
+	r = confinement_enter(&drive->confinement);
+	if (r < 0) {
+		errno = -r;
+		child_die("confinement");
+	}
 	child_take_fds(drive);
-	if (refuse_calls() < 0)
-		child_die("sandbox");
-	execvp(drive->options->driver[0], drive->options->driver);
+	execve(drive->confinement.program, drive->options->driver, environ);
 	child_die(drive->options->driver[0]);
 	_exit(CLI_NO);
 }
@@ -235,6 +208,7 @@ static int start_driver(struct drive *drive)
 {
 	static const int caught[] = {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2};
 	sigset_t set;
+	int r;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++)
@@ -250,7 +224,8 @@ static int start_driver(struct drive *drive)
 		perror("vfio-brokerctl: drive");
 		return CLI_NO;
 	}
-	return CLI_OK;
+	r = confinement_consent(&drive->confinement);
+	return r < 0 ? failed("starting the driver", r) : CLI_OK;
 }
 
 /* Passes signals on. True, with the driver's exit status, when the driver has ended. */
@@ -326,9 +301,14 @@ static void explain_revocations(const struct drive *drive)
 
 int drive_run(const struct cli *cli)
 {
-	struct drive drive = {.options = cli->drive, .channel = -1, .signals = -1};
-	int r = open_devices(&drive, cli);
+	struct drive drive = {.options = cli->drive,
+		.channel = -1,
+		.signals = -1,
+		.confinement = {.files = -1, .owner_end = -1, .driver_end = -1}};
+	int r = prepare(&drive);
 
+	if (r == CLI_OK)
+		r = open_devices(&drive, cli);
 	if (r == CLI_OK)
 		r = start_driver(&drive);
 	if (r == CLI_OK) {
@@ -344,5 +324,6 @@ int drive_run(const struct cli *cli)
 	for (size_t i = 0; i < DRIVE_DEVICES_MAX; i++)
 		vbroker_device_close(drive.devices[i]);
 	vbroker_domain_close(drive.domain);
+	confinement_close(&drive.confinement);
 	return r;
 }

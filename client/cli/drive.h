@@ -9,10 +9,15 @@
 /* The most devices for one driver. */
 #define DRIVE_DEVICES_MAX 16
 
+/* The most files and folders that one driver may read, besides those of every driver. */
+#define DRIVE_READABLE_MAX 64
+
 /* The command line of "drive". */
 struct drive_options {
 	const char *devices[DRIVE_DEVICES_MAX];
 	size_t devices_count;
+	const char *readable[DRIVE_READABLE_MAX];
+	size_t readable_count;
 	struct vbroker_budget budget;
 	char **driver; /* the driver's arguments, ended by NULL */
 };

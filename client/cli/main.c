@@ -41,8 +41,8 @@ static const struct command {
 	{"policy", ARGUMENT_LIST, "jun", false, policy_run,
 		"policy check [PATH]... | show | explain DEVICE [--user USER] [--unit UNIT] [--json]",
 		"look for mistakes in policy files; the rules in force; which rule decides, and why"},
-	{"drive", ARGUMENT_NONE, "db", true, drive_run,
-		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] -- DRIVER [ARGUMENT]...",
+	{"drive", ARGUMENT_NONE, "dbr", true, drive_run,
+		"drive --device DEVICE... [--budget BYTES[,MAPPINGS]] [--read PATH]... -- DRIVER [ARGUMENT]...",
 		"start a driver in a sandbox, with the devices' channels; own its IOMMU domain and pay for its memory"},
 	{"monitor", ARGUMENT_NONE, "j", true, monitor_run, "monitor [--json]",
 		"follow what happens: leases, refusals, revocations, faults, hot-plug"},
@@ -108,6 +108,14 @@ static int device_option(struct drive_options *drive, const char *name)
 	return CLI_OK;
 }
 
+static int read_option(struct drive_options *drive, const char *path)
+{
+	if (drive->readable_count == DRIVE_READABLE_MAX)
+		return usage_error("more --read than one driver gets: ", path);
+	drive->readable[drive->readable_count++] = path;
+	return CLI_OK;
+}
+
 static int drive_line(const struct command *command, const struct drive_options *drive)
 {
 	if (drive->devices_count == 0)
@@ -127,6 +135,8 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 		return drive_budget(optarg, &drive->budget)
 			? CLI_OK
 			: usage_error("not a budget like 64M or 64M,1000: ", optarg);
+	case 'r':
+		return read_option(drive, optarg);
 	case 's':
 		cli->socket = optarg;
 		return CLI_OK;
@@ -175,9 +185,10 @@ static int command_line(
 		{"json", no_argument, NULL, 'j'}, {"all", no_argument, NULL, 'a'}, {"force", no_argument, NULL, 'f'},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'v'},
 		{"device", required_argument, NULL, 'd'}, {"budget", required_argument, NULL, 'b'},
-		{"deadline", required_argument, NULL, 't'}, {"since", required_argument, NULL, 'S'},
-		{"user", required_argument, NULL, 'u'}, {"unit", required_argument, NULL, 'n'},
-		{"follow", no_argument, NULL, 'l'}, {"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+		{"read", required_argument, NULL, 'r'}, {"deadline", required_argument, NULL, 't'},
+		{"since", required_argument, NULL, 'S'}, {"user", required_argument, NULL, 'u'},
+		{"unit", required_argument, NULL, 'n'}, {"follow", no_argument, NULL, 'l'},
+		{"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 	char given[LETTERS_MAX] = ""; /* letters that not every command has */
 	const char *name = NULL;
 	const struct command *command;
@@ -187,7 +198,7 @@ static int command_line(
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((letter = getopt_long(words, argv, "s:jafhvd:b:S:u:t:n:", options, NULL)) != -1) {
+	while ((letter = getopt_long(words, argv, "s:jafhvd:b:r:S:u:t:n:", options, NULL)) != -1) {
 		r = option_read(letter, cli, drive, &name);
 		if (r != CLI_OK)
 			return r;
