@@ -197,7 +197,8 @@ static struct device *next_to_answer(const struct iommu_group *group)
 	return NULL;
 }
 
-/* A driver of the host has the device, by root's own doing, and is not to lose what it does there. */
+/* A driver of the host has the device, by root's own doing: it has set the device up, and is not to lose what it does
+ * there. */
 static bool is_with_host_driver(const struct broker *broker, const struct device *device)
 {
 	struct host_device now;
@@ -214,7 +215,7 @@ static struct device *next_to_reset(const struct iommu_group *group)
 			continue;
 		if (!is_with_host_driver(group->broker, device))
 			return device;
-		quarantine_note_reset(device, -EBUSY);
+		quarantine_note_reset(device, 0);
 	}
 	return NULL;
 }
