@@ -664,6 +664,19 @@ static void host_driver_is_not_disturbed(void **state)
 	assert_null(inventory_find(&broker.inventory, A)->quarantine);
 }
 
+/* A driver of VFIO's own is none of the host's: it has set nothing up. */
+static void driver_of_vfio_resets_nothing(void **state)
+{
+	int keeper = keeper_start(), client;
+
+	(void)state;
+	snprintf(memory_host->devices[0].device.driver, DRIVER_NAME_SIZE, "mlx5_vfio_pci");
+	client = client_with(A, keeper);
+	end_without_a_report(client, keeper);
+	await_state(1, GROUP_FREE);
+	assert_int_equal(memory_host->devices[0].resets, 1);
+}
+
 static void late_reset_counts_and_lost_reset_does_not(void **state)
 {
 	int keeper = keeper_start(), client = client_with(C, keeper);
@@ -730,6 +743,7 @@ int main(void)
 		LARGE(failed_reset_is_a_quarantine),
 		LARGE(silent_device_is_not_reset),
 		LARGE(host_driver_is_not_disturbed),
+		LARGE(driver_of_vfio_resets_nothing),
 		LARGE(late_reset_counts_and_lost_reset_does_not),
 		cmocka_unit_test_prestate_setup_teardown(
 			no_helper_without_a_right, begin_large, end, (void *)"[deny all]\nclass = *\nuser = *\n"),

@@ -203,7 +203,7 @@ static bool is_with_host_driver(const struct broker *broker, const struct device
 {
 	struct host_device now;
 
-	return broker->host->read(device->name, &now) == 0 && now.driver[0] && strcmp(now.driver, VFIO_DRIVER) != 0;
+	return broker->host->read(device->name, &now) == 0 && !host_device_is_harmless(&now);
 }
 
 static struct device *next_to_reset(const struct iommu_group *group)
