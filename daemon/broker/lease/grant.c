@@ -17,6 +17,7 @@
 #include "log.h"
 #include "packet.h"
 #include "state/inventory.h"
+#include "state/quarantine_state.h"
 #include "state/waiter.h"
 
 #include <assert.h>
@@ -308,7 +309,8 @@ static int step(struct granting *granting, struct device *device, struct detail 
 	const struct device *sibling = next_sibling(granting, device, &now);
 	int r;
 
-	if (sibling && !grant_may_take(broker, granting->waiter.session, &now))
+	/* A quarantined sibling could not go back. */
+	if (sibling && (quarantine_holds(sibling) || !grant_may_take(broker, granting->waiter.session, &now)))
 		return refuse(detail, REFUSAL_GROUP_NOT_VIABLE, GRANT_SIBLING_FORMAT, device->name,
 			device->group->number, now.name, now.vendor, now.device, now.driver);
 	if (sibling)

@@ -97,7 +97,7 @@ static void check_siblings(const struct broker *broker, const struct session *se
 		if (strcmp(sibling->name, name) == 0 || broker->host->read(sibling->name, &now) < 0 ||
 			host_device_is_harmless(&now))
 			continue;
-		if (grant_may_take(broker, session, &now)) {
+		if (!quarantine_holds(sibling) && grant_may_take(broker, session, &now)) {
 			admission->claim = true;
 			check_virtual(broker, now.name, admission);
 			continue;
