@@ -221,7 +221,8 @@ static bool admitted(struct broker *broker, const struct audit_event *event)
 {
 	struct audit_limit *limit;
 
-	if (audit_kinds[event->kind].burst == 0)
+	/* What is worse than its kind is in the journal, however much else there is. */
+	if (audit_kinds[event->kind].burst == 0 || event->level != 0)
 		return true;
 	limit = limit_get(broker, event->kind, event->owner);
 	if (!limit || limit->recorded < audit_kinds[event->kind].burst) {

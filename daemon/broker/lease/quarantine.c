@@ -271,8 +271,10 @@ void quarantine_forget_resets(struct iommu_group *group)
 {
 	struct device *device;
 
-	LIST_FOREACH(device, &group->devices, in_group)
+	LIST_FOREACH(device, &group->devices, in_group) {
 		device->reset_tried = false;
+		device->reset_error = 0;
+	}
 }
 
 void quarantine_group_free(struct iommu_group *group)
