@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -64,7 +65,7 @@ static const int allowed[] = {
 	SCMP_SYS(getrusage), SCMP_SYS(getrlimit), SCMP_SYS(setrlimit), SCMP_SYS(uname), SCMP_SYS(sysinfo),
 	SCMP_SYS(getrandom), SCMP_SYS(umask),
 	/* giving up more */
-	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(seccomp), SCMP_SYS(landlock_create_ruleset),
+	SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(landlock_create_ruleset),
 	SCMP_SYS(landlock_add_rule), SCMP_SYS(landlock_restrict_self),
 };
 /* clang-format on */
@@ -87,9 +88,10 @@ static const struct {
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFD},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFD},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL},
-	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFL},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_ADD_SEALS},
 	{SCMP_SYS(fcntl), 1, UINT32_MAX, F_GET_SEALS},
+	/* A filter of its own takes more away, but for a listener, which could let execve() pass. */
+	{SCMP_SYS(seccomp), 1, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0},
 	/* Not TIOCSTI, which types into the owner's terminal. */
 	{SCMP_SYS(ioctl), 1, UINT32_MAX, TCGETS},
 	{SCMP_SYS(ioctl), 1, UINT32_MAX, TIOCGWINSZ},
@@ -151,6 +153,10 @@ static int add_rules(scmp_filter_ctx filter)
 		if (r == 0 && own[i].zero)
 			r = add(filter, own[i].syscall, 0, UINT32_MAX, 0);
 	}
+	/* Not O_ASYNC, by which a terminal sends signals to whoever uses it. */
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETFL), SCMP_A2(SCMP_CMP_MASKED_EQ, O_ASYNC, 0));
 	/* Threads are made by clone(), whose flags a filter can see. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

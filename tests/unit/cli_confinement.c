@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -95,6 +96,9 @@ static int signals_nobody(void)
 	/* by way of a descriptor, and of the terminal */
 	EXPECT(refused(fcntl(0, F_SETOWN, owner)) && refused(fcntl(0, F_SETSIG, SIGTERM)));
 	EXPECT(refused(ioctl(0, FIOSETOWN, &owner)) && refused(ioctl(0, TIOCSTI, "x")));
+	EXPECT(refused(fcntl(0, F_SETFL, O_ASYNC)) && fcntl(0, F_SETFL, fcntl(0, F_GETFL)) == 0);
+	/* by a listener of its own, which would let a second program be executed */
+	EXPECT(refused(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, NULL)));
 	EXPECT(refused(prctl(PR_SET_PDEATHSIG, 0)));
 	return 0;
 }
