@@ -581,7 +581,7 @@ static void deny_by_user_fits_subordinate_uids(void **state)
 static void owners_of_subordinate_uids(void **state)
 {
 	static const char text[] = "1001:100000:65536\nroot:300000:65536\n1002:165536:10\nnobody-there:1:2\nnonsense\n"
-				   "1003:5:x\n1004:0:3\n";
+				   "1003:5:x\n1004:0:3\n1005:120000:1\n";
 	char path[] = "/tmp/broker_policy.XXXXXX";
 	struct policy travelling = {0};
 	struct owners owners = {0};
@@ -598,6 +598,9 @@ static void owners_of_subordinate_uids(void **state)
 	assert_int_equal(owners_find(&owners, 165536), 1002);
 	assert_int_equal(owners_find(&owners, 165546), 165546);
 	assert_int_equal(owners_find(&owners, 300001), 300001);
+	/* One range in another. */
+	assert_int_equal(owners_find(&owners, 120000), 1005);
+	assert_int_equal(owners_find(&owners, 130000), 1001);
 	/* Root is nobody's. */
 	assert_int_equal(owners_find(&owners, 0), 0);
 	assert_int_equal(owners_find(&owners, 2), 1004);

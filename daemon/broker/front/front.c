@@ -621,11 +621,6 @@ static unsigned int fronts_of(const struct broker *broker, uid_t owner)
 	return count;
 }
 
-bool front_serves(const struct broker *broker, uid_t owner)
-{
-	return fronts_of(broker, owner) > 0;
-}
-
 /* A spare front is somebody's from now on. Returns the front, or NULL. */
 static struct front *assign(struct broker *broker, enum front_role role, uid_t owner)
 {

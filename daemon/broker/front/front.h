@@ -18,9 +18,6 @@
  * (front_events.ended): so a handler that works on a request can go on with its packet and its session.
  */
 
-/* Whether OWNER has a front. */
-bool front_serves(const struct broker *broker, uid_t owner);
-
 /* Starts spare fronts, now or later, until FRONTS_SPARE are there. */
 void front_prepare(struct broker *broker);
 /* Whether there is a spare front: only then may a connection be accepted. */

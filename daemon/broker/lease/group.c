@@ -80,6 +80,9 @@ static bool is_reached_by_others(const struct iommu_group *group)
 	LIST_FOREACH(other, &group->broker->inventory.groups, in_inventory) {
 		if (other->state == GROUP_QUERIED)
 			return true;
+		/* After a restart the owner of the holder's uid is not known here. */
+		if (other != group && group_leased(other) && other->holder.uid == group->holder.uid)
+			return true;
 	}
 	return user_leases(&group->broker->users, group->holder_owner) > 0;
 }

@@ -86,8 +86,12 @@ int owners_read(struct owners *owners, const char *path)
 
 uid_t owners_find(const struct owners *owners, uid_t uid)
 {
-	size_t place = begun(owners, uid);
-	const struct owner_range *range = place > 0 ? &owners->ranges[place - 1] : NULL;
+	/* Ranges may lie in each other: the innermost counts. */
+	for (size_t i = uid != 0 ? begun(owners, uid) : 0; i > 0; i--) {
+		const struct owner_range *range = &owners->ranges[i - 1];
 
-	return uid != 0 && range && uid - range->first < range->count ? range->owner : uid;
+		if (uid - range->first < range->count)
+			return range->owner;
+	}
+	return uid;
 }

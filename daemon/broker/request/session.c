@@ -189,14 +189,14 @@ static bool begin(struct session *session, int fd, int pidfd)
 
 /*
  * Whose PEER's uid is. A user has more uids than one, in user namespaces: by subuid(5); or given by a service (such as
- * systemd-nsresourced), which only the slice of the user tells. The slice is looked up for the first front of a uid.
- * Root, and the processes that root starts, count as themselves.
+ * systemd-nsresourced), which only the slice of the user tells. Root, and the processes that root starts, count as
+ * themselves.
  */
 static uid_t owner_of(const struct broker *broker, const struct peer *peer, int pidfd)
 {
 	uid_t owner = broker->policy ? owners_find(&broker->policy->owners, peer->uid) : peer->uid;
 
-	if (peer->uid == 0 || owner != peer->uid || front_serves(broker, peer->uid))
+	if (peer->uid == 0 || owner != peer->uid)
 		return owner;
 	return peer_find_slice(peer, pidfd, &owner) && owner != 0 ? owner : peer->uid;
 }
@@ -231,13 +231,17 @@ static void charge_owner(struct session *session)
 	uid_t owner = owners_find(&broker->policy->owners, session->peer.uid);
 	struct user *user;
 
-	/* Nobody has a lease before the first policy, and whoever has one keeps the owner of before. */
-	if (owner == session->peer.uid || owner == session->peer.owner || session->leases_count > 0 || session->waits ||
+	/* Nobody has a lease before the first policy, and whoever has one, or is about to, keeps the owner of before. A
+	 * request that waits for the policy alone is about to hear of it. */
+	if (owner == session->peer.uid || owner == session->peer.owner || session->leases_count > 0 ||
+		(session->waits && session->waits->group) ||
 		user_charge_session(&broker->users, owner, UINT32_MAX, &user) < 0)
 		return;
 	user_refund_session(&broker->users, session->user);
 	session->user = user;
 	session->peer.owner = owner;
+	/* The next broker finds the lease before it reads the policy. */
+	roll_unit(&session->front->roll, session);
 }
 
 void session_find_owners(struct broker *broker)
@@ -261,6 +265,8 @@ static void adopt_second(struct session *session, struct roll_entry *entry)
 		return;
 	}
 	session->peer = entry->peer;
+	/* As whose the session is charged. */
+	session->peer.owner = peer.owner;
 	roll_remove(&session->front->roll, session);
 	roll_adopt(session, entry);
 	peer_clear(&peer);
