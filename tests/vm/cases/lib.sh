@@ -127,11 +127,10 @@ wait_until() {
 sysfs() { printf '/sys/bus/pci/devices/%s\n' "$1"; }
 driver_is() { [[ /sys/bus/pci/devices/$1/driver -ef /sys/bus/pci/drivers/$2 ]]; }
 driver_of() {
-    if [[ -e /sys/bus/pci/devices/$1/driver ]]; then
-        basename "$(readlink "/sys/bus/pci/devices/$1/driver")"
-    else
-        echo none
-    fi
+    local link
+    # In one look: the driver may go between two.
+    link=$(readlink "/sys/bus/pci/devices/$1/driver") || link=none
+    echo "${link##*/}"
 }
 has_no_driver() { [[ ! -e /sys/bus/pci/devices/$1/driver ]]; }
 override_of() { cat "/sys/bus/pci/devices/$1/driver_override"; }
