@@ -419,6 +419,35 @@ void world_await_spare(struct vbroker_session *session)
 	fail_msg("the broker has no spare keeper");
 }
 
+enum vbroker_device_state device_state(struct vbroker_session *session, const char *name, uint32_t *ret_pid)
+{
+	struct vbroker_device_entry *entries;
+	enum vbroker_device_state state = VBROKER_STATE_CLAIMING;
+	size_t count;
+
+	expect_ok(vbroker_list_devices(session, &entries, &count));
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(entries[i].name, name) != 0)
+			continue;
+		state = entries[i].state;
+		*ret_pid = entries[i].holder.pid;
+	}
+	free(entries);
+	return state;
+}
+
+void await_device_state(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
+{
+	uint32_t pid;
+
+	for (int i = 0; i < WAITS; i++) {
+		if (device_state(session, name, &pid) == state)
+			return;
+		nap(5);
+	}
+	fail_msg("%s is in state %d, not %d", name, device_state(session, name, &pid), state);
+}
+
 /* A reader that takes long is no longer waited for by requests, and its policy comes later. */
 static bool policy_is_read(const struct vbroker_status *status)
 {

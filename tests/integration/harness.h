@@ -124,6 +124,10 @@ size_t helpers(pid_t pids[KEEPERS_MAX]);
 bool process_find(struct vbroker_session *session, enum vbroker_process_kind kind, enum vbroker_process_state state,
 	pid_t pid, struct vbroker_process_entry *ret_entry);
 
+/* The device's state as LIST has it, and who it says has or had it. */
+enum vbroker_device_state device_state(struct vbroker_session *session, const char *name, uint32_t *ret_pid);
+void await_device_state(struct vbroker_session *session, const char *name, enum vbroker_device_state state);
+
 /* Looks at what is to come, with naps of 2 to 10 ms between: patience for a host with a load of 20. */
 #define WAITS 6000
 /* Sleeps a little; used in loops with their own end. */

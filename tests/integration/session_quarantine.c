@@ -16,36 +16,6 @@ static const struct world_options rules = {
 
 /* ---- devices without a reset ---- */
 
-/* The device's state as LIST has it, and who it says has or had it. */
-static enum vbroker_device_state state_of(struct vbroker_session *session, const char *name, uint32_t *ret_pid)
-{
-	struct vbroker_device_entry *entries;
-	enum vbroker_device_state state = VBROKER_STATE_CLAIMING;
-	size_t count;
-
-	expect_ok(vbroker_list_devices(session, &entries, &count));
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(entries[i].name, name) != 0)
-			continue;
-		state = entries[i].state;
-		*ret_pid = entries[i].holder.pid;
-	}
-	free(entries);
-	return state;
-}
-
-static void await_state(struct vbroker_session *session, const char *name, enum vbroker_device_state state)
-{
-	uint32_t pid;
-
-	for (int i = 0; i < 1000; i++) {
-		if (state_of(session, name, &pid) == state)
-			return;
-		nap(5);
-	}
-	fail_msg("%s is in state %d, not %d", name, state_of(session, name, &pid), state);
-}
-
 /* OPEN, and the detail if it is refused. */
 static void expect_quarantined(struct vbroker_session *session, const char *name, const char *words)
 {
@@ -59,7 +29,7 @@ static void release(struct vbroker_session *session, const char *name, unsigned 
 	struct vbroker_unquarantined released;
 
 	/* OPEN says QUARANTINED already when its keeper has not ended yet. */
-	await_state(session, name, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, name, VBROKER_STATE_QUARANTINED);
 	expect_ok(vbroker_session_unquarantine(session, name, flags, &released));
 	if (!strstr(released.ended, was))
 		fail_msg("\"%s\" does not say \"%s\"", released.ended, was);
@@ -76,11 +46,11 @@ static void no_reset_method(void **state)
 	(void)state;
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
 	expect_quarantined(session, EDU, "reset = required by rule \"strict\"");
-	assert_int_equal(state_of(session, EDU, &pid), VBROKER_STATE_QUARANTINED);
+	assert_int_equal(device_state(session, EDU, &pid), VBROKER_STATE_QUARANTINED);
 	assert_int_equal(pid, getpid());
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
@@ -166,7 +136,7 @@ static void keeper_dies(void **state)
 	expect_ok(vbroker_device_bind(device, domain));
 	host_write("devices/" EDU "/was-reset", "no");
 	kill_keepers();
-	await_state(session, EDU, VBROKER_STATE_FREE);
+	await_device_state(session, EDU, VBROKER_STATE_FREE);
 	assert_string_equal(host_read("devices/" EDU "/was-reset"), "yes");
 	vbroker_device_close(device);
 	world_await_spare(session);
@@ -174,7 +144,7 @@ static void keeper_dies(void **state)
 	device = device_begin(session, EDU);
 	expect_ok(vbroker_device_bind(device, domain));
 	kill_keepers();
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	vbroker_device_close(device);
 	host_set_reset(1, EDU, true);
@@ -194,11 +164,11 @@ static void keeper_dies_after_a_reset_failed(void **state)
 	host_group(2)->failures[FAKE_RESET] = EIO;
 	device_use(session, EDU_2);
 	host_group(2)->failures[FAKE_RESET] = 0;
-	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	host_write("devices/" EDU_2 "/fails", "reset");
 	device = device_begin(session, EDU_2);
 	kill_keepers();
-	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	vbroker_device_close(device);
 	world_await_spare(session);
@@ -207,7 +177,7 @@ static void keeper_dies_after_a_reset_failed(void **state)
 	kill_keepers();
 	vbroker_device_close(device);
 	world_await_spare(session);
-	await_state(session, EDU_2, VBROKER_STATE_FREE);
+	await_device_state(session, EDU_2, VBROKER_STATE_FREE);
 	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
 	world_settle();
@@ -225,7 +195,7 @@ static void all_ones_after_a_lease(void **state)
 	expect_ok(vbroker_device_bind(device, domain));
 	host_write("devices/" EDU "/answers", "no");
 	vbroker_device_close(device);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " does not answer, its configuration space reads all ones, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
 	expect_ok(vbroker_session_status(session, &status));
@@ -252,9 +222,9 @@ static void all_ones_when_asked(void **state)
 	int claim;
 
 	(void)state;
-	assert_int_equal(state_of(session, DEAD, &pid), VBROKER_STATE_FREE);
+	assert_int_equal(device_state(session, DEAD, &pid), VBROKER_STATE_FREE);
 	expect_refused(vbroker_device_open(session, DEAD, &device), VBROKER_DEVICE_BAD_STATE, "all ones");
-	assert_int_equal(state_of(session, DEAD, &pid), VBROKER_STATE_QUARANTINED);
+	assert_int_equal(device_state(session, DEAD, &pid), VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, DEAD, "nobody had it");
 	host_write("devices/" EDU "/answers", "no");
 	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
@@ -280,8 +250,8 @@ static void the_whole_group(void **state)
 	(void)state;
 	host_set_reset(4, TWIN, false);
 	device_use(session, TWIN);
-	await_state(session, TWIN, VBROKER_STATE_QUARANTINED);
-	assert_int_equal(state_of(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
+	await_device_state(session, TWIN, VBROKER_STATE_QUARANTINED);
+	assert_int_equal(device_state(session, TWIN_2, &pid), VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, TWIN_2, TWIN " was not reset");
 	expect_refused(vbroker_session_unquarantine(session, TWIN_2, VBROKER_UNQUARANTINE_FORCE, &released),
 		VBROKER_NOT_QUARANTINED, TWIN_2 " shares its IOMMU group with one that is: " TWIN);
@@ -302,12 +272,12 @@ static void same_user(void **state)
 	host_set_reset(2, EDU_2, false);
 	device_use(session, EDU_2);
 	device_use(session, EDU_2);
-	await_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU_2, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU_2), VBROKER_QUARANTINED);
 	host_set_reset(2, EDU_2, true);
 	/* a lease that ends with a reset ends it, too */
 	device_use(session, EDU_2);
-	await_state(session, EDU_2, VBROKER_STATE_FREE);
+	await_device_state(session, EDU_2, VBROKER_STATE_FREE);
 	assert_int_equal(stranger_opens(EDU_2), 0);
 	vbroker_session_close(session);
 	world_settle();
@@ -324,17 +294,17 @@ static void optional_after_a_while(void **state)
 	host_set_reset(11, BARE, false);
 	device_use(session, BARE);
 	start = now_ms();
-	await_state(session, BARE, VBROKER_STATE_RESTORING);
+	await_device_state(session, BARE, VBROKER_STATE_RESTORING);
 	expect_driver(BARE, "vfio-pci");
 	/* When its keeper has ended there is nobody it could be taken from, so nothing to wait for. */
 	expect_ok(vbroker_session_revoke(session, BARE, 0, &revocation));
 	expect_ok(vbroker_session_revoke(session, BARE, 0, &revocation));
 	assert_int_equal(revocation.result, VBROKER_REVOKE_NOBODY);
 	assert_string_equal(revocation.detail, "nobody has it any more");
-	assert_int_equal(state_of(session, BARE, &revocation.holder.pid), VBROKER_STATE_RESTORING);
+	assert_int_equal(device_state(session, BARE, &revocation.holder.pid), VBROKER_STATE_RESTORING);
 	device_use(session, BARE);
 	assert_in_range(now_ms() - start, 350, 4000);
-	await_state(session, BARE, VBROKER_STATE_FREE);
+	await_device_state(session, BARE, VBROKER_STATE_FREE);
 	expect_driver(BARE, "");
 	assert_int_equal(host_claims(), 0);
 	assert_int_equal(stranger_opens(BARE), 0);
@@ -422,14 +392,14 @@ static void loosened_and_leased_again(void **state)
 	(void)state;
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	reload(RESET_OPTIONAL);
 	device_use(session, EDU);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	device = device_begin(session, EDU);
 	kill_keepers();
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	vbroker_device_close(device);
 	world_await_spare(session);
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
@@ -459,7 +429,7 @@ static void tightened_meanwhile(void **state)
 	vbroker_session_close(session);
 	world_start_broker();
 	session = session_begin();
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "reset = required by rule \"root\"");
 	assert_int_equal(stranger_opens(EDU), VBROKER_QUARANTINED);
 	host_set_reset(1, EDU, true);
@@ -479,7 +449,7 @@ static void kept_from_its_host_driver(void **state)
 	host_group(3)->failures[FAKE_RESET] = EIO;
 	device_use(session, NVME);
 	host_group(3)->failures[FAKE_RESET] = 0;
-	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, NVME, VBROKER_STATE_QUARANTINED);
 	expect_driver(NVME, "vfio-pci");
 	assert_int_equal(host_claims(), 1);
 	vbroker_session_close(session);
@@ -506,14 +476,14 @@ static void survives_the_broker(void **state)
 	(void)state;
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	vbroker_session_close(session);
 	for (int i = 0; i < 2; i++) {
 		world_kill_broker();
 		world_start_broker();
 	}
 	session = session_begin();
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, EDU " was not reset, it has no reset method, since 20");
 	expect_quarantined(session, EDU, "last holder uid 0, pid ");
 	host_set_reset(1, EDU, true);
@@ -548,7 +518,7 @@ static void ends_without_a_broker(void **state)
 	vbroker_session_close(session);
 	world_start_broker();
 	session = session_begin();
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(session, EDU, "its keeper died and it has no reset method");
 	device_use(session, EDU_2);
 	host_set_reset(1, EDU, true);
@@ -618,7 +588,7 @@ static void who_may_release(void **state)
 	vbroker_device_close(device);
 	host_set_reset(1, EDU, false);
 	device_use(session, EDU);
-	await_state(session, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, EDU, VBROKER_STATE_QUARANTINED);
 	chmod(world()->directory, 0711);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -653,7 +623,7 @@ static void stuck_keeper(void **state)
 	expect_ok(vbroker_device_bind(device, domain));
 	host_group(1)->hang = true;
 	vbroker_session_close(session);
-	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(other, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(other, EDU, "its keeper does not let go, since 20");
 	expect_refused(vbroker_session_unquarantine(other, EDU, VBROKER_UNQUARANTINE_FORCE, &released),
 		VBROKER_QUARANTINED, "nothing can force the kernel");
@@ -662,13 +632,13 @@ static void stuck_keeper(void **state)
 	vbroker_session_close(other);
 	world_start_broker();
 	other = session_begin();
-	await_state(other, EDU, VBROKER_STATE_QUARANTINED);
+	await_device_state(other, EDU, VBROKER_STATE_QUARANTINED);
 	expect_quarantined(other, EDU, "is not free although its keeper is gone");
 	expect_quarantined(other, EDU, "last holder uid 0, pid ");
 	expect_refused(
 		vbroker_session_unquarantine(other, EDU, 0, &released), VBROKER_QUARANTINED, "fuser -v /dev/vfio/1");
 	host_group(1)->hang = false;
-	await_state(other, EDU, VBROKER_STATE_FREE);
+	await_device_state(other, EDU, VBROKER_STATE_FREE);
 	device_use(other, EDU);
 	vbroker_device_close(device);
 	vbroker_domain_close(domain);
@@ -687,7 +657,7 @@ static void leaves_the_machine(void **state)
 	host_group(3)->failures[FAKE_RESET] = EIO;
 	device_use(session, NVME);
 	host_group(3)->failures[FAKE_RESET] = 0;
-	await_state(session, NVME, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, NVME, VBROKER_STATE_QUARANTINED);
 	snprintf(from, sizeof from, "%s/devices/" NVME, world()->directory);
 	snprintf(to, sizeof to, "%s/" NVME, world()->directory);
 	assert_int_equal(rename(from, to), 0);
@@ -697,7 +667,7 @@ static void leaves_the_machine(void **state)
 	host_write(NVME "/driver", "nvme");
 	host_write(NVME "/override", "");
 	assert_int_equal(rename(to, from), 0);
-	await_state(session, NVME, VBROKER_STATE_FREE);
+	await_device_state(session, NVME, VBROKER_STATE_FREE);
 	device_use(session, NVME);
 	vbroker_session_close(session);
 	world_settle();
@@ -722,7 +692,7 @@ static void leaves_in_a_lease(void **state)
 	vbroker_device_close(device);
 	assert_string_equal(host_read("quarantine/" EDU), "");
 	assert_int_equal(rename(to, from), 0);
-	await_state(session, EDU, VBROKER_STATE_FREE);
+	await_device_state(session, EDU, VBROKER_STATE_FREE);
 	device_use(session, EDU);
 	vbroker_session_close(session);
 	world_settle();

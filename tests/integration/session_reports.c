@@ -138,6 +138,8 @@ static void list_follows_the_host(void **state)
 		}
 		assert_int_equal(count, 14);
 		vbroker_device_close(device_begin(session, EDU));
+		/* A device that leaves takes its group along: nobody then waits for the end of the lease. */
+		await_device_state(session, EDU, VBROKER_STATE_FREE);
 	}
 	vbroker_session_close(session);
 	world_settle();

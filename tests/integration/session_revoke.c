@@ -289,6 +289,7 @@ static void hanging_detach_is_reported(void **state)
 	assert_true(now_ms() - began < 3000);
 	expect_refused(vbroker_device_ping(holder.device), VBROKER_REVOKED, "revoked by");
 	host_group(1)->hang = false;
+	await_device_state(holder.session, EDU, VBROKER_STATE_FREE);
 	holder_end(&holder);
 	world_settle();
 	revoke_now(EDU, VBROKER_REVOKE_NOBODY);
