@@ -44,6 +44,9 @@ struct owner {
 	struct requester raw;	       /* for packets that the library does not make; on the same channel */
 	int memory;
 	uint32_t handle; /* of MEMORY */
+	/* Of the process that serves. A close here would end the channel there. */
+	struct vbroker_domain_server *server;
+	struct vbroker_domain *served;
 };
 
 static void serve(struct vbroker_domain *domain, struct vbroker_domain_server *server)
@@ -65,15 +68,13 @@ static void serve(struct vbroker_domain *domain, struct vbroker_domain_server *s
 static void owner_start(struct owner *owner)
 {
 	const struct vbroker_budget budget = {UINT64_C(1) << 40, 65000, 1000};
-	struct vbroker_domain_server *server;
-	struct vbroker_domain *domain;
 	enum channel_kind kind;
 	uint64_t iova;
 	pid_t parent = getpid();
 	int channel;
 
-	must(domain_open_on(&fake_domain, &domain), "opening a fake domain");
-	must(vbroker_domain_serve(domain, &budget, &server, &channel), "serving it");
+	must(domain_open_on(&fake_domain, &owner->served), "opening a fake domain");
+	must(vbroker_domain_serve(owner->served, &budget, &owner->server, &channel), "serving it");
 	owner->pid = fork();
 	if (owner->pid < 0)
 		die("fork");
@@ -83,11 +84,9 @@ static void owner_start(struct owner *owner)
 			_exit(EXIT_FAILURE);
 		close(channel);
 		processor_pin_server(0);
-		serve(domain, server);
+		serve(owner->served, owner->server);
 		_exit(EXIT_SUCCESS);
 	}
-	vbroker_domain_server_close(server);
-	vbroker_domain_close(domain);
 	must(vbroker_domain_adopt(channel, &owner->domain), "adopting the domain channel");
 	requester_init(&owner->raw, channel, &domain_table);
 	must(requester_hello(&owner->raw, &kind), "HELLO");
@@ -103,7 +102,10 @@ static void owner_stop(struct owner *owner)
 	requester_clear(&owner->raw);
 	vbroker_domain_close(owner->domain);
 	close(owner->memory);
+	kill(owner->pid, SIGTERM);
 	waitpid(owner->pid, NULL, 0);
+	vbroker_domain_server_close(owner->server);
+	vbroker_domain_close(owner->served);
 }
 
 /* ---- one mapping ---- */
