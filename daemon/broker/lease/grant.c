@@ -40,9 +40,8 @@ struct granting {
 	enum step step;
 	char name[DEVICE_NAME_SIZE];   /* the device that is opened */
 	char worked[DEVICE_NAME_SIZE]; /* the device of the last order: that one, or a sibling */
-	unsigned int done;	       /* bits 1 << enum helper_type: the orders that WORKED has had */
-	bool changed;		       /* a device has had orders */
-	bool claims;		       /* the device that is opened is taken from a driver here */
+	unsigned int done; /* bits 1 << enum helper_type: the orders that WORKED has had; 0: no device has had any */
+	bool claims;	   /* the device that is opened is taken from a driver here */
 	lease_answer answer;
 };
 
@@ -81,7 +80,7 @@ static void give_up(struct granting *granting, int result, const struct detail *
 {
 	struct session *session = part(granting);
 
-	group_claim_ended(granting->operation.group, granting->changed);
+	group_claim_ended(granting->operation.group, granting->done != 0);
 	if (session)
 		granting->answer(session, NULL, result, detail);
 	end(granting);
@@ -226,7 +225,6 @@ static bool has_had(const struct granting *granting, enum helper_type order)
 static void order(struct granting *granting, enum helper_type type, const char *driver)
 {
 	granting->done |= 1U << type;
-	granting->changed = true;
 	if (type == HELPER_OVERRIDE_GET && strcmp(granting->worked, granting->name) == 0)
 		granting->claims = true;
 	operation_order(&granting->operation, type, 0, granting->worked, driver);
@@ -291,7 +289,7 @@ static const struct device *next_sibling(
 	const struct device *sibling;
 
 	LIST_FOREACH(sibling, &device->group->devices, in_group) {
-		bool begun = sibling->claim && granting->changed && strcmp(granting->worked, sibling->name) == 0;
+		bool begun = strcmp(granting->worked, sibling->name) == 0;
 
 		if (sibling != device && sibling->present &&
 			granting->operation.broker->host->read(sibling->name, ret_now) == 0 && !ret_now->vfio &&

@@ -13,9 +13,8 @@ bool grant_may_take(const struct broker *broker, const struct session *session, 
 /*
  * Leases DEVICE to SESSION, after admission_check() has found no obstacle: looks whether the device answers and the
  * group is free, claims DEVICE and siblings that the host drives from their drivers, and has a helper open the group
- * and offer DEVICE with it to a keeper. Each
- * step is an order to a helper. Returns CHANNEL_LATER: ANSWER is called, unless the session ends before. Returns
- * -ENOMEM, and everything is as before.
+ * and offer DEVICE with it to a keeper. Each step is an order to a helper. Returns CHANNEL_LATER: ANSWER is called,
+ * unless the session ends before. Returns -ENOMEM, and everything is as before.
  *
  * After a refusal all of them go back as after a lease: the group is RESTORING, if a step has changed anything.
  */
