@@ -175,6 +175,50 @@ static void waiting_client_may_leave(void **state)
 	assert_int_equal(group(2)->state, GROUP_FREE);
 }
 
+/* The driver of C that a list shows. */
+static const char *listed_driver(int client)
+{
+	static char driver[DRIVER_NAME_SIZE];
+	const struct listing_request request = {0};
+	const struct device_record *record;
+	const int calls = memory_host->calls;
+
+	client_send(client, BROKER_LIST, &request, sizeof request);
+	turn();
+	assert_int_equal(memory_host->calls, calls);
+	assert_int_equal(client_answer(client, NULL), 0);
+	assert_int_equal(packet.header.length, sizeof(struct listing_reply) + 4 * sizeof *record);
+	record = (const void *)(packet.payload + sizeof(struct listing_reply));
+	assert_string_equal(record[2].name, C);
+	memcpy(driver, record[2].driver, sizeof driver);
+	return driver;
+}
+
+/* 4,000 virtual functions in a list were 12,000 looks at sysfs, while everybody else had to wait. */
+static void lists_do_not_look_at_the_host(void **state)
+{
+	int watching = client_new(), keeper = keeper_start(), client;
+
+	(void)state;
+	assert_string_equal(listed_driver(watching), "nvme");
+	client = client_with(C, keeper);
+	assert_string_equal(listed_driver(watching), "vfio-pci");
+	close(client);
+	close(keeper);
+	for (int i = 0; i < 50 && group(2)->state != GROUP_FREE; i++)
+		turn();
+	assert_string_equal(listed_driver(watching), "nvme");
+	/* Root unbinds it, and the kernel tells. */
+	memory_host->devices[2].device.driver[0] = '\0';
+	memory_host_tell(HOST_ADDED, C);
+	assert_string_equal(listed_driver(watching), "");
+	strcpy(memory_host->devices[2].device.driver, "nvme");
+	memory_host_tell(HOST_MISSED, "");
+	assert_string_equal(listed_driver(watching), "nvme");
+	close(watching);
+	turn();
+}
+
 /* The client has gone before the keeper answered: the lease ends without having begun. */
 static void client_leaves_before_the_answer(void **state)
 {
@@ -490,6 +534,7 @@ int main(void)
 		CASE(open_waits_for_a_release),
 		CASE(open_served_before_the_end_of_the_holder_waits),
 		CASE(waiting_client_may_leave),
+		CASE(lists_do_not_look_at_the_host),
 		CASE(client_leaves_before_the_answer),
 		CASE(lease_taken_back_before_the_answer_is_revoked),
 		CASE(direct_lease_ends_with_its_whole_group),

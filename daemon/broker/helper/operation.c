@@ -262,6 +262,7 @@ static void operation_answered(struct operation *operation, const struct helper_
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
 	/* For the next broker: the order is done. */
 	note_write(operation->helper);
+	inventory_look(&operation->broker->inventory, operation->device);
 	operation->kind->answered(operation, reply);
 }
 
@@ -274,6 +275,7 @@ static void operation_lost(struct operation *operation)
 	if (!had_order)
 		return;
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
+	inventory_look(&operation->broker->inventory, operation->device);
 	operation->kind->answered(operation, NULL);
 }
 

@@ -56,8 +56,8 @@ static inline bool host_device_is_harmless(const struct host_device *device)
 }
 
 enum host_change {
-	/* Or is not as it was: a virtual function has its link physfn only after the kernel has told that it came
-	 * (pci_iov_sysfs_link() in drivers/pci/iov.c). */
+	/* Or is not as it was: a driver came or went (driver_bound() in drivers/base/dd.c), or a virtual function has
+	 * got its link physfn, after the kernel has told that it came (pci_iov_sysfs_link() in drivers/pci/iov.c). */
 	HOST_ADDED,
 	HOST_REMOVED,
 	HOST_MISSED, /* unknown devices came or went: the name is empty */
@@ -69,8 +69,8 @@ typedef void (*host_changed)(void *context, enum host_change change, const char 
 struct host {
 	/* Calls FOUND for each PCI device. */
 	int (*enumerate)(host_found found, void *context);
-	/* Calls CHANGED for each device that comes or goes from now on, by EVENT. The subscription lasts as long as
-	 * EVENT. */
+	/* Calls CHANGED for each device that comes, goes or changes from now on, by EVENT. The subscription lasts as
+	 * long as EVENT. */
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);

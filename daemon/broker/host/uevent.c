@@ -35,6 +35,13 @@ static const char *value_of(const char *message, size_t length, const char *key)
 	return NULL;
 }
 
+/* The device is there, and should be looked at. */
+static bool is_look(const char *action)
+{
+	return strcmp(action, "add") == 0 || strcmp(action, "change") == 0 || strcmp(action, "bind") == 0 ||
+		strcmp(action, "unbind") == 0;
+}
+
 bool uevent_parse(const char *message, size_t length, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE])
 {
 	char name[DEVICE_NAME_SIZE] = {0};
@@ -50,7 +57,7 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 	if (!action || !subsystem || !slot || strcmp(subsystem, "pci") != 0 || strlen(slot) >= sizeof name)
 		return false;
 	removed = strcmp(action, "remove") == 0;
-	if (!removed && strcmp(action, "add") != 0 && strcmp(action, "change") != 0)
+	if (!removed && !is_look(action))
 		return false;
 	/* Written to the device's file uevent, as udevadm trigger does (sysfs-uevent in the kernel's ABI documents). */
 	if (removed && value_of(message, length, "SYNTH_UUID"))

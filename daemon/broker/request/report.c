@@ -38,9 +38,10 @@ static enum device_state state_of(const struct device *device)
 	return device->lease->state == LEASE_OFFERED ? DEVICE_STATE_CLAIMING : DEVICE_STATE_LEASED;
 }
 
-static void device_fill(const struct broker *broker, const struct device *device, const struct host_device *now,
-	struct device_record *record)
+static void device_fill(const struct broker *broker, const struct device *device, struct device_record *record)
 {
+	const struct host_device *now = &device->seen;
+
 	memcpy(record->name, device->name, sizeof record->name);
 	memcpy(record->driver, now->driver, sizeof record->driver);
 	record->group = now->group;
@@ -64,17 +65,10 @@ int report_devices(void *context, struct packet *request, struct packet *reply, 
 
 	(void)detail;
 	LIST_FOREACH(device, &broker->inventory.devices, in_inventory) {
-		struct host_device now = {.group = GROUP_NONE};
-		struct device_record *record;
+		struct device_record *record = device->present ? listing_add(&listing, sizeof *record) : NULL;
 
-		if (!device->present)
-			continue;
-		record = listing_add(&listing, sizeof *record);
-		if (!record)
-			continue;
-		/* -ENODEV: the device is leaving the machine. The name and the state are still true. */
-		broker->host->read(device->name, &now);
-		device_fill(broker, device, &now, record);
+		if (record)
+			device_fill(broker, device, record);
 	}
 	return 0;
 }

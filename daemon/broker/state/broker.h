@@ -111,6 +111,8 @@ struct device {
 	LIST_ENTRY(device) in_group;
 	char name[DEVICE_NAME_SIZE];
 	char physical[DEVICE_NAME_SIZE]; /* of a virtual function (SR-IOV): the physical function; else empty */
+	/* What the kernel said of it last, for lists alone: whoever decides about the device looks again. */
+	struct host_device seen;
 	bool present;
 	bool group_changed;	   /* came back in another group while a lease or a claim held the device here */
 	struct iommu_group *group; /* NULL: no IOMMU */

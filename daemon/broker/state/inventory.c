@@ -209,6 +209,7 @@ static void on_found(void *context, const struct host_device *found)
 	if (!device->present)
 		inventory->count++;
 	device->present = true;
+	device->seen = *found;
 	memcpy(device->physical, found->physfn, sizeof device->physical);
 	device_join_group(inventory, device, found->group);
 }
@@ -227,8 +228,18 @@ void inventory_changed(struct inventory *inventory, enum host_change change, con
 	}
 }
 
+void inventory_look(struct inventory *inventory, const char *name)
+{
+	struct device *device = inventory_find(inventory, name);
+	struct host_device now;
+
+	/* One that is leaving stays in the lists as it was, until the host says that it has gone. */
+	if (device && device->present && inventory->host->read(name, &now) == 0)
+		device->seen = now;
+}
+
 struct comparison {
-	const struct inventory *inventory;
+	struct inventory *inventory;
 	host_changed changed;
 	void *context;
 };
@@ -236,10 +247,12 @@ struct comparison {
 static void on_compared(void *context, const struct host_device *found)
 {
 	const struct comparison *comparison = context;
-	const struct device *device = inventory_find(comparison->inventory, found->name);
+	struct device *device = inventory_find(comparison->inventory, found->name);
 
 	if (!device || !device->present)
 		comparison->changed(comparison->context, HOST_ADDED, found->name);
+	else
+		device->seen = *found;
 }
 
 void inventory_compare(struct inventory *inventory, host_changed changed, void *context)

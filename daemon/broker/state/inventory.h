@@ -12,10 +12,14 @@
 int inventory_init(struct inventory *inventory, const struct host *host);
 void inventory_clear(struct inventory *inventory);
 
-/* The host says that a device came or went. */
+/* The host says that a device came, went, or is not as it was. */
 void inventory_changed(struct inventory *inventory, enum host_change change, const char *name);
 
-/* Some devices came or went unnoticed: calls CHANGED for each such device. CHANGED should call inventory_changed(). */
+/* An order about the device NAME has ended, so its driver may be another one: looks at the host for the lists. */
+void inventory_look(struct inventory *inventory, const char *name);
+
+/* Changes went unnoticed: looks at all devices again, and calls CHANGED for each that came or went. CHANGED should call
+ * inventory_changed(). */
 void inventory_compare(struct inventory *inventory, host_changed changed, void *context);
 
 /* NULL: no such device. */
