@@ -6,6 +6,7 @@
 #include "fdset.h"
 #include "figure.h"
 #include "floor.h"
+#include "listing.h"
 #include "opening.h"
 #include "processor.h"
 #include "samples.h"
@@ -162,6 +163,8 @@ void bench_latency(const struct programs *programs, const char *directory)
 	with_device(&service);
 	/* A session of its own: the devices of another are released by now or soon. */
 	bench_opening(&service, session);
+	/* Last: the fake host has many devices from here on. */
+	bench_listing(&service, session);
 	vbroker_session_close(session);
 	service_stop(&service);
 }
