@@ -256,26 +256,35 @@ void operation_order(
 	operation_send(operation, (uint16_t)type, order->name, packet);
 }
 
+/* The driver may be another one now. The kernel tells of that, too, but later than the helper. */
+static void look_again(struct operation *operation, uint16_t order)
+{
+	if (order == HELPER_UNBIND || order == HELPER_BIND)
+		inventory_look(&operation->broker->inventory, operation->device);
+}
+
 static void operation_answered(struct operation *operation, const struct helper_reply *reply)
 {
+	const uint16_t order = operation->order;
+
 	operation->order = 0;
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
 	/* For the next broker: the order is done. */
 	note_write(operation->helper);
-	inventory_look(&operation->broker->inventory, operation->device);
+	look_again(operation, order);
 	operation->kind->answered(operation, reply);
 }
 
 static void operation_lost(struct operation *operation)
 {
-	bool had_order = operation->order != 0;
+	const uint16_t order = operation->order;
 
 	operation->helper = NULL;
 	operation->order = 0;
-	if (!had_order)
+	if (!order)
 		return;
 	sd_event_source_set_enabled(operation->timer, SD_EVENT_OFF);
-	inventory_look(&operation->broker->inventory, operation->device);
+	look_again(operation, order);
 	operation->kind->answered(operation, NULL);
 }
 
