@@ -1,47 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
+
+#include "device_name.h"
 #include "helper_message.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define MALFORMED(...) refuse(detail, REFUSAL_MALFORMED, __VA_ARGS__)
 
 /* ---- helpers of several validators ---- */
-
-static bool is_hex(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-}
-
-/* Counts the hexadecimal digits at the start of TEXT. */
-static size_t hex_span(const char *text)
-{
-	size_t n = 0;
-
-	while (is_hex(text[n]))
-		n++;
-	return n;
-}
-
-bool device_name_valid(const char name[DEVICE_NAME_SIZE])
-{
-	size_t length = strnlen(name, DEVICE_NAME_SIZE);
-	size_t domain;
-	const char *rest;
-
-	if (length == DEVICE_NAME_SIZE)
-		return false;
-	for (size_t i = length; i < DEVICE_NAME_SIZE; i++) {
-		if (name[i] != '\0')
-			return false;
-	}
-	/* drivers/pci/probe.c names devices "%04x:%02x:%02x.%d"; the domain can have up to eight digits. */
-	domain = hex_span(name);
-	rest = name + domain;
-	return domain >= 4 && domain <= 8 && rest[0] == ':' && hex_span(rest + 1) == 2 && rest[3] == ':' &&
-		hex_span(rest + 4) == 2 && rest[6] == '.' && rest[7] >= '0' && rest[7] <= '7' && rest[8] == '\0';
-}
 
 bool driver_name_valid(const char name[DEVICE_NAME_SIZE])
 {
@@ -85,12 +54,17 @@ static int validate_flags(const struct packet *request, struct detail *detail)
 
 static int name_valid(const char name[DEVICE_NAME_SIZE], struct detail *detail)
 {
-	char quoted[DEVICE_NAME_SIZE * 4 + 1];
+	char quoted[DEVICE_NAME_SIZE * 4 + 1], text[DEVICE_NAME_SIZE] = "";
 
-	if (!device_name_valid(name))
-		return MALFORMED("\"%s\" is not the name of a PCI device; one looks like 0000:01:00.0",
-			refusal_quote(quoted, sizeof quoted, name, DEVICE_NAME_SIZE));
-	return 0;
+	if (device_name_valid(name))
+		return 0;
+	snprintf(text, sizeof text, "%.*s", DEVICE_NAME_SIZE - 1, name);
+	if (device_name_valid(text))
+		return MALFORMED("\"%s\" is not padded with NULs", text);
+	/* Its user's mistake, not the client program's. */
+	return refuse(detail, REFUSAL_NO_SUCH_DEVICE,
+		"\"%s\" is not the name of a PCI device; one looks like 0000:01:00.0",
+		refusal_quote(quoted, sizeof quoted, name, DEVICE_NAME_SIZE));
 }
 
 static bool is_width(uint32_t width)

@@ -68,9 +68,6 @@ int table_check(const struct request_table *table, enum channel_state state, con
 int table_hello(const struct request_table *table, uint64_t features, const struct packet *request,
 	struct packet *reply, struct detail *detail);
 
-/* True if NAME has a PCI address's form ("0000:01:00.0"), ends with a NUL and is padded with NULs. */
-bool device_name_valid(const char name[DEVICE_NAME_SIZE]);
-
 /* True if NAME ends with a NUL and can be one component of a path below /sys/bus/pci/drivers. */
 bool driver_name_valid(const char name[DEVICE_NAME_SIZE]);
 

@@ -127,9 +127,10 @@ const char *text_duration(uint64_t microseconds, char *buffer, size_t size)
 
 void text_device(char name[TEXT_DEVICE_SIZE], const char *typed)
 {
-	const char *colon = strchr(typed, ':');
-
-	snprintf(name, TEXT_DEVICE_SIZE, "%s%s", colon && !strchr(colon + 1, ':') ? "0000:" : "", typed);
+	if (vbroker_device_address(typed, name) == 0)
+		return;
+	/* What is none is left to the service, or to the journal, to be found missing. It may be printed before. */
+	snprintf(name, TEXT_DEVICE_SIZE, "%s", typed);
 	for (char *c = name; *c; c++)
-		*c = (char)tolower((unsigned char)*c);
+		*c = isprint((unsigned char)*c) ? *c : '?';
 }

@@ -148,6 +148,20 @@ struct vbroker_device_entry {
 	struct vbroker_holder holder;
 };
 
+#define VBROKER_ADDRESS_SIZE 32
+
+/**
+ * vbroker_device_address() - the PCI address of the device that somebody calls @name
+ * @name: an address ("0000:01:00.0", also "01:00.0", "0000:1:0.0", with capital letters or more zeros), libvirt's
+ *	"pci_0000_01_00_0", a path in sysfs, or a name that the kernel uses at present ("nvme0", "enp3s0",
+ *	"/dev/nvme0n1")
+ * @ret_address: as the kernel writes it, with a NUL; empty if there is none
+ *
+ * Returns 0, or VBROKER_NO_SUCH_DEVICE if @name is none of these. Whether there is a device at an address, only a
+ * request tells. All calls that take the name of a device take the same names. Asks sysfs, not the service.
+ */
+int vbroker_device_address(const char *name, char ret_address[VBROKER_ADDRESS_SIZE]);
+
 /**
  * vbroker_list_devices() - the machine's PCI devices
  * @ret_entries: an array for the caller to free()
@@ -489,7 +503,7 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 
 /**
  * vbroker_open() - session, device and a domain of its own in a single call
- * @name: PCI address, "0000:01:00.0"
+ * @name: PCI address, "0000:01:00.0", or another name that vbroker_device_address() knows
  * @ret_device: bound and ready; vbroker_device_close() ends all three
  *
  * Then vbroker_domain_map(vbroker_device_domain(device), ...), use the device, close the device.

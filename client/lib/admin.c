@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "detail.h"
 #include "holder.h"
+#include "name.h"
 #include "session.h"
 #include "text.h"
 
@@ -16,7 +17,7 @@ int vbroker_session_unquarantine(struct vbroker_session *session, const char *na
 
 	detail_clear();
 	release->flags = flags;
-	r = session_put_name(release->name, name);
+	r = name_find(name, release->name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r != 0)
@@ -50,7 +51,7 @@ int vbroker_session_revoke(struct vbroker_session *session, const char *name, ui
 
 	detail_clear();
 	request->deadline_ms = deadline_ms;
-	r = session_put_name(request->name, name);
+	r = name_find(name, request->name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r != 0)

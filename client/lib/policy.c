@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "detail.h"
 #include "list.h"
+#include "name.h"
 #include "text.h"
 
 #include <errno.h>
@@ -70,7 +71,7 @@ static int ask_explain(
 	const size_t groups = subject->groups ? subject->groups_count : 0;
 	struct explain_request *explain =
 		requester_begin(&session->channel, BROKER_EXPLAIN, sizeof *explain + groups * sizeof(uint32_t));
-	int r = session_put_name(explain->name, name);
+	int r = name_find(name, explain->name);
 
 	if (r != 0)
 		return r;

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "detail.h"
+#include "name.h"
 #include "text.h"
 
 #include <errno.h>
@@ -110,21 +111,11 @@ int vbroker_session_ping(struct vbroker_session *session)
 
 /* ---- devices by name ---- */
 
-int session_put_name(char field[DEVICE_NAME_SIZE], const char *name)
-{
-	size_t length = strlen(name);
-
-	if (length >= DEVICE_NAME_SIZE)
-		return detail_set(REFUSAL_NO_SUCH_DEVICE, "a name has at most %d characters", DEVICE_NAME_SIZE - 1);
-	memcpy(field, name, length);
-	return 0;
-}
-
 int session_lease(struct vbroker_session *session, const char *name, int *ret_channel)
 {
 	static const struct requester_reply expected = {.size = sizeof(struct open_reply), .fds = 1};
 	struct open_request *open = requester_begin(&session->channel, BROKER_OPEN, sizeof *open);
-	int r = session_put_name(open->name, name);
+	int r = name_find(name, open->name);
 
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
@@ -164,7 +155,7 @@ int vbroker_session_check(struct vbroker_session *session, const char *name, str
 	int r;
 
 	detail_clear();
-	r = session_put_name(check->name, name);
+	r = name_find(name, check->name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r == 0)

@@ -19,9 +19,12 @@ static const struct mistake {
 	const char *error;
 } mistakes[] = {
 	{"[allow a]\nclass = 01\nusr = x\n", "t.conf:3:1: unknown key \"usr\""},
-	{"[allow a]\naddress = 01:00.0\n", "t.conf:2:11: not a PCI address like 0000:01:00.0: \"01:00.0\""},
+	{"[allow a]\naddress = nvme0\n",
+		"t.conf:2:11: not a PCI address like 0000:01:00.0 (slots end with 1f): \"nvme0\""},
+	{"[deny a]\naddress = 0000:3f:3f.0\n",
+		"t.conf:2:11: not a PCI address like 0000:01:00.0 (slots end with 1f): \"0000:3f:3f.0\""},
 	{"[allow a]\naddress = 0000:01:00.0 0000:0G:00.0\n",
-		"t.conf:2:24: not a PCI address like 0000:01:00.0: \"0000:0G:00.0\""},
+		"t.conf:2:24: not a PCI address like 0000:01:00.0 (slots end with 1f): \"0000:0G:00.0\""},
 	{"[allow a]\nid = 8086\n", "t.conf:2:6: not a vendor:device like 1b36:0010 or 8086:*: \"8086\""},
 	{"[allow a]\nid = 8086:\n", "t.conf:2:6: not a vendor:device like 1b36:0010 or 8086:*: \"8086:\""},
 	{"[allow a]\nid = :8086\n", "t.conf:2:6: not a vendor:device like 1b36:0010 or 8086:*: \":8086\""},

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "device_name.h"
 #include "fdset.h"
 #include "message.h"
 #include "packet.h"
@@ -242,7 +243,8 @@ static void device_names(void **state)
 	const char *bad[] = {"", "0", "0000", "0000:", "0000:01:00", "0000:01:00.", "0000:01:00.8", "0000:01:00.a",
 		"000:01:00.0", "123456789:01:00.0", "0000:1:00.0", "0000:001:00.0", "0000:01:0.0", "0000:01:000.0",
 		"0000:01:00.00", "0000:01:00.0 ", " 0000:01:00.0", "0000:01:00.0\n", "0000:AB:00.0", "0000.01:00.0",
-		"0000:01.00.0", "0000:01:00:0", "../../etc/passwd", "0000/01:00.0", "0000:01:00.0/..", "01:00.0"};
+		"0000:01.00.0", "0000:01:00:0", "../../etc/passwd", "0000/01:00.0", "0000:01:00.0/..", "01:00.0",
+		"0000:01:20.0", "00000:01:00.0"};
 	char name[DEVICE_NAME_SIZE];
 
 	(void)state;
@@ -265,6 +267,51 @@ static void device_names(void **state)
 	/* No NUL at all. */
 	memset(name, '0', sizeof name);
 	assert_false(device_name_valid(name));
+}
+
+static void device_names_as_people_write_them(void **state)
+{
+	static const struct {
+		const char *text, *name; /* NULL: not the name of a device */
+	} names[] = {
+		{"0000:01:00.0", "0000:01:00.0"},
+		{"02:00.0", "0000:02:00.0"},
+		{"2:0.1", "0000:02:00.1"},
+		{"0000:2:0.0", "0000:02:00.0"},
+		{"0000:3B:1F.7", "0000:3b:1f.7"},
+		{"00000000:3b:00.0", "0000:3b:00.0"},
+		{"00010000:01:00.0", "10000:01:00.0"},
+		{"pci_0000_02_00_0", "0000:02:00.0"},
+		{"/sys/bus/pci/devices/0000:02:00.0", "0000:02:00.0"},
+		{"/sys/bus/pci/devices/0000:02:00.0/", "0000:02:00.0"},
+		{"0000:3b:20.0", NULL},
+		{"0000:3f.0", NULL},
+		{"100:00.0", NULL},
+		{"0000:02:00.8", NULL},
+		{"0000:02:00.0x", NULL},
+		{"0000:02:00.00", NULL},
+		{"0000:100:00.0", NULL},
+		{"0000_02_00_0", NULL},
+		{"pci_0000:02:00.0", NULL},
+		{"pci_", NULL},
+		{"123456789:01:00.0", NULL},
+		{":00.0", NULL},
+		{"nvme0", NULL},
+		{"0000:02:00.0/power", NULL},
+		{"/", NULL},
+		{"", NULL},
+	};
+	char name[DEVICE_NAME_SIZE];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		bool good = device_name_parse(names[i].text, name);
+
+		if (good != (names[i].name != NULL) || (good && strcmp(name, names[i].name) != 0))
+			fail_msg("%s: %s", names[i].text, good ? name : "none");
+		if (good)
+			assert_true(device_name_valid(name));
+	}
 }
 
 /* ---- all channels ---- */
@@ -360,7 +407,8 @@ static void broker_check_and_open(void **state)
 		open.zero = 0;
 		strcpy(open.name, "../\033[2J");
 		make(types[i], &open, sizeof open, NULL, 0, 0);
-		malformed(&broker_table, STATE_READY, "\"../\\x1b[2J\" is not the name of a PCI device");
+		refused(&broker_table, STATE_READY, REFUSAL_NO_SUCH_DEVICE,
+			"\"../\\x1b[2J\" is not the name of a PCI device");
 	}
 }
 
@@ -385,7 +433,7 @@ static void broker_release(void **state)
 	release.zero = 0;
 	strcpy(release.name, "reset");
 	make(BROKER_UNQUARANTINE, &release, sizeof release, NULL, 0, 0);
-	malformed(&broker_table, STATE_READY, "\"reset\" is not the name of a PCI device");
+	refused(&broker_table, STATE_READY, REFUSAL_NO_SUCH_DEVICE, "\"reset\" is not the name of a PCI device");
 }
 
 static void broker_explain(void **state)
@@ -416,7 +464,7 @@ static void broker_explain(void **state)
 	memset(request.explain.unit, 0, sizeof request.explain.unit);
 	strcpy(request.explain.name, "nvme0");
 	make(BROKER_EXPLAIN, &request, sizeof request, NULL, 0, 0);
-	malformed(&broker_table, STATE_READY, "\"nvme0\" is not the name of a PCI device");
+	refused(&broker_table, STATE_READY, REFUSAL_NO_SUCH_DEVICE, "\"nvme0\" is not the name of a PCI device");
 }
 
 /* ---- taking back ---- */
@@ -434,7 +482,7 @@ static void revoke_requests(void **state)
 	malformed(&broker_table, STATE_READY, "unknown flags 0x1");
 	request = (struct revoke_request){.name = "../0000:01:00.0"};
 	make(BROKER_REVOKE, &request, sizeof request, NULL, 0, 0);
-	malformed(&broker_table, STATE_READY, "is not the name of a PCI device");
+	names_none(&broker_table);
 }
 
 static void order(struct revoke_order request, const char *why)
@@ -454,7 +502,10 @@ static void revoke_orders(void **state)
 	order(request, NULL);
 	order((struct revoke_order){.reason = ENDED_ADMINISTRATOR, .name = NAME}, NULL);
 	order((struct revoke_order){.reason = ENDED_POLICY, .flags = 2, .name = NAME}, "unknown flags 0x2");
-	order((struct revoke_order){.reason = ENDED_POLICY, .name = "x"}, "is not the name of a PCI device");
+	request.name[0] = 'x';
+	make(KEEPER_REVOKE, &request, sizeof request, NULL, 0, 0);
+	names_none(&keeper_table);
+	request.name[0] = '0';
 	/* Reasons that nobody orders, or that do not exist. */
 	order((struct revoke_order){.name = NAME}, "reason 0");
 	order((struct revoke_order){.reason = ENDED_SESSION, .name = NAME}, "reason 4");
@@ -478,6 +529,8 @@ static void lease(struct lease_request request, size_t fds, const char *why)
 
 static void lease_requests(void **state)
 {
+	const struct lease_request nothing = {.name = "nothing"};
+
 	(void)state;
 	lease((struct lease_request){.name = NAME, .mappings = 5}, 1, NULL);
 	malformed(&keeper_table, STATE_NEW, "LEASE before HELLO");
@@ -493,7 +546,8 @@ static void lease_requests(void **state)
 	lease((struct lease_request){.name = NAME, .flags = LEASE_GROUP | LEASE_WINDOWS}, 1, "1 fds");
 	lease((struct lease_request){.name = NAME, .flags = LEASE_DIRECT}, 1, NULL);
 	lease((struct lease_request){.name = NAME, .flags = 8}, 1, "unknown flags 0x8");
-	lease((struct lease_request){.name = "nothing"}, 1, "is not the name of a PCI device");
+	make(KEEPER_LEASE, &nothing, sizeof nothing, NULL, 0, 1);
+	names_none(&keeper_table);
 }
 
 static void query_requests(void **state)
@@ -554,6 +608,7 @@ int main(void)
 		cmocka_unit_test(headers_of_requests),
 		cmocka_unit_test(unknown_requests),
 		cmocka_unit_test(device_names),
+		cmocka_unit_test(device_names_as_people_write_them),
 		cmocka_unit_test(hello_wants_a_range_of_versions),
 		cmocka_unit_test(hello_is_answered),
 		cmocka_unit_test(broker_pages),

@@ -26,7 +26,9 @@ static void looks(void **state)
 	order(HELPER_LOOK, (struct helper_order){.name = NAME}, "nothing to look at");
 	order(HELPER_LOOK, (struct helper_order){.flags = 4, .name = NAME}, "unknown flags 0x4");
 	order(HELPER_LOOK, (struct helper_order){.flags = both, .name = NAME, .driver = "x"}, "a driver's name");
-	order(HELPER_LOOK, (struct helper_order){.flags = both, .name = "../x"}, "is not the name of a PCI device");
+	make(HELPER_LOOK, &(struct helper_order){.flags = both, .name = "../x"}, sizeof(struct helper_order), NULL, 0,
+		0);
+	names_none(&helper_table);
 }
 
 static void drivers(void **state)
@@ -49,7 +51,9 @@ static void drivers(void **state)
 			strcpy(body.driver, wrong[j]);
 			order(named[i], body, "is not the name of a driver");
 		}
-		order(named[i], (struct helper_order){.name = "0000:01:00.8", .driver = "x"}, "of a PCI device");
+		make(named[i], &(struct helper_order){.name = "0000:01:00.8", .driver = "x"},
+			sizeof(struct helper_order), NULL, 0, 0);
+		names_none(&helper_table);
 	}
 	/* An override can be cleared, and a driver has a name. */
 	order(HELPER_OVERRIDE_SET, (struct helper_order){.name = NAME}, NULL);
@@ -66,7 +70,8 @@ static void named_device_alone(uint16_t type, const char *too_early)
 	malformed(&helper_table, STATE_NEW, too_early);
 	order(type, (struct helper_order){.flags = 1, .name = NAME}, "unknown flags 0x1");
 	order(type, (struct helper_order){.name = NAME, .driver = "x"}, "a driver's name");
-	order(type, (struct helper_order){.name = "../x"}, "is not the name of a PCI device");
+	make(type, &(struct helper_order){.name = "../x"}, sizeof(struct helper_order), NULL, 0, 0);
+	names_none(&helper_table);
 }
 
 static void quiet(void **state)
@@ -102,7 +107,8 @@ static void leases(void **state)
 	lease((struct lease_request){.name = NAME}, 1, "1 file descriptors");
 	lease((struct lease_request){.name = NAME}, 3, "3 file descriptors");
 	lease((struct lease_request){.name = NAME, .zero = 1}, 2, "padding is not zero");
-	lease((struct lease_request){.name = "x"}, 2, "is not the name of a PCI device");
+	make(HELPER_LEASE, &(struct lease_request){.name = "x"}, sizeof(struct lease_request), NULL, 0, 2);
+	names_none(&helper_table);
 	memset(endless.rule, 'x', sizeof endless.rule);
 	lease(endless, 2, "has no end");
 	lease((struct lease_request){.name = NAME, .windows.range_count = 9}, 2, "window ranges");

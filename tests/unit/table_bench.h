@@ -65,6 +65,12 @@ static inline void malformed(const struct request_table *table, enum channel_sta
 	refused(table, state, REFUSAL_MALFORMED, why);
 }
 
+/* The packet has something else in place of a device's name: a mistake of the program's user. */
+static inline void names_none(const struct request_table *table)
+{
+	refused(table, STATE_READY, REFUSAL_NO_SUCH_DEVICE, "is not the name of a PCI device");
+}
+
 /* ---- domain channel ---- */
 
 static inline void array(

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/record.h"
 
+#include "device_name.h"
 #include "fdset.h"
 #include "log.h"
-#include "table.h"
 
 #include <dirent.h>
 #include <errno.h>

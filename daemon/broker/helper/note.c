@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "helper/note.h"
 
+#include "device_name.h"
 #include "log.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "host/uevent.h"
 
+#include "device_name.h"
 #include "fdset.h"
-#include "table.h"
 
 #include <errno.h>
 #include <linux/netlink.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lease/handover.h"
 
+#include "device_name.h"
 #include "front/front.h"
 #include "lease/group.h"
 #include "lease/keeper.h"

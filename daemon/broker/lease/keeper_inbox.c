@@ -5,6 +5,7 @@
 #include "audit/event.h"
 #include "base/limits.h"
 #include "base/loop.h"
+#include "device_name.h"
 #include "lease/group.h"
 #include "lease/handover.h"
 #include "lease/keeper.h"

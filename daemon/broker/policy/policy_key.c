@@ -2,9 +2,9 @@
 #include "policy/policy_key.h"
 
 #include "base/limits.h"
+#include "device_name.h"
 #include "policy/policy.h"
 #include "policy/policy_value.h"
-#include "table.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -36,12 +36,12 @@ static bool digits_and_stars(const char *text, size_t length)
 
 static int add_address(struct policy_rule *rule, const char *word, const char **cause)
 {
-	char name[DEVICE_NAME_SIZE] = "";
+	char name[DEVICE_NAME_SIZE] = "*";
 
-	snprintf(name, sizeof name, "%s", word);
-	if (strcmp(word, "*") != 0 && !device_name_valid(name))
-		return wrong(cause, "not a PCI address like 0000:01:00.0:");
-	return words_add(&rule->addresses, word);
+	/* As the kernel writes it, however the rule does. Names like nvme0 change from one start to the next. */
+	if (strcmp(word, "*") != 0 && !device_name_parse(word, name))
+		return wrong(cause, "not a PCI address like 0000:01:00.0 (slots end with 1f):");
+	return words_add(&rule->addresses, name);
 }
 
 static int add_device_id(struct policy_rule *rule, const char *word, const char **cause)
