@@ -13,9 +13,9 @@
  * vbroker_refusal, a documented answer. vbroker_detail() then has the particulars in words. Output parameters
  * (ret_...) are written on success only.
  *
- * Threads: the library starts none and keeps no global state but vbroker_detail(), kept per thread. An object is used
- * by one thread at a time; different objects by different threads freely, except that a device bound to a domain must
- * be released before the domain is closed.
+ * Threads: the library starts none and keeps no global state but vbroker_detail() and vbroker_set_timeout(), both per
+ * thread. An object is used by one thread at a time; different objects by different threads freely, except that a
+ * device bound to a domain must be released before the domain is closed.
  *
  * Order of things: session (or an inherited device channel) -> device -> bind to a domain -> map, use. Closing the
  * session releases all its devices. No descriptor of the library is inherited over fork() and exec() unless passed
@@ -91,6 +91,22 @@ const char *vbroker_detail(void);
  */
 const char *vbroker_describe_result(int result, char *buffer, size_t size);
 
+/**
+ * vbroker_set_timeout() - how long a call of this thread waits for a reply
+ * @timeout_ms: in milliseconds, for each request of a call; negative: for ever; 0: the default
+ *
+ * The default is 30 s for a device's registers and interrupts, windows, and PING; 120 s for requests that may wait for
+ * a device, a driver or memory: all of a session and of a domain channel, bind, unbind, reset and close; 10 s for the
+ * adoption of a channel. vbroker_session_revoke() waits so long beyond its deadline. vbroker_session_event() has a
+ * timeout of its own.
+ *
+ * A call that has waited so long returns -ETIME; vbroker_detail() says who is stopped or hangs, and what to do. Nobody
+ * knows whether the request was done, or will be. From then on each call with the same device, or domain behind a
+ * channel, returns -ETIME at once: close the object. The lease goes on until then. A session can still be used. If a
+ * device is opened after all, the next call of the session gives the device back.
+ */
+void vbroker_set_timeout(int timeout_ms);
+
 /* ---- sessions ---- */
 
 /** struct vbroker_session - a broker channel; closing the session releases its devices */
@@ -105,7 +121,8 @@ struct vbroker_domain;
  * @path: of the broker's socket, or NULL for VBROKER_SOCKET
  * @ret_session: the caller's, for vbroker_session_close()
  *
- * -ENOENT or -ECONNREFUSED: there is no broker. -EACCES: the socket is closed to this user.
+ * -ENOENT or -ECONNREFUSED: there is no broker. -EACCES: the socket is closed to this user. -ETIME: the broker does not
+ * answer.
  */
 int vbroker_session_open(const char *path, struct vbroker_session **ret_session);
 
@@ -539,7 +556,8 @@ int vbroker_device_fd(const struct vbroker_device *device);
  * vbroker_device_close() - releases the device (and all else made by vbroker_open()), frees the object
  *
  * On return the device has been reset, if it can be reset, and the device's group has left the domain. The release
- * holds for all copies of the channel: other processes with a copy find the device REVOKED. NULL is fine.
+ * holds for all copies of the channel: other processes with a copy find the device REVOKED. NULL is fine. If the keeper
+ * does not answer in time (vbroker_set_timeout()), the release is the keeper's to finish.
  */
 void vbroker_device_close(struct vbroker_device *device);
 
@@ -674,7 +692,8 @@ struct vbroker_op {
 
 /**
  * vbroker_region_program() - many register accesses in one round trip, in order
- * @ret_done: how many were done; also written when the result is -ETIMEDOUT (a POLL) or -EIO (an access failed)
+ * @ret_done: how many were done; also written when the result is -ETIMEDOUT (a POLL) or -EIO (an access failed); not
+ * with -ETIME, when the keeper does not answer
  */
 int vbroker_region_program(struct vbroker_device *device, struct vbroker_op *ops, size_t count, size_t *ret_done);
 

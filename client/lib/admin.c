@@ -44,7 +44,8 @@ static void read_report(struct vbroker_revocation *revocation, const struct rele
 int vbroker_session_revoke(struct vbroker_session *session, const char *name, uint32_t deadline_ms,
 	struct vbroker_revocation *ret_revocation)
 {
-	static const struct requester_reply expected = {.size = sizeof(struct revoke_reply)};
+	/* The holder may go on until the deadline. */
+	const struct requester_reply expected = {.size = sizeof(struct revoke_reply), .wait_ms = deadline_ms};
 	struct revoke_request *request = requester_begin(&session->channel, BROKER_REVOKE, sizeof *request);
 	const struct revoke_reply *reply;
 	int r;

@@ -22,10 +22,16 @@ int device_greet(struct requester *channel)
 	enum channel_kind kind;
 	int r;
 
-	r = requester_greet(channel, &kind);
-	if (r == -EPROTO || r == -ETIMEDOUT)
-		return detail_set(REFUSAL_NOT_A_DEVICE, "file descriptor %d is a socket, but %s", channel->fd,
-			r == -EPROTO ? "the other end does not speak the protocol" : "nobody answers HELLO on it");
+	r = requester_hello(channel, &kind);
+	if (r == -EPROTO)
+		return detail_set(REFUSAL_NOT_A_DEVICE,
+			"file descriptor %d is a socket, but the other end does not speak the protocol", channel->fd);
+	/* A channel that the broker has just given is a keeper's. */
+	if (r == -ETIME && !channel->device[0])
+		return detail_set(REFUSAL_NOT_A_DEVICE,
+			"file descriptor %d is a socket, but nobody answers HELLO on it: "
+			"it is no device channel, or the keeper of the device is stopped or hangs",
+			channel->fd);
 	if (r != 0)
 		return r;
 	if (kind != CHANNEL_DEVICE)
@@ -34,8 +40,8 @@ int device_greet(struct requester *channel)
 	return 0;
 }
 
-/* FD is taken on success and stays the caller's on failure. */
-static int device_new(int fd, struct vbroker_device **ret_device)
+/* FD is taken on success and stays the caller's on failure. NAME: the device's; empty: not known. */
+static int device_new(int fd, const char *name, struct vbroker_device **ret_device)
 {
 	struct vbroker_device *device = malloc(sizeof *device);
 	int r;
@@ -43,6 +49,7 @@ static int device_new(int fd, struct vbroker_device **ret_device)
 	if (!device)
 		return -ENOMEM;
 	requester_init(&device->channel, fd, &device_table);
+	requester_name(&device->channel, name);
 	device->domain = NULL;
 	device->own_session = NULL;
 	device->own_domain = NULL;
@@ -62,7 +69,7 @@ int vbroker_device_adopt(int fd, struct vbroker_device **ret_device)
 	if (!requester_is_channel(fd))
 		return detail_set(
 			REFUSAL_NOT_A_DEVICE, "file descriptor %d is not a connected SOCK_SEQPACKET socket", fd);
-	return device_new(fd, ret_device);
+	return device_new(fd, "", ret_device);
 }
 
 int vbroker_device_open(struct vbroker_session *session, const char *name, struct vbroker_device **ret_device)
@@ -74,7 +81,7 @@ int vbroker_device_open(struct vbroker_session *session, const char *name, struc
 	r = session_lease(session, name, &channel);
 	if (r != 0)
 		return r;
-	r = device_new(channel, ret_device);
+	r = device_new(channel, name, ret_device);
 	if (r == 0)
 		fd_take(&channel);
 	return r;
@@ -234,6 +241,7 @@ int vbroker_device_describe(struct vbroker_device *device, struct vbroker_device
 	irqs = (const void *)(regions + reply->regions);
 	memset(ret_info, 0, sizeof *ret_info);
 	text_copy(ret_info->name, sizeof ret_info->name, reply->name, sizeof reply->name);
+	requester_name(&device->channel, ret_info->name);
 	ret_info->group = reply->group;
 	ret_info->vendor = reply->vendor;
 	ret_info->device = reply->device;

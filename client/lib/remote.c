@@ -25,7 +25,7 @@ int remote_open(int fd, struct remote **ret_remote)
 	if (!remote)
 		return -ENOMEM;
 	requester_init(&remote->channel, fd, &domain_table);
-	r = requester_greet(&remote->channel, &kind);
+	r = requester_hello(&remote->channel, &kind);
 	if (r == 0 && kind != CHANNEL_DOMAIN)
 		r = detail_set(REFUSAL_NOT_A_DOMAIN, "file descriptor %d is a channel, but not a domain's", fd);
 	else if (r < 0)

@@ -3,6 +3,7 @@
 
 #include "detail.h"
 #include "text.h"
+#include "timeout.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,11 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
-
-/* A keeper answers HELLO at once, unless busy with another request of the same channel; the owner of a domain answers
- * as soon as its event loop comes round. */
-#define GREETING_TIMEOUT_MS 10000
 
 static int socket_option(int fd, int option)
 {
@@ -42,7 +38,7 @@ void requester_init(struct requester *requester, int fd, const struct request_ta
 	requester->end_why.text[0] = '\0';
 	requester->notice = (struct pending_event){0};
 	requester->notice_due_us = 0;
-	requester->timeout_ms = -1;
+	requester->device[0] = '\0';
 	requester->cookie = 0;
 	requester->on_event = NULL;
 	requester->event_context = NULL;
@@ -52,6 +48,11 @@ void requester_init(struct requester *requester, int fd, const struct request_ta
 void requester_clear(struct requester *requester)
 {
 	packet_clear(&requester->packet);
+}
+
+void requester_name(struct requester *requester, const char *device)
+{
+	snprintf(requester->device, sizeof requester->device, "%s", device);
 }
 
 void requester_on_event(
@@ -163,20 +164,12 @@ static bool is_closed_event(const struct requester *requester)
 	return requester->table->kind == CHANNEL_DEVICE && requester->packet.header.type == DEVICE_EVENT_CLOSED;
 }
 
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* Handles an event that does not end the channel. REVOKE_PENDING is kept for vbroker_device_notice(); all other
  * events are of a newer server. */
 static void take_event(struct requester *requester)
 {
 	const struct pending_event *pending = packet_body(&requester->packet, sizeof *pending);
-	uint64_t now = now_us();
+	uint64_t now = timeout_now_us();
 
 	if (requester->table->kind != CHANNEL_DEVICE || !pending ||
 		requester->packet.header.type != DEVICE_EVENT_REVOKE_PENDING ||
@@ -188,7 +181,7 @@ static void take_event(struct requester *requester)
 
 uint64_t requester_notice_left_us(const struct requester *requester)
 {
-	uint64_t now = now_us();
+	uint64_t now = timeout_now_us();
 
 	return requester->notice_due_us > now ? requester->notice_due_us - now : 0;
 }
@@ -221,34 +214,61 @@ static int end_of_channel(struct requester *requester)
 
 /* ---- a request and its reply ---- */
 
-/* The socket can be non-blocking: the process that passed the socket may share it with an event loop. */
-static int wait_for(const struct requester *requester, short events, int timeout_ms)
+/* 0 or -ETIME. Sending and receiving never wait themselves: another process may share the socket, and be quicker. */
+static int wait_for(const struct requester *requester, short events, uint64_t due_us)
 {
 	struct pollfd p = {.fd = requester->fd, .events = events};
-	int n;
+	int left_ms, n;
 
-	do
-		n = poll(&p, 1, timeout_ms);
-	while (n < 0 && errno == EINTR);
+	do {
+		left_ms = timeout_left_ms(due_us);
+		n = poll(&p, 1, left_ms);
+	} while (n == 0 ? left_ms != 0 : n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	return n == 0 ? -ETIMEDOUT : 0;
+	return n == 0 ? -ETIME : 0;
 }
 
-static int send_request(struct requester *requester)
+/* Says who does not answer, and what a person can do. */
+static int late(struct requester *requester, uint16_t type, int64_t timeout_ms)
+{
+	const char *device = requester->device[0] ? requester->device : "the device";
+	const char *request = table_name(requester->table, type);
+	double seconds = (double)timeout_ms / 1000;
+	char why[DETAIL_SIZE];
+
+	if (requester->table->kind == CHANNEL_BROKER)
+		return detail_set(-ETIME,
+			"vfio-brokerd, or the vfio-front of this user, is stopped or hangs: no reply to %s in %.3g s; "
+			"'vfio-brokerctl status', as root, names processes that hang",
+			request, seconds);
+	if (requester->table->kind == CHANNEL_DEVICE)
+		snprintf(why, sizeof why,
+			"the keeper of %s is stopped or hangs: no reply to %s in %.3g s; close the device; "
+			"'vfio-brokerctl status' names the keeper, 'vfio-brokerctl revoke' takes the device back",
+			device, request, seconds);
+	else
+		snprintf(why, sizeof why,
+			"the owner of the domain is stopped, or does not serve the channel: no reply to %s in %.3g s; "
+			"close the domain",
+			request, seconds);
+	return end(requester, -ETIME, why);
+}
+
+static int send_request(struct requester *requester, uint64_t due_us)
 {
 	int r;
 
-	while ((r = packet_send(requester->fd, 0, &requester->packet)) == -EAGAIN) {
-		r = wait_for(requester, POLLOUT, -1);
+	while ((r = packet_send(requester->fd, MSG_DONTWAIT, &requester->packet)) == -EAGAIN) {
+		r = wait_for(requester, POLLOUT, due_us);
 		if (r < 0)
 			break;
 	}
 	if (r == -EPIPE || r == -ECONNRESET)
 		return end_of_channel(requester);
-	if (r < 0)
+	if (r < 0 && r != -ETIME)
 		return detail_set(r, "sending the request");
-	return 0;
+	return r;
 }
 
 static int check_reply(
@@ -270,19 +290,20 @@ static int check_reply(
 	return 0;
 }
 
-static int receive(struct requester *requester, bool fds_wanted)
+static int receive(struct requester *requester, bool fds_wanted, uint64_t due_us)
 {
 	int r;
 
 	do {
-		r = requester->timeout_ms < 0 ? 0 : wait_for(requester, POLLIN, requester->timeout_ms);
+		r = wait_for(requester, POLLIN, due_us);
 		if (r == 0)
-			r = packet_receive(requester->fd, 0, fds_wanted, &requester->packet);
-	} while (r == -EAGAIN && (r = wait_for(requester, POLLIN, requester->timeout_ms)) == 0);
+			r = packet_receive(requester->fd, MSG_DONTWAIT, fds_wanted, &requester->packet);
+	} while (r == -EAGAIN);
 	return r;
 }
 
-/* If a broker is killed between a reply and the next request, the next broker may answer a second time. */
+/* The reply to a request that was given up; or, if a broker is killed between a reply and the next request, the second
+ * reply of the next broker. */
 static bool is_old_reply(const struct requester *requester)
 {
 	const struct message_header *header = &requester->packet.header;
@@ -292,15 +313,17 @@ static bool is_old_reply(const struct requester *requester)
 }
 
 /* Receives the next packet except events and old replies, or finds out that none will come. */
-static int receive_reply(struct requester *requester, uint16_t type, bool fds_wanted)
+static int receive_reply(struct requester *requester, uint16_t type, bool fds_wanted, uint64_t due_us)
 {
 	for (;;) {
-		int r = receive(requester, fds_wanted);
+		int r = receive(requester, fds_wanted, due_us);
 
 		if (r == PACKET_END || r == -ECONNRESET)
 			return end_of_channel(requester);
 		if (r == -EPROTO)
 			return end_misbehaved(requester, type, "something that is not one whole packet");
+		if (r == -ETIME)
+			return r;
 		if (r < 0)
 			return end(requester, r, "waiting for the reply");
 		if (is_closing_refusal(&requester->packet.header))
@@ -323,14 +346,15 @@ static int receive_reply(struct requester *requester, uint16_t type, bool fds_wa
 
 int requester_event(struct requester *requester, int timeout_ms)
 {
+	uint64_t due_us = timeout_after_ms(timeout_ms);
 	int r;
 
 	if (requester->end != 0)
 		return ended(requester);
 	for (;;) {
-		r = wait_for(requester, POLLIN, timeout_ms);
+		r = wait_for(requester, POLLIN, due_us);
 		if (r < 0)
-			return r == -ETIMEDOUT ? -EAGAIN : r;
+			return r == -ETIME ? -EAGAIN : r;
 		r = packet_receive(requester->fd, MSG_DONTWAIT, false, &requester->packet);
 		if (r == -EAGAIN)
 			continue;
@@ -342,7 +366,7 @@ int requester_event(struct requester *requester, int timeout_ms)
 			return end_by_closing_refusal(requester);
 		if (is_event(&requester->packet.header))
 			return is_closed_event(requester) ? end_by_event(requester) : 0;
-		/* A second reply to a request answered already (PROTOCOL.md, "a restart"). */
+		/* An old reply: is_old_reply(). */
 	}
 }
 
@@ -358,17 +382,24 @@ int requester_events(struct requester *requester)
 int requester_call(struct requester *requester, const struct requester_reply *expected)
 {
 	const struct message_header sent = requester->packet.header;
+	int64_t timeout_ms = timeout_of_request(requester->table->kind, sent.type);
+	uint64_t due_us;
 	int r;
 
 	if (requester->end != 0) {
 		packet_clear(&requester->packet);
 		return ended(requester);
 	}
-	r = send_request(requester);
+	if (timeout_ms >= 0)
+		timeout_ms += expected->wait_ms;
+	due_us = timeout_after_ms(timeout_ms);
+	r = send_request(requester, due_us);
 	fdset_clear(&requester->packet.fds);
 	requester->packet.fds.dispose = NULL;
 	if (r == 0)
-		r = receive_reply(requester, sent.type, expected->fds > 0);
+		r = receive_reply(requester, sent.type, expected->fds > 0, due_us);
+	if (r == -ETIME)
+		r = late(requester, sent.type, timeout_ms);
 	if (r == 0)
 		r = check_reply(requester, &sent, expected);
 	/* Nobody takes descriptors that were received with a failure, or not sent. */
@@ -394,16 +425,6 @@ int requester_hello(struct requester *requester, enum channel_kind *ret_kind)
 		return end_misbehaved(requester, COMMON_HELLO, "a version that nobody asked for");
 	*ret_kind = (enum channel_kind)reply->kind;
 	return 0;
-}
-
-int requester_greet(struct requester *requester, enum channel_kind *ret_kind)
-{
-	int r;
-
-	requester->timeout_ms = GREETING_TIMEOUT_MS;
-	r = requester_hello(requester, ret_kind);
-	requester->timeout_ms = -1;
-	return r;
 }
 
 int requester_ping(struct requester *requester)

@@ -11,7 +11,9 @@
 /*
  * The asking end of one channel: one request at a time, one sendmsg() and one recvmsg() each. A packet is accepted
  * only if it is exactly the expected reply: a server that misbehaves costs the channel (-EPROTO from then on), never
- * the process.
+ * the process. A server that does not answer in time (timeout.h) costs a device channel and a domain channel (-ETIME
+ * from then on), because nobody knows what the server has done, or will do. A session goes on: a late reply is known by
+ * its cookie, and is dropped by the next call with the descriptors of the reply.
  *
  * A packet of 64 KiB, part of the object, is the request and then the reply. All functions leave their words in the
  * thread's detail. Written by requester.c alone.
@@ -21,9 +23,9 @@ struct requester {
 	const struct request_table *table;
 	int end; /* once the channel is of no more use: the result of every later call */
 	struct detail end_why;
-	struct pending_event notice; /* the last REVOKE_PENDING; reason 0: none came */
-	uint64_t notice_due_us;	     /* the deadline of the notice, by CLOCK_MONOTONIC */
-	int timeout_ms;		     /* for a reply; -1: for ever, the default */
+	struct pending_event notice;   /* the last REVOKE_PENDING; reason 0: none came */
+	uint64_t notice_due_us;	       /* the deadline of the notice, by CLOCK_MONOTONIC */
+	char device[DEVICE_NAME_SIZE]; /* for words; empty: not known */
 	uint64_t cookie;
 	/* Gets the events that come instead of a reply, and do not end the channel; NULL: such events are dropped. */
 	void (*on_event)(void *context, const struct packet *event);
@@ -31,11 +33,13 @@ struct requester {
 	struct packet packet;
 };
 
-/* The form of a reply: SIZE bytes, then whole elements (element_size 0: nothing), exactly FDS fds. */
+/* The form of a reply: SIZE bytes, then whole elements (element_size 0: nothing), exactly FDS fds. WAIT_MS: the server
+ * was asked to wait so long; added to the timeout. */
 struct requester_reply {
 	size_t size;
 	size_t element_size;
 	unsigned int fds;
+	uint32_t wait_ms;
 };
 
 /* True if FD could be a channel: a connected Unix socket with packet boundaries. Asks only the kernel. */
@@ -44,6 +48,9 @@ int requester_is_channel(int fd);
 void requester_init(struct requester *requester, int fd, const struct request_table *table);
 /* Closes fds left in the packet; not the channel. */
 void requester_clear(struct requester *requester);
+
+/* Names the device behind a device channel, for the words of later failures. */
+void requester_name(struct requester *requester, const char *device);
 
 /* HEAR gets the events that come instead of a reply and do not end the channel; NULL: such events are dropped. CONTEXT
  * is borrowed. */
@@ -62,8 +69,9 @@ int requester_attach_borrowed(struct requester *requester, int fd);
 
 /*
  * Sends the request of requester_begin() and waits for the reply, which is then in requester->packet. Returns 0, the
- * refusal or negative errno sent by the server, or: -EPROTO; REVOKED or GONE on a device channel and -ECONNRESET on
- * other channels, after the channel's end; another negative errno if sending failed (the channel is usable then).
+ * refusal or negative errno sent by the server, or: -EPROTO; -ETIME, no reply came in time; REVOKED or GONE on a device
+ * channel and -ECONNRESET on other channels, after the channel's end; another negative errno if sending failed (the
+ * channel is usable then).
  */
 int requester_call(struct requester *requester, const struct requester_reply *expected);
 
@@ -75,9 +83,6 @@ int requester_event(struct requester *requester, int timeout_ms);
 
 /* HELLO. *RET_KIND is the kind reported by the other side, whatever the table is for. */
 int requester_hello(struct requester *requester, enum channel_kind *ret_kind);
-
-/* HELLO to a peer that may not be a server of ours: -ETIMEDOUT after ten seconds without an answer. */
-int requester_greet(struct requester *requester, enum channel_kind *ret_kind);
 
 int requester_ping(struct requester *requester);
 

@@ -4,11 +4,13 @@
 #include "detail.h"
 #include "name.h"
 #include "text.h"
+#include "timeout.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -18,8 +20,19 @@
 
 /* ---- opening and closing ---- */
 
+/* Bounds connect(), which waits while nobody accepts. TIMEOUT_MS negative: no bound. */
+static void bound_connect(int fd, int timeout_ms)
+{
+	struct timeval bound = {0};
+
+	if (timeout_ms > 0)
+		bound = (struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000};
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
+}
+
 static int connect_to(const char *path, int *ret_fd)
 {
+	const int timeout_ms = timeout_of_request(CHANNEL_BROKER, BROKER_HELLO);
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	OWNED_FD fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
@@ -29,13 +42,20 @@ static int connect_to(const char *path, int *ret_fd)
 		return detail_set(
 			-ENAMETOOLONG, "the path of a socket has at most %zu bytes", sizeof address.sun_path - 1);
 	strcpy(address.sun_path, path);
+	bound_connect(fd, timeout_ms);
 	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
 		int r = -errno;
 
 		if (r == -ENOENT || r == -ECONNREFUSED)
 			return detail_set(r, "no broker at %.100s; 'systemctl status vfio-broker.socket'", path);
+		if (r == -EAGAIN)
+			return detail_set(-ETIME,
+				"nobody has accepted a connection at %.100s in %.3g s: "
+				"vfio-brokerd is stopped or hangs; 'systemctl status vfio-broker'",
+				path, timeout_ms / 1000.0);
 		return detail_set(r, "connecting to %.100s", path);
 	}
+	bound_connect(fd, -1);
 	*ret_fd = fd_take(&fd);
 	return 0;
 }

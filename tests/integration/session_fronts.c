@@ -285,6 +285,11 @@ static void a_front_that_hangs_is_named_and_replaced(void **state)
 	assert_true(process_find(session, VBROKER_PROCESS_FRONT, VBROKER_PROCESS_IDLE, 0, &entry));
 	assert_int_equal(entry.uid, VBROKER_PROCESS_NOBODYS);
 	kill(front, SIGSTOP);
+	/* The session waits no longer than it wants. A device that it gets later is given back below, by the ping. */
+	vbroker_set_timeout(100);
+	assert_int_equal(vbroker_device_open(session, EDU_2, &none), -ETIME);
+	assert_non_null(strstr(vbroker_detail(), "the vfio-front of this user, is stopped or hangs: no reply to OPEN"));
+	vbroker_set_timeout(0);
 	/* A connection is something to be answered by the front. */
 	close(raw_connect(world()->broker_socket));
 	snprintf(words, sizeof words, "(pid %d) does not answer", (int)front);

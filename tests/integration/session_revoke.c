@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "raw_channel.h"
 
+#include <linux/vfio.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -301,12 +302,20 @@ static void stopped_keeper(void **state)
 	struct holder holder = holder_begin(EDU);
 	struct vbroker_lease_entry *leases;
 	struct revoker revoker;
+	uint64_t value;
 	size_t count;
 
 	(void)state;
 	host_write("devices/" EDU "/command", COMMAND_BUSY);
 	expect_ok(vbroker_list_leases(holder.session, &leases, &count));
 	assert_int_equal(kill((pid_t)leases[0].keeper_pid, SIGSTOP), 0);
+	/* The holder does not hang with the keeper, not even when closing the device. */
+	vbroker_set_timeout(100);
+	assert_int_equal(vbroker_region_read(holder.device, VFIO_PCI_BAR0_REGION_INDEX, 0, 4, &value), -ETIME);
+	assert_non_null(strstr(vbroker_detail(), "the keeper of " EDU " is stopped or hangs: no reply to REGION_READ"));
+	vbroker_set_timeout(0);
+	assert_int_equal(vbroker_device_reset(holder.device), -ETIME);
+	expect_ok(vbroker_session_ping(holder.session));
 	revoker_start(&revoker, EDU, 0);
 	await_quiet();
 	revoker_end(&revoker, VBROKER_REVOKE_INCOMPLETE);

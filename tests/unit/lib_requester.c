@@ -439,17 +439,134 @@ static void stay_silent(struct server *s)
 		;
 }
 
-static void test_timeout(void **state)
-{
-	enum channel_kind kind;
+#define TIMEOUT_MS 20
 
+static void expect_late(int result, const char *who)
+{
+	assert_int_equal(result, -ETIME);
+	if (!strstr(vbroker_detail(), who))
+		fail_msg("'%s' does not say %s", vbroker_detail(), who);
+}
+
+static void test_no_answer(void **state)
+{
 	(void)state;
 	begin(&device_table, stay_silent, NULL);
-	requester.timeout_ms = 20;
-	assert_int_equal(requester_hello(&requester, &kind), -ETIMEDOUT);
-	requester.timeout_ms = -1;
+	requester_name(&requester, "0000:01:00.0");
+	vbroker_set_timeout(TIMEOUT_MS);
+	expect_late(
+		call(&eight_bytes), "the keeper of 0000:01:00.0 is stopped or hangs: no reply to DESCRIBE in 0.02 s");
 	/* A late answer would be taken for that of the next request: there is no next one. */
-	assert_int_equal(call(&eight_bytes), -ETIMEDOUT);
+	vbroker_set_timeout(-1);
+	expect_late(call(&eight_bytes), "no reply to DESCRIBE");
+	vbroker_set_timeout(0);
+	finish();
+	assert_int_equal(server.requests, 1);
+	begin(&domain_table, stay_silent, NULL);
+	vbroker_set_timeout(TIMEOUT_MS);
+	expect_late(call(&eight_bytes), "the owner of the domain");
+	vbroker_set_timeout(0);
+	finish();
+}
+
+/* Answers each request with a descriptor, but not before the next request. */
+static void answer_one_late(struct server *s)
+{
+	struct message_header last;
+
+	server_receive(s);
+	last = s->request.header;
+	while (server_receive(s)) {
+		packet_reply(&s->reply, &last);
+		memset(packet_append(&s->reply, 8), 'l', 8);
+		fdset_add(&s->reply.fds, dup(STDERR_FILENO));
+		server_send(s);
+		last = s->request.header;
+		memset(server_reply(s, 8), 'x', 8);
+		fdset_add(&s->reply.fds, dup(STDERR_FILENO));
+		server_send(s);
+	}
+}
+
+/* The session goes on, with the right replies, and no descriptor is lost. */
+static void test_late_answer_on_session(void **state)
+{
+	static const struct requester_reply eight_and_fd = {.size = 8, .fds = 1};
+
+	(void)state;
+	begin(&broker_table, answer_one_late, NULL);
+	vbroker_set_timeout(TIMEOUT_MS);
+	requester_begin(&requester, BROKER_STATUS, 0);
+	expect_late(requester_call(&requester, &eight_and_fd), "no reply to STATUS in 0.02 s");
+	vbroker_set_timeout(-1);
+	for (int i = 0; i < 2; i++) {
+		requester_begin(&requester, BROKER_STATUS, 0);
+		assert_int_equal(requester_call(&requester, &eight_and_fd), 0);
+		assert_memory_equal(requester.packet.payload, "xxxxxxxx", 8);
+		fdset_clear(&requester.packet.fds);
+	}
+	vbroker_set_timeout(0);
+	finish();
+}
+
+/* The answer is there after the call has given up: it is not read, and goes with the channel. */
+static void test_late_answer_on_device(void **state)
+{
+	static const struct requester_reply eight_and_fd = {.size = 8, .fds = 1};
+	struct pollfd p;
+
+	(void)state;
+	begin(&device_table, answer_one_late, NULL);
+	vbroker_set_timeout(TIMEOUT_MS);
+	expect_late(call(&eight_and_fd), "no reply to DESCRIBE");
+	vbroker_set_timeout(0);
+	requester_begin(&requester, DEVICE_PING, 0);
+	assert_int_equal(packet_send(server.client, 0, &requester.packet), 0);
+	p = (struct pollfd){.fd = server.client, .events = POLLIN};
+	assert_int_equal(poll(&p, 1, -1), 1);
+	expect_late(call(&eight_and_fd), "no reply to DESCRIBE");
+	finish();
+}
+
+static void send_events_for_ever(struct server *s)
+{
+	server_receive(s);
+	do {
+		packet_event(&s->reply, 100);
+		usleep(1000);
+	} while (packet_send(s->fd, 0, &s->reply) == 0);
+}
+
+static void test_events_instead_of_an_answer(void **state)
+{
+	(void)state;
+	begin(&device_table, send_events_for_ever, NULL);
+	vbroker_set_timeout(TIMEOUT_MS);
+	expect_late(call(&eight_bytes), "no reply to DESCRIBE");
+	vbroker_set_timeout(0);
+	finish();
+}
+
+static void wait_for_end(struct server *s)
+{
+	struct pollfd p = {.fd = s->fd};
+
+	poll(&p, 1, -1);
+}
+
+/* The server reads nothing, and the socket gets full. */
+static void test_no_reader(void **state)
+{
+	int size = 1;
+
+	(void)state;
+	begin(&broker_table, wait_for_end, NULL);
+	setsockopt(server.client, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	vbroker_set_timeout(1);
+	for (int i = 0; i < 100; i++)
+		expect_late(requester_ping(&requester), "no reply to PING");
+	assert_int_equal(send(server.client, "", 1, MSG_DONTWAIT), -1);
+	vbroker_set_timeout(0);
 	finish();
 }
 
@@ -623,7 +740,11 @@ int main(void)
 		cmocka_unit_test(test_missing_fd),
 		cmocka_unit_test(test_half_an_element),
 		cmocka_unit_test(test_hello_other_version),
-		cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_late_answer_on_session),
+		cmocka_unit_test(test_late_answer_on_device),
+		cmocka_unit_test(test_events_instead_of_an_answer),
+		cmocka_unit_test(test_no_reader),
 		cmocka_unit_test(test_end_of_device),
 		cmocka_unit_test(test_end_of_session),
 		cmocka_unit_test(test_revoked_during_call),

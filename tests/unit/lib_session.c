@@ -100,6 +100,53 @@ static void test_ping(void **state)
 	finish(session);
 }
 
+/* The library's end of a connection that nobody accepts. */
+static void test_broker_that_hangs(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int before = unit_fds(), fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct vbroker_session *session;
+
+	(void)state;
+	snprintf(address.sun_path, sizeof address.sun_path, "/tmp/lib_session.%d", (int)getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	vbroker_set_timeout(20);
+	assert_int_equal(vbroker_session_open(address.sun_path, &session), -ETIME);
+	assert_non_null(strstr(vbroker_detail(), "no reply to HELLO"));
+	/* Now the queue of the socket is full. */
+	assert_int_equal(vbroker_session_open(address.sun_path, &session), -ETIME);
+	assert_non_null(strstr(vbroker_detail(), "nobody has accepted a connection"));
+	vbroker_set_timeout(0);
+	unlink(address.sun_path);
+	close(fd);
+	assert_int_equal(unit_fds(), before);
+}
+
+static void serve_one_slow_revoke(struct server *s)
+{
+	server_receive(s);
+	usleep(100000);
+	server_reply(s, sizeof(struct revoke_reply));
+	server_send(s);
+	while (server_receive(s))
+		;
+}
+
+/* The broker has until the deadline, and the timeout besides. */
+static void test_deadline_is_no_timeout(void **state)
+{
+	struct vbroker_session *session = begin(serve_one_slow_revoke);
+	struct vbroker_revocation revocation;
+
+	(void)state;
+	vbroker_set_timeout(1);
+	assert_int_equal(vbroker_session_revoke(session, "0000:01:00.0", 3600000, &revocation), 0);
+	assert_int_equal(vbroker_session_revoke(session, "0000:01:00.0", 1, &revocation), -ETIME);
+	vbroker_set_timeout(0);
+	finish(session);
+}
+
 /* ---- lists ---- */
 
 /* Pages of at most three of seven devices; the last name has no NUL, and a terminal would not like it. */
@@ -512,6 +559,8 @@ int main(void)
 		cmocka_unit_test(test_no_broker),
 		cmocka_unit_test(test_ping),
 		cmocka_unit_test(test_broker_dies_before_hello),
+		cmocka_unit_test(test_broker_that_hangs),
+		cmocka_unit_test(test_deadline_is_no_timeout),
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_list_that_shrinks),
 		cmocka_unit_test(test_list_without_end),
