@@ -36,6 +36,8 @@ int failure_request(const struct cli *cli, const char *what, int result)
 		fprintf(stderr, "What to do: %s\n", vbroker_refusal_advice(result));
 		return CLI_NO;
 	}
+	if (result == -ETIME)
+		return CLI_NO_BROKER;
 	if (result != -EPIPE && result != -ECONNRESET)
 		return CLI_NO;
 	fprintf(stderr, "The broker at %s has closed the connection: journalctl -u vfio-broker.service\n", cli->socket);

@@ -2,8 +2,10 @@
 #include "cli.h"
 #include "drive.h"
 #include "failure.h"
+#include "parse.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,11 +59,13 @@ static const struct command {
 static int help_run(const struct cli *cli)
 {
 	(void)cli;
-	printf("vfio-brokerctl [--socket PATH] COMMAND\n\n");
+	printf("vfio-brokerctl [--socket PATH] [--timeout T] COMMAND\n\n");
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
 		printf("  %-24s%s%s\n", commands[i].usage,
 			strlen(commands[i].usage) < 24 ? "" : "\n                          ", commands[i].help);
-	printf("\nThe broker's socket is %s unless --socket names another.\n", VBROKER_SOCKET);
+	printf("\nThe broker's socket is %s unless --socket names another. "
+	       "--timeout: how long to wait for each answer.\n",
+		VBROKER_SOCKET);
 	printf("Exit codes: 0 yes, 1 no (refused or failed), 2 wrong usage, 3 no broker, 4 incomplete. "
 	       "See vfio-brokerctl(1).\n");
 	return CLI_OK;
@@ -123,6 +127,16 @@ static int drive_line(const struct command *command, const struct drive_options 
 	return drive->driver[0] ? CLI_OK : usage_error("no driver after --: ", command->usage);
 }
 
+static int timeout_option(const char *text)
+{
+	uint64_t timeout_ms;
+
+	if (!parse_duration(text, INT_MAX, &timeout_ms) || timeout_ms == 0)
+		return usage_error("not a time like 5s, 500ms or 2min: ", text);
+	vbroker_set_timeout((int)timeout_ms);
+	return CLI_OK;
+}
+
 #define LETTERS_MAX 32
 
 /* Reads one option. *NAME: the command named by the option. Returns CLI_OK or the exit code. */
@@ -140,6 +154,8 @@ static int option_read(int letter, struct cli *cli, struct drive_options *drive,
 	case 's':
 		cli->socket = optarg;
 		return CLI_OK;
+	case 'T':
+		return timeout_option(optarg);
 	case 'j':
 		cli->json = true;
 		return CLI_OK;
@@ -188,7 +204,7 @@ static int command_line(
 		{"read", required_argument, NULL, 'r'}, {"deadline", required_argument, NULL, 't'},
 		{"since", required_argument, NULL, 'S'}, {"user", required_argument, NULL, 'u'},
 		{"unit", required_argument, NULL, 'n'}, {"follow", no_argument, NULL, 'l'},
-		{"openmetrics", no_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+		{"openmetrics", no_argument, NULL, 'o'}, {"timeout", required_argument, NULL, 'T'}, {NULL, 0, NULL, 0}};
 	char given[LETTERS_MAX] = ""; /* letters that not every command has */
 	const char *name = NULL;
 	const struct command *command;
@@ -198,11 +214,11 @@ static int command_line(
 	while (words < argc && strcmp(argv[words], "--") != 0)
 		words++;
 	drive->driver = argv + (words < argc ? words + 1 : words);
-	while ((letter = getopt_long(words, argv, "s:jafhvd:b:r:S:u:t:n:", options, NULL)) != -1) {
+	while ((letter = getopt_long(words, argv, "s:T:jafhvd:b:r:S:u:t:n:", options, NULL)) != -1) {
 		r = option_read(letter, cli, drive, &name);
 		if (r != CLI_OK)
 			return r;
-		if (letter != 's' && !strchr(given, letter))
+		if (!strchr("sT", letter) && !strchr(given, letter))
 			given[strlen(given)] = (char)letter;
 	}
 	if (!name && optind == words)
