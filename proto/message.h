@@ -702,10 +702,11 @@ struct element_result {
 static_assert(sizeof(struct element_result) == 8, "wire");
 
 enum map_flags {
-	MAP_DEVICE_READ = 1 << 0,  /* the device may read the memory */
-	MAP_DEVICE_WRITE = 1 << 1, /* the device may write the memory */
-	MAP_NEW_MEMORY = 1 << 2,   /* MAP: takes the next fd of the packet; the reply has the new memory's handle */
-	MAP_HUGE_PAGES = 1 << 3,   /* ALLOC: huge pages, if there are free ones */
+	MAP_DEVICE_READ = 1 << 0,     /* the device may read the memory */
+	MAP_DEVICE_WRITE = 1 << 1,    /* the device may write the memory */
+	MAP_NEW_MEMORY = 1 << 2,      /* MAP: takes the next fd of the packet; the reply has the new memory's handle */
+	MAP_HUGE_PAGES = 1 << 3,      /* ALLOC: huge pages, if there are free ones */
+	MAP_ADDRESS_BITS = 0x7f << 8, /* the devices reach IOVAs of so many bits, 1 to 64; 0: all */
 };
 
 /* The head of every array request and reply: elements or results follow, count times. */

@@ -347,13 +347,21 @@ static uint32_t array_count(const struct packet *request)
 	return ((const struct array_header *)(const void *)request->payload)->count;
 }
 
+/* MAP_ADDRESS_BITS is a number, and all others are bits. */
+static bool address_bits_valid(uint32_t flags)
+{
+	return (flags & MAP_ADDRESS_BITS) >> 8 <= 64;
+}
+
 static int map_element_valid(const struct map_element *e, uint32_t i, struct detail *detail)
 {
 	const uint32_t access = MAP_DEVICE_READ | MAP_DEVICE_WRITE;
-	const uint32_t unknown = e->flags & ~(access | MAP_NEW_MEMORY);
+	const uint32_t unknown = e->flags & ~(access | MAP_NEW_MEMORY | MAP_ADDRESS_BITS);
 
 	if (unknown != 0)
 		return MALFORMED("element %" PRIu32 ": unknown flags %#" PRIx32, i, unknown);
+	if (!address_bits_valid(e->flags))
+		return MALFORMED("element %" PRIu32 ": more than 64 address bits", i);
 	if (!(e->flags & access))
 		return MALFORMED("element %" PRIu32 ": the device may neither read nor write", i);
 	if ((e->flags & MAP_NEW_MEMORY) && e->handle != 0)
@@ -407,7 +415,7 @@ static int validate_forget(const struct packet *request, struct detail *detail)
 static int validate_alloc(const struct packet *request, struct detail *detail)
 {
 	const struct alloc_element *elements = array_elements(request);
-	const uint32_t known = MAP_DEVICE_READ | MAP_DEVICE_WRITE | MAP_HUGE_PAGES;
+	const uint32_t known = MAP_DEVICE_READ | MAP_DEVICE_WRITE | MAP_HUGE_PAGES | MAP_ADDRESS_BITS;
 	int r = array_valid(request, sizeof *elements, detail);
 
 	/* The reply carries one fd per element. */
@@ -416,6 +424,8 @@ static int validate_alloc(const struct packet *request, struct detail *detail)
 	for (uint32_t i = 0; r == 0 && i < array_count(request); i++) {
 		if ((elements[i].flags & ~known) || elements[i].zero != 0 || elements[i].length == 0)
 			return MALFORMED("element %" PRIu32 ": unknown flags, padding or no length", i);
+		if (!address_bits_valid(elements[i].flags))
+			return MALFORMED("element %" PRIu32 ": more than 64 address bits", i);
 		if (!(elements[i].flags & (MAP_DEVICE_READ | MAP_DEVICE_WRITE)))
 			return MALFORMED("element %" PRIu32 ": the device may neither read nor write", i);
 	}

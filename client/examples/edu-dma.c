@@ -44,7 +44,7 @@
 #define EDU_BUFFER_MAX 4095
 
 /* The device's DMA engine has 28 address bits. */
-#define EDU_IOVA_MAX 0x0fffffff
+#define EDU_ADDRESS_BITS 28
 
 #define INTERRUPT_TIMEOUT_MS 5000
 
@@ -192,12 +192,10 @@ static int drive(struct vbroker_device *device, int event)
 	if (r != 0)
 		return complain("setting up the interrupt", r);
 	r = vbroker_memory_alloc(vbroker_device_domain(device), EDU_BUFFER_MAX,
-		VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES, 0, &memory);
+		VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES | VBROKER_ADDRESS_BITS(EDU_ADDRESS_BITS), 0, &memory);
 	if (r != 0)
 		return complain("getting memory for DMA", r);
 	iova = vbroker_memory_iova(memory);
-	if (iova + vbroker_memory_length(memory) - 1 > EDU_IOVA_MAX)
-		return fail("the IOVA is beyond the 28 bits that the device has");
 	if (compute_factorial(device, event) < 0 || move_data(device, event, vbroker_memory_address(memory), iova) < 0)
 		return -1;
 	vbroker_memory_free(memory);

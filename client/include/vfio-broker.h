@@ -838,10 +838,20 @@ int vbroker_domain_ranges(
 enum vbroker_access { VBROKER_DEVICE_READS = 1, VBROKER_DEVICE_WRITES = 2 };
 
 /**
+ * VBROKER_ADDRESS_BITS() - part of an @access: the device reaches IOVAs of @bits bits alone, 1 to 64
+ *
+ * For devices with fewer address bits than the IOMMU (28, 32): VBROKER_DEVICE_READS | VBROKER_ADDRESS_BITS(32). All of
+ * the mapping lies below 2^@bits, at the lowest free place if the library chooses. Map such memory early, because other
+ * mappings may take low IOVAs, too. QUOTA: no room is left below. IOVA_INVALID: there is none, by the IOMMU's usable
+ * ranges; or the given IOVA lies beyond.
+ */
+#define VBROKER_ADDRESS_BITS(bits) ((unsigned int)(bits) << 8)
+
+/**
  * vbroker_domain_map() - lets the devices of the domain reach memory of this process
  * @address: page-aligned
  * @length: in bytes, a multiple of the page size
- * @access: enum vbroker_access bits
+ * @access: enum vbroker_access bits, and VBROKER_ADDRESS_BITS() if the device does not reach all IOVAs
  * @iova: page-aligned, or VBROKER_IOVA_ANY to let the library choose
  * @ret_iova: the address for the devices; may be NULL if @iova was given
  *
@@ -868,7 +878,7 @@ struct vbroker_memory;
 /**
  * vbroker_memory_alloc() - memory of zeroes, mapped here and in the domain
  * @length: in bytes; rounded up to whole pages
- * @access: enum vbroker_access bits
+ * @access: enum vbroker_access bits, and VBROKER_ADDRESS_BITS() if the device does not reach all IOVAs
  * @flags: VBROKER_MEMORY_HUGE or 0
  * @ret_memory: the caller's, for vbroker_memory_free(); vbroker_domain_close() frees what is left
  *

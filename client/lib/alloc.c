@@ -58,8 +58,7 @@ int vbroker_memory_alloc(struct vbroker_domain *domain, uint64_t length, unsigne
 	int r;
 
 	detail_clear();
-	if (length == 0 || length > INT64_MAX - page || (flags & ~VBROKER_MEMORY_HUGE) || access == 0 ||
-		(access & ~(VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES)))
+	if (length == 0 || length > INT64_MAX - page || (flags & ~VBROKER_MEMORY_HUGE) || !domain_access_valid(access))
 		return detail_set(-EINVAL, "memory of %llu bytes, access %#x, flags %#x", (unsigned long long)length,
 			access, flags);
 	memory = calloc(1, sizeof *memory);

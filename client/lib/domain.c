@@ -417,6 +417,13 @@ static int refuse_map(struct vbroker_domain *domain, int error, const struct vfi
 
 /* ---- mapping ---- */
 
+bool domain_access_valid(unsigned int access)
+{
+	const unsigned int both = VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES;
+
+	return (access & both) && !(access & ~(both | MAP_ADDRESS_BITS)) && (access & MAP_ADDRESS_BITS) >> 8 <= 64;
+}
+
 static int check_form(const struct vbroker_domain *domain, uint64_t address, uint64_t length, uint64_t iova)
 {
 	uint64_t rest = domain->granule - 1;
@@ -434,17 +441,48 @@ static int check_form(const struct vbroker_domain *domain, uint64_t address, uin
 	return 0;
 }
 
+/* Where a mapping goes, and for whom. */
+struct place {
+	struct iova_use use;
+	uint64_t highest; /* the last IOVA that the devices reach */
+	uint64_t *steps;  /* of the search below HIGHEST */
+};
+
+static int refuse_room(const struct vbroker_domain *domain, const struct place *place, uint64_t length)
+{
+	char below[48] = "";
+
+	if (place->highest != UINT64_MAX)
+		snprintf(below, sizeof below, " up to %#" PRIx64, place->highest);
+	if (place->highest != UINT64_MAX && !iova_space_has_room(domain->space, length, place->highest))
+		return detail_set(REFUSAL_IOVA_INVALID,
+			"the usable IOVAs%s have no room for %" PRIu64 " KiB, even with nothing mapped", below,
+			length / 1024);
+	return detail_set(
+		REFUSAL_QUOTA, "no free run of %" PRIu64 " KiB is left among the usable IOVAs%s", length / 1024, below);
+}
+
+static int take(struct vbroker_domain *domain, const struct place *place, uint64_t length, uint64_t *ret_iova)
+{
+	int r = place->highest == UINT64_MAX
+		? iova_space_take(domain->space, length, place->use, ret_iova)
+		: iova_space_take_below(domain->space, length, place->highest, place->use, place->steps, ret_iova);
+
+	if (r == -E2BIG)
+		return detail_set(REFUSAL_QUOTA,
+			"too much is mapped up to IOVA %#" PRIx64 "; ask for fewer low mappings at once",
+			place->highest);
+	return r == -ENOSPC ? refuse_room(domain, place, length) : r;
+}
+
 /* The record comes first, so that nothing can fail once the kernel has mapped. Returns 0, a refusal, or a negative
  * errno, namely the kernel's for refuse_map(). */
-static int map_anywhere(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
+static int map_anywhere(struct vbroker_domain *domain, const struct place *place, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t iova;
-	int r = iova_space_take(domain->space, map->size, use, &iova);
+	int r = take(domain, place, map->size, &iova);
 
-	if (r == -ENOSPC)
-		return detail_set(REFUSAL_QUOTA, "no free run of %" PRIu64 " KiB is left among the usable IOVAs",
-			(uint64_t)map->size / 1024);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	map->iova = iova;
 	r = domain->kernel->map(domain->fd, map);
@@ -455,32 +493,37 @@ static int map_anywhere(struct vbroker_domain *domain, struct iova_use use, stru
 
 /* A device bound by other means than vbroker_device_bind() may have narrowed the usable ranges. EINVAL is reason to
  * ask the kernel again and to try a second time. */
-static int map_anywhere_twice(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
+static int map_anywhere_twice(
+	struct vbroker_domain *domain, const struct place *place, struct vfio_iommu_type1_dma_map *map)
 {
-	int r = map_anywhere(domain, use, map);
+	int r = map_anywhere(domain, place, map);
 
 	if (r != -EINVAL)
 		return r;
 	r = learn(domain);
-	return r != 0 ? r : map_anywhere(domain, use, map);
+	return r != 0 ? r : map_anywhere(domain, place, map);
 }
 
 /* The kernel comes first, because the kernel decides: a record that contradicts the kernel is of a mapping that has
  * ended. */
-static int map_at(struct vbroker_domain *domain, struct iova_use use, struct vfio_iommu_type1_dma_map *map)
+static int map_at(struct vbroker_domain *domain, const struct place *place, struct vfio_iommu_type1_dma_map *map)
 {
 	uint64_t last = map->iova + (map->size - 1);
-	int r = domain->kernel->map(domain->fd, map);
+	int r;
 
+	if (last > place->highest)
+		return detail_set(REFUSAL_IOVA_INVALID, "the devices reach IOVAs up to %#" PRIx64 ", not %#" PRIx64,
+			place->highest, last);
+	r = domain->kernel->map(domain->fd, map);
 	if (r < 0)
 		return r;
 	iova_space_evict(domain->space, map->iova, last);
-	r = iova_space_take_at(domain->space, map->iova, last, use);
+	r = iova_space_take_at(domain->space, map->iova, last, place->use);
 	/* Usable after all, because a device has left: the next look at the kernel will say so too. */
 	if (r == -EINVAL) {
 		r = learn(domain);
 		if (r == 0)
-			r = iova_space_take_at(domain->space, map->iova, last, use);
+			r = iova_space_take_at(domain->space, map->iova, last, place->use);
 	}
 	if (r != 0) {
 		struct vfio_iommu_type1_dma_unmap undo = {.argsz = sizeof undo, .iova = map->iova, .size = map->size};
@@ -510,9 +553,18 @@ static int map_remotely(struct vbroker_domain *domain, const void *address, size
 	return r;
 }
 
-int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
-	unsigned int access, uint64_t iova, uint64_t *ret_iova)
+/* The last IOVA within the address bits of ACCESS. */
+static uint64_t highest_of(unsigned int access)
 {
+	unsigned int bits = (access & MAP_ADDRESS_BITS) >> 8;
+
+	return bits == 0 || bits >= 64 ? UINT64_MAX : (UINT64_C(1) << bits) - 1;
+}
+
+int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
+	unsigned int access, uint64_t iova, uint64_t *steps, uint64_t *ret_iova)
+{
+	const struct place place = {use, highest_of(access), steps};
 	bool any = iova == VBROKER_IOVA_ANY;
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof map,
@@ -525,7 +577,7 @@ int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *add
 	int r;
 
 	detail_clear();
-	if (map.flags == 0 || (access & ~(VBROKER_DEVICE_READS | VBROKER_DEVICE_WRITES)) || (any && !ret_iova))
+	if (!domain_access_valid(access) || (any && !ret_iova))
 		return detail_set(-EINVAL, "access %#x, or nowhere to put the chosen IOVA", access);
 	if (domain->remote)
 		return map_remotely(domain, address, length, access, iova, ret_iova);
@@ -534,7 +586,7 @@ int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *add
 		r = check_form(domain, map.vaddr, map.size, any ? 0 : iova);
 	if (r != 0)
 		return r;
-	r = any ? map_anywhere_twice(domain, use, &map) : map_at(domain, use, &map);
+	r = any ? map_anywhere_twice(domain, &place, &map) : map_at(domain, &place, &map);
 	if (r < 0)
 		return refuse_map(domain, r, &map);
 	if (r == 0 && ret_iova)
@@ -545,7 +597,9 @@ int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *add
 int vbroker_domain_map(struct vbroker_domain *domain, void *address, size_t length, unsigned int access, uint64_t iova,
 	uint64_t *ret_iova)
 {
-	return domain_map_for(domain, (struct iova_use){0}, address, length, access, iova, ret_iova);
+	uint64_t steps = UINT64_MAX;
+
+	return domain_map_for(domain, (struct iova_use){0}, address, length, access, iova, &steps, ret_iova);
 }
 
 /* ---- unmapping ---- */

@@ -15,6 +15,9 @@ int domain_open_on(const struct domain_kernel *kernel, struct vbroker_domain **r
 /* True if FD is an open /dev/vfio/vfio. Asks only the kernel, never whoever may be behind a file system. */
 bool domain_is_domain(int fd);
 
+/* False: ACCESS of vbroker_domain_map() has no access, too many address bits or unknown bits. */
+bool domain_access_valid(unsigned int access);
+
 struct remote;
 
 /* The channel to the domain's owner; NULL: this process owns the domain itself. */
@@ -27,11 +30,13 @@ struct memory_list *domain_memories(struct vbroker_domain *domain);
  * vbroker_domain_map() and vbroker_domain_unmap() for a caller that wants to know when a mapping ends. USE's owner is
  * told of every end, also from within these two functions and any other function on the domain.
  *
+ * A mapping with address bits in ACCESS looks at no more than *STEPS ranges, subtracts their number, and is QUOTA else.
+ *
  * domain_unmap_for() never fails: the kernel refuses an unmap only when the mapping went away with the last device,
  * and the owner has been told then.
  */
 int domain_map_for(struct vbroker_domain *domain, struct iova_use use, void *address, uint64_t length,
-	unsigned int access, uint64_t iova, uint64_t *ret_iova);
+	unsigned int access, uint64_t iova, uint64_t *steps, uint64_t *ret_iova);
 void domain_unmap_for(struct vbroker_domain *domain, const struct vbroker_range *range);
 
 /* iova_space_owned() of the domain. */

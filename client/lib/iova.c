@@ -52,6 +52,7 @@ struct iova_space {
 	struct slab *slabs;   /* owned */
 	size_t slab_size;     /* of the next slab */
 	struct extent *spare; /* at least as many as the operation under way still needs; a list by peer_after */
+	uint64_t free_from;   /* no free extent begins below */
 	uint64_t granule;
 	size_t used_count;
 	uint64_t used_bytes;
@@ -277,6 +278,8 @@ static struct extent *set_free(struct iova_space *space, struct extent *extent)
 	const uint64_t length = extent->last - extent->first + 1;
 
 	extent->used = false;
+	if (extent->first < space->free_from)
+		space->free_from = extent->first;
 	space->used_count--;
 	space->used_bytes -= length;
 	if (joins(extent, high)) {
@@ -390,6 +393,45 @@ int iova_space_take(struct iova_space *space, uint64_t length, struct iova_use u
 	return 0;
 }
 
+/* True if LENGTH bytes from FIRST on end at or below both LAST and HIGHEST. */
+static bool ends_below(uint64_t first, uint64_t length, uint64_t last, uint64_t highest)
+{
+	if (last > highest)
+		last = highest;
+	return first <= last && length - 1 <= last - first;
+}
+
+int iova_space_take_below(struct iova_space *space, uint64_t length, uint64_t highest, struct iova_use use,
+	uint64_t *steps, uint64_t *ret_first)
+{
+	struct extent *extent = extent_from(space, space->free_from);
+	bool is_lowest = true;
+	uint64_t first = 0;
+	int r;
+
+	for (; extent && extent->first <= highest; extent = RB_NEXT(address_tree, &space->by_address, extent)) {
+		if (*steps == 0)
+			return -E2BIG;
+		--*steps;
+		if (extent->used)
+			continue;
+		if (is_lowest)
+			space->free_from = extent->first;
+		is_lowest = false;
+		first = offered_first(space, extent);
+		if (ends_below(first, length, extent->last, highest))
+			break;
+	}
+	if (!extent || extent->first > highest)
+		return -ENOSPC;
+	r = spare_reserve(space, 2);
+	if (r < 0)
+		return r;
+	carve(space, extent, first, first + length - 1, use);
+	*ret_first = first;
+	return 0;
+}
+
 void iova_space_put_back(struct iova_space *space, uint64_t first)
 {
 	struct extent *extent = extent_from(space, first);
@@ -469,6 +511,17 @@ int iova_space_owned(const struct iova_space *space, const struct iova_owner *ow
 		}
 	}
 	return -ENOENT;
+}
+
+bool iova_space_has_room(const struct iova_space *space, uint64_t length, uint64_t highest)
+{
+	for (size_t i = 0; i < space->ranges_count; i++) {
+		const struct vbroker_range *range = &space->ranges[i];
+
+		if (ends_below(range->first ? range->first : space->granule, length, range->last, highest))
+			return true;
+	}
+	return false;
 }
 
 bool iova_space_usable(const struct iova_space *space, uint64_t first, uint64_t last)

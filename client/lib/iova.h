@@ -47,7 +47,14 @@ void iova_space_free(struct iova_space *space);
  */
 int iova_space_take(struct iova_space *space, uint64_t length, struct iova_use use, uint64_t *ret_first);
 
-/* Undoes iova_space_take(), and tells nobody. */
+/*
+ * The same at or below the IOVA HIGHEST, by first fit. A search from free run to free run, so O(n) if all free runs
+ * below are too small. Subtracts the number of ranges looked at from *STEPS. -E2BIG: the search would need more.
+ */
+int iova_space_take_below(struct iova_space *space, uint64_t length, uint64_t highest, struct iova_use use,
+	uint64_t *steps, uint64_t *ret_first);
+
+/* Undoes iova_space_take() and iova_space_take_below(), and tells nobody. */
 void iova_space_put_back(struct iova_space *space, uint64_t first);
 
 /* Takes the given range. Returns 0, -EEXIST (part of the range is in use), -EINVAL (not usable) or -ENOMEM. */
@@ -68,6 +75,9 @@ bool iova_space_used(const struct iova_space *space, uint64_t first, uint64_t la
  */
 int iova_space_owned(const struct iova_space *space, const struct iova_owner *owner, uint64_t first, uint64_t last,
 	uint64_t *steps, struct vbroker_range *ret_range);
+
+/* True if LENGTH bytes could be taken at or below HIGHEST, were nothing in use. */
+bool iova_space_has_room(const struct iova_space *space, uint64_t length, uint64_t highest);
 
 /* True if a single usable range contains FIRST ... LAST. */
 bool iova_space_usable(const struct iova_space *space, uint64_t first, uint64_t last);

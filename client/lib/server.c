@@ -35,9 +35,9 @@ struct memory {
 	uint32_t mappings;
 };
 
-/* How many ranges the UNMAPs of one packet may look at: mappings of other channels, and the room between mappings,
- * twice as many as a domain has room for. */
-#define UNMAP_STEPS_MAX (UINT64_C(1) << 18)
+/* How many ranges the elements of one packet may look at, to unmap and to map low: mappings of other channels, and the
+ * room between mappings, twice as many as a domain has room for. */
+#define STEPS_MAX (UINT64_C(1) << 18)
 
 struct vbroker_domain_server {
 	struct vbroker_domain *domain; /* borrowed */
@@ -50,7 +50,7 @@ struct vbroker_domain_server {
 	size_t memories_from; /* no place below is free */
 	uint64_t page_rest;   /* the bits of an address within a page */
 	uint64_t too_long;    /* for the memlock limit, by the kernel's answer in this packet */
-	uint64_t steps;	      /* left of UNMAP_STEPS_MAX in this packet */
+	uint64_t steps;	      /* left of STEPS_MAX in this packet */
 	unsigned int kept_fds;
 	unsigned int unread; /* descriptors in replies possibly not read by the driver yet */
 	struct channel_buffers buffers;
@@ -163,8 +163,9 @@ static int map_quietly(struct vbroker_domain_server *server, const struct memory
 	r = domain_map_for(server->domain, (struct iova_use){&server->owner, handle},
 		(uint8_t *)memory->address + element->offset, element->length,
 		(element->flags & MAP_DEVICE_READ ? VBROKER_DEVICE_READS : 0U) |
-			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U),
-		element->iova, ret_iova);
+			(element->flags & MAP_DEVICE_WRITE ? VBROKER_DEVICE_WRITES : 0U) |
+			(element->flags & MAP_ADDRESS_BITS),
+		element->iova, &server->steps, ret_iova);
 	if (r == -EFAULT)
 		return detail_set(r, "the kernel cannot have all of this memory in place; is it short of huge pages?");
 	return r;
@@ -574,7 +575,7 @@ int vbroker_domain_server_dispatch(struct vbroker_domain_server *server)
 	detail_clear();
 	server->buffers.request.fds.dispose = foreign_fd_leave;
 	server->too_long = UINT64_MAX;
-	server->steps = UNMAP_STEPS_MAX;
+	server->steps = STEPS_MAX;
 	r = channel_serve(&server->channel, &service, server, &server->buffers);
 	server->buffers.request.fds.dispose = NULL;
 	judge_left(server);

@@ -88,6 +88,42 @@ static void assert_detail(const char *part)
 		fail_msg("\"%s\" is not in the detail \"%s\"", part, vbroker_detail());
 }
 
+/* ---- devices with few address bits ---- */
+
+static int map_low(struct fixture *f, size_t length, unsigned int bits, uint64_t iova, uint64_t *ret_iova)
+{
+	return vbroker_domain_map(f->domain, f->memory, length, RW | VBROKER_ADDRESS_BITS(bits), iova, ret_iova);
+}
+
+/* Below 2^14 there are three pages to hand out. */
+static void test_address_bits(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t iova = 0;
+
+	attach(f);
+	assert_int_equal(map_low(f, 4 * PAGE, 14, VBROKER_IOVA_ANY, &iova), VBROKER_IOVA_INVALID);
+	assert_detail("the usable IOVAs up to 0x3fff have no room for 16 KiB, even with nothing mapped");
+	assert_int_equal(map_any(f, PAGE), PAGE);
+	assert_int_equal(map_low(f, 2 * PAGE, 14, VBROKER_IOVA_ANY, &iova), 0);
+	assert_int_equal(iova, 2 * PAGE);
+	assert_int_equal(map_low(f, PAGE, 14, VBROKER_IOVA_ANY, &iova), VBROKER_QUOTA);
+	assert_detail("no free run of 4 KiB is left among the usable IOVAs up to 0x3fff");
+	assert_int_equal(map_low(f, PAGE, 28, VBROKER_IOVA_ANY, &iova), 0);
+	assert_int_equal(iova, 4 * PAGE);
+	/* Nothing above matters to 64 bits. */
+	assert_int_equal(map_low(f, PAGE, 64, VBROKER_IOVA_ANY, &iova), 0);
+	assert_int_equal(iova, 5 * PAGE);
+	/* The end counts, not the beginning. */
+	assert_int_equal(vbroker_domain_unmap(f->domain, 2 * PAGE, 2 * PAGE), 0);
+	assert_int_equal(map_low(f, PAGE, 14, 3 * PAGE, NULL), 0);
+	assert_int_equal(map_low(f, 2 * PAGE, 15, 7 * PAGE, NULL), VBROKER_IOVA_INVALID);
+	assert_detail("the devices reach IOVAs up to 0x7fff, not 0x8fff");
+	assert_int_equal(map_low(f, 2 * PAGE, 16, 7 * PAGE, NULL), 0);
+	assert_int_equal(map_low(f, PAGE, 65, VBROKER_IOVA_ANY, &iova), -EINVAL);
+	assert_int_equal(map_low(f, PAGE, 128, VBROKER_IOVA_ANY, &iova), -EINVAL);
+}
+
 /* ---- before and after ---- */
 
 static void test_not_bound(void **state)
@@ -491,6 +527,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_not_bound, set_up_unbound, tear_down),
+		cmocka_unit_test_setup_teardown(test_address_bits, set_up_unbound, tear_down),
 		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_chosen_and_given, set_up, tear_down),

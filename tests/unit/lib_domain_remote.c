@@ -115,6 +115,30 @@ static void test_memory(void **state)
 	/* The domain frees the other one. */
 }
 
+/* Below 2^14 there are three pages to hand out. */
+static void test_address_bits(void **state)
+{
+	const unsigned int low = RW | VBROKER_ADDRESS_BITS(14);
+	struct vbroker_memory *memory, *other;
+	void *address;
+	uint64_t iova;
+
+	(void)state;
+	assert_int_equal(vbroker_memory_alloc(domain, 4 * PAGE, low, 0, &memory), VBROKER_IOVA_INVALID);
+	assert_said("up to 0x3fff have no room for 16 KiB");
+	assert_int_equal(vbroker_memory_alloc(domain, 2 * PAGE, low, 0, &memory), 0);
+	assert_int_equal(vbroker_memory_iova(memory), PAGE);
+	assert_int_equal(vbroker_memory_alloc(domain, 2 * PAGE, low, 0, &other), VBROKER_QUOTA);
+	assert_said("no free run of 8 KiB is left");
+	address = vbroker_memory_address(memory);
+	assert_int_equal(vbroker_domain_map(domain, address, PAGE, low, VBROKER_IOVA_ANY, &iova), 0);
+	assert_int_equal(iova, 3 * PAGE);
+	assert_int_equal(vbroker_domain_map(domain, address, PAGE, low, VBROKER_IOVA_ANY, &iova), VBROKER_QUOTA);
+	assert_int_equal(vbroker_domain_map(domain, address, PAGE, low, 4 * PAGE, NULL), VBROKER_IOVA_INVALID);
+	assert_int_equal(vbroker_domain_map(domain, address, PAGE, RW, 4 * PAGE, NULL), 0);
+	vbroker_memory_free(memory);
+}
+
 static void test_memory_wrong(void **state)
 {
 	struct vbroker_memory *memory;
@@ -538,6 +562,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ranges, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_wrong, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_address_bits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_memory_quota, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_map, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_not_bound, set_up, tear_down),

@@ -218,6 +218,25 @@ static void step_take(struct iova_space *space)
 	model_set((uint32_t)(first / GRANULE), pages);
 }
 
+/* The lowest place, and none beyond the limit. */
+static void step_take_below(struct iova_space *space)
+{
+	uint32_t pages = 1 + number_below(5), limit = 1 + number_below(PAGES + 20), lowest = 1;
+	uint64_t highest = limit * GRANULE - 1 + (number_below(2) ? GRANULE - 1 : 0);
+	uint64_t steps = UINT64_MAX, first = 1;
+	int r = iova_space_take_below(space, (uint64_t)pages * GRANULE, highest, next_use(), &steps, &first);
+
+	while (lowest + pages <= limit && lowest + pages <= PAGES && !model_free_at(lowest, pages))
+		lowest++;
+	if (lowest + pages > limit || lowest + pages > PAGES) {
+		assert_int_equal(r, -ENOSPC);
+		return;
+	}
+	assert_int_equal(r, 0);
+	assert_int_equal(first, lowest * GRANULE);
+	model_set(lowest, pages);
+}
+
 static void step_take_at(struct iova_space *space)
 {
 	uint32_t first = number_below(PAGES), pages = 1 + number_below(10);
@@ -251,7 +270,7 @@ static void test_random_operations(void **state)
 		model_init();
 		assert_int_equal(iova_space_new(small, 2, GRANULE, NULL, &space), 0);
 		for (int i = 0; i < STEPS; i++) {
-			switch (number_below(5)) {
+			switch (number_below(6)) {
 			case 0:
 			case 1:
 				step_take(space);
@@ -261,6 +280,9 @@ static void test_random_operations(void **state)
 				break;
 			case 3:
 				step_release(space, true);
+				break;
+			case 4:
+				step_take_below(space);
 				break;
 			default:
 				step_release(space, false);
@@ -330,6 +352,46 @@ static void test_whole_64_bits(void **state)
 	iova_space_free(space);
 }
 
+/* A device of 28 address bits, on a machine with VT-d: the MSI window is not usable. */
+static void test_limits(void **state)
+{
+	const struct vbroker_range machine[] = {{0, 0xfedfffff}, {0xfef00000, UINT64_MAX}};
+	const uint64_t mebi = 1 << 20, below_28 = 0x0fffffff;
+	struct iova_space *space;
+	uint64_t iova, steps = UINT64_MAX;
+
+	(void)state;
+	assert_int_equal(iova_space_new(machine, 2, GRANULE, NULL, &space), 0);
+	assert_true(iova_space_has_room(space, 255 * mebi, below_28));
+	assert_false(iova_space_has_room(space, 256 * mebi, below_28)); /* 0 is not handed out */
+	assert_false(iova_space_has_room(space, GRANULE, GRANULE - 1));
+	assert_int_equal(iova_space_take_below(space, 256 * mebi, below_28, nobody, &steps, &iova), -ENOSPC);
+	assert_int_equal(iova_space_take_below(space, 255 * mebi, below_28, nobody, &steps, &iova), 0);
+	assert_int_equal(iova, GRANULE);
+	assert_int_equal(iova_space_take_below(space, mebi, below_28, nobody, &steps, &iova), -ENOSPC);
+	/* The last IOVA of 28 bits, and the first beyond. */
+	assert_int_equal(iova_space_take_below(space, mebi - GRANULE, below_28, nobody, &steps, &iova), 0);
+	assert_int_equal(iova, 256 * mebi - mebi + GRANULE);
+	assert_int_equal(iova_space_take_below(space, GRANULE, below_28, nobody, &steps, &iova), -ENOSPC);
+	assert_int_equal(iova_space_take_below(space, GRANULE, UINT32_MAX, nobody, &steps, &iova), 0);
+	assert_int_equal(iova, 256 * mebi);
+	/* Room that ends at the MSI window, and room above. */
+	assert_int_equal(iova_space_take_below(space, 0xeee00000, UINT32_MAX, nobody, &steps, &iova), -ENOSPC);
+	assert_int_equal(iova_space_take_below(space, 0xeee00000, UINT64_MAX - 1, nobody, &steps, &iova), 0);
+	assert_int_equal(iova, 0xfef00000);
+	/* No sum overflows. */
+	assert_int_equal(iova_space_take_below(space, -GRANULE, UINT64_MAX, nobody, &steps, &iova), -ENOSPC);
+	/* Three ranges are in use up to the first free one. */
+	iova_space_release(space, 256 * mebi, 256 * mebi + GRANULE - 1);
+	steps = 0;
+	assert_int_equal(iova_space_take_below(space, GRANULE, UINT32_MAX, nobody, &steps, &iova), -E2BIG);
+	steps = 100;
+	assert_int_equal(iova_space_take_below(space, GRANULE, UINT32_MAX, nobody, &steps, &iova), 0);
+	assert_int_equal(iova, 256 * mebi);
+	assert_in_range(steps, 90, 99);
+	iova_space_free(space);
+}
+
 static uint32_t told[2]; /* the last tag, how often */
 
 static void tell(struct iova_owner *owner, uint32_t tag, uint64_t length)
@@ -376,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_never_zero),
 		cmocka_unit_test(test_low_addresses_first),
 		cmocka_unit_test(test_whole_64_bits),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_narrower),
 	};
 

@@ -64,6 +64,9 @@ static void map_elements(void **state)
 	map((struct map_element){.flags = both | MAP_HUGE_PAGES, .handle = 1, .length = 1}, 0,
 		"element 1: unknown flags 0x8");
 	map((struct map_element){.flags = both | 0x80000000, .handle = 1, .length = 1}, 0, "unknown flags 0x80000000");
+	map((struct map_element){.flags = both | 64 << 8, .handle = 1, .length = 1}, 0, NULL);
+	map((struct map_element){.flags = both | 65 << 8, .handle = 1, .length = 1}, 0, "more than 64 address bits");
+	map((struct map_element){.flags = both | 128 << 8, .handle = 1, .length = 1}, 0, "unknown flags 0x8000");
 	map((struct map_element){.flags = 0, .handle = 1, .length = 1}, 0, "may neither read nor write");
 	map((struct map_element){.flags = MAP_NEW_MEMORY, .length = 1}, 1, "may neither read nor write");
 	map((struct map_element){.flags = both | MAP_NEW_MEMORY, .handle = 1, .length = 1}, 1,
@@ -123,6 +126,9 @@ static void alloc_elements(void **state)
 	alloc((struct alloc_element){.flags = MAP_DEVICE_READ | MAP_HUGE_PAGES, .length = UINT64_MAX}, NULL);
 	alloc((struct alloc_element){.flags = MAP_DEVICE_READ | MAP_NEW_MEMORY, .length = 1},
 		"element 1: unknown flags");
+	alloc((struct alloc_element){.flags = MAP_DEVICE_READ | 64 << 8, .length = 1}, NULL);
+	alloc((struct alloc_element){.flags = MAP_DEVICE_READ | 65 << 8, .length = 1}, "more than 64 address bits");
+	alloc((struct alloc_element){.flags = MAP_DEVICE_READ | 128 << 8, .length = 1}, "unknown flags");
 	alloc((struct alloc_element){.flags = MAP_DEVICE_READ, .zero = 1, .length = 1},
 		"element 1: unknown flags, padding");
 	alloc((struct alloc_element){.flags = MAP_DEVICE_READ, .length = 0}, "no length");
