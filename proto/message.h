@@ -162,9 +162,9 @@ enum change_kind {
 	CHANGE_BIND = 2,  /* a device was bound to an IOMMU domain, and may do DMA */
 	CHANGE_UNBIND = 3,
 	CHANGE_DENIAL = 4,	      /* an OPEN, or another request or connection, was refused */
-	CHANGE_RELEASE = 5,	      /* a lease has ended */
+	CHANGE_RELEASE = 5,	      /* a lease has ended, without a revocation */
 	CHANGE_REVOKE_PENDING = 6,    /* a lease is to end: the holder was told, and has time until a deadline */
-	CHANGE_REVOKE = 7,	      /* a device was taken back, or could not be taken back completely */
+	CHANGE_REVOKE = 7,	      /* a lease has ended by a revocation, or is revoked but not wholly */
 	CHANGE_QUARANTINE = 8,	      /* a group is not leased any more until known to be clean */
 	CHANGE_QUARANTINE_END = 9,    /* the group is clean */
 	CHANGE_QUARANTINE_FORCE = 10, /* an administrator has ended the quarantine */

@@ -392,9 +392,9 @@ enum vbroker_change_kind {
 	VBROKER_CHANGE_BIND = 2,  /* a device was bound to an IOMMU domain, and may do DMA */
 	VBROKER_CHANGE_UNBIND = 3,
 	VBROKER_CHANGE_DENIAL = 4,  /* an OPEN, or another request or connection, was refused */
-	VBROKER_CHANGE_RELEASE = 5, /* a lease has ended */
+	VBROKER_CHANGE_RELEASE = 5, /* a lease has ended, without a revocation */
 	VBROKER_CHANGE_REVOKE_PENDING = 6,
-	VBROKER_CHANGE_REVOKE = 7, /* a device was taken back, or could not be taken back completely */
+	VBROKER_CHANGE_REVOKE = 7, /* a lease has ended by a revocation, or is revoked but not wholly */
 	VBROKER_CHANGE_QUARANTINE = 8,
 	VBROKER_CHANGE_QUARANTINE_END = 9,
 	VBROKER_CHANGE_QUARANTINE_FORCE = 10, /* ended by an administrator */

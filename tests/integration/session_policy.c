@@ -305,6 +305,7 @@ static void leases_without_a_rule_are_taken_back(void **state)
 	read_again();
 	await_end(goes);
 	assert_non_null(strstr(log_of(), EDU_2 ": to be taken back from uid 0, pid "));
+	assert_non_null(strstr(log_of(), EDU_2 ": taken back from uid 0, pid "));
 	assert_non_null(strstr(log_of(), ": the policy does not allow it any more"));
 	expect_ok(vbroker_device_ping(stays));
 	assert_null(strstr(log_of(), EDU ": taken back"));

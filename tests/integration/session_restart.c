@@ -397,7 +397,9 @@ static void device_is_released_meanwhile(void **state)
 	world_start_broker();
 	expect_ok(vbroker_device_ping(twin_2));
 	vbroker_device_close(device_begin(session, TWIN));
-	vbroker_device_close(device_begin(session, NVME));
+	nvme = device_begin(session, NVME);
+	assert_non_null(strstr(host_read("log"), NVME ": released by uid "));
+	vbroker_device_close(nvme);
 	vbroker_device_close(twin_2);
 	vbroker_session_close(session);
 	world_settle();

@@ -378,7 +378,9 @@ static inline void keeper_accept(int fd)
 	turn();
 }
 
-static inline void keeper_reports(int fd, const char *name, const struct release_report *report, uint32_t remaining)
+/* The step of ERROR (an errno) has failed; 0: none. */
+static inline void keeper_reports_error(
+	int fd, const char *name, const struct release_report *report, uint32_t remaining, uint32_t error)
 {
 	struct released_event *released;
 
@@ -386,8 +388,14 @@ static inline void keeper_reports(int fd, const char *name, const struct release
 	released = packet_append(&packet, sizeof *released);
 	memcpy(released->name, name, strlen(name));
 	released->remaining = remaining;
+	released->error = error;
 	released->report = *report;
 	assert_int_equal(packet_send(fd, 0, &packet), 0);
+}
+
+static inline void keeper_reports(int fd, const char *name, const struct release_report *report, uint32_t remaining)
+{
+	keeper_reports_error(fd, name, report, remaining, 0);
 }
 
 static inline void keeper_released(int fd, const char *name, uint32_t remaining)

@@ -537,21 +537,37 @@ static void deadline_on_record(void **state)
 	assert_int_equal(stat(path, &status), -1);
 }
 
-/* The session has ended, and nobody has ordered a revocation. */
-static void keeper_that_does_not_let_go(void **state)
+/* The session of A has ended, and nobody has ordered a revocation. C is revoked, and the audit trail says once that the
+ * revocation is incomplete. */
+static void keepers_that_do_not_let_go(void **state)
 {
-	int keeper = keeper_start(), client = client_with(A, keeper);
+	int keeper = keeper_start(), client = client_with(A, keeper), other_keeper = keeper_start(),
+	    other = client_with(C, other_keeper), root = client_new();
+	const uint64_t *counts = broker.audit.counts;
 
 	(void)state;
 	make_busy(0);
 	close(client);
-	turn();
+	revoke_in(root, C, 0);
 	assert_true(is_busy(0));
 	await_state(1, GROUP_QUARANTINED);
 	turn();
 	assert_false(is_busy(0));
+	assert_int_equal(counts[CHANGE_REVOKE], group(2)->state == GROUP_QUARANTINED);
+	await_state(2, GROUP_QUARANTINED);
+	assert_int_equal(counts[CHANGE_REVOKE], 1);
+	assert_int_equal(counts[CHANGE_RELEASE], 0);
 	close(keeper);
+	keeper_released(other_keeper, C, 0);
+	close(other_keeper);
 	await_state(1, GROUP_FREE);
+	await_state(2, GROUP_FREE);
+	assert_int_equal(counts[CHANGE_REVOKE], 1);
+	assert_int_equal(counts[CHANGE_RELEASE], 1);
+	assert_int_equal(counts[CHANGE_QUARANTINE_END], 2);
+	close(other);
+	close(root);
+	turn();
 }
 
 /* ---- resets ---- */
@@ -737,7 +753,7 @@ int main(void)
 		LARGE(quiet_waits_for_no_other_order),
 		LARGE(killed_keeper_leaves_quiet_devices),
 		LARGE(deadline_on_record),
-		LARGE(keeper_that_does_not_let_go),
+		LARGE(keepers_that_do_not_let_go),
 		LARGE(silent_end_leads_to_a_reset),
 		LARGE(confirmed_reset_needs_no_helper),
 		LARGE(failed_reset_is_a_quarantine),

@@ -188,6 +188,146 @@ static void unknown_event_is_ignored(void **state)
 	turn();
 }
 
+/* ---- how the end of a lease is told ---- */
+
+static int watcher_new(void)
+{
+	const struct watch_request watch = {0};
+	int fd = client_new();
+
+	client_send(fd, BROKER_WATCH, &watch, sizeof watch);
+	turn();
+	assert_int_equal(client_answer(fd, NULL), 0);
+	return fd;
+}
+
+/* The next end of a lease that WATCHER is told of, within two loops of the broker; kind 0: none. */
+static struct change_event next_end(int watcher)
+{
+	struct change_event change = {0};
+
+	turn();
+	while (packet_receive(watcher, MSG_DONTWAIT, true, &packet) == PACKET_RECEIVED) {
+		assert_int_equal(packet.header.length, sizeof change);
+		memcpy(&change, packet.payload, sizeof change);
+		if (change.kind == CHANGE_RELEASE || change.kind == CHANGE_REVOKE)
+			return change;
+	}
+	return (struct change_event){0};
+}
+
+static void expect_end(int watcher, enum change_kind kind, int level, const char *words)
+{
+	const struct change_event change = next_end(watcher);
+
+	if (change.kind != kind || (int)change.level != level || !strstr(change.message, words))
+		fail_msg("kind %d, level %d, '%s' wanted; kind %u, level %u, '%s' came", kind, level, words,
+			change.kind, change.level, change.message);
+	assert_string_equal(change.device, A);
+	assert_int_equal(change.who.pid, getpid());
+	assert_int_equal(next_end(watcher).kind, 0);
+}
+
+#define NO_ORDER UINT32_MAX
+
+static void revoke_in(int root, uint32_t deadline_ms)
+{
+	struct revoke_request revoke = {.deadline_ms = deadline_ms, .name = A};
+
+	client_send(root, BROKER_REVOKE, &revoke, sizeof revoke);
+	turn();
+}
+
+/* How a lease ends, and what is told. */
+static const struct {
+	uint32_t order_ms; /* root's */
+	uint32_t reason;
+	uint32_t error;
+	enum change_kind kind;
+	int level;
+	const char *words;
+} ends[] = {
+	{NO_ORDER, ENDED_RELEASED, 0, CHANGE_RELEASE, 6, A ": released by uid "},
+	{NO_ORDER, ENDED_RELEASED, ETIMEDOUT, CHANGE_RELEASE, 4, "; not cleanly: Connection timed out"},
+	{NO_ORDER, ENDED_HANGUP, 0, CHANGE_RELEASE, 6, ", who has closed the device channel"},
+	{NO_ORDER, ENDED_BROKEN, 0, CHANGE_RELEASE, 6, ", who has broken the protocol"},
+	{NO_ORDER, ENDED_SESSION, 0, CHANGE_RELEASE, 6, ", with the whole IOMMU group"},
+	{NO_ORDER, ENDED_ADMINISTRATOR, 0, CHANGE_REVOKE, 5, ": revoked by an administrator"},
+	{NO_ORDER, ENDED_POLICY, 0, CHANGE_REVOKE, 5, ": the policy does not allow it any more"},
+	{NO_ORDER, ENDED_TIME, 0, CHANGE_REVOKE, 5, ": its lease-time is over"},
+	{NO_ORDER, ENDED_UNPLUG, 0, CHANGE_REVOKE, 5, ": the host wants it (hot-unplug, or"},
+	{NO_ORDER, ENDED_UNPLUG, EIO, CHANGE_REVOKE, 4, "unbound); not cleanly: Input/output error"},
+	{NO_ORDER, ENDED_ERROR, 0, CHANGE_REVOKE, 5, ": it has reported an uncorrectable error"},
+	{NO_ORDER, 1000, 0, CHANGE_RELEASE, 6, A ": lost by uid "},
+	{0, ENDED_ADMINISTRATOR, 0, CHANGE_REVOKE, 5, A ": taken back from uid "},
+	{0, ENDED_ADMINISTRATOR, EIO, CHANGE_REVOKE, 4, "; not cleanly: Input/output error"},
+	{60000, ENDED_ADMINISTRATOR, 0, CHANGE_REVOKE, 5, ": revoked by uid 0"},
+	{60000, ENDED_RELEASED, 0, CHANGE_REVOKE, 5, A ": given back before the deadline by uid "},
+	{60000, ENDED_HANGUP, 0, CHANGE_REVOKE, 5, A ": given back before the deadline by uid "},
+	{60000, ENDED_UNPLUG, 0, CHANGE_REVOKE, 5, ": the host wants it"},
+	{60000, ENDED_SESSION, 0, CHANGE_REVOKE, 5, A ": taken back from uid "},
+};
+
+static void end_is_told_by_its_reason(void **state)
+{
+	int watcher = watcher_new(), root = client_new();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		const struct release_report report = {.reason = ends[i].reason};
+		int keeper = keeper_start(), client = client_with(A, keeper);
+		uint64_t released = broker.audit.counts[CHANGE_RELEASE], revoked = broker.audit.counts[CHANGE_REVOKE],
+			 pending = broker.audit.counts[CHANGE_REVOKE_PENDING];
+
+		if (ends[i].order_ms != NO_ORDER)
+			revoke_in(root, ends[i].order_ms);
+		/* An order is not an end. */
+		assert_int_equal(next_end(watcher).kind, 0);
+		keeper_reports_error(keeper, A, &report, 0, ends[i].error);
+		expect_end(watcher, ends[i].kind, ends[i].level, ends[i].words);
+		close(keeper);
+		close(client);
+		/* REVOKE is answered when the group is free. */
+		while (ends[i].order_ms != NO_ORDER && client_answer(root, NULL) == -EAGAIN)
+			tick(1000);
+		while (group(1)->state != GROUP_FREE)
+			tick(1000);
+		assert_int_equal(broker.audit.counts[CHANGE_RELEASE], released + (ends[i].kind == CHANGE_RELEASE));
+		assert_int_equal(broker.audit.counts[CHANGE_REVOKE], revoked + (ends[i].kind == CHANGE_REVOKE));
+		assert_int_equal(broker.audit.counts[CHANGE_REVOKE_PENDING],
+			pending + (ends[i].order_ms != NO_ORDER && ends[i].order_ms > 0));
+	}
+	close(root);
+	close(watcher);
+	turn();
+}
+
+/* A keeper that has died says nothing. What the broker has ordered, and whether the session was there, is known. */
+static void end_without_a_report_is_told(void **state)
+{
+	int watcher = watcher_new(), root = client_new(), keeper = keeper_start(), client = client_with(A, keeper);
+
+	(void)state;
+	close(keeper);
+	expect_end(watcher, CHANGE_RELEASE, 4, ": its keeper has ended");
+	close(client);
+	keeper = keeper_start();
+	client = client_with(A, keeper);
+	close(client);
+	turn();
+	close(keeper);
+	expect_end(watcher, CHANGE_RELEASE, 6, ", whose session has ended; its keeper has ended without a report");
+	keeper = keeper_start();
+	client = client_with(A, keeper);
+	revoke_in(root, 60000);
+	close(keeper);
+	expect_end(watcher, CHANGE_REVOKE, 5, A ": taken back from uid ");
+	close(client);
+	close(root);
+	close(watcher);
+	turn();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -198,6 +338,8 @@ int main(void)
 		CASE(nonsense_costs_the_keeper_its_channel),
 		CASE(malformed_answer_refuses_the_open),
 		CASE(unknown_event_is_ignored),
+		CASE(end_is_told_by_its_reason),
+		CASE(end_without_a_report_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "helper/operation.h"
 #include "helper/operation_text.h"
+#include "lease/ending.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/quarantine.h"
@@ -107,20 +108,30 @@ static const char *reason_of(const struct iommu_group *group, char *buffer, size
 					   : "the kernel has not let go";
 }
 
+static void record_quarantine(const struct iommu_group *group, uint64_t waited_us)
+{
+	struct audit_event event = audit_of_group(CHANGE_QUARANTINE, group);
+	char who[128], text[DETAIL_SIZE];
+	const char *reason = reason_of(group, text, sizeof text);
+	const struct device *device;
+
+	event.duration_us = waited_us;
+	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
+		reason, (unsigned long long)(waited_us / 1000), peer_record_text(&group->holder, who, sizeof who));
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->lease)
+			ending_record_incomplete(device->lease, reason);
+	}
+}
+
 static void quarantine_if_late(struct iommu_group *group)
 {
 	uint64_t waited = loop_now(group->broker->event) - group->release_began_us;
-	struct audit_event event;
-	char who[128], text[DETAIL_SIZE];
 
 	if (group->state == GROUP_QUARANTINED || waited < GROUP_QUARANTINE_US)
 		return;
 	group->state = GROUP_QUARANTINED;
-	event = audit_of_group(CHANGE_QUARANTINE, group);
-	event.duration_us = waited;
-	audit_record(group->broker, &event, "group %u: quarantined: %s after %llu ms; last holder: %s", group->number,
-		reason_of(group, text, sizeof text), (unsigned long long)(waited / 1000),
-		peer_record_text(&group->holder, who, sizeof who));
+	record_quarantine(group, waited);
 	/* A keeper that does not let go may have a device that works still, although nobody has ordered a
 	 * revocation. */
 	if (group->keeper)
@@ -390,10 +401,9 @@ void group_lease_refused(struct lease *lease, int result, const struct detail *d
 /* Nobody holds the devices any more, whatever their clients were told. */
 static void end_leases(struct iommu_group *group)
 {
+	const struct release_report *report;
 	struct device *device, *next;
-	struct audit_event event;
 	struct detail detail;
-	char who[128];
 
 	for (device = LIST_FIRST(&group->devices); device; device = next) {
 		next = LIST_NEXT(device, in_group);
@@ -405,11 +415,10 @@ static void end_leases(struct iommu_group *group)
 			group_lease_refused(device->lease, REFUSAL_NO_KEEPER, &detail);
 			continue;
 		}
-		event = audit_of_lease(CHANGE_RELEASE, device->lease);
-		audit_record(group->broker, &event, "%s: released by %s, its keeper has ended", device->name,
-			peer_record_text(&event.who, who, sizeof who));
 		/* The keeper may have closed the device, and said so, before the group hung. */
-		quarantine_lease_ended(device->lease, device->lease->report.steps_done ? &device->lease->report : NULL);
+		report = device->lease->report.steps_done ? &device->lease->report : NULL;
+		ending_record(device->lease, report, 0);
+		quarantine_lease_ended(device->lease, report);
 		group_lease_end(device->lease);
 	}
 }

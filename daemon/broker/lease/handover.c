@@ -3,6 +3,7 @@
 
 #include "device_name.h"
 #include "front/front.h"
+#include "lease/ending.h"
 #include "lease/group.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
@@ -168,6 +169,9 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 	/* A keeper may report devices of its own group only. */
 	if (device && device->group != keeper->group)
 		return;
+	/* The record on disk has the rule, until the quarantine is decided. */
+	if (device && event->used)
+		ending_record_earlier(broker, device, event);
 	if (device && quarantine_is_in_use(device)) {
 		if (event->report.reset == RESET_UNSURE)
 			group_note_direct(device->group);
@@ -176,6 +180,4 @@ void handover_released(struct keeper *keeper, const struct released_event *event
 	/* RELEASED may be the keeper's last message: no answer to QUERY will name the holder of the group any more. */
 	if (device && device->group->state == GROUP_QUERIED)
 		group_held_by(device->group, &event->origin.holder);
-	if (event->used)
-		log_line(LOG_INFO, "%s: was released while there was no broker", event->name);
 }

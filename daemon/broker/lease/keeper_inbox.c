@@ -6,6 +6,7 @@
 #include "base/limits.h"
 #include "base/loop.h"
 #include "device_name.h"
+#include "lease/ending.h"
 #include "lease/group.h"
 #include "lease/handover.h"
 #include "lease/keeper.h"
@@ -82,10 +83,8 @@ static int on_lease_reply(struct keeper *keeper, const struct packet *packet)
 static int on_released(struct keeper *keeper, const struct packet *packet)
 {
 	const struct released_event *event = packet_body(packet, sizeof *event);
-	struct audit_event record;
 	struct device *device;
 	struct detail detail;
-	char who[128];
 
 	if (!event || !keeper->group || !device_name_valid(event->name))
 		return -EPROTO;
@@ -108,16 +107,7 @@ static int on_released(struct keeper *keeper, const struct packet *packet)
 		group_lease_refused(device->lease, REFUSAL_REVOKED, &detail);
 		return 0;
 	}
-	record = audit_of_lease(CHANGE_RELEASE, device->lease);
-	peer_record_text(&record.who, who, sizeof who);
-	if (event->error != 0) {
-		record.level = LOG_WARNING;
-		record.refusal = -(int)event->error;
-		audit_record(keeper->broker, &record, "%s: released by %s, but not cleanly: %s", device->name, who,
-			strerror((int)event->error));
-	} else {
-		audit_record(keeper->broker, &record, "%s: released by %s", device->name, who);
-	}
+	ending_record(device->lease, &event->report, (int)event->error);
 	quarantine_lease_ended(device->lease, &event->report);
 	/* Only the kernel knows when the holder closes the device, so the group is released as a whole. */
 	if (event->report.reset == RESET_UNSURE)

@@ -64,9 +64,16 @@ int lease_take_channel(struct lease *lease)
 	return fd_take(&lease->channel);
 }
 
-void lease_due(struct lease *lease, uint64_t due_us)
+void lease_ordered(struct lease *lease, uint64_t due_us, const char *words)
 {
 	lease->due_us = due_us;
+	lease->ordered = true;
+	snprintf(lease->order, sizeof lease->order, "%s", words);
+}
+
+void lease_told(struct lease *lease)
+{
+	lease->told = true;
 }
 
 void lease_leaving(struct lease *lease, const struct release_report *report)
@@ -105,8 +112,8 @@ struct lease *lease_adopt(struct session *session, struct device *device, const 
 	/* The rule may have gone from the policy; the record keeps what the rule said of the end of the lease. */
 	if (device->quarantine)
 		lease->reset = device->quarantine->reset;
-	if (quarantine_is_in_use(device))
-		lease->due_us = device->quarantine->due_us;
+	if (quarantine_is_in_use(device) && device->quarantine->due_us)
+		lease_ordered(lease, device->quarantine->due_us, "ordered before the service was restarted");
 	return lease;
 }
 

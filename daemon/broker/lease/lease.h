@@ -29,8 +29,11 @@ void lease_accepted(struct lease *lease);
 /* Returns the client's end of the device channel, and hands ownership to the caller. */
 int lease_take_channel(struct lease *lease);
 
-/* The keeper takes the device back at DUE_US. */
-void lease_due(struct lease *lease, uint64_t due_us);
+/* The keeper was ordered to take the device back at DUE_US. WORDS: by whom and why. */
+void lease_ordered(struct lease *lease, uint64_t due_us, const char *words);
+
+/* The audit trail has the end of the lease. */
+void lease_told(struct lease *lease);
 
 /* The keeper has closed the device, by REPORT, and is about to leave the domain. */
 void lease_leaving(struct lease *lease, const struct release_report *report);

@@ -29,24 +29,28 @@ static void arm_deadline(struct lease *lease, uint64_t delay_us)
 			LOG_ERR, "%s: out of memory for a timer: the keeper alone makes it quiet", lease->device->name);
 }
 
+/* The end of the lease is an event of its own (lease/ending.h). */
+static void record_pending(const struct lease *lease, uint64_t deadline_us)
+{
+	struct audit_event event = audit_of_lease(CHANGE_REVOKE_PENDING, lease);
+	char who[128];
+
+	audit_record(lease->broker, &event, "%s: to be taken back from %s in %llu ms: %s", lease->device->name,
+		peer_record_text(&event.who, who, sizeof who), (unsigned long long)(deadline_us / 1000), lease->order);
+}
+
 void revoke_lease(struct lease *lease, enum end_reason reason, uint64_t deadline_us, const char *words)
 {
 	struct broker *broker = lease->broker;
 	struct iommu_group *group = lease->device->group;
 	uint64_t now = loop_now(broker->event);
 	uint64_t due = deadline_us < UINT64_MAX - now ? now + deadline_us : UINT64_MAX;
-	struct audit_event event = audit_of_lease(deadline_us > 0 ? CHANGE_REVOKE_PENDING : CHANGE_REVOKE, lease);
-	char who[128];
 
 	if (group->state != GROUP_HELD || lease->state == LEASE_RELEASING || (lease->due_us && due >= lease->due_us))
 		return;
-	lease_due(lease, due);
-	peer_record_text(&event.who, who, sizeof who);
+	lease_ordered(lease, due, words);
 	if (deadline_us > 0)
-		audit_record(broker, &event, "%s: to be taken back from %s in %llu ms: %s", lease->device->name, who,
-			(unsigned long long)(deadline_us / 1000), words);
-	else
-		audit_record(broker, &event, "%s: taken back from %s: %s", lease->device->name, who, words);
+		record_pending(lease, deadline_us);
 	arm_deadline(lease, deadline_us);
 	/* A keeper that takes no orders any more reads the end of the channel instead. */
 	if (keeper_revoke(group->keeper, lease, reason, deadline_us, words) < 0) {

@@ -134,7 +134,7 @@ int report_status(void *context, struct packet *request, struct packet *reply, s
 		.requests = broker->counters.requests,
 		.opens = broker->counters.opens,
 		.refusals = broker->counters.refusals,
-		.releases = broker->audit.counts[CHANGE_RELEASE],
+		.releases = broker->audit.counts[CHANGE_RELEASE] + broker->audit.counts[CHANGE_REVOKE],
 		.malformed = broker->counters.malformed,
 		.policy = policy_status(broker),
 		.watchers = watchers(broker),

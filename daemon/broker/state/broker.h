@@ -226,6 +226,9 @@ struct lease {
 	sd_event_source *term;	      /* ends the lease when the lease-time is over; NULL: not armed so far */
 	bool direct;		      /* the holder may have the VFIO device itself */
 	uint64_t due_us;	      /* when the keeper takes the device back, or began to; 0: not ordered */
+	bool ordered;		      /* the broker, or an earlier one, has ordered the device back */
+	char order[REVOKE_TEXT_SIZE]; /* by whom and why; "" unless `ordered` */
+	bool told;		      /* the audit trail has the end of the lease (lease/ending.h) */
 	struct release_report report; /* the keeper's report of letting go so far; steps_done 0: nothing */
 	lease_answer answer;	      /* tells the client; NULL: the lease is of an earlier broker */
 	/* What the policy says of the end of the lease, and lets the holder map, and the rule that says so. */
