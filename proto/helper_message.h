@@ -27,6 +27,7 @@ enum helper_type {
 	HELPER_LEASE = 8,
 	HELPER_QUIET = 9,  /* struct helper_order, helper_reply: no bus mastering and no INTx from now on */
 	HELPER_RESET = 10, /* struct helper_order, helper_reply: resets a device that nobody has */
+	HELPER_PROBE = 11, /* struct helper_order, helper_reply: gives a device to the driver that wants it, if any */
 	HELPER_TYPE_MAX,
 };
 

@@ -657,6 +657,7 @@ static const struct request_rule helper_rules[HELPER_TYPE_MAX] = {
 	[HELPER_LEASE] = {"LEASE", STATE_READY, sizeof(struct lease_request), 0, 2, 2, validate_helper_lease},
 	[HELPER_QUIET] = {"QUIET", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
 	[HELPER_RESET] = {"RESET", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
+	[HELPER_PROBE] = {"PROBE", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};

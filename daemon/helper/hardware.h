@@ -25,8 +25,13 @@ struct hardware {
 	/* driver_override: which driver alone may have the device; empty: any. */
 	int (*override_get)(const char *name, char ret_driver[DEVICE_NAME_SIZE]);
 	int (*override_set)(const char *name, const char *driver);
+	/* -ENOENT: the driver has no file unbind, or not yet: its module is being loaded. -ENODEV: the device has
+	 * another driver, or none. */
 	int (*driver_unbind)(const char *name, const char *driver);
+	/* -ENOENT: there is no such driver. */
 	int (*driver_bind)(const char *name, const char *driver);
+	/* Gives a device without a driver to the driver that wants it, if there is one. */
+	int (*driver_probe)(const char *name);
 	/* Switches bus mastering (and so MSI) and INTx off, whoever has the device, and makes sure. *RET_COMMAND: the
 	 * command register before. */
 	int (*quiet)(const char *name, uint16_t *ret_command);

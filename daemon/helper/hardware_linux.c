@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,14 +91,33 @@ static int driver_file_write(const char *name, const char *driver, const char *f
 	return file_write(path, name);
 }
 
+static bool has_driver(const char *name)
+{
+	char path[256];
+	OWNED_FD fd = -1;
+
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/driver", name);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0;
+}
+
 static int linux_driver_unbind(const char *name, const char *driver)
 {
-	return driver_file_write(name, driver, "unbind");
+	int r = driver_file_write(name, driver, "unbind");
+
+	/* The module has been unloaded meanwhile. */
+	return r == -ENOENT && !has_driver(name) ? -ENODEV : r;
 }
 
 static int linux_driver_bind(const char *name, const char *driver)
 {
 	return driver_file_write(name, driver, "bind");
+}
+
+/* Safe for a hostile caller: the device has its own driver_override again, and nobody has the device. */
+static int linux_driver_probe(const char *name)
+{
+	return file_write("/sys/bus/pci/drivers_probe", name);
 }
 
 static int command_read(int config, uint16_t *ret_command)
@@ -197,6 +217,7 @@ static const struct hardware hardware_linux = {
 	.override_set = linux_override_set,
 	.driver_unbind = linux_driver_unbind,
 	.driver_bind = linux_driver_bind,
+	.driver_probe = linux_driver_probe,
 	.quiet = linux_quiet,
 	.reset = linux_reset,
 	.group_open = linux_group_open,

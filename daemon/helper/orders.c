@@ -115,6 +115,19 @@ static int serve_override_set(void *context, struct packet *request, struct pack
 	return answer(reply, r < 0 ? r : orders->hardware->override_set(order->name, order->driver));
 }
 
+/* A driver whose module is being loaded has devices before it has the file unbind (bus_add_driver() in
+ * drivers/base/bus.c). The broker waits for an order for five seconds. */
+#define UNBIND_AGAIN_MS 20
+#define UNBIND_TRIES	150
+
+/* Waits a moment, for a try of the number TRY. Returns false if no further try makes sense. */
+static bool try_again(const struct orders *orders, int try)
+{
+	struct pollfd p = {orders->channel.fd, POLLRDHUP, 0};
+
+	return try < UNBIND_TRIES && poll(&p, 1, UNBIND_AGAIN_MS) == 0;
+}
+
 static int serve_unbind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct orders *orders = context;
@@ -122,7 +135,11 @@ static int serve_unbind(void *context, struct packet *request, struct packet *re
 	int r = wanted(orders);
 
 	(void)detail;
-	return answer(reply, r < 0 ? r : orders->hardware->driver_unbind(order->name, order->driver));
+	if (r == 0)
+		r = orders->hardware->driver_unbind(order->name, order->driver);
+	for (int try = 0; r == -ENOENT && try_again(orders, try); try++)
+		r = orders->hardware->driver_unbind(order->name, order->driver);
+	return answer(reply, r);
 }
 
 static int serve_bind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -133,6 +150,16 @@ static int serve_bind(void *context, struct packet *request, struct packet *repl
 
 	(void)detail;
 	return answer(reply, r < 0 ? r : orders->hardware->driver_bind(order->name, order->driver));
+}
+
+static int serve_probe(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct orders *orders = context;
+	const struct helper_order *order = (const void *)request->payload;
+	int r = wanted(orders);
+
+	(void)detail;
+	return answer(reply, r < 0 ? r : orders->hardware->driver_probe(order->name));
 }
 
 static int serve_quiet(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -250,6 +277,7 @@ static const channel_handler handlers[HELPER_TYPE_MAX] = {
 	[HELPER_LEASE] = serve_lease,
 	[HELPER_QUIET] = serve_quiet,
 	[HELPER_RESET] = serve_reset,
+	[HELPER_PROBE] = serve_probe,
 };
 
 static const struct channel_service service = {.table = &helper_table, .handlers = handlers};

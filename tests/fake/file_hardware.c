@@ -82,6 +82,15 @@ static int fake_driver_bind(const char *name, const char *driver)
 	return tree_write(name, "driver", driver);
 }
 
+/* No driver of the tree appears. */
+static int fake_driver_probe(const char *name)
+{
+	char text[128];
+
+	tree_hang("probe", name);
+	return tree_read(name, "ids", text, sizeof text) < 0 ? -ENODEV : 0;
+}
+
 static int fake_quiet(const char *name, uint16_t *ret_command)
 {
 	unsigned int command = COMMAND_STATUS & UINT16_MAX;
@@ -162,6 +171,7 @@ static const struct hardware hardware_fake = {
 	.override_set = fake_override_set,
 	.driver_unbind = fake_driver_unbind,
 	.driver_bind = fake_driver_bind,
+	.driver_probe = fake_driver_probe,
 	.quiet = fake_quiet,
 	.reset = fake_reset,
 	.group_open = fake_group_open,

@@ -187,6 +187,17 @@ static int driver_bind(const char *name, const char *driver)
 	return r;
 }
 
+/* The driver that has appeared takes each device without a driver. */
+static int driver_probe(const char *name)
+{
+	struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_BIND) : -ENODEV;
+
+	if (r == 0 && !device->device.driver[0] && !device->override[0])
+		snprintf(device->device.driver, DRIVER_NAME_SIZE, "%s", memory_host->new_driver);
+	return r;
+}
+
 static int quiet(const char *name, uint16_t *ret_command)
 {
 	struct memory_device *device = find(name);
@@ -240,6 +251,7 @@ const struct hardware memory_hardware = {
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
+	.driver_probe = driver_probe,
 	.quiet = quiet,
 	.reset = reset,
 	.group_open = group_open,

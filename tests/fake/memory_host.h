@@ -48,6 +48,7 @@ struct memory_host {
 	int calls;			   /* of functions about one device, since the last reset */
 	int fails_at, fails_with;	   /* the call of this number fails with this errno; 0: none does */
 	int dies_before;		   /* the process ends instead of making the call of this number; 0: never */
+	char new_driver[DRIVER_NAME_SIZE]; /* takes devices by driver_probe(); "": none does */
 	bool failed;			   /* a failure was met: devices need not be what they were */
 	int (*group_open)(uint32_t group); /* NULL: any number of times, and it is nothing */
 };

@@ -148,6 +148,18 @@ static void look_tells_dead_from_virtual(void **state)
 	assert_int_equal(memory_host->calls, 3);
 }
 
+/* The module of the driver is being loaded: the file unbind comes a moment after the device has the driver. */
+static void unbind_waits_for_its_file(void **state)
+{
+	(void)state;
+	hello();
+	memory_host->fails_at = 1;
+	memory_host->fails_with = ENOENT;
+	assert_int_equal(order(HELPER_UNBIND, (struct helper_order){.name = A, .driver = "e1000"}).error, 0);
+	assert_string_equal(memory_host->devices[0].device.driver, "");
+	assert_int_equal(memory_host->calls, 2);
+}
+
 static void driver_orders_do_one_step_each(void **state)
 {
 	const struct helper_order vfio = {.name = A, .driver = "vfio-pci"};
@@ -170,6 +182,13 @@ static void driver_orders_do_one_step_each(void **state)
 	assert_int_equal(order(HELPER_OVERRIDE_SET, (struct helper_order){.name = A}).error, 0);
 	assert_string_equal(device->override, "");
 	assert_int_equal(memory_host->calls, 7);
+	/* A device that has a driver keeps the driver. */
+	strcpy(memory_host->new_driver, "e1000e");
+	assert_int_equal(order(HELPER_PROBE, (struct helper_order){.name = A}).error, 0);
+	assert_string_equal(device->device.driver, "vfio-pci");
+	assert_int_equal(order(HELPER_UNBIND, vfio).error, 0);
+	assert_int_equal(order(HELPER_PROBE, (struct helper_order){.name = A}).error, 0);
+	assert_string_equal(device->device.driver, "e1000e");
 	device->present = false;
 	assert_int_equal(order(HELPER_OVERRIDE_GET, (struct helper_order){.name = A}).error, ENODEV);
 }
@@ -432,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		ORDERS_TEST(look_reads_ids_and_node),
 		ORDERS_TEST(look_tells_dead_from_virtual),
+		ORDERS_TEST(unbind_waits_for_its_file),
 		ORDERS_TEST(driver_orders_do_one_step_each),
 		ORDERS_TEST(quiet_changes_two_bits),
 		ORDERS_TEST(reset_says_what_came_of_it),

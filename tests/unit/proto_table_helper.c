@@ -84,6 +84,7 @@ static void reset(void **state)
 {
 	(void)state;
 	named_device_alone(HELPER_RESET, "RESET before HELLO");
+	named_device_alone(HELPER_PROBE, "PROBE before HELLO");
 }
 
 static void lease(struct lease_request body, size_t fds, const char *why)

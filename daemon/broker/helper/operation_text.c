@@ -38,6 +38,9 @@ const char *operation_order_text(const struct operation *operation, char *buffer
 	case HELPER_RESET:
 		snprintf(buffer, size, "resetting %s", operation->device);
 		break;
+	case HELPER_PROBE:
+		snprintf(buffer, size, "looking for a driver of %s", operation->device);
+		break;
 	default:
 		snprintf(buffer, size, "working at %s", operation->device);
 		break;

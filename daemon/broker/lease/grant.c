@@ -359,6 +359,9 @@ static int on_driver(
 {
 	int r = -(int)reply->error;
 
+	/* The host driver has gone before the device could be unbound. */
+	if (r == -ENODEV && has_had(granting, HELPER_UNBIND) && !has_had(granting, HELPER_BIND))
+		return 0;
 	/* The order was OVERRIDE_GET. */
 	if (r == 0 && !device->claim)
 		r = make_claim(granting->operation.broker, device, reply->driver);

@@ -145,6 +145,7 @@ static int serve(int count, char **arguments)
 		{"bind", HELPER_BIND, 3, 3},
 		{"quiet", HELPER_QUIET, 2, 2},
 		{"reset", HELPER_RESET, 2, 2},
+		{"probe", HELPER_PROBE, 2, 2},
 	};
 	struct helper_reply reply;
 
