@@ -10,8 +10,8 @@ import sys
 TOP = pathlib.Path(os.environ.get("VFIO_BROKER_TREE") or pathlib.Path(__file__).resolve().parents[2]).resolve()
 
 # The folders that make a program or a library. Their files may not depend on each other in a circle.
-PRODUCT = ["daemon/broker", "daemon/front", "daemon/helper", "daemon/keeper", "daemon/common", "client/lib",
-    "client/cli", "proto"]
+PRODUCT = ["daemon/broker", "daemon/front", "daemon/helper", "daemon/inspector", "daemon/keeper", "daemon/common",
+    "client/lib", "client/cli", "proto"]
 # The folders of daemon/broker, the lowest first.
 FLOORS = ["base", "host", "policy", "state", "front", "helper", "audit", "lease", "request", "service"]
 
