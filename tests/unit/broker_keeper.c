@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/limits.h"
+#include "base/loop.h"
 #include "broker_bench.h"
 #include "fdset.h"
 #include "message.h"
@@ -39,6 +41,19 @@ static void refusal_of_the_keeper_reaches_the_client(void **state)
 
 /* ---- keepers that misbehave: the broker is root, and they are not ---- */
 
+/* CLIENT has lost a keeper: it is refused when the next one ends as well. */
+static void lose_second_keeper(int client)
+{
+	struct detail detail;
+	int keeper = keeper_start();
+
+	close(keeper_take_lease(keeper, A, true));
+	close(keeper);
+	turn();
+	assert_int_equal(client_answer(client, &detail), REFUSAL_NO_KEEPER);
+	assert_string_equal(detail.text, A ": the keeper ended before it had the device");
+}
+
 /* RELEASED for what it has not accepted yet; the answer to LEASE comes afterwards. */
 static void released_before_accepted_ends_the_lease(void **state)
 {
@@ -54,10 +69,73 @@ static void released_before_accepted_ends_the_lease(void **state)
 	turn();
 	close(keeper);
 	turn();
-	assert_int_equal(client_answer(client, NULL), REFUSAL_NO_KEEPER);
+	lose_second_keeper(client);
 	assert_true(client_alive(client));
 	assert_int_equal(broker.leases_count, 0);
 	assert_int_equal(group(1)->state, GROUP_FREE);
+	close(client);
+	turn();
+}
+
+/* The client of the first keeper notices nothing; and the next OPEN has a second try, too. */
+static void keeper_lost_before_the_lease_is_replaced(void **state)
+{
+	int keeper, client = client_new();
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		keeper = keeper_start();
+		client_open(client, A);
+		close(keeper_take_lease(keeper, A, true));
+		close(keeper);
+		turn();
+		keeper = keeper_start();
+		close(keeper_take_lease(keeper, A, true));
+		keeper_accept(keeper);
+		assert_int_equal(client_answer(client, NULL), 0);
+		fdset_clear(&packet.fds);
+		assert_int_equal(broker.counters.opens, i + 1);
+		keeper_released(keeper, A, 0);
+		close(keeper);
+		turn();
+		assert_int_equal(group(1)->state, GROUP_FREE);
+	}
+	keeper = keeper_start();
+	client_open(client, A);
+	close(keeper_take_lease(keeper, A, true));
+	close(keeper);
+	turn();
+	lose_second_keeper(client);
+	close(client);
+	turn();
+}
+
+static uint64_t patience_us(const struct keeper *keeper)
+{
+	uint64_t due_us = 0;
+
+	assert_int_equal(sd_event_source_get_enabled(keeper->timeout, NULL), SD_EVENT_ONESHOT);
+	sd_event_source_get_time(keeper->timeout, &due_us);
+	return due_us - loop_now(broker.event);
+}
+
+/* Systemd may be busy. A keeper that runs has no excuse. */
+static void keeper_that_starts_is_waited_for(void **state)
+{
+	int client = client_new(), keeper;
+
+	(void)state;
+	client_open(client, A);
+	assert_int_equal(group(1)->keeper->state, KEEPER_STARTING);
+	assert_in_range(patience_us(group(1)->keeper), KEEPER_START_US / 2, KEEPER_START_US);
+	keeper = keeper_start();
+	assert_int_equal(group(1)->keeper->state, KEEPER_READY);
+	assert_in_range(patience_us(group(1)->keeper), 1, KEEPER_ANSWER_US);
+	close(keeper_take_lease(keeper, A, true));
+	keeper_accept(keeper);
+	assert_int_equal(client_answer(client, NULL), 0);
+	fdset_clear(&packet.fds);
+	close(keeper);
 	close(client);
 	turn();
 }
@@ -160,9 +238,12 @@ static void malformed_answer_refuses_the_open(void **state)
 		packet_send(keeper, 0, &packet);
 		turn();
 		r = client_answer(client, NULL);
-		if (r == 0 || r == -EAGAIN)
+		if (kind < 2 ? r != -EAGAIN : r == 0 || r == -EAGAIN)
 			fail_msg("kind %d: %d", kind, r);
 		close(keeper);
+		/* The broker has given the keeper up, and tries the next one. */
+		if (kind < 2)
+			lose_second_keeper(client);
 		turn();
 		assert_int_equal(broker.leases_count, 0);
 		assert_int_equal(group(1)->state, GROUP_FREE);
@@ -334,6 +415,8 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 		CASE(refusal_of_the_keeper_reaches_the_client),
 		CASE(released_before_accepted_ends_the_lease),
+		CASE(keeper_lost_before_the_lease_is_replaced),
+		CASE(keeper_that_starts_is_waited_for),
 		CASE(released_of_another_keepers_device_is_ignored),
 		CASE(nonsense_costs_the_keeper_its_channel),
 		CASE(malformed_answer_refuses_the_open),

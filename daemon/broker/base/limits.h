@@ -56,9 +56,13 @@
 /* When no front can take a connection, the broker accepts none for so long. */
 #define FRONT_FULL_US (50 * 1000ULL)
 
-/* A keeper without an answer to LEASE by then will not answer: systemd needs some 20 ms to start a keeper on a quiet
- * machine and seconds on a machine that is just booting. */
+/* A keeper that runs, and has not answered LEASE or QUERY by then, will not answer. */
 #define KEEPER_ANSWER_US (15 * 1000000ULL)
+
+/* A keeper that has not started by then will not start. systemd needs some 20 ms on a quiet machine; 19 s were seen on
+ * a machine that was busy with much else. Giving up sooner would start the next keeper beside one that is merely slow,
+ * which makes both slower. */
+#define KEEPER_START_US (60 * 1000000ULL)
 
 /* The next spare keeper is started so long after a lease, and not at once: the start of a process, and of its unit in
  * systemd, would take the processor from the client that has just been given its device. */

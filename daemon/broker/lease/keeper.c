@@ -256,12 +256,20 @@ int keeper_lend(struct keeper *keeper, struct lease *lease, const struct host_de
 	return 0;
 }
 
+/* LEASE is sent. A keeper that has not started will read LEASE when it has. */
+static void await_answer(struct keeper *keeper)
+{
+	uint64_t limit_us = keeper->state == KEEPER_STARTING ? KEEPER_START_US : KEEPER_ANSWER_US;
+
+	if (keeper->offered && !keeper->lent &&
+		loop_timer(keeper->broker->event, &keeper->timeout, limit_us, on_timeout, keeper) < 0)
+		log_line(LOG_ERR, "out of memory for a timer: a keeper that does not answer will not be noticed");
+}
+
 void keeper_returned(struct keeper *keeper)
 {
 	keeper->lent = false;
-	if (keeper->offered &&
-		loop_timer(keeper->broker->event, &keeper->timeout, KEEPER_ANSWER_US, on_timeout, keeper) < 0)
-		log_line(LOG_ERR, "out of memory for a timer: a keeper that does not answer will not be noticed");
+	await_answer(keeper);
 }
 
 int keeper_revoke(struct keeper *keeper, const struct lease *lease, enum end_reason reason, uint64_t deadline_us,
@@ -293,6 +301,7 @@ void keeper_let_go(struct keeper *keeper)
 void keeper_ready(struct keeper *keeper)
 {
 	keeper->state = KEEPER_READY;
+	await_answer(keeper);
 }
 
 void keeper_introduce(struct keeper *keeper, uint32_t pid, uint32_t uid)

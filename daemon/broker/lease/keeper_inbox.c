@@ -257,8 +257,12 @@ static void timed_out(struct keeper *keeper)
 		group_give_up(keeper->group);
 		return;
 	}
-	log_line(LOG_ERR, "keeper (pid %u) has not answered in %llu s: see 'systemctl status vfio-keeper.socket'",
-		keeper->pid, KEEPER_ANSWER_US / 1000000);
+	if (keeper->state == KEEPER_STARTING)
+		log_line(LOG_ERR, "a keeper has not started in %llu s: see 'systemctl status vfio-keeper.socket'",
+			KEEPER_START_US / 1000000);
+	else
+		log_line(LOG_ERR, "a keeper has not answered LEASE in %llu s, and is given up",
+			KEEPER_ANSWER_US / 1000000);
 	keeper_gone(keeper);
 }
 

@@ -7,9 +7,11 @@
 #include "base/loop.h"
 #include "fdset.h"
 #include "lease/grant.h"
+#include "lease/keeper.h"
 #include "lease/lease.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
+#include "log.h"
 #include "request/admission.h"
 #include "request/glance.h"
 #include "request/session.h"
@@ -24,7 +26,7 @@
 static const struct waiter_kind waiting;
 
 /* Has the OPEN wait for GROUP: the group is being released, or its keeper has not answered QUERY yet. Patience with
- * a release (OPEN_WAIT_US) counts from opening->since_us, the arrival of the request. */
+ * a release (OPEN_WAIT_US) counts from opening->waits_from_us, the arrival of the request or its second try. */
 static int wait_for_group(struct session *session, struct iommu_group *group)
 {
 	struct waiter *waiter = calloc(1, sizeof *waiter);
@@ -68,16 +70,18 @@ static void answer_opened(struct session *session, struct lease *lease)
 
 static void answer_refused(struct session *session, int result, const struct detail *detail)
 {
+	const struct opening *opening = session->opening;
+	struct detail both;
+
+	/* That a second try finds the device busy, say, comes of the first. */
+	if (opening->lost_keeper && result != REFUSAL_NO_KEEPER) {
+		result = refuse(&both, REFUSAL_NO_KEEPER,
+			"%s: the keeper ended before it had the device; at the second try: %.150s", opening->device,
+			result < 0 ? strerror(-result) : detail->text);
+		detail = &both;
+	}
 	record_denial(session, result, detail);
 	session_answer(session, result, &session->broker->buffers.reply, detail);
-}
-
-static void answer(struct session *session, struct lease *lease, int result, const struct detail *detail)
-{
-	if (lease)
-		answer_opened(session, lease);
-	else
-		answer_refused(session, result, detail);
 }
 
 /* The holder may have hung up, and its front may not have said so yet: the front is asked, once. */
@@ -86,10 +90,12 @@ static bool has_to_look(const struct session *session, const struct admission *a
 	return admission->holder && admission->count == 1 && !session->looked && session_look(admission->holder);
 }
 
+static void answer(struct session *session, struct lease *lease, int result, const struct detail *detail);
+
 /* Returns as a channel handler does. */
 static int act_on(struct session *session, struct device *device, struct admission *admission, struct detail *detail)
 {
-	if (admission->transient && loop_now(session->broker->event) - session->opening->since_us < OPEN_WAIT_US)
+	if (admission->transient && loop_now(session->broker->event) - session->opening->waits_from_us < OPEN_WAIT_US)
 		return wait_for_group(session, device->group);
 	if (has_to_look(session, admission)) {
 		session->looked = true;
@@ -117,16 +123,45 @@ static int open_device(struct session *session, struct detail *detail)
 	return act_on(session, device, &admission, detail);
 }
 
+static void try_open(struct session *session)
+{
+	struct detail detail = {0};
+	int r = open_device(session, &detail);
+
+	if (r != CHANNEL_LATER)
+		answer_refused(session, r, &detail);
+}
+
 static void again(struct waiter *waiter)
 {
 	struct session *session = waiter->session;
-	struct detail detail = {0};
-	int r;
 
 	free(waiter);
-	r = open_device(session, &detail);
-	if (r != CHANNEL_LATER)
-		answer_refused(session, r, &detail);
+	try_open(session);
+}
+
+/* A keeper that is lost before it has a device costs the client nothing but time: the OPEN is tried a second time, by
+ * the next keeper, if one can be had at all. */
+static bool has_second_try(const struct session *session, int result)
+{
+	struct detail why;
+
+	return result == REFUSAL_NO_KEEPER && !session->opening->lost_keeper && !session->broker->stopping &&
+		keeper_take(session->broker, &why);
+}
+
+static void answer(struct session *session, struct lease *lease, int result, const struct detail *detail)
+{
+	if (lease) {
+		answer_opened(session, lease);
+	} else if (has_second_try(session, result)) {
+		log_line(LOG_NOTICE, "%s; the next keeper is tried", detail->text);
+		session->opening->lost_keeper = true;
+		session->opening->waits_from_us = loop_now(session->broker->event);
+		try_open(session);
+	} else {
+		answer_refused(session, result, detail);
+	}
 }
 
 static const struct waiter_kind waiting = {.again = again, .cancel = cancel};
@@ -147,6 +182,8 @@ int open_serve(void *context, struct packet *request, struct packet *reply, stru
 	memcpy(session->opening->device, open->name, sizeof open->name);
 	session->looked = false;
 	session->opening->since_us = loop_now(session->broker->event);
+	session->opening->waits_from_us = session->opening->since_us;
+	session->opening->lost_keeper = false;
 	r = open_device(session, detail);
 	if (r != CHANNEL_LATER)
 		record_denial(session, r, detail);

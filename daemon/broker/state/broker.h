@@ -432,6 +432,8 @@ struct watch {
 struct opening {
 	char device[DEVICE_NAME_SIZE];
 	uint64_t since_us;
+	uint64_t waits_from_us; /* patience with a release (OPEN_WAIT_US) counts from here */
+	bool lost_keeper;	/* a keeper ended before it had the device; the OPEN is tried a second time */
 };
 
 /* A client's broker channel, which a front has. When a session ends, all its leases end. Written by
