@@ -219,8 +219,11 @@ struct device_record {
 	uint32_t class; /* 24 bits, as in sysfs */
 	uint32_t state; /* enum device_state */
 	struct holder_record holder;
+	uint32_t stranded; /* errno of the last try to give the device back to `home`, tried again later; 0: none */
+	uint32_t zero;
+	char home[32]; /* of a stranded device: the host driver that the device belongs to; empty: none */
 };
-static_assert(sizeof(struct device_record) == 152, "wire");
+static_assert(sizeof(struct device_record) == 192, "wire");
 
 struct check_request {
 	uint32_t flags; /* none */

@@ -11,14 +11,14 @@
 /* The answer to one CHECK. */
 struct check {
 	char name[TEXT_DEVICE_SIZE];
-	char driver[32];		    /* of the host; empty: none, or not known */
+	struct vbroker_device_entry entry;  /* as in the list; an empty name: not known */
 	struct vbroker_obstacle *obstacles; /* owned */
 	size_t count;
 	int claim;
 };
 
-/* The driver is read only to name it in the output; a failure does not change the answer. */
-static void driver_read(const struct cli *cli, struct check *check)
+/* Read only for the output; a failure does not change the answer. */
+static void entry_read(const struct cli *cli, struct check *check)
 {
 	struct vbroker_device_entry *entries;
 	size_t count;
@@ -27,10 +27,9 @@ static void driver_read(const struct cli *cli, struct check *check)
 		return;
 	for (size_t i = 0; i < count; i++) {
 		if (strcmp(entries[i].name, check->name) == 0)
-			memcpy(check->driver, entries[i].driver, sizeof check->driver);
+			check->entry = entries[i];
 	}
 	free(entries);
-	check->driver[sizeof check->driver - 1] = '\0';
 }
 
 /* A refusal of the question itself (no such device, say) stands in the way like any other. */
@@ -58,7 +57,7 @@ static int check_ask(const struct cli *cli, struct check *check)
 		return failure_name("check");
 	if (r > 0)
 		return obstacle_of_refusal(check, r);
-	driver_read(cli, check);
+	entry_read(cli, check);
 	return CLI_OK;
 }
 
@@ -75,7 +74,8 @@ static int print_json(const struct check *check)
 	json_add_text(object, "name", check->name);
 	json_add_bool(object, "available", check->count == 0);
 	json_add_bool(object, "claim", check->claim);
-	json_add_text(object, "driver", check->driver);
+	json_add_text(object, "driver", check->entry.driver);
+	json_add_text(object, "home", check->entry.stranded ? check->entry.home : NULL);
 	for (size_t i = 0; i < check->count; i++) {
 		const struct vbroker_obstacle *obstacle = &check->obstacles[i];
 		struct json_object *entry = json_object_new_object();
@@ -95,11 +95,21 @@ static void print_driver(const struct check *check)
 {
 	if (check->claim)
 		printf("OPEN would take it from its host driver %s first and give it back after the lease.\n",
-			check->driver[0] ? check->driver : "(unknown)");
-	else if (check->driver[0])
-		printf("Its driver is %s; OPEN would leave the driver alone.\n", check->driver);
+			check->entry.driver[0] ? check->entry.driver : "(unknown)");
+	else if (check->entry.driver[0])
+		printf("Its driver is %s; OPEN would leave the driver alone.\n", check->entry.driver);
 	else
 		printf("It has no host driver now.\n");
+}
+
+/* Nothing that keeps anybody from the device, but worth knowing. */
+static void print_stranded(const struct check *check)
+{
+	const struct vbroker_device_entry *entry = &check->entry;
+
+	if (entry->stranded)
+		printf("It could not go back to %s after its last lease, and tries again until it can: %s.\n",
+			entry->home[0] ? entry->home : "having no driver", strerror(entry->stranded));
 }
 
 static void print_words(const struct check *check)
@@ -107,6 +117,7 @@ static void print_words(const struct check *check)
 	if (check->count == 0) {
 		printf("%s can be leased now by this user.\n", check->name);
 		print_driver(check);
+		print_stranded(check);
 		return;
 	}
 	printf("%s cannot be leased now by this user:\n", check->name);
@@ -119,6 +130,7 @@ static void print_words(const struct check *check)
 			printf("  %.*s\n", (int)sizeof obstacle->detail, obstacle->detail);
 		printf("  What to do: %s\n", vbroker_refusal_advice(obstacle->refusal));
 	}
+	print_stranded(check);
 }
 
 int check_run(const struct cli *cli)

@@ -48,6 +48,18 @@ static struct json_object *helper_json(const struct vbroker_process_entry *helpe
 	return object;
 }
 
+static struct json_object *stranded_json(const struct vbroker_device_entry *entry)
+{
+	struct json_object *object = entry->stranded ? json_object_new_object() : NULL;
+
+	if (!object)
+		return NULL;
+	json_add_text(object, "home", entry->home);
+	json_add_number(object, "error", (uint64_t)entry->stranded);
+	json_add_text(object, "text", strerror(entry->stranded));
+	return object;
+}
+
 static struct json_object *entry_json(const struct list *list, const struct vbroker_device_entry *entry)
 {
 	struct json_object *object = json_object_new_object();
@@ -62,6 +74,7 @@ static struct json_object *entry_json(const struct list *list, const struct vbro
 	json_add_text(object, "state", text_state(entry->state));
 	json_add_holder(object, "holder", &entry->holder);
 	json_object_object_add(object, "helper", helper_json(helper_at(list, entry)));
+	json_object_object_add(object, "stranded", stranded_json(entry));
 	return object;
 }
 
@@ -105,6 +118,9 @@ static void add_row(struct columns *columns, const struct list *list, const stru
 	columns_cell(columns, "%s", text_state(entry->state));
 	if (helper)
 		add_helper(columns, helper);
+	else if (entry->stranded && entry->holder.pid == 0)
+		columns_cell(columns, "should be with %s: %s", entry->home[0] ? entry->home : "no driver",
+			strerror(entry->stranded));
 	else
 		columns_cell(columns, "%s", text_holder(&entry->holder, holder, sizeof holder));
 }

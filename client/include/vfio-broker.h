@@ -163,6 +163,8 @@ struct vbroker_device_entry {
 	uint32_t class_code; /* 24 bits */
 	enum vbroker_device_state state;
 	struct vbroker_holder holder;
+	int stranded;  /* errno of the last try to go back to `home`, tried again until it works; 0: is not stranded */
+	char home[32]; /* of a stranded device: the host driver that the device belongs to */
 };
 
 #define VBROKER_ADDRESS_SIZE 32

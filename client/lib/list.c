@@ -80,6 +80,8 @@ static void read_device(void *to, const void *from)
 	entry->class_code = record->class;
 	entry->state = (enum vbroker_device_state)record->state;
 	holder_read(&entry->holder, &record->holder);
+	entry->stranded = (int)record->stranded;
+	text_copy(entry->home, sizeof entry->home, record->home, sizeof record->home);
 }
 
 static void read_session(void *to, const void *from)

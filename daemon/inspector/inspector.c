@@ -7,7 +7,7 @@
 #include "interface.h"
 #include "opener.h"
 #include "parts.h"
-#include "table.h"
+#include "device_name.h"
 
 #include <errno.h>
 #include <string.h>

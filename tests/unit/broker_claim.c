@@ -407,6 +407,119 @@ static void driver_was_changed_by_hand(void **state)
 	assert_false(is_record(C));
 }
 
+/* ---- drivers that come and go ---- */
+
+static void await_machine(const char *driver)
+{
+	for (int i = 0; i < 10000 && strcmp(machine()->device.driver, driver) != 0; i++)
+		tick(1000);
+	await_free(2);
+	expect_machine(driver, "");
+}
+
+/* C was taken from nvme, and nvme takes nothing now. */
+static void make_stranded(void)
+{
+	int keeper = keeper_start(), client;
+
+	set_machine("nvme", "");
+	client = client_with(C, keeper);
+	memory_host->failures[MEMORY_BIND] = ENOENT;
+	give_back(client, keeper);
+	expect_machine("", "");
+	expect_record("nvme\n\n");
+	assert_int_equal(inventory_find(&broker.inventory, C)->claim->error, -ENOENT);
+}
+
+/* The claim stays, and is tried again: after a while, when a driver appears, and by the next broker. */
+static void host_driver_that_is_gone_is_waited_for(void **state)
+{
+	(void)state;
+	make_stranded();
+	memory_host->failures[MEMORY_BIND] = 0;
+	await_machine("nvme");
+	assert_false(is_record(C));
+	make_stranded();
+	memory_host_tell(HOST_DRIVER, "");
+	turn();
+	await_free(2);
+	expect_machine("", "");
+	expect_record("nvme\n\n");
+	memory_host->failures[MEMORY_BIND] = 0;
+	memory_host_tell(HOST_DRIVER, "");
+	turn();
+	await_free(2);
+	expect_machine("nvme", "");
+	assert_false(is_record(C));
+	make_stranded();
+	memory_host->failures[MEMORY_BIND] = 0;
+	next_broker();
+	expect_machine("nvme", "");
+	assert_false(is_record(C));
+}
+
+/* The device is free meanwhile. Without the host driver nobody needs a rule with rebind; with it, everybody does. */
+static void stranded_device_can_be_leased(void **state)
+{
+	int keeper, client;
+
+	(void)state;
+	make_stranded();
+	memory_host->failures[MEMORY_BIND] = 0;
+	keeper = keeper_start();
+	client = client_with(C, keeper);
+	expect_record("nvme\n\n");
+	give_back(client, keeper);
+	expect_machine("nvme", "");
+	assert_false(is_record(C));
+}
+
+/* Root, or the kernel, gives the device to a driver: nothing is left to do. */
+static void stranded_device_is_taken(void **state)
+{
+	(void)state;
+	make_stranded();
+	strcpy(machine()->device.driver, "nvme");
+	memory_host_tell(HOST_BOUND, C);
+	turn();
+	await_free(2);
+	assert_false(is_record(C));
+	assert_null(inventory_find(&broker.inventory, C)->claim);
+}
+
+/* The kernel would have given the device to the driver, had the device not been leased. */
+static void driver_that_appears_gets_the_device(void **state)
+{
+	int keeper = keeper_start(), client;
+
+	(void)state;
+	set_machine("", "");
+	strcpy(memory_host->new_driver, "nvme");
+	client = client_with(C, keeper);
+	give_back(client, keeper);
+	/* Was there before: root may have unbound the device from it. */
+	expect_machine("", "");
+	keeper = keeper_start();
+	client = client_with(C, keeper);
+	memory_host_tell(HOST_DRIVER, "");
+	expect_record("\n\nappeared\n");
+	give_back(client, keeper);
+	expect_machine("nvme", "");
+	assert_false(is_record(C));
+}
+
+/* By record, for the next broker. */
+static void driver_that_appears_is_on_record(void **state)
+{
+	(void)state;
+	set_machine("vfio-pci", "vfio-pci");
+	strcpy(memory_host->new_driver, "nvme");
+	put_record(C, "\n\nappeared\n");
+	next_broker();
+	expect_machine("nvme", "");
+	assert_false(is_record(C));
+}
+
 /* ---- crashes ---- */
 
 /* In a child that ends before its call number K of making, restoring, or recalling. Returns true if the child did not
@@ -566,7 +679,7 @@ static void partial_records_are_removed(void **state)
 static void links_are_not_followed(void **state)
 {
 	char path[256], target[256];
-	const struct claim claim = {"nvme", ""};
+	const struct claim claim = {.driver = "nvme"};
 
 	(void)state;
 	path_of(path, C ".new");
@@ -625,6 +738,11 @@ int main(void)
 		CASE(any_step_of_restoring_fails),
 		CASE(device_has_left),
 		CASE(driver_was_changed_by_hand),
+		CASE(host_driver_that_is_gone_is_waited_for),
+		CASE(stranded_device_can_be_leased),
+		CASE(stranded_device_is_taken),
+		CASE(driver_that_appears_gets_the_device),
+		CASE(driver_that_appears_is_on_record),
 		CRASH(crash_while_making),
 		CRASH(crash_while_restoring),
 		CRASH(crash_while_recalling),

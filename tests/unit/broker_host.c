@@ -246,6 +246,21 @@ static void device_unbound_by_hand_is_quarantined(void **state)
 	assert_int_equal(device->quarantine->error, EAGAIN);
 	client_open(client, C);
 	assert_int_equal(client_answer(client, NULL), REFUSAL_QUARANTINED);
+	/* vfio-pci is no host driver. */
+	memory_host_tell(HOST_BOUND, C);
+	assert_true(quarantine_holds(device));
+	/* Root gives the device to its host driver, which sets it up anew. */
+	strcpy(memory_host->devices[2].device.driver, "nvme");
+	memory_host_tell(HOST_BOUND, C);
+	assert_null(device->quarantine);
+	assert_int_equal(broker.audit.counts[CHANGE_QUARANTINE_END], 1);
+	turn();
+	for (int i = 0; i < 2000 && group(2)->state != GROUP_FREE; i++)
+		tick(1000);
+	assert_string_equal(memory_host->devices[2].device.driver, "nvme");
+	assert_string_equal(memory_host->devices[2].override, "");
+	assert_int_equal(rmdir(claims), 0); /* no record in it */
+	assert_int_equal(rmdir(quarantine), 0);
 	close(client);
 	turn();
 }

@@ -43,20 +43,24 @@ static void changed_device_is_read_again(void **state)
 }
 
 /* The lists show the driver without a look. */
-static void a_driver_comes_and_goes(void **state)
+static void drivers_come_and_go(void **state)
 {
-	static const char bind[] = "bind@/x\0ACTION=bind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0SEQNUM=1";
-	static const char unbind[] = "unbind@/x\0ACTION=unbind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0SEQNUM=2";
+	static const char bound[] = "bind@/x\0ACTION=bind\0SUBSYSTEM=pci\0DRIVER=nvme\0PCI_SLOT_NAME=0000:01:00.0",
+			  unbound[] = "unbind@/x\0ACTION=unbind\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0",
+			  driver[] = "add@/x\0ACTION=add\0DEVPATH=/bus/pci/drivers/nvme\0SUBSYSTEM=drivers";
 	enum host_change change = HOST_MISSED;
 	char name[DEVICE_NAME_SIZE];
 
 	(void)state;
-	assert_true(uevent_parse(bind, sizeof bind, &change, name));
-	assert_int_equal(change, HOST_ADDED);
-	change = HOST_MISSED;
-	assert_true(uevent_parse(unbind, sizeof unbind, &change, name));
+	assert_true(uevent_parse(bound, sizeof bound, &change, name));
+	assert_int_equal(change, HOST_BOUND);
+	assert_string_equal(name, "0000:01:00.0");
+	assert_true(uevent_parse(unbound, sizeof unbound, &change, name));
 	assert_int_equal(change, HOST_ADDED);
 	assert_string_equal(name, "0000:01:00.0");
+	assert_true(uevent_parse(driver, sizeof driver, &change, name));
+	assert_int_equal(change, HOST_DRIVER);
+	assert_string_equal(name, "");
 }
 
 struct other {
@@ -72,6 +76,9 @@ static void others_are_not_listened_to(void **state)
 {
 	static const struct other others[] = {
 		OTHER("move@/x\0ACTION=move\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0"),
+		OTHER("add@/x\0ACTION=add\0DEVPATH=/bus/usb/drivers/x\0SUBSYSTEM=drivers"),
+		OTHER("remove@/x\0ACTION=remove\0DEVPATH=/bus/pci/drivers/x\0SUBSYSTEM=drivers"),
+		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=drivers"),
 		/* udevadm trigger --action=remove: the device stays */
 		OTHER("remove@/x\0ACTION=remove\0SUBSYSTEM=pci\0PCI_SLOT_NAME=0000:01:00.0\0SYNTH_UUID=0"),
 		OTHER("add@/x\0ACTION=add\0SUBSYSTEM=pci_bus\0PCI_SLOT_NAME=0000:01:00.0"),
@@ -137,7 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(device_comes_and_goes),
 		cmocka_unit_test(changed_device_is_read_again),
-		cmocka_unit_test(a_driver_comes_and_goes),
+		cmocka_unit_test(drivers_come_and_go),
 		cmocka_unit_test(others_are_not_listened_to),
 		cmocka_unit_test(messages_are_taken_off_one_by_one),
 		cmocka_unit_test(the_kernel_gives_a_socket),

@@ -102,6 +102,11 @@
 #define GROUP_ASK_FIRST_US 2000ULL
 #define GROUP_ASK_LAST_US  1000000ULL
 
+/* A device whose host driver is gone, or refuses the device, tries again after HOME_FIRST_US, then after twice as long
+ * each time, up to HOME_LAST_US: each try may be a line in the kernel's log. */
+#define HOME_FIRST_US 1000000ULL
+#define HOME_LAST_US  (60 * 1000000ULL)
+
 /* A group still held so long after the keeper was told to let go is quarantined: the kernel is stuck. */
 #define GROUP_QUARANTINE_US (5 * 1000000ULL)
 

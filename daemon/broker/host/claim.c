@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the record: two lines, host driver and driver_override; either may be empty ---- */
+/* ---- the record: two lines, host driver and driver_override; either may be empty. A third line: `appeared` ---- */
+
+#define APPEARED "appeared\n"
 
 int claim_write(const char *directory, const char *name, const struct claim *claim)
 {
-	char text[2 * DRIVER_NAME_SIZE + 2];
+	char text[2 * DRIVER_NAME_SIZE + 2 + sizeof APPEARED];
 
-	snprintf(text, sizeof text, "%s\n%s\n", claim->driver, claim->override);
+	snprintf(text, sizeof text, "%s\n%s\n%s", claim->driver, claim->override, claim->appeared ? APPEARED : "");
 	return record_write(directory, name, text);
 }
 
@@ -45,6 +47,7 @@ static int claim_parse(const char *text, struct claim *claim)
 	if (!driver_name_copy(claim->driver, text, first) ||
 		!driver_name_copy(claim->override, text + first + 1, second))
 		return -EINVAL;
+	claim->appeared = strcmp(text + first + 1 + second + 1, APPEARED) == 0;
 	return 0;
 }
 

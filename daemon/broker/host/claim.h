@@ -4,6 +4,8 @@
 
 #include "host/host.h"
 
+#include <stdbool.h>
+
 /*
  * The record of a device that helpers take from its host driver, give to vfio-pci, and later give back: a file in the
  * claims directory, written before the first change and removed after the last, so that the next broker can undo what
@@ -12,6 +14,9 @@
 struct claim {
 	char driver[DRIVER_NAME_SIZE];	 /* the host driver to go back to; empty: none */
 	char override[DRIVER_NAME_SIZE]; /* driver_override to go back to; empty: none */
+	bool appeared; /* `driver` is empty, and a driver has appeared in the kernel since: it may want the device */
+	int error;     /* negative errno of the last way back, which has failed; 0: none has. Not on record */
+	bool told;     /* of the error. Not on record */
 };
 
 /* Writes the record of the device NAME. Returns 0 or a negative errno. */

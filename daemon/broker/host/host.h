@@ -60,6 +60,8 @@ enum host_change {
 	 * got its link physfn, after the kernel has told that it came (pci_iov_sysfs_link() in drivers/pci/iov.c). */
 	HOST_ADDED,
 	HOST_REMOVED,
+	HOST_BOUND,  /* a driver has the device now */
+	HOST_DRIVER, /* a driver of PCI devices has appeared: the name is empty */
 	HOST_MISSED, /* unknown devices came or went: the name is empty */
 };
 
@@ -69,8 +71,8 @@ typedef void (*host_changed)(void *context, enum host_change change, const char 
 struct host {
 	/* Calls FOUND for each PCI device. */
 	int (*enumerate)(host_found found, void *context);
-	/* Calls CHANGED for each device that comes, goes or changes from now on, by EVENT. The subscription lasts as
-	 * long as EVENT. */
+	/* Calls CHANGED for each device that comes, goes or changes from now on, and for new drivers, by EVENT. The
+	 * subscription lasts as long as EVENT. */
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);

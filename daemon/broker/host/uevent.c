@@ -38,15 +38,23 @@ static const char *value_of(const char *message, size_t length, const char *key)
 /* The device is there, and should be looked at. */
 static bool is_look(const char *action)
 {
-	return strcmp(action, "add") == 0 || strcmp(action, "change") == 0 || strcmp(action, "bind") == 0 ||
-		strcmp(action, "unbind") == 0;
+	return strcmp(action, "add") == 0 || strcmp(action, "change") == 0 || strcmp(action, "unbind") == 0;
+}
+
+/* A driver of PCI devices has appeared (bus_add_driver() in drivers/base/bus.c). */
+static bool is_new_driver(const char *action, const char *subsystem, const char *path)
+{
+	static const char drivers[] = "/bus/pci/drivers/";
+
+	return strcmp(action, "add") == 0 && strcmp(subsystem, "drivers") == 0 && path &&
+		strncmp(path, drivers, sizeof drivers - 1) == 0;
 }
 
 bool uevent_parse(const char *message, size_t length, enum host_change *ret_change, char ret_name[DEVICE_NAME_SIZE])
 {
 	char name[DEVICE_NAME_SIZE] = {0};
 	const char *action, *subsystem, *slot;
-	bool removed;
+	bool removed, bound;
 
 	/* "ACTION@/devices/…" comes first: a string of the list, but no KEY=VALUE. */
 	if (length == 0 || message[length - 1] != '\0')
@@ -54,10 +62,16 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 	action = value_of(message, length, "ACTION");
 	subsystem = value_of(message, length, "SUBSYSTEM");
 	slot = value_of(message, length, "PCI_SLOT_NAME");
+	if (action && subsystem && is_new_driver(action, subsystem, value_of(message, length, "DEVPATH"))) {
+		*ret_change = HOST_DRIVER;
+		memset(ret_name, 0, DEVICE_NAME_SIZE);
+		return true;
+	}
 	if (!action || !subsystem || !slot || strcmp(subsystem, "pci") != 0 || strlen(slot) >= sizeof name)
 		return false;
 	removed = strcmp(action, "remove") == 0;
-	if (!removed && !is_look(action))
+	bound = strcmp(action, "bind") == 0;
+	if (!removed && !bound && !is_look(action))
 		return false;
 	/* Written to the device's file uevent, as udevadm trigger does (sysfs-uevent in the kernel's ABI documents). */
 	if (removed && value_of(message, length, "SYNTH_UUID"))
@@ -65,7 +79,7 @@ bool uevent_parse(const char *message, size_t length, enum host_change *ret_chan
 	memcpy(name, slot, strlen(slot));
 	if (!device_name_valid(name))
 		return false;
-	*ret_change = removed ? HOST_REMOVED : HOST_ADDED;
+	*ret_change = removed ? HOST_REMOVED : bound ? HOST_BOUND : HOST_ADDED;
 	memcpy(ret_name, name, sizeof name);
 	return true;
 }

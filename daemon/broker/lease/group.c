@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "helper/operation.h"
 #include "helper/operation_text.h"
+#include "host/claim.h"
 #include "lease/ending.h"
 #include "lease/keeper.h"
 #include "lease/lease.h"
@@ -24,6 +25,8 @@
 void group_claim(struct iommu_group *group, const struct session *session)
 {
 	assert(group->state == GROUP_FREE);
+	if (group->timer)
+		sd_event_source_set_enabled(group->timer, SD_EVENT_OFF);
 	group->state = GROUP_CLAIMING;
 	group->broker = session->broker;
 	peer_record(&session->peer, &group->holder);
@@ -160,6 +163,40 @@ static void record_quarantine_end(const struct iommu_group *group)
 		"the kernel has let go of it", peer_record_text(&group->holder, who, sizeof who));
 }
 
+static bool has_claims(const struct iommu_group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->claim)
+			return true;
+	}
+	return false;
+}
+
+/* A device whose host driver is gone, or refuses, goes back as soon as the driver takes it. */
+static void come_home_later(struct iommu_group *group)
+{
+	uint64_t again = group->home_again_us ? 2 * group->home_again_us : HOME_FIRST_US;
+
+	group->home_again_us = 0;
+	if (!rebind_is_open(group) || group->broker->stopping)
+		return;
+	group->home_again_us = again < HOME_LAST_US ? again : HOME_LAST_US;
+	recheck_in(group, group->home_again_us);
+}
+
+/* Host drivers may have taken quarantined devices while the group was not FREE. */
+static bool has_taken(const struct iommu_group *group)
+{
+	struct device *device;
+	bool taken = false;
+
+	LIST_FOREACH(device, &group->devices, in_group)
+		taken = quarantine_taken(group->broker, device) || taken;
+	return taken;
+}
+
 static void become_free(struct iommu_group *group)
 {
 	/* The group is still not FREE while the devices go, so that no device frees the group under this function. */
@@ -170,6 +207,9 @@ static void become_free(struct iommu_group *group)
 	group->session = NULL;
 	group->direct = false;
 	group_held_by(group, &(struct holder_record){0});
+	come_home_later(group);
+	if (has_taken(group) && has_claims(group))
+		group_restore(group, group->broker);
 	waiter_wake(group);
 }
 
@@ -246,17 +286,6 @@ static const struct rebind_events way_back = {
 };
 
 /* ---- claims ---- */
-
-static bool has_claims(const struct iommu_group *group)
-{
-	const struct device *device;
-
-	LIST_FOREACH(device, &group->devices, in_group) {
-		if (device->claim)
-			return true;
-	}
-	return false;
-}
 
 void group_claim_ended(struct iommu_group *group, bool changed)
 {
@@ -335,6 +364,8 @@ static int on_timer(sd_event_source *source, uint64_t now, void *userdata)
 	(void)now;
 	if (group->state == GROUP_QUERIED)
 		quiet_queried(group);
+	else if (group->state == GROUP_FREE)
+		group_restore(group, group->broker);
 	else if (group->state == GROUP_HELD)
 		give_up_if_late(group);
 	else if (group->keeper)
@@ -486,6 +517,27 @@ void group_give_up(struct iommu_group *group)
 		return;
 	group->release_began_us -= GROUP_QUARANTINE_US;
 	quarantine_if_late(group);
+}
+
+void group_driver_appeared(struct broker *broker)
+{
+	struct iommu_group *group;
+	struct device *device;
+
+	LIST_FOREACH(device, &broker->inventory.devices, in_inventory)
+		rebind_driver_appeared(broker, device);
+	LIST_FOREACH(group, &broker->inventory.groups, in_inventory) {
+		if (group->state == GROUP_FREE && rebind_is_open(group))
+			group_restore(group, broker);
+	}
+}
+
+void group_device_bound(struct broker *broker, struct device *device)
+{
+	if (!device->group || device->group->state != GROUP_FREE)
+		return;
+	if (quarantine_taken(broker, device) || (device->claim && device->claim->error != 0))
+		group_give_back(device->group, broker);
 }
 
 void group_restore(struct iommu_group *group, struct broker *broker)

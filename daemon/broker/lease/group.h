@@ -36,6 +36,13 @@ void group_forget_keeper(struct iommu_group *group);
  * on its way already. */
 void group_release(struct iommu_group *group);
 
+/* A driver of PCI devices has appeared: devices that could not go back to their host drivers try again, and devices
+ * without a driver note that there may be one for them. */
+void group_driver_appeared(struct broker *broker);
+
+/* DEVICE has got a driver, which may be one of the host: then nothing stands against DEVICE any more. */
+void group_device_bound(struct broker *broker, struct device *device);
+
 /* Of a held group: the keeper is to take devices back one by one, at the due_us of each lease. If a device is not
  * taken back in time, GROUP is released as a whole and -> QUARANTINED. */
 void group_arm_deadline(struct iommu_group *group);

@@ -333,6 +333,22 @@ void quarantine_left(struct broker *broker, struct device *device)
 	forget(broker, device);
 }
 
+bool quarantine_taken(struct broker *broker, struct device *device)
+{
+	struct audit_event event;
+	struct host_device now;
+
+	if (device->lease || !quarantine_holds(device) || broker->host->read(device->name, &now) < 0 ||
+		host_device_is_harmless(&now))
+		return false;
+	event = event_of(CHANGE_QUARANTINE_END, device, device->quarantine);
+	event.duration_us = loop_now(broker->event) - device->quarantine->since_us;
+	audit_record(
+		broker, &event, "%s: no longer quarantined, host driver %s has taken it", device->name, now.driver);
+	forget(broker, device);
+	return true;
+}
+
 void quarantine_end(struct broker *broker, struct device *device)
 {
 	forget(broker, device);

@@ -55,6 +55,10 @@ void quarantine_forget_resets(struct iommu_group *group);
 /* The device has left the machine. */
 void quarantine_left(struct broker *broker, struct device *device);
 
+/* If a host driver has DEVICE, by root's own doing, nothing stands against DEVICE any more: the driver has set DEVICE
+ * up anew, and answers for it. Returns true if a quarantine has ended so. */
+bool quarantine_taken(struct broker *broker, struct device *device);
+
 /* An administrator has ended the quarantine. */
 void quarantine_end(struct broker *broker, struct device *device);
 

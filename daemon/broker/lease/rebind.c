@@ -21,6 +21,30 @@ void rebind_claim(struct device *device, struct claim *claim)
 	device->claim = claim;
 }
 
+void rebind_driver_appeared(const struct broker *broker, struct device *device)
+{
+	struct claim *claim = device->claim;
+	int r;
+
+	if (!claim || claim->driver[0] || claim->appeared)
+		return;
+	claim->appeared = true;
+	r = claim_write(broker->options->claims_directory, device->name, claim);
+	if (r < 0)
+		log_line(LOG_ERR, "%s: the record of its claim cannot be written: %s", device->name, strerror(-r));
+}
+
+bool rebind_is_open(const struct iommu_group *group)
+{
+	const struct device *device;
+
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->claim && device->claim->error != 0)
+			return true;
+	}
+	return false;
+}
+
 /* ---- the way back ---- */
 
 enum step {
@@ -54,7 +78,8 @@ static void end(struct restoring *restoring)
 /* A claim that is left when virtual functions keep a physical function from changing its driver. */
 static bool may_go_back(const struct broker *broker, const struct device *device)
 {
-	return device->claim && !quarantine_holds(device) && !inventory_virtual(&broker->inventory, device->name);
+	return device->claim && device->claim->error == 0 && !quarantine_holds(device) &&
+		!inventory_virtual(&broker->inventory, device->name);
 }
 
 /* The next device to go back, or NULL. */
@@ -74,18 +99,46 @@ static struct device *next_back(const struct restoring *restoring)
 	return NULL;
 }
 
-/* Ends the claim of DEVICE. Without a return to its driver the record stays while the device is with vfio-pci: the next
- * broker tries again. */
+static const char *driver_text(const char *driver)
+{
+	return driver[0] ? driver : "(none)";
+}
+
+/* A host driver has the device, or the device is without one as before. */
+static bool is_home(const struct claim *claim, const struct host_device *now)
+{
+	if (strcmp(now->driver, VFIO_DRIVER) == 0)
+		return strcmp(claim->driver, VFIO_DRIVER) == 0;
+	return now->driver[0] || !claim->driver[0];
+}
+
+/* The claim of DEVICE stays, here and on record: a further way back, or the next broker, tries again. */
+static void keep_claim(const struct device *device, int error)
+{
+	struct claim *claim = device->claim;
+
+	claim->error = error;
+	if (!claim->told)
+		log_line(LOG_ERR, "%s: cannot go back to host driver %s, and tries again until it can: %s",
+			device->name, driver_text(claim->driver), strerror(-error));
+	claim->told = true;
+}
+
+/* Ends the claim of DEVICE, which is where it belongs, unless ERROR or a look says otherwise. */
 static void settle(struct broker *broker, struct device *device, int error)
 {
+	struct claim *claim = device->claim;
 	struct host_device now;
 	int r = broker->host->read(device->name, &now);
 
-	if (error < 0)
-		log_line(LOG_ERR, "%s: cannot go back to its host driver: %s", device->name, strerror(-error));
-	if (r == -ENODEV || (r == 0 && strcmp(now.driver, VFIO_DRIVER) != 0))
-		claim_remove(broker->options->claims_directory, device->name);
-	free(device->claim);
+	if (r != -ENODEV && (error < 0 || r < 0 || !is_home(claim, &now))) {
+		keep_claim(device, error < 0 ? error : r < 0 ? r : -ENODEV);
+		return;
+	}
+	if (r == 0)
+		log_line(LOG_INFO, "%s: back to host driver %s", device->name, driver_text(now.driver));
+	claim_remove(broker->options->claims_directory, device->name);
+	free(claim);
 	device->claim = NULL;
 }
 
@@ -126,10 +179,13 @@ static int step_back(struct restoring *restoring, const struct device *device)
 		order(restoring, HELPER_UNBIND, VFIO_DRIVER);
 		return 1;
 	}
-	if (!claim->driver[0] || now.driver[0] || has_had(restoring, HELPER_BIND))
+	if (now.driver[0] || has_had(restoring, HELPER_BIND) || has_had(restoring, HELPER_PROBE))
 		return 0;
-	order(restoring, HELPER_BIND, claim->driver);
-	return 1;
+	if (claim->driver[0])
+		order(restoring, HELPER_BIND, claim->driver);
+	else if (claim->appeared)
+		order(restoring, HELPER_PROBE, "");
+	return claim->driver[0] || claim->appeared;
 }
 
 static void note_held(const struct iommu_group *group)
@@ -174,8 +230,6 @@ static void go_back(struct restoring *restoring)
 		if (strcmp(device->name, restoring->name) != 0 || restoring->done == 0) {
 			memcpy(restoring->name, device->name, sizeof restoring->name);
 			restoring->done = 0;
-			log_line(LOG_INFO, "%s: back to host driver %s", device->name,
-				device->claim->driver[0] ? device->claim->driver : "(none)");
 		}
 		r = step_back(restoring, device);
 		if (r > 0)
@@ -365,8 +419,13 @@ static int start(struct broker *broker, struct iommu_group *group, const struct 
 
 int rebind_restore(struct iommu_group *group, const struct rebind_events *events)
 {
-	const struct device *device = LIST_FIRST(&group->devices);
+	struct device *device;
 
+	LIST_FOREACH(device, &group->devices, in_group) {
+		if (device->claim)
+			device->claim->error = 0;
+	}
+	device = LIST_FIRST(&group->devices);
 	/* All devices have left the machine. */
 	if (!device) {
 		if (events->closed(group))

@@ -5,6 +5,7 @@
 #include "helper/helper.h"
 #include "helper/operation.h"
 #include "helper/operation_text.h"
+#include "host/claim.h"
 #include "lease/grant.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
@@ -245,8 +246,8 @@ static void check_all(const struct broker *broker, const struct session *session
 		OBSTACLE(REFUSAL_NO_IOMMU, "%s is in no IOMMU group: any DMA it does reaches all memory", now->name);
 	only_transient = admission->transient && admission->count == 1;
 	/* A device on the way back to the host is with vfio-pci or between drivers: the present driver means
-	 * nothing. */
-	if (!admission->transient && !device->claim)
+	 * nothing, unless the way back has failed. */
+	if (!admission->transient && (!device->claim || device->claim->error != 0))
 		check_driver(now, admission->rule, admission);
 	if (device->group && !only_transient)
 		check_siblings(broker, session, device->group, now->name, admission);

@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "front/front.h"
 #include "helper/operation.h"
+#include "host/claim.h"
 #include "request/hold.h"
 #include "state/quarantine_state.h"
 
@@ -49,6 +50,10 @@ static void device_fill(const struct broker *broker, const struct device *device
 	record->device = now->device;
 	record->class = now->class;
 	record->state = state_of(device);
+	if (device->claim && device->claim->error != 0) {
+		record->stranded = (uint32_t)-device->claim->error;
+		memcpy(record->home, device->claim->driver, sizeof record->home);
+	}
 	if (device->group &&
 		(device->lease || device->group->state == GROUP_QUARANTINED ||
 			operation_in_the_way(broker, device->group)))

@@ -37,6 +37,17 @@ static void record_added(struct broker *broker, const char *name)
 	audit_record(broker, &event, "%s: a new device", name);
 }
 
+static void on_missed_drivers(struct broker *broker)
+{
+	struct device *device, *next;
+
+	group_driver_appeared(broker);
+	for (device = LIST_FIRST(&broker->inventory.devices); device; device = next) {
+		next = LIST_NEXT(device, in_inventory);
+		group_device_bound(broker, device);
+	}
+}
+
 static void on_host_change(void *context, enum host_change change, const char *name)
 {
 	struct broker *broker = context;
@@ -48,9 +59,20 @@ static void on_host_change(void *context, enum host_change change, const char *n
 
 	if (change == HOST_MISSED) {
 		inventory_compare(&broker->inventory, on_host_change, broker);
+		on_missed_drivers(broker);
 		return;
 	}
-	/* Comes before the device leaves the inventory. A driver that comes or goes is no change here. */
+	if (change == HOST_DRIVER) {
+		group_driver_appeared(broker);
+		return;
+	}
+	if (change == HOST_BOUND) {
+		inventory_look(&broker->inventory, name);
+		if (device)
+			group_device_bound(broker, device);
+		return;
+	}
+	/* Comes before the device leaves the inventory. */
 	if (change == HOST_REMOVED && was_there) {
 		if (device->lease) {
 			event = audit_of_lease(CHANGE_REMOVE, device->lease);

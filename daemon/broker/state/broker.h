@@ -187,6 +187,7 @@ struct iommu_group {
 	uint64_t release_began_us;
 	uint64_t quieted_us; /* QUERIED: devices that were due by then are quiet */
 	uint64_t ask_again_us;
+	uint64_t home_again_us; /* FREE: how long devices that could not go back to their host drivers wait; 0: none */
 };
 
 /* The inventory of PCI devices and of their groups (state/inventory.h). Written by state/inventory.c. */

@@ -2,7 +2,8 @@
 /*
  * A host driver for PCI devices that the tests name by driver_override, and no others. The driver does nothing with a
  * device, but does not let a device go as long as the parameter `held` is set: its remove() waits, and no signal ends
- * the wait. So whoever unbinds the driver waits, like with drivers of dead controllers.
+ * the wait. So whoever unbinds the driver waits, like with drivers of dead controllers. The parameter `probe_ms` makes
+ * probe() take so long: while the module is being loaded, the driver has devices, but no file unbind.
  */
 #include <linux/delay.h>
 #include <linux/module.h>
@@ -12,8 +13,13 @@ static bool held;
 module_param(held, bool, 0600);
 MODULE_PARM_DESC(held, "remove() waits until this is N");
 
+static unsigned int probe_ms;
+module_param(probe_ms, uint, 0600);
+MODULE_PARM_DESC(probe_ms, "probe() takes so many milliseconds");
+
 static int slow_driver_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
+	msleep(READ_ONCE(probe_ms));
 	pci_info(pdev, "slow_driver has the device\n");
 	return 0;
 }
