@@ -2,6 +2,7 @@
 #ifndef PROTO_HELPER_MESSAGE_H
 #define PROTO_HELPER_MESSAGE_H
 
+#include "inspector_message.h"
 #include "message.h"
 
 /*
@@ -15,7 +16,11 @@
 enum helper_type {
 	HELPER_HELLO = COMMON_HELLO, /* hello_request, helper_hello_reply */
 	HELPER_PING = COMMON_PING,
-	HELPER_LOOK = 3,	 /* struct helper_order: does the device answer, is the group's node free */
+	/*
+	 * struct helper_order: does the device answer, is the group's node free, does the host use the device. fds: for
+	 * HELPER_LOOK_USE, a connection to vfio-inspector.socket; without a connection, use_error is ENOTCONN.
+	 */
+	HELPER_LOOK = 3,
 	HELPER_OVERRIDE_GET = 4, /* struct helper_order; all below: helper_reply */
 	HELPER_OVERRIDE_SET = 5,
 	HELPER_UNBIND = 6,
@@ -41,6 +46,7 @@ static_assert(sizeof(struct helper_hello_reply) == sizeof(struct hello_reply) + 
 enum helper_flags {
 	HELPER_LOOK_IDS = 1 << 0,  /* read the configuration space */
 	HELPER_LOOK_NODE = 1 << 1, /* open and close the group's node */
+	HELPER_LOOK_USE = 1 << 2,  /* ask an inspector what the host does with the device */
 };
 
 struct helper_order {
@@ -59,7 +65,11 @@ struct helper_reply {
 	 * was. */
 	uint32_t command;
 	char driver[DEVICE_NAME_SIZE]; /* OVERRIDE_GET: empty: none */
+	uint32_t use_error;	       /* LOOK: errno of the inspection, or 0 */
+	/* LOOK: what the host does with the device, in printable words; empty: nothing that can be seen. Ends with a
+	 * NUL. */
+	char use[USE_TEXT_SIZE];
 };
-static_assert(sizeof(struct helper_reply) == 48, "wire");
+static_assert(sizeof(struct helper_reply) == 48 + 4 + USE_TEXT_SIZE, "wire");
 
 #endif

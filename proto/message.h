@@ -225,8 +225,14 @@ struct device_record {
 };
 static_assert(sizeof(struct device_record) == 192, "wire");
 
+enum check_flags {
+	/* Of all obstacles, only what the host does with the device, for a policy that allows the device to somebody
+	 * else: root alone may ask. */
+	BROKER_CHECK_USE = 1 << 0,
+};
+
 struct check_request {
-	uint32_t flags; /* none */
+	uint32_t flags; /* enum check_flags */
 	uint32_t zero;
 	char name[DEVICE_NAME_SIZE];
 };
@@ -296,6 +302,7 @@ enum explain_verdict {
 enum explain_flags {
 	EXPLAIN_REBIND = 1 << 0, /* the device may be taken from its host driver */
 	EXPLAIN_DIRECT = 1 << 1, /* the holder may have the VFIO device itself */
+	EXPLAIN_TAKE = 1 << 2,	 /* also while the host uses the device */
 };
 
 #define EXPLAIN_UNLIMITED UINT32_MAX

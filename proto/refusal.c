@@ -76,6 +76,9 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_NOT_LEASABLE] = {"NOT_LEASABLE", "this device belongs to the machine itself and is never leased",
 		"lease the devices behind it: 'vfio-brokerctl list' shows what can be leased, and by rules for single "
 		"devices rather than 'address = *' the policy says what is meant"},
+	[REFUSAL_IN_USE] = {"IN_USE", "the host itself uses the device",
+		"end the named use first: unmount the file system, swapoff, take the interface down, end the program; "
+		"or an administrator says in-use = take in the rule, and the host loses the device under its work"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -49,6 +49,8 @@ enum refusal {
 	REFUSAL_NOT_QUARANTINED = 26,
 	/* A bridge, or another part of the machine's own. */
 	REFUSAL_NOT_LEASABLE = 27,
+	/* The host itself works with the device: a mounted disk, an interface that is up. */
+	REFUSAL_IN_USE = 28,
 	REFUSAL_MAX,
 };
 

@@ -91,7 +91,7 @@ static int validate_hello(const struct packet *request, struct detail *detail)
 static int validate_check(const struct packet *request, struct detail *detail)
 {
 	const struct check_request *check = (const void *)request->payload;
-	int r = flags_known(request, 0, detail);
+	int r = flags_known(request, BROKER_CHECK_USE, detail);
 
 	if (r != 0)
 		return r;
@@ -531,7 +531,7 @@ static int driver_valid(const struct helper_order *order, struct detail *detail)
 static int validate_look(const struct packet *request, struct detail *detail)
 {
 	const struct helper_order *order = (const void *)request->payload;
-	int r = order_valid(request, HELPER_LOOK_IDS | HELPER_LOOK_NODE, detail);
+	int r = order_valid(request, HELPER_LOOK_IDS | HELPER_LOOK_NODE | HELPER_LOOK_USE, detail);
 
 	if (r != 0)
 		return r;
@@ -539,6 +539,8 @@ static int validate_look(const struct packet *request, struct detail *detail)
 		return MALFORMED("nothing to look at");
 	if ((order->flags & HELPER_LOOK_NODE) && order->group == GROUP_NONE)
 		return MALFORMED("the node of no group");
+	if (request->fds.count > 0 && !(order->flags & HELPER_LOOK_USE))
+		return MALFORMED("an inspector for nothing");
 	return no_driver(order, detail);
 }
 
@@ -647,7 +649,7 @@ static const struct request_rule keeper_rules[KEEPER_TYPE_MAX] = {
 static const struct request_rule helper_rules[HELPER_TYPE_MAX] = {
 	[HELPER_HELLO] = RULE_HELLO,
 	[HELPER_PING] = RULE_PING,
-	[HELPER_LOOK] = {"LOOK", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_look},
+	[HELPER_LOOK] = {"LOOK", STATE_READY, sizeof(struct helper_order), 0, 0, 1, validate_look},
 	[HELPER_OVERRIDE_GET] = {"OVERRIDE_GET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,
 		validate_device_order},
 	[HELPER_OVERRIDE_SET] = {"OVERRIDE_SET", STATE_READY, sizeof(struct helper_order), 0, 0, 0,

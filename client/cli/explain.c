@@ -24,6 +24,7 @@ struct question {
 	const char *unit;
 	uint32_t uid;
 	struct vbroker_explanation answer;
+	char use[256]; /* what the host does with the device, where that matters */
 };
 
 /* ---- asking ---- */
@@ -57,6 +58,17 @@ static int subject_of(const struct cli *cli, gid_t *groups, int *count, struct v
 	return CLI_OK;
 }
 
+/* Where the rule says yes, the host may still say no. Whoever may not ask gets the answer of the rules. */
+static void ask_use(const struct cli *cli, struct question *question)
+{
+	const struct vbroker_explanation *answer = &question->answer;
+
+	if (answer->verdict != VBROKER_VERDICT_ALLOWED || !answer->rebind || answer->take_in_use)
+		return;
+	if (vbroker_session_in_use(cli->session, question->device, question->use) > 0)
+		snprintf(question->use, sizeof question->use, "not known: %s", vbroker_detail());
+}
+
 static int ask(const struct cli *cli, struct question *question)
 {
 	gid_t *groups = calloc(GROUPS_MAX, sizeof *groups);
@@ -74,6 +86,8 @@ static int ask(const struct cli *cli, struct question *question)
 			r = failure_request(cli, "explain the policy", r);
 	}
 	free(groups);
+	if (r == CLI_OK)
+		ask_use(cli, question);
 	return r;
 }
 
@@ -91,6 +105,8 @@ static void print_limits(const struct vbroker_explanation *answer)
 
 	if (answer->verdict == VBROKER_VERDICT_ALLOWED) {
 		printf("\nWhat the rule gives:\n  taken from its host driver: %s\n", answer->rebind ? "yes" : "no");
+		if (answer->take_in_use)
+			puts("  in-use: take, also while the host uses it");
 		if (answer->direct)
 			puts("  access: direct, the VFIO device itself; "
 			     "nobody can take it back while its holder lives");
@@ -133,6 +149,10 @@ static void print_words(const struct question *question)
 	}
 	if (answer->verdict == VBROKER_VERDICT_NO_RULE)
 		printf("  No rule fits, which means no.\n");
+	if (question->use[0])
+		printf("\nWhat the host does with it: %s.\n"
+		       "  OPEN is refused (IN_USE) until that ends, or the rule says in-use = take.\n",
+			question->use);
 	print_limits(answer);
 }
 
@@ -181,8 +201,10 @@ static int print_json(const struct question *question)
 	json_add_text(object, "user", question->user);
 	json_add_text(object, "unit", question->unit);
 	json_add_bool(object, "allowed", answer->verdict == VBROKER_VERDICT_ALLOWED);
+	json_add_text(object, "in_use", question->use);
 	json_object_object_add(object, "rules", rules_json(answer));
 	json_add_bool(limits, "rebind", answer->rebind);
+	json_add_bool(limits, "take_in_use", answer->take_in_use);
 	json_add_bool(limits, "direct", answer->direct);
 	add_limit(limits, "devices", answer->devices);
 	add_limit(limits, "devices_per_unit", answer->devices_per_unit);

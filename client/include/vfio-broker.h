@@ -63,7 +63,8 @@ enum vbroker_refusal {
 	VBROKER_WINDOW_UNAVAILABLE = 24,
 	VBROKER_NOT_MEMORY = 25,
 	VBROKER_NOT_QUARANTINED = 26,
-	VBROKER_NOT_LEASABLE = 27
+	VBROKER_NOT_LEASABLE = 27,
+	VBROKER_IN_USE = 28
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
@@ -203,6 +204,13 @@ struct vbroker_obstacle {
 int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
 	size_t *ret_count, int *ret_claim);
 
+/**
+ * vbroker_session_in_use() - what does the host do with a device?
+ * @ret_use: in words, "mounted on /srv by /dev/nvme0n1p1"; an empty string: nothing that can be seen
+ * Return: 0, a refusal (of somebody who is not root and may not have the device, say) or a negative errno
+ */
+int vbroker_session_in_use(struct vbroker_session *session, const char *name, char ret_use[256]);
+
 enum vbroker_unquarantine_flags {
 	VBROKER_UNQUARANTINE_FORCE = 1,	 /* ends the quarantine of a device that was not reset */
 	VBROKER_UNQUARANTINE_DRY_RUN = 2 /* changes nothing, only says what would be ended */
@@ -307,7 +315,8 @@ struct vbroker_explanation {
 	size_t rules_count;
 	/* Of the rule that allows the device; numbers may be VBROKER_UNLIMITED. */
 	int rebind;
-	int direct; /* the holder may have the VFIO device itself: vbroker_device_vfio_fd() */
+	int take_in_use; /* the device is taken also while the host uses the device */
+	int direct;	 /* the holder may have the VFIO device itself: vbroker_device_vfio_fd() */
 	uint32_t windows;
 	uint64_t window_size;	/* UINT64_MAX: unlimited */
 	uint64_t lease_time_us; /* 0: for ever */

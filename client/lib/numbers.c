@@ -40,7 +40,8 @@ SAME(WINDOW_UNAVAILABLE);
 SAME(NOT_MEMORY);
 SAME(NOT_QUARANTINED);
 SAME(NOT_LEASABLE);
-static_assert(REFUSAL_MAX == 28, "a new refusal needs its public twin");
+SAME(IN_USE);
+static_assert(REFUSAL_MAX == 29, "a new refusal needs its public twin");
 
 /* ---- answers of the broker ---- */
 

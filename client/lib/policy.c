@@ -47,6 +47,7 @@ static void read_explanation(struct vbroker_explanation *explanation, const stru
 		.verdict = (enum vbroker_verdict)reply->verdict,
 		.rebind = (reply->flags & EXPLAIN_REBIND) != 0,
 		.direct = (reply->flags & EXPLAIN_DIRECT) != 0,
+		.take_in_use = (reply->flags & EXPLAIN_TAKE) != 0,
 		.windows = reply->windows,
 		.window_size = reply->window_size,
 		.lease_time_us = reply->lease_time_us,

@@ -7,6 +7,7 @@
 #include "timeout.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -163,19 +164,20 @@ static int read_obstacles(const struct packet *packet, struct vbroker_obstacle *
 	return 0;
 }
 
-int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
-	size_t *ret_count, int *ret_claim)
+static int check(struct vbroker_session *session, const char *name, uint32_t flags,
+	struct vbroker_obstacle **ret_obstacles, size_t *ret_count, int *ret_claim)
 {
 	static const struct requester_reply expected = {
 		.size = sizeof(struct check_reply),
 		.element_size = sizeof(struct check_obstacle),
 	};
-	struct check_request *check = requester_begin(&session->channel, BROKER_CHECK, sizeof *check);
+	struct check_request *request = requester_begin(&session->channel, BROKER_CHECK, sizeof *request);
 	const struct check_reply *reply;
 	int r;
 
 	detail_clear();
-	r = name_find(name, check->name);
+	request->flags = flags;
+	r = name_find(name, request->name);
 	if (r == 0)
 		r = requester_call(&session->channel, &expected);
 	if (r == 0)
@@ -186,4 +188,26 @@ int vbroker_session_check(struct vbroker_session *session, const char *name, str
 	*ret_count = reply->count;
 	*ret_claim = reply->claim != 0;
 	return 0;
+}
+
+int vbroker_session_check(struct vbroker_session *session, const char *name, struct vbroker_obstacle **ret_obstacles,
+	size_t *ret_count, int *ret_claim)
+{
+	return check(session, name, 0, ret_obstacles, ret_count, ret_claim);
+}
+
+int vbroker_session_in_use(struct vbroker_session *session, const char *name, char ret_use[256])
+{
+	struct vbroker_obstacle *obstacles;
+	size_t count;
+	int claim, r = check(session, name, BROKER_CHECK_USE, &obstacles, &count, &claim);
+
+	if (r != 0)
+		return r;
+	if (count > 0 && obstacles[0].refusal != VBROKER_IN_USE)
+		r = detail_set(obstacles[0].refusal, "%s", obstacles[0].detail);
+	else
+		snprintf(ret_use, 256, "%s", count > 0 ? obstacles[0].detail : "");
+	free(obstacles);
+	return r;
 }

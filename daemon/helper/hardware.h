@@ -2,6 +2,7 @@
 #ifndef HELPER_HARDWARE_H
 #define HELPER_HARDWARE_H
 
+#include "inspector_message.h"
 #include "message.h"
 
 #include <stddef.h>
@@ -22,6 +23,9 @@ struct hardware {
 	/* The first 64 bits of the configuration space. A silent device reads all ones in both words, a
 	 * virtual function in the first. */
 	int (*read_ids)(const char *name, uint32_t ret_words[2]);
+	/* Asks the inspector at the other end of INSPECTOR, a socket that is the caller's, what the host does with the
+	 * device. -ENOTCONN: INSPECTOR is -1. *RET_USE: printable words; empty: nothing that can be seen. */
+	int (*inspect)(const char *name, int inspector, char ret_use[USE_TEXT_SIZE]);
 	/* driver_override: which driver alone may have the device; empty: any. */
 	int (*override_get)(const char *name, char ret_driver[DEVICE_NAME_SIZE]);
 	int (*override_set)(const char *name, const char *driver);

@@ -77,17 +77,27 @@ static int look_at_node(const struct orders *orders, uint32_t group)
 	return 0;
 }
 
+static int look_at_use(const struct orders *orders, const char *name, int inspector, struct helper_reply *answer)
+{
+	int r = wanted(orders);
+
+	return r < 0 ? r : orders->hardware->inspect(name, inspector, answer->use);
+}
+
 static int serve_look(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct orders *orders = context;
 	const struct helper_order *order = (const void *)request->payload;
 	struct helper_reply *answer = packet_append(reply, sizeof *answer);
+	OWNED_FD inspector = request->fds.count > 0 ? fdset_take(&request->fds, 0) : -1;
 
 	(void)detail;
 	if (order->flags & HELPER_LOOK_IDS)
 		answer->error = error_of(look_at_ids(orders, order->name, answer));
 	if (order->flags & HELPER_LOOK_NODE)
 		answer->node_error = error_of(look_at_node(orders, order->group));
+	if (order->flags & HELPER_LOOK_USE)
+		answer->use_error = error_of(look_at_use(orders, order->name, inspector, answer));
 	return 0;
 }
 

@@ -40,6 +40,14 @@ static int fake_read_ids(const char *name, uint32_t ret_words[2])
 	return 0;
 }
 
+static int fake_inspect(const char *name, int inspector, char ret_use[USE_TEXT_SIZE])
+{
+	(void)inspector;
+	tree_hang("inspect", name);
+	tree_read(name, "use", ret_use, USE_TEXT_SIZE);
+	return strcmp(ret_use, "unknown") == 0 ? -ENOTCONN : 0;
+}
+
 static int fake_override_get(const char *name, char ret_driver[DEVICE_NAME_SIZE])
 {
 	tree_hang("override-get", name);
@@ -167,6 +175,7 @@ static const struct hardware hardware_fake = {
 	.rules = rules,
 	.rule_count = sizeof rules / sizeof rules[0],
 	.read_ids = fake_read_ids,
+	.inspect = fake_inspect,
 	.override_get = fake_override_get,
 	.override_set = fake_override_set,
 	.driver_unbind = fake_driver_unbind,

@@ -13,6 +13,7 @@
  * 	devices/NAME/override	driver_override; missing or empty: none
  * 	devices/NAME/command	the command register in hexadecimal digits; missing: memory decoding
  * 	devices/NAME/physfn	of a virtual function: the name of the physical function
+ * 	devices/NAME/use	what the host does with the device; missing or empty: nothing; "unknown": nobody can say
  * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
  * 	devices/NAME/resets	if it says "no", there is no way to reset the device
  * 	devices/NAME/fails	if it says "reset", the reset of a helper fails
@@ -20,9 +21,9 @@
  * 	drivers/NAME		there is such a driver
  * 	groups/N		the VFIO group node; its content is the fake kernel's
  * 	window			the control node of vfio_window; missing: the module is not loaded
- * 	hang-STEP		while it is there, a helper's STEP (ids, override-get, override-set, unbind, bind,
- * 				quiet, reset, group or window) waits before it acts; with a device's name or a group's
- * 				number in the file, only for that one
+ * 	hang-STEP		while it is there, a helper's STEP (ids, inspect, override-get, override-set,
+ * 				unbind, bind, quiet, reset, group or window) waits before it acts; with a device's
+ * 				name or a group's number in the file, only for that one
  *
  * The rules are the kernel's: bind fails for an unknown driver, for a device that has one (EBUSY), and against
  * another driver_override (ENODEV); unbind fails for a driver that has not got the device (ENODEV); a group can be

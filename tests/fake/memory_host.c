@@ -134,6 +134,17 @@ static int read_ids(const char *name, uint32_t ret_words[2])
 	return 0;
 }
 
+static int inspect(const char *name, int inspector, char ret_use[USE_TEXT_SIZE])
+{
+	const struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_INSPECT) : -ENODEV;
+
+	(void)inspector;
+	if (r == 0)
+		snprintf(ret_use, USE_TEXT_SIZE, "%s", device->use);
+	return r;
+}
+
 static int resettable(const char *name)
 {
 	const struct memory_device *device = find(name);
@@ -247,6 +258,7 @@ const struct host memory_host_functions = {
 
 const struct hardware memory_hardware = {
 	.read_ids = read_ids,
+	.inspect = inspect,
 	.override_get = override_get,
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,

@@ -19,6 +19,7 @@
 /* Steps that can be made to fail. */
 enum memory_step {
 	MEMORY_PROBE,
+	MEMORY_INSPECT,
 	MEMORY_OVERRIDE,
 	MEMORY_UNBIND,
 	MEMORY_BIND,
@@ -33,6 +34,7 @@ struct memory_device {
 	struct host_device device;
 	struct host_device at_start; /* as it is given back */
 	char override[DRIVER_NAME_SIZE];
+	char use[64];	  /* what the host does with it; empty: nothing */
 	uint16_t command; /* register of the configuration space */
 	bool present;
 	bool stubborn; /* there is no way to reset it */

@@ -88,6 +88,117 @@ static void driver_of_vfio_is_kept(void **state)
 	assert_int_equal(group(2)->state, GROUP_FREE);
 }
 
+/* ---- what the host uses ---- */
+
+/* What CHECK says first of NAME. */
+static int first_obstacle(int client, const char *name, uint32_t flags, struct detail *detail)
+{
+	struct check_request check = {.flags = flags};
+	const struct check_reply *reply;
+	const struct check_obstacle *obstacle;
+
+	memcpy(check.name, name, strlen(name));
+	client_send(client, BROKER_CHECK, &check, sizeof check);
+	turn();
+	assert_int_equal(client_answer(client, NULL), 0);
+	reply = packet_body(&packet, sizeof *reply);
+	if (reply->count == 0)
+		return 0;
+	obstacle = (const void *)(packet.payload + sizeof *reply);
+	snprintf(detail->text, sizeof detail->text, "%s", obstacle->detail);
+	return (int)obstacle->refusal;
+}
+
+/* OPEN and CHECK say the same. */
+static void expect_refused(int client, const char *name, int refusal, const char *words)
+{
+	struct detail opened, checked;
+
+	client_open(client, name);
+	assert_int_equal(client_answer(client, &opened), refusal);
+	assert_int_equal(first_obstacle(client, name, 0, &checked), refusal);
+	assert_string_equal(opened.text, checked.text);
+	if (!strstr(opened.text, words))
+		fail_msg("\"%s\" does not say \"%s\"", opened.text, words);
+}
+
+static void expect_in_place(size_t device, const char *driver)
+{
+	assert_string_equal(memory_host->devices[device].device.driver, driver);
+	assert_string_equal(memory_host->devices[device].override, "");
+}
+
+static void what_the_host_uses_stays(void **state)
+{
+	int client = client_new();
+	struct detail detail;
+
+	(void)state;
+	strcpy(memory_host->devices[2].use, "mounted on /srv by /dev/nvme0n1");
+	expect_refused(client, C, REFUSAL_IN_USE, C ": mounted on /srv by /dev/nvme0n1; rule \"all\"");
+	expect_refused(client, C, REFUSAL_IN_USE, "has no in-use = take");
+	/* Nothing was begun. */
+	expect_in_place(2, "nvme");
+	assert_null(inventory_find(&broker.inventory, C)->claim);
+	assert_int_equal(group(2)->state, GROUP_FREE);
+	/* The fact alone, for EXPLAIN. */
+	assert_int_equal(first_obstacle(client, C, BROKER_CHECK_USE, &detail), REFUSAL_IN_USE);
+	assert_string_equal(detail.text, "mounted on /srv by /dev/nvme0n1");
+	/* Nobody can say. */
+	memory_host->failures[MEMORY_INSPECT] = ENOTCONN;
+	expect_refused(client, C, REFUSAL_FAILED, "vfio-inspector.socket");
+	expect_in_place(2, "nvme");
+	memory_host->failures[MEMORY_INSPECT] = 0;
+	memory_host->devices[2].use[0] = '\0';
+	assert_int_equal(first_obstacle(client, C, 0, &detail), 0);
+	assert_int_equal(first_obstacle(client, C, BROKER_CHECK_USE, &detail), 0);
+	/* A device of VFIO's is not the host's. */
+	strcpy(memory_host->devices[0].use, "eth0 is up");
+	assert_int_equal(first_obstacle(client, A, 0, &detail), 0);
+	close(client);
+	turn();
+}
+
+/* By the rule's own word; nobody looks then. */
+static void what_the_host_uses_is_taken(void **state)
+{
+	int keeper, client;
+
+	(void)state;
+	strcpy(memory_host->devices[2].use, "mounted on /srv by /dev/nvme0n1");
+	memory_host->failures[MEMORY_INSPECT] = ENOTCONN;
+	keeper = keeper_start();
+	client = client_with(C, keeper);
+	assert_string_equal(memory_host->devices[2].device.driver, "vfio-pci");
+	close(client);
+	close(keeper);
+	turn();
+}
+
+/* The others of the group are taken as well, and each is looked at. */
+static void siblings_that_the_host_uses_stay(void **state)
+{
+	int client = client_new();
+
+	(void)state;
+	strcpy(memory_host->devices[0].device.driver, "e1000");
+	strcpy(memory_host->devices[1].device.driver, "e1000");
+	strcpy(memory_host->devices[1].use, "eth1 is up");
+	expect_refused(client, A, REFUSAL_IN_USE, B ": eth1 is up");
+	/* The sibling, taken first, goes back. */
+	memory_host->devices[1].use[0] = '\0';
+	strcpy(memory_host->devices[0].use, "eth0 is up");
+	expect_refused(client, A, REFUSAL_IN_USE, A ": eth0 is up");
+	for (int i = 0; i < 3000 && group(1)->state != GROUP_FREE; i++)
+		tick(1000);
+	expect_in_place(0, "e1000");
+	expect_in_place(1, "e1000");
+	close(client);
+	turn();
+}
+
+/* ---- groups ---- */
+
 static void group_cannot_be_opened(void **state)
 {
 	static const int errors[] = {EBUSY, ENOENT, EPERM};
@@ -304,6 +415,10 @@ int main(void)
 		CASE(failing_host_has_its_refusals),
 		CASE(bridges_are_never_leased),
 		CASE(driver_of_vfio_is_kept),
+		CASE(what_the_host_uses_stays),
+		cmocka_unit_test_prestate_setup_teardown(what_the_host_uses_is_taken, begin, end,
+			(void *)"[allow all]\nclass = *\nuser = *\nrebind = yes\nin-use = take\n"),
+		CASE(siblings_that_the_host_uses_stay),
 		CASE(group_cannot_be_opened),
 		CASE(returning_device_joins_its_new_group),
 		CASE(missed_uevents_are_caught_up),

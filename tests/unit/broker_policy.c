@@ -147,14 +147,18 @@ static void people_must_all_fit(void **state)
 static void rebind(void **state)
 {
 	struct policy *policy = read_policy("[allow a]\nclass = *\nuser = *\n"
-					    "[allow b]\nclass = *\nuser = *\nrebind = yes\n"
-					    "[allow c]\nclass = *\nuser = *\nrebind = no\n");
+					    "[allow b]\nclass = *\nuser = *\nrebind = yes\nin-use = take\n"
+					    "[allow c]\nclass = *\nuser = *\nrebind = no\nin-use = refuse\n");
 
 	(void)state;
 	assert_int_equal(policy->count, 3);
 	assert_false(policy->rules[0].rebind);
 	assert_true(policy->rules[1].rebind);
 	assert_false(policy->rules[2].rebind);
+	/* What the host uses is taken by the rule's own word alone. */
+	assert_false(policy->rules[0].take_in_use);
+	assert_true(policy->rules[1].take_in_use);
+	assert_false(policy->rules[2].take_in_use);
 	policy_free(policy);
 }
 

@@ -43,6 +43,7 @@ static void policies_travel_unchanged(void **state)
 		"[allow a = b]\nclass = *\nuser = root 1000 * root\ngroup = root 7\nunit = a@*.service [ab]*\n",
 		"[deny   blanks ; and more]\nclass = *\ngroup = *\nrebind = no\naccess = split\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\naccess = direct\nreset = optional\nsettle = 0s\n",
+		"[allow a]\nclass = *\nuser = 0\nrebind = yes\nin-use = take\n",
 		"[allow a]\nclass = *\nuser = 0\nreset = same-user\nsettle = 999999999ms\nlease-time = 90s\n",
 		"[allow a]\nclass = *\nuser = 0\nwindows = 0\nwindow-size = 0\n"
 		"window-range = 0 1:0x1000-0x1fff 2:0-0xfff\n",

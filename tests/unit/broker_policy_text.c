@@ -42,6 +42,7 @@ static const struct mistake {
 	{"[allow a]\nunit = a.service # b.service\n", "t.conf:2:18: not a unit name or pattern: \"#\""},
 	{"[allow a]\nunit = [deny\n", "t.conf:2:8: not a unit name or pattern: \"[deny\""},
 	{"[allow a]\nrebind = maybe\n", "t.conf:2:10: rebind is yes or no, not \"maybe\""},
+	{"[allow a]\nin-use = yes\n", "t.conf:2:10: in-use is refuse or take, not \"yes\""},
 	{"[allow a]\nreset = no\n", "t.conf:2:9: reset is required, same-user or optional, not \"no\""},
 	{"[allow a]\nreset = Optional\n", "t.conf:2:9: reset is required, same-user or optional, not \"Optional\""},
 	{"[allow a]\nreset = optional same-user\n", "t.conf:2:18: one value is enough, here is another: \"same-user\""},

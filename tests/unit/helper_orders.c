@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "unit.h"
 
+#include "fdset.h"
 #include "helper_message.h"
 #include "memory_host.h"
 #include "orders.h"
@@ -125,6 +126,33 @@ static void look_reads_ids_and_node(void **state)
 	assert_int_equal(seen.ids, 0);
 	/* the node is not kept */
 	assert_int_equal(unit_fds(), fds);
+}
+
+static void look_asks_an_inspector(void **state)
+{
+	const struct helper_order about = {.flags = HELPER_LOOK_USE, .name = A};
+	struct helper_reply seen;
+	int fds;
+
+	(void)state;
+	hello();
+	fds = unit_fds();
+	seen = order(HELPER_LOOK, about);
+	assert_int_equal(seen.use_error, 0);
+	assert_string_equal(seen.use, "");
+	strcpy(memory_host->devices[0].use, "eth0 is up");
+	packet_request(&request, HELPER_LOOK, 7);
+	memcpy(packet_append(&request, sizeof about), &about, sizeof about);
+	assert_int_equal(fdset_add(&request.fds, open("/dev/null", O_RDONLY | O_CLOEXEC)), 0);
+	assert_int_equal(packet_send(broker, 0, &request), 0);
+	seen = *(const struct helper_reply *)answer(HELPER_LOOK, sizeof seen);
+	assert_string_equal(seen.use, "eth0 is up");
+	/* The connection to the inspector is not kept. */
+	assert_int_equal(unit_fds(), fds);
+	memory_host->failures[MEMORY_INSPECT] = ENOTCONN;
+	seen = order(HELPER_LOOK, about);
+	assert_int_equal(seen.use_error, ENOTCONN);
+	assert_int_equal(seen.error, 0);
 }
 
 static void look_tells_dead_from_virtual(void **state)
@@ -450,6 +478,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		ORDERS_TEST(look_reads_ids_and_node),
+		ORDERS_TEST(look_asks_an_inspector),
 		ORDERS_TEST(look_tells_dead_from_virtual),
 		ORDERS_TEST(unbind_waits_for_its_file),
 		ORDERS_TEST(driver_orders_do_one_step_each),

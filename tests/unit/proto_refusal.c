@@ -38,6 +38,7 @@ static const struct {
 	{25, "NOT_MEMORY"},
 	{26, "NOT_QUARANTINED"},
 	{27, "NOT_LEASABLE"},
+	{28, "IN_USE"},
 };
 
 static void numbers_and_names_are_stable(void **state)

@@ -83,7 +83,7 @@ static const struct expected keeper_expected[] = {
 static const struct expected helper_expected[] = {
 	{1, "HELLO", ANY, 16, 0, 0, 0},
 	{2, "PING", GREETED, 0, 0, 0, 0},
-	{3, "LOOK", STATE_READY, 72, 0, 0, 0},
+	{3, "LOOK", STATE_READY, 72, 0, 0, 1},
 	{4, "OVERRIDE_GET", STATE_READY, 72, 0, 0, 0},
 	{5, "OVERRIDE_SET", STATE_READY, 72, 0, 0, 0},
 	{6, "UNBIND", STATE_READY, 72, 0, 0, 0},

@@ -24,11 +24,18 @@ static void looks(void **state)
 	order(HELPER_LOOK, (struct helper_order){.flags = HELPER_LOOK_IDS, .group = GROUP_NONE, .name = NAME}, NULL);
 	order(HELPER_LOOK, (struct helper_order){.flags = both, .group = GROUP_NONE, .name = NAME}, "no group");
 	order(HELPER_LOOK, (struct helper_order){.name = NAME}, "nothing to look at");
-	order(HELPER_LOOK, (struct helper_order){.flags = 4, .name = NAME}, "unknown flags 0x4");
+	order(HELPER_LOOK, (struct helper_order){.flags = 8, .name = NAME}, "unknown flags 0x8");
 	order(HELPER_LOOK, (struct helper_order){.flags = both, .name = NAME, .driver = "x"}, "a driver's name");
 	make(HELPER_LOOK, &(struct helper_order){.flags = both, .name = "../x"}, sizeof(struct helper_order), NULL, 0,
 		0);
 	names_none(&helper_table);
+	order(HELPER_LOOK, (struct helper_order){.flags = HELPER_LOOK_USE, .group = GROUP_NONE, .name = NAME}, NULL);
+	/* An inspector is asked for one thing alone. */
+	make(HELPER_LOOK, &(struct helper_order){.flags = HELPER_LOOK_USE, .name = NAME}, sizeof(struct helper_order),
+		NULL, 0, 1);
+	accepted(&helper_table, STATE_READY);
+	make(HELPER_LOOK, &(struct helper_order){.flags = both, .name = NAME}, sizeof(struct helper_order), NULL, 0, 1);
+	malformed(&helper_table, STATE_READY, "an inspector for nothing");
 }
 
 static void drivers(void **state)

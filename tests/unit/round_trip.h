@@ -64,8 +64,8 @@ static inline bool round_trip_rule(const struct policy_rule *a, const struct pol
 		a->verdict == b->verdict && round_trip_words(&a->addresses, &b->addresses) &&
 		round_trip_words(&a->device_ids, &b->device_ids) && round_trip_words(&a->classes, &b->classes) &&
 		round_trip_ids(&a->users, &b->users) && round_trip_ids(&a->groups, &b->groups) &&
-		round_trip_words(&a->units, &b->units) && a->rebind == b->rebind && a->direct == b->direct &&
-		a->reset.need == b->reset.need && a->reset.settle_us == b->reset.settle_us &&
+		round_trip_words(&a->units, &b->units) && a->rebind == b->rebind && a->take_in_use == b->take_in_use &&
+		a->direct == b->direct && a->reset.need == b->reset.need && a->reset.settle_us == b->reset.settle_us &&
 		round_trip_windows(&a->windows, &b->windows) && a->devices == b->devices &&
 		a->devices_per_unit == b->devices_per_unit && a->lease_time_us == b->lease_time_us &&
 		a->mappings == b->mappings && a->sessions == b->sessions &&

@@ -73,7 +73,8 @@ static int on_hello(struct helper *helper, const struct packet *packet)
  */
 static int on_pong(struct helper *helper)
 {
-	static const struct helper_reply unknown = {.error = EREMOTEIO, .node_error = EREMOTEIO};
+	static const struct helper_reply unknown = {
+		.error = EREMOTEIO, .node_error = EREMOTEIO, .use_error = EREMOTEIO};
 
 	if (helper->adopted)
 		helper->broker->helper_events->answered(helper->operation, &unknown);
@@ -83,7 +84,7 @@ static int on_pong(struct helper *helper)
 static int on_packet(struct helper *helper, const struct packet *packet)
 {
 	struct operation *operation = helper->operation;
-	struct helper_reply reply = {.error = EREMOTEIO, .node_error = EREMOTEIO};
+	struct helper_reply reply = {.error = EREMOTEIO, .node_error = EREMOTEIO, .use_error = EREMOTEIO};
 	const struct helper_reply *body = packet_body(packet, sizeof *body);
 
 	if (!(packet->header.flags & MESSAGE_REPLY))
@@ -98,7 +99,8 @@ static int on_packet(struct helper *helper, const struct packet *packet)
 		return -EPROTO;
 	/* A helper of another version may know the order by another number. */
 	if (!(packet->header.flags & MESSAGE_REFUSED)) {
-		if (!body || !memchr(body->driver, '\0', sizeof body->driver))
+		if (!body || !memchr(body->driver, '\0', sizeof body->driver) ||
+			!memchr(body->use, '\0', sizeof body->use))
 			return -EPROTO;
 		reply = *body;
 	}

@@ -3,6 +3,7 @@
 
 #include "base/limits.h"
 #include "base/loop.h"
+#include "connection.h"
 #include "fdset.h"
 #include "helper/helper.h"
 #include "helper/note.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define COOKIE 1
 
@@ -236,7 +238,17 @@ void operation_send(
 		helper_send(operation->helper, packet);
 	else
 		packet_clear(packet);
-	arm(operation, operation->helper ? GROUP_QUARANTINE_US : 0);
+	arm(operation, operation->helper ? GROUP_QUARANTINE_US + operation_extra_us(operation) : 0);
+}
+
+/* systemd starts an inspector for the connection. Without a connection the helper says so. */
+static void add_inspector(const struct broker *broker, struct packet *packet)
+{
+	const char *path = broker->options->inspector_socket;
+	int fd = path ? connection_open(path, SOCK_SEQPACKET) : -1;
+
+	if (fd >= 0)
+		fdset_add(&packet->fds, fd);
 }
 
 void operation_order(
@@ -249,6 +261,8 @@ void operation_order(
 	order = packet_append(packet, sizeof *order);
 	order->flags = flags;
 	order->group = operation->group ? operation->group->number : GROUP_NONE;
+	if (flags & HELPER_LOOK_USE)
+		add_inspector(operation->broker, packet);
 	strncpy(order->name, device, sizeof order->name - 1);
 	strncpy(order->driver, driver, sizeof order->driver - 1);
 	memcpy(operation->driver, order->driver, sizeof operation->driver);
@@ -293,7 +307,7 @@ static void operation_started(struct operation *operation)
 {
 	operation->since_us = loop_now(operation->broker->event);
 	if (operation->order)
-		arm(operation, GROUP_QUARANTINE_US);
+		arm(operation, GROUP_QUARANTINE_US + operation_extra_us(operation));
 }
 
 const struct helper_events operation_events = {

@@ -15,7 +15,10 @@ const char *operation_order_text(const struct operation *operation, char *buffer
 
 	switch (operation->order) {
 	case HELPER_LOOK:
-		snprintf(buffer, size, "looking at %s and /dev/vfio/%" PRIu32, operation->device, group);
+		if (operation->flags & HELPER_LOOK_NODE)
+			snprintf(buffer, size, "looking at %s and /dev/vfio/%" PRIu32, operation->device, group);
+		else
+			snprintf(buffer, size, "looking what the host does with %s", operation->device);
 		break;
 	case HELPER_OVERRIDE_GET:
 		snprintf(buffer, size, "reading driver_override of %s", operation->device);

@@ -40,8 +40,10 @@ struct granting {
 	enum step step;
 	char name[DEVICE_NAME_SIZE];   /* the device that is opened */
 	char worked[DEVICE_NAME_SIZE]; /* the device of the last order: that one, or a sibling */
-	unsigned int done; /* bits 1 << enum helper_type: the orders that WORKED has had; 0: no device has had any */
-	bool claims;	   /* the device that is opened is taken from a driver here */
+	unsigned int done;	       /* bits 1 << enum helper_type: the orders that WORKED has had */
+	enum helper_type had;	       /* the last of them */
+	bool changed;		       /* a device has had an order that may change something */
+	bool claims;		       /* the device that is opened is taken from a driver here */
 	lease_answer answer;
 };
 
@@ -80,7 +82,7 @@ static void give_up(struct granting *granting, int result, const struct detail *
 {
 	struct session *session = part(granting);
 
-	group_claim_ended(granting->operation.group, granting->done != 0);
+	group_claim_ended(granting->operation.group, granting->changed);
 	if (session)
 		granting->answer(session, NULL, result, detail);
 	end(granting);
@@ -225,9 +227,12 @@ static bool has_had(const struct granting *granting, enum helper_type order)
 static void order(struct granting *granting, enum helper_type type, const char *driver)
 {
 	granting->done |= 1U << type;
+	granting->had = type;
+	granting->changed |= type != HELPER_LOOK;
 	if (type == HELPER_OVERRIDE_GET && strcmp(granting->worked, granting->name) == 0)
 		granting->claims = true;
-	operation_order(&granting->operation, type, 0, granting->worked, driver);
+	operation_order(
+		&granting->operation, type, type == HELPER_LOOK ? HELPER_LOOK_USE : 0U, granting->worked, driver);
 }
 
 #define CANNOT_BIND "%s: cannot bind it to vfio-pci: %s"
@@ -244,11 +249,21 @@ static int check_virtual(const struct broker *broker, const struct device *devic
 		detail, REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, device->name, text));
 }
 
+bool grant_must_inspect(const struct broker *broker, const struct session *session, const struct host_device *device)
+{
+	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, device, &session->peer) : NULL;
+
+	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !rule->take_in_use && !device->vfio &&
+		device->driver[0] && !host_device_is_bridge(device);
+}
+
 /*
  * The next step on the way to vfio-pci of DEVICE, which is as in NOW. Returns 0 if an order is given, or the refusal.
  *
  * Safe for a hostile caller: the device is of the inventory, policy lets the caller take the device from its driver,
  * the group is nobody's, and vfio-pci itself never does DMA. Only the device itself matches its own driver_override.
+ * An inspection comes first: the host does not lose a disk with a mounted file system. Between the inspection and the
+ * unbind lie the steps of a moment, in which root may still mount the disk.
  */
 static int step_to_vfio(
 	struct granting *granting, const struct device *device, const struct host_device *now, struct detail *detail)
@@ -261,7 +276,10 @@ static int step_to_vfio(
 		memcpy(granting->worked, device->name, sizeof granting->worked);
 		granting->done = 0;
 	}
-	if (!device->claim)
+	if (!has_had(granting, HELPER_LOOK) &&
+		grant_must_inspect(granting->operation.broker, granting->waiter.session, now))
+		order(granting, HELPER_LOOK, "");
+	else if (!device->claim)
 		order(granting, HELPER_OVERRIDE_GET, "");
 	else if (!has_had(granting, HELPER_OVERRIDE_SET))
 		order(granting, HELPER_OVERRIDE_SET, VFIO_DRIVER);
@@ -344,6 +362,19 @@ static_assert(sizeof((struct claim *)NULL)->override == sizeof((struct helper_re
 
 /* ---- the operation ---- */
 
+/* The policy may have changed since the order. */
+static int on_inspected(
+	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
+{
+	const struct broker *broker = granting->operation.broker;
+	const struct session *session = granting->waiter.session;
+	struct host_device now;
+
+	if (broker->host->read(device->name, &now) < 0 || !grant_must_inspect(broker, session, &now))
+		return 0;
+	return look_unused(&now, policy_decide(broker->policy, &now, &session->peer), reply, detail);
+}
+
 static int on_look(
 	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
 {
@@ -359,11 +390,12 @@ static int on_driver(
 {
 	int r = -(int)reply->error;
 
+	if (granting->had == HELPER_LOOK)
+		return on_inspected(granting, device, reply, detail);
 	/* The host driver has gone before the device could be unbound. */
-	if (r == -ENODEV && has_had(granting, HELPER_UNBIND) && !has_had(granting, HELPER_BIND))
+	if (r == -ENODEV && granting->had == HELPER_UNBIND)
 		return 0;
-	/* The order was OVERRIDE_GET. */
-	if (r == 0 && !device->claim)
+	if (r == 0 && granting->had == HELPER_OVERRIDE_GET && !device->claim)
 		r = make_claim(granting->operation.broker, device, reply->driver);
 	return r == 0 ? 0 : refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(-r));
 }

@@ -10,11 +10,15 @@
 /* The policy lets SESSION take DEVICE from its host driver. */
 bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device);
 
+/* The policy lets SESSION take DEVICE from its host driver, unless the host works with DEVICE: an inspector is to look
+ * first (HELPER_LOOK_USE). */
+bool grant_must_inspect(const struct broker *broker, const struct session *session, const struct host_device *device);
+
 /*
  * Leases DEVICE to SESSION, after admission_check() has found no obstacle: looks whether the device answers and the
- * group is free, claims DEVICE and siblings that the host drives from their drivers, and has a helper open the group
- * and offer DEVICE with it to a keeper. Each step is an order to a helper. Returns CHANNEL_LATER: ANSWER is called,
- * unless the session ends before. Returns -ENOMEM, and everything is as before.
+ * group is free, has DEVICE and the siblings that the host drives inspected, claims them from their drivers, and has a
+ * helper open the group and offer DEVICE with it to a keeper. Each step is an order to a helper. Returns CHANNEL_LATER:
+ * ANSWER is called, unless the session ends before. Returns -ENOMEM, and everything is as before.
  *
  * After a refusal all of them go back as after a lease: the group is RESTORING, if a step has changed anything.
  */

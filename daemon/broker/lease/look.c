@@ -28,3 +28,17 @@ int look_node_free(const struct iommu_group *group, const struct helper_reply *r
 		return 0;
 	return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
 }
+
+int look_unused(const struct host_device *device, const struct policy_rule *rule, const struct helper_reply *reply,
+	struct detail *detail)
+{
+	if (reply->use_error != 0)
+		return refuse(detail, REFUSAL_FAILED,
+			"%s: nobody can say whether the host uses it (%s); "
+			"'systemctl status vfio-inspector.socket' and 'journalctl -u \"vfio-inspector@*\"' say more",
+			device->name, strerror((int)reply->use_error));
+	if (reply->use[0] == '\0')
+		return 0;
+	return refuse(detail, REFUSAL_IN_USE, "%s: %s; rule \"%.24s\" (%.60s:%u) has no in-use = take", device->name,
+		reply->use, rule->name, rule->file, rule->line);
+}

@@ -3,6 +3,7 @@
 #define BROKER_LOOK_H
 
 #include "helper_message.h"
+#include "policy/policy.h"
 #include "state/broker.h"
 
 /* What a helper has seen of a device (HELPER_LOOK), judged. Pure. Each returns 0, or a refusal with DETAIL. */
@@ -16,5 +17,9 @@ int look_answers(const char *name, const struct helper_reply *reply, struct deta
 /* By HELPER_LOOK_NODE: a program may have opened the group without this service. A group without a node is no
  * obstacle: nobody can have opened the group. */
 int look_node_free(const struct iommu_group *group, const struct helper_reply *reply, struct detail *detail);
+
+/* By HELPER_LOOK_USE: the host works with DEVICE, and RULE, which allows the device, does not say in-use = take. */
+int look_unused(const struct host_device *device, const struct policy_rule *rule, const struct helper_reply *reply,
+	struct detail *detail);
 
 #endif

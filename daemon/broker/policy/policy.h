@@ -54,7 +54,8 @@ struct policy_rule {
 	struct ids users, groups;
 	struct words units;
 	bool rebind;
-	bool direct; /* access */
+	bool take_in_use; /* in-use */
+	bool direct;	  /* access */
 	struct reset_policy reset;
 	struct window_limits windows;
 	uint32_t devices; /* at a time, for one user: by this rule, or of all, where these are limits; POLICY_UNSET */

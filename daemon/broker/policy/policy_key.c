@@ -137,6 +137,14 @@ static int set_rebind(struct policy_rule *rule, const char *word, const char **c
 	return 0;
 }
 
+static int set_in_use(struct policy_rule *rule, const char *word, const char **cause)
+{
+	if (strcmp(word, "take") != 0 && strcmp(word, "refuse") != 0)
+		return wrong(cause, "in-use is refuse or take, not");
+	rule->take_in_use = strcmp(word, "take") == 0;
+	return 0;
+}
+
 static const char *const reset_words[] = {
 	[RESET_REQUIRED] = "required", [RESET_SAME_USER] = "same-user", [RESET_OPTIONAL] = "optional"};
 
@@ -356,6 +364,12 @@ static void print_rebind(const struct policy_rule *rule, const char *key, struct
 		emit(sink, "%s = yes", key);
 }
 
+static void print_in_use(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
+{
+	if (rule->take_in_use)
+		emit(sink, "%s = take", key);
+}
+
 static void print_reset(const struct policy_rule *rule, const char *key, struct policy_sink *sink)
 {
 	if (rule->reset.need != RESET_REQUIRED)
@@ -454,6 +468,7 @@ static const struct policy_key keys[] = {
 	{"group", add_group, print_groups, .in_rules = true},
 	{"unit", add_unit, print_units, .in_rules = true},
 	{"rebind", set_rebind, print_rebind, .single = true, .in_rules = true},
+	{"in-use", set_in_use, print_in_use, .single = true, .in_rules = true},
 	{"access", set_access, print_access, .single = true, .in_rules = true},
 	{"devices", set_devices, print_devices, .single = true, .in_rules = true, .in_limits = true},
 	{"devices-per-unit", set_devices_per_unit, print_devices_per_unit, .single = true, .in_rules = true},

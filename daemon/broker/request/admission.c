@@ -21,12 +21,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OBSTACLE(refusal, ...) add(admission, (refusal), __VA_ARGS__)
+#define OBSTACLE(refusal, ...) admission_add(admission, (refusal), __VA_ARGS__)
 
-static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void add(struct admission *admission, enum refusal refusal, const char *format, ...)
+void admission_add(struct admission *admission, enum refusal refusal, const char *format, ...)
 {
 	struct obstacle *obstacle;
 	va_list arguments;
@@ -291,4 +288,14 @@ void admission_add_look(struct admission *admission, const struct iommu_group *g
 		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", detail.text);
 	if (look_answers(admission->now.name, reply, &detail) != 0)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s", detail.text);
+}
+
+void admission_add_use(struct admission *admission, const struct host_device *device, const struct policy_rule *rule,
+	const struct helper_reply *reply)
+{
+	struct detail detail;
+	int refusal = look_unused(device, rule, reply, &detail);
+
+	if (refusal != 0)
+		OBSTACLE((enum refusal)refusal, "%s", detail.text);
 }

@@ -37,9 +37,18 @@ struct admission {
 void admission_check(
 	const struct broker *broker, const struct session *session, const char *name, struct admission *ret_admission);
 
+/* Adds an obstacle, if there is room. */
+void admission_add(struct admission *admission, enum refusal refusal, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* Adds what a helper has seen of the device, in a group that was free. REPLY NULL: the helper has not come back, and
  * TEXT says what is known. */
 void admission_add_look(struct admission *admission, const struct iommu_group *group, const struct helper_reply *reply,
 	const char *text);
+
+/* Adds what an inspector has seen of DEVICE: the device of the admission, or a sibling that would be taken as well.
+ * RULE allows DEVICE. */
+void admission_add_use(struct admission *admission, const struct host_device *device, const struct policy_rule *rule,
+	const struct helper_reply *reply);
 
 #endif

@@ -206,36 +206,93 @@ static void append(const struct admission *admission, struct packet *reply)
 	}
 }
 
-/* The broker looks anew as well: much may have changed since. */
-static void on_look(struct session *session, const char *name, const struct helper_reply *reply, const char *text)
+/* The policy may have changed since the look. */
+static void add_use(const struct session *session, const struct glanced *glanced, struct admission *admission)
 {
+	const struct broker *broker = session->broker;
+	struct host_device now;
+
+	if (broker->host->read(glanced->inspected, &now) == 0 && grant_must_inspect(broker, session, &now))
+		admission_add_use(admission, &now, policy_decide(broker->policy, &now, &session->peer), glanced->reply);
+}
+
+/* The broker looks anew as well: much may have changed since. */
+static void on_look(struct session *session, const struct glanced *glanced)
+{
+	const struct helper_reply *reply = glanced->reply;
 	struct broker *broker = session->broker;
-	struct device *device = inventory_find(&broker->inventory, name);
+	struct device *device = inventory_find(&broker->inventory, glanced->name);
 	struct packet *packet = &broker->buffers.reply;
 	struct admission admission;
 
-	admission_check(broker, session, name, &admission);
+	admission_check(broker, session, glanced->name, &admission);
 	/* A user without a right to the device cannot cause that by asking: the helper would not have looked. */
 	if (device && device->group && reply && look_is_dead(reply))
 		quarantine_unresponsive(broker, device);
 	if (device && device->group && (!reply || device->group->state == GROUP_FREE))
-		admission_add_look(&admission, device->group, reply, text);
+		admission_add_look(&admission, device->group, reply, glanced->text);
+	if (reply)
+		add_use(session, glanced, &admission);
 	session_begin_reply(session, packet);
 	append(&admission, packet);
 	session_answer(session, 0, packet, NULL);
+}
+
+/* ---- CHECK with BROKER_CHECK_USE ---- */
+
+static void on_use(struct session *session, const struct glanced *glanced)
+{
+	struct packet *packet = &session->broker->buffers.reply;
+	const struct helper_reply *reply = glanced->reply;
+	struct admission admission = {.count = 0};
+
+	if (!reply || reply->use_error != 0)
+		admission_add(&admission, REFUSAL_FAILED, "%s: %s", glanced->name,
+			reply ? strerror((int)reply->use_error) : glanced->text);
+	else if (reply->use[0])
+		admission_add(&admission, REFUSAL_IN_USE, "%s", reply->use);
+	session_begin_reply(session, packet);
+	append(&admission, packet);
+	session_answer(session, 0, packet, NULL);
+}
+
+/* Safe for a hostile caller: root may ask about every device, others about what the policy gives to them. */
+static int check_use(struct session *session, const char *name, struct packet *reply, struct detail *detail)
+{
+	const struct broker *broker = session->broker;
+	const struct admission nothing = {.count = 0};
+	struct device *device = inventory_find(&broker->inventory, name);
+	struct host_device now;
+
+	if (!device || !device->present || broker->host->read(name, &now) < 0)
+		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", name);
+	if (session->peer.uid != 0 && !grant_must_inspect(broker, session, &now))
+		return refuse(detail, REFUSAL_DENIED,
+			"uid %u may ask only what the host does with devices that the policy gives to uid %u from "
+			"their drivers",
+			session->peer.uid, session->peer.uid);
+	if (device->group && device->group->state == GROUP_FREE && !now.vfio && now.driver[0])
+		return glance_begin(session, device, HELPER_LOOK_USE, false, on_use);
+	append(&nothing, reply);
+	return 0;
 }
 
 int open_check(void *context, struct packet *request, struct packet *reply, struct detail *detail)
 {
 	const struct check_request *check = (const void *)request->payload;
 	struct session *session = context;
+	uint32_t flags = HELPER_LOOK_IDS | HELPER_LOOK_NODE;
 	struct admission admission;
 
-	(void)detail;
+	if (check->flags & BROKER_CHECK_USE)
+		return check_use(session, check->name, reply, detail);
 	admission_check(session->broker, session, check->name, &admission);
-	if (admission.look)
-		return glance_begin(session, inventory_find(&session->broker->inventory, check->name),
-			HELPER_LOOK_IDS | HELPER_LOOK_NODE, on_look);
+	if (admission.look) {
+		if (grant_must_inspect(session->broker, session, &admission.now))
+			flags |= HELPER_LOOK_USE;
+		return glance_begin(
+			session, inventory_find(&session->broker->inventory, check->name), flags, true, on_look);
+	}
 	append(&admission, reply);
 	return 0;
 }

@@ -116,7 +116,8 @@ static void fill_limits(
 	reply->devices = reply->devices_per_unit = reply->mappings = EXPLAIN_UNLIMITED;
 	if (!rule || rule->verdict != POLICY_ALLOW)
 		return;
-	reply->flags = (rule->rebind ? EXPLAIN_REBIND : 0U) | (rule->direct ? EXPLAIN_DIRECT : 0U);
+	reply->flags = (rule->rebind ? EXPLAIN_REBIND : 0U) | (rule->direct ? EXPLAIN_DIRECT : 0U) |
+		(rule->take_in_use ? EXPLAIN_TAKE : 0U);
 	reply->windows = rule->windows.count;
 	reply->window_size = rule->windows.size;
 	reply->lease_time_us = rule->lease_time_us;

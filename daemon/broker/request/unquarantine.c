@@ -128,8 +128,10 @@ static void end_quarantine(struct session *session, struct device *device, bool 
 }
 
 /* The broker can find out without the requester only whether the device answers. */
-static void on_look(struct session *session, const char *name, const struct helper_reply *look, const char *text)
+static void on_look(struct session *session, const struct glanced *glanced)
 {
+	const struct helper_reply *look = glanced->reply;
+	const char *name = glanced->name;
 	struct broker *broker = session->broker;
 	struct device *device = inventory_find(&broker->inventory, name);
 	struct packet *reply = &broker->buffers.reply;
@@ -137,7 +139,8 @@ static void on_look(struct session *session, const char *name, const struct help
 	int r = check(broker, device, name, &detail);
 
 	if (r == 0)
-		r = look ? look_answers(name, look, &detail) : refuse(&detail, REFUSAL_DEVICE_BUSY, "%s", text);
+		r = look ? look_answers(name, look, &detail)
+			 : refuse(&detail, REFUSAL_DEVICE_BUSY, "%s", glanced->text);
 	if (r == 0) {
 		session_begin_reply(session, reply);
 		end_quarantine(session, device, false, reply);
@@ -164,7 +167,7 @@ int unquarantine_serve(void *context, struct packet *request, struct packet *rep
 	}
 	/* A device without a group is nothing that can be leased. */
 	if (!forced && device->group)
-		return glance_begin(session, device, HELPER_LOOK_IDS, on_look);
+		return glance_begin(session, device, HELPER_LOOK_IDS, false, on_look);
 	end_quarantine(session, device, forced, reply);
 	return 0;
 }

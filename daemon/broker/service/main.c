@@ -47,6 +47,7 @@ static const char help[] =
 	"  --keeper-socket PATH     where vfio-keeper is started (" RUNDIR "/keeper.sock)\n"
 	"  --front-socket PATH      where vfio-front is started (" RUNDIR "/front.sock)\n"
 	"  --helper-socket PATH     where vfio-helper is started (" RUNDIR "/helper.sock)\n"
+	"  --inspector-socket PATH  where vfio-inspector is started (" RUNDIR "/inspector.sock)\n"
 	"  --policy-socket PATH     where the reader of policy files is started (" RUNDIR "/policy.sock)\n"
 	"  --policy DIRECTORY       read policy files here only; may be given several times, the most important first\n"
 	"  --read-policy            be the reader: send the policy over the socket from systemd, and end\n"
@@ -65,6 +66,7 @@ enum option_id {
 	OPTION_KEEPER,
 	OPTION_FRONT,
 	OPTION_HELPER,
+	OPTION_INSPECTOR,
 	OPTION_POLICY,
 	OPTION_POLICY_SOCKET,
 	OPTION_READ_POLICY,
@@ -84,6 +86,7 @@ static const struct option long_options[] = {
 	{"keeper-socket", required_argument, NULL, OPTION_KEEPER},
 	{"front-socket", required_argument, NULL, OPTION_FRONT},
 	{"helper-socket", required_argument, NULL, OPTION_HELPER},
+	{"inspector-socket", required_argument, NULL, OPTION_INSPECTOR},
 	{"policy", required_argument, NULL, OPTION_POLICY},
 	{"policy-socket", required_argument, NULL, OPTION_POLICY_SOCKET},
 	{"read-policy", no_argument, NULL, OPTION_READ_POLICY},
@@ -139,6 +142,9 @@ static void parse_option(struct arguments *arguments, int option)
 		return;
 	case OPTION_HELPER:
 		arguments->options.helper_socket = optarg;
+		break;
+	case OPTION_INSPECTOR:
+		arguments->options.inspector_socket = optarg;
 		return;
 	case OPTION_POLICY:
 		add_policy(arguments, optarg);
@@ -210,6 +216,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 				.keeper_socket = RUNDIR "/keeper.sock",
 				.front_socket = RUNDIR "/front.sock",
 				.helper_socket = RUNDIR "/helper.sock",
+				.inspector_socket = RUNDIR "/inspector.sock",
 				.policy_socket = RUNDIR "/policy.sock",
 				.claims_directory = RUNDIR "/claims",
 				.quarantine_directory = RUNDIR "/quarantine",

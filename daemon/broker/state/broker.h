@@ -508,6 +508,7 @@ struct broker_options {
 	const char *keeper_socket;
 	const char *front_socket;
 	const char *helper_socket;
+	const char *inspector_socket; /* NULL: there is none */
 	const char *policy_socket;
 	const char *claims_directory;
 	const char *quarantine_directory;
