@@ -89,6 +89,8 @@ const char *operation_remedy_text(const struct operation *operation, char *buffe
 	if (waits_for_node(operation))
 		snprintf(buffer, size, "'fuser -v /dev/vfio/%" PRIu32 "' names who has the group",
 			operation->group->number);
+	else if (operation->order == HELPER_LOOK && (operation->flags & HELPER_LOOK_USE))
+		snprintf(buffer, size, "'ps -C vfio-inspector -o pid,wchan' says where the inspector waits");
 	else
 		snprintf(buffer, size, "'cat /proc/%" PRIu32 "/stack' says where %s waits",
 			operation->helper ? operation->helper->pid : 0, driver ? operation->driver : "the helper");
