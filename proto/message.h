@@ -177,6 +177,13 @@ enum change_kind {
 	CHANGE_MAX,
 };
 
+/* How the kernel resets a device alone (reset_method in sysfs). */
+enum reset_method {
+	RESET_METHOD_NONE = 0,	   /* not at all: the device is quarantined after a lease, unless rules say otherwise */
+	RESET_METHOD_FUNCTION = 1, /* a reset of the function */
+	RESET_METHOD_BUS = 2,	   /* a reset of the bus, which the device has for itself */
+};
+
 enum device_state {
 	DEVICE_STATE_FREE = 0,	   /* not leased; `driver` names the host driver, if any */
 	DEVICE_STATE_CLAIMING = 1, /* a lease is being made */
@@ -220,8 +227,8 @@ struct device_record {
 	uint32_t state; /* enum device_state */
 	struct holder_record holder;
 	uint32_t stranded; /* errno of the last try to give the device back to `home`, tried again later; 0: none */
-	uint32_t zero;
-	char home[32]; /* of a stranded device: the host driver that the device belongs to; empty: none */
+	uint32_t reset;	   /* enum reset_method */
+	char home[32];	   /* of a stranded device: the host driver that the device belongs to; empty: none */
 };
 static_assert(sizeof(struct device_record) == 192, "wire");
 

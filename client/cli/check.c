@@ -4,6 +4,7 @@
 #include "json.h"
 #include "text.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,13 @@ static int check_ask(const struct cli *cli, struct check *check)
 	return CLI_OK;
 }
 
+#define NO_RESET "no reset method: will be quarantined afterwards, unless the policy has reset = optional"
+
+static bool is_unresettable(const struct check *check)
+{
+	return check->entry.name[0] && check->entry.reset == VBROKER_RESET_METHOD_NONE;
+}
+
 static int print_json(const struct check *check)
 {
 	struct json_object *object = json_object_new_object();
@@ -75,6 +83,8 @@ static int print_json(const struct check *check)
 	json_add_bool(object, "available", check->count == 0);
 	json_add_bool(object, "claim", check->claim);
 	json_add_text(object, "driver", check->entry.driver);
+	json_add_text(object, "reset", check->entry.name[0] ? text_reset(check->entry.reset) : NULL);
+	json_add_text(object, "warning", is_unresettable(check) ? NO_RESET : NULL);
 	json_add_text(object, "home", check->entry.stranded ? check->entry.home : NULL);
 	for (size_t i = 0; i < check->count; i++) {
 		const struct vbroker_obstacle *obstacle = &check->obstacles[i];
@@ -102,6 +112,14 @@ static void print_driver(const struct check *check)
 		printf("It has no host driver now.\n");
 }
 
+static void print_reset(const struct check *check)
+{
+	if (is_unresettable(check))
+		printf("It has " NO_RESET ".\n");
+	else if (check->entry.name[0])
+		printf("It is reset after a lease: %s reset.\n", text_reset(check->entry.reset));
+}
+
 /* Nothing that keeps anybody from the device, but worth knowing. */
 static void print_stranded(const struct check *check)
 {
@@ -117,6 +135,7 @@ static void print_words(const struct check *check)
 	if (check->count == 0) {
 		printf("%s can be leased now by this user.\n", check->name);
 		print_driver(check);
+		print_reset(check);
 		print_stranded(check);
 		return;
 	}

@@ -75,6 +75,7 @@ static struct json_object *entry_json(const struct list *list, const struct vbro
 	json_add_holder(object, "holder", &entry->holder);
 	json_object_object_add(object, "helper", helper_json(helper_at(list, entry)));
 	json_object_object_add(object, "stranded", stranded_json(entry));
+	json_add_text(object, "reset", text_reset(entry->reset));
 	return object;
 }
 
@@ -115,6 +116,7 @@ static void add_row(struct columns *columns, const struct list *list, const stru
 	else
 		columns_cell(columns, "%06" PRIx32, entry->class_code);
 	columns_cell(columns, "%s", entry->driver);
+	columns_cell(columns, "%s", text_reset(entry->reset));
 	columns_cell(columns, "%s", text_state(entry->state));
 	if (helper)
 		add_helper(columns, helper);
@@ -127,7 +129,7 @@ static void add_row(struct columns *columns, const struct list *list, const stru
 
 static int print_table(const struct cli *cli, const struct list *list)
 {
-	static const char *const heads[] = {"DEVICE", "GROUP", "ID", "CLASS", "DRIVER", "STATE", "HOLDER"};
+	static const char *const heads[] = {"DEVICE", "GROUP", "ID", "CLASS", "DRIVER", "RESET", "STATE", "HOLDER"};
 	struct columns *columns = columns_new(sizeof heads / sizeof heads[0], heads);
 	int r;
 

@@ -64,6 +64,19 @@ const char *text_class(uint32_t class_code)
 	return "";
 }
 
+const char *text_reset(enum vbroker_reset_method method)
+{
+	switch (method) {
+	case VBROKER_RESET_METHOD_NONE:
+		return "none";
+	case VBROKER_RESET_METHOD_FUNCTION:
+		return "function";
+	case VBROKER_RESET_METHOD_BUS:
+		return "bus";
+	}
+	return "unknown";
+}
+
 const char *text_state(enum vbroker_device_state state)
 {
 	switch (state) {

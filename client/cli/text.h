@@ -14,6 +14,9 @@ const char *text_class(uint32_t class_code);
 /* "leased" and so on; a constant string. */
 const char *text_state(enum vbroker_device_state state);
 
+/* "function", "bus" or "none". */
+const char *text_reset(enum vbroker_reset_method method);
+
 /* The name of a user, or NULL if there is none. Valid until the next call. */
 const char *text_user(uint32_t uid);
 

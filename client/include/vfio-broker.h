@@ -154,6 +154,13 @@ struct vbroker_holder {
 	char unit[64]; /* systemd unit, cut if longer; empty: none */
 };
 
+/** enum vbroker_reset_method - how the kernel resets a device alone */
+enum vbroker_reset_method {
+	VBROKER_RESET_METHOD_NONE = 0,	   /* not at all: quarantined after a lease, unless rules say otherwise */
+	VBROKER_RESET_METHOD_FUNCTION = 1, /* a reset of the function */
+	VBROKER_RESET_METHOD_BUS = 2	   /* a reset of the bus, which the device has for itself */
+};
+
 /** struct vbroker_device_entry - a PCI device of the machine */
 struct vbroker_device_entry {
 	char name[32];	 /* "0000:01:00.0" */
@@ -166,6 +173,7 @@ struct vbroker_device_entry {
 	struct vbroker_holder holder;
 	int stranded;  /* errno of the last try to go back to `home`, tried again until it works; 0: is not stranded */
 	char home[32]; /* of a stranded device: the host driver that the device belongs to */
+	enum vbroker_reset_method reset;
 };
 
 #define VBROKER_ADDRESS_SIZE 32

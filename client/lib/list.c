@@ -81,6 +81,7 @@ static void read_device(void *to, const void *from)
 	entry->state = (enum vbroker_device_state)record->state;
 	holder_read(&entry->holder, &record->holder);
 	entry->stranded = (int)record->stranded;
+	entry->reset = (enum vbroker_reset_method)record->reset;
 	text_copy(entry->home, sizeof entry->home, record->home, sizeof record->home);
 }
 

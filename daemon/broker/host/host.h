@@ -76,7 +76,7 @@ struct host {
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);
-	/* 1: the kernel knows a way to reset this device alone, 0: the kernel knows no way. */
+	/* How the kernel resets this device alone: an enum reset_method. */
 	int (*resettable)(const char *name);
 };
 

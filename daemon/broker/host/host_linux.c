@@ -204,14 +204,19 @@ static ssize_t attribute_read(const char *name, const char *attribute, char *buf
  * (README). */
 static int linux_resettable(const char *name)
 {
+	const char *first;
 	char methods[64];
 	ssize_t length = attribute_read(name, "reset_method", methods, sizeof methods);
 
 	if (length == -ENODEV)
-		return 0;
+		return RESET_METHOD_NONE;
 	if (length < 0)
 		return (int)length;
-	return methods[strspn(methods, " \n")] != '\0';
+	first = methods + strspn(methods, " \n");
+	if (!*first)
+		return RESET_METHOD_NONE;
+	return strncmp(first, "bus", 3) == 0 || strncmp(first, "cxl_bus", 7) == 0 ? RESET_METHOD_BUS
+										  : RESET_METHOD_FUNCTION;
 }
 
 const struct host host_linux = {
