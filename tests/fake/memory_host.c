@@ -107,6 +107,7 @@ static int look(const char *name, struct host_device *ret_device)
 	const struct memory_device *device = find(name);
 	int r = call(memory_host->look_failure);
 
+	memory_host->looks++;
 	if (r < 0 || !device)
 		return r < 0 ? r : -ENODEV;
 	*ret_device = device->device;
@@ -149,6 +150,7 @@ static int resettable(const char *name)
 {
 	const struct memory_device *device = find(name);
 
+	memory_host->looks++;
 	return device ? !device->stubborn : -ENODEV;
 }
 

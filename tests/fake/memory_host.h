@@ -48,6 +48,7 @@ struct memory_host {
 	int failures[MEMORY_STEPS];	   /* errno; 0: works */
 	int look_failure;		   /* the same for look() */
 	int calls;			   /* of functions about one device, since the last reset */
+	int looks;			   /* how often the broker has asked about a device */
 	int fails_at, fails_with;	   /* the call of this number fails with this errno; 0: none does */
 	int dies_before;		   /* the process ends instead of making the call of this number; 0: never */
 	char new_driver[DRIVER_NAME_SIZE]; /* takes devices by driver_probe(); "": none does */

@@ -181,11 +181,11 @@ static const char *listed_driver(int client)
 	static char driver[DRIVER_NAME_SIZE];
 	const struct listing_request request = {0};
 	const struct device_record *record;
-	const int calls = memory_host->calls;
+	const int looks = memory_host->looks;
 
 	client_send(client, BROKER_LIST, &request, sizeof request);
 	turn();
-	assert_int_equal(memory_host->calls, calls);
+	assert_int_equal(memory_host->looks, looks);
 	assert_int_equal(client_answer(client, NULL), 0);
 	assert_int_equal(packet.header.length, sizeof(struct listing_reply) + 4 * sizeof *record);
 	record = (const void *)(packet.payload + sizeof(struct listing_reply));

@@ -50,8 +50,8 @@ static void device_fill(const struct broker *broker, const struct device *device
 	record->device = now->device;
 	record->class = now->class;
 	record->state = state_of(device);
-	if (broker->host->resettable(device->name) > 0)
-		record->reset = (uint32_t)broker->host->resettable(device->name);
+	if (device->reset_seen > 0)
+		record->reset = (uint32_t)device->reset_seen;
 	if (device->claim && device->claim->error != 0) {
 		record->stranded = (uint32_t)-device->claim->error;
 		memcpy(record->home, device->claim->driver, sizeof record->home);

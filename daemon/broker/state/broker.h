@@ -113,6 +113,7 @@ struct device {
 	char physical[DEVICE_NAME_SIZE]; /* of a virtual function (SR-IOV): the physical function; else empty */
 	/* What the kernel said of it last, for lists alone: whoever decides about the device looks again. */
 	struct host_device seen;
+	int reset_seen; /* enum reset_method, or a negative errno, as of the same moment */
 	bool present;
 	bool group_changed;	   /* came back in another group while a lease or a claim held the device here */
 	struct iommu_group *group; /* NULL: no IOMMU */

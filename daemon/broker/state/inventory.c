@@ -199,6 +199,13 @@ void inventory_prune(struct inventory *inventory, struct device *device)
 	free(device);
 }
 
+/* FOUND is what the kernel says of DEVICE now. */
+static void see(struct inventory *inventory, struct device *device, const struct host_device *found)
+{
+	device->seen = *found;
+	device->reset_seen = inventory->host->resettable(device->name);
+}
+
 static void on_found(void *context, const struct host_device *found)
 {
 	struct inventory *inventory = context;
@@ -209,7 +216,7 @@ static void on_found(void *context, const struct host_device *found)
 	if (!device->present)
 		inventory->count++;
 	device->present = true;
-	device->seen = *found;
+	see(inventory, device, found);
 	memcpy(device->physical, found->physfn, sizeof device->physical);
 	device_join_group(inventory, device, found->group);
 }
@@ -235,7 +242,7 @@ void inventory_look(struct inventory *inventory, const char *name)
 
 	/* One that is leaving stays in the lists as it was, until the host says that it has gone. */
 	if (device && device->present && inventory->host->read(name, &now) == 0)
-		device->seen = now;
+		see(inventory, device, &now);
 }
 
 struct comparison {
@@ -252,7 +259,7 @@ static void on_compared(void *context, const struct host_device *found)
 	if (!device || !device->present)
 		comparison->changed(comparison->context, HOST_ADDED, found->name);
 	else
-		device->seen = *found;
+		see(comparison->inventory, device, found);
 }
 
 void inventory_compare(struct inventory *inventory, host_changed changed, void *context)
