@@ -114,7 +114,7 @@ static uint64_t patience_us(const struct keeper *keeper)
 {
 	uint64_t due_us = 0;
 
-	assert_int_equal(sd_event_source_get_enabled(keeper->timeout, NULL), SD_EVENT_ONESHOT);
+	assert_true(sd_event_source_get_enabled(keeper->timeout, NULL) > 0);
 	sd_event_source_get_time(keeper->timeout, &due_us);
 	return due_us - loop_now(broker.event);
 }
