@@ -133,7 +133,8 @@ static bool has_driver(const char *name)
 	OWNED_FD fd = -1;
 
 	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/driver", name);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* Without O_DIRECTORY, which the process's filter takes for O_TMPFILE. */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0;
 }
 
