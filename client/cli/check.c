@@ -54,8 +54,6 @@ static int check_ask(const struct cli *cli, struct check *check)
 		snprintf(what, sizeof what, "check %s", check->name);
 		return failure_request(cli, what, r);
 	}
-	if (r == VBROKER_MALFORMED)
-		return failure_name("check");
 	if (r > 0)
 		return obstacle_of_refusal(check, r);
 	entry_read(cli, check);

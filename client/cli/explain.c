@@ -80,9 +80,7 @@ static int ask(const struct cli *cli, struct question *question)
 	r = subject_of(cli, groups, &count, &subject, question);
 	if (r == CLI_OK) {
 		r = vbroker_session_explain_policy(cli->session, question->device, &subject, &question->answer);
-		if (r == VBROKER_MALFORMED)
-			r = failure_name("policy explain");
-		else if (r != 0)
+		if (r != 0)
 			r = failure_request(cli, "explain the policy", r);
 	}
 	free(groups);

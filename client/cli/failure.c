@@ -44,12 +44,6 @@ int failure_request(const struct cli *cli, const char *what, int result)
 	return CLI_NO_BROKER;
 }
 
-int failure_name(const char *command)
-{
-	fprintf(stderr, "vfio-brokerctl: %s: %s; 'vfio-brokerctl list' shows them\n", command, vbroker_detail());
-	return CLI_USAGE;
-}
-
 int failure_user(const char *name)
 {
 	fprintf(stderr, "vfio-brokerctl: there is no user %s\n", name);

@@ -10,10 +10,6 @@ int failure_connect(const char *socket, int result);
 /* Says on stderr how vbroker_... answered a step of a command. WHAT completes "cannot ...". Returns the exit code. */
 int failure_request(const struct cli *cli, const char *what, int result);
 
-/* Says on stderr that the argument of COMMAND is not the name of a device; vbroker_detail() has the words. Returns the
- * exit code. */
-int failure_name(const char *command);
-
 /* Says on stderr that there is no user NAME. Returns the exit code. */
 int failure_user(const char *name);
 

@@ -137,8 +137,6 @@ int revoke_run(const struct cli *cli)
 		return CLI_USAGE;
 	}
 	r = vbroker_session_revoke(cli->session, name, (uint32_t)deadline_ms, &revocation);
-	if (r == VBROKER_MALFORMED)
-		return failure_name("revoke");
 	if (r != 0) {
 		snprintf(what, sizeof what, "revoke %s", name);
 		return failure_request(cli, what, r);

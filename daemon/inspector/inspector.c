@@ -2,12 +2,12 @@
 #include "inspector.h"
 
 #include "console.h"
+#include "device_name.h"
 #include "disk.h"
 #include "facts.h"
 #include "interface.h"
 #include "opener.h"
 #include "parts.h"
-#include "device_name.h"
 
 #include <errno.h>
 #include <string.h>

@@ -77,6 +77,7 @@ static int channel_to(enum target target, bool greeted)
 enum outcome {
 	CUT,	   /* refused with MALFORMED, then the channel is closed */
 	MALFORMED, /* refused, the channel goes on */
+	NAMELESS,  /* the same, with NO_SUCH_DEVICE */
 	UNSUPPORTED,
 	ANSWERED,
 };
@@ -93,7 +94,7 @@ struct trap {
 	size_t bytes; /* of the packet; 0: header and payload */
 	bool empty;
 	bool ungreeted;
-	uint32_t words[4]; /* how the payload begins */
+	uint32_t words[5]; /* how the payload begins */
 	enum outcome outcome;
 };
 
@@ -209,7 +210,7 @@ static const struct trap traps[] = {
 		.targets = B,
 		.type = BROKER_OPEN,
 		.size = 40,
-		.words = {0, 0, 0x30303030, 0x3a30303a},
+		.words = {0, 0, 0x30303030, 0x3a30303a, 0x302e3130}, /* 0000:00:01.0 */
 		.ungreeted = true,
 		.outcome = MALFORMED},
 	{.name = "LIST before HELLO",
@@ -243,13 +244,13 @@ static const struct trap traps[] = {
 		.size = 40,
 		.words = {0, 1},
 		.outcome = MALFORMED},
-	{.name = "OPEN, no name", .targets = B, .type = BROKER_OPEN, .size = 40, .outcome = MALFORMED},
+	{.name = "OPEN, no name", .targets = B, .type = BROKER_OPEN, .size = 40, .outcome = NAMELESS},
 	{.name = "OPEN, a path",
 		.targets = B,
 		.type = BROKER_OPEN,
 		.size = 40,
 		.words = {0, 0, 0x2f2e2e2f},
-		.outcome = MALFORMED},
+		.outcome = NAMELESS},
 	{.name = "CHECK, too short", .targets = B, .type = BROKER_CHECK, .size = 39, .outcome = MALFORMED},
 };
 
@@ -290,6 +291,9 @@ static void expect(enum target target, int channel, const struct trap *trap)
 		return;
 	case MALFORMED:
 		assert_int_equal(refusal, REFUSAL_MALFORMED);
+		break;
+	case NAMELESS:
+		assert_int_equal(refusal, REFUSAL_NO_SUCH_DEVICE);
 		break;
 	case UNSUPPORTED:
 		assert_int_equal(refusal, REFUSAL_UNSUPPORTED);

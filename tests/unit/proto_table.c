@@ -91,6 +91,7 @@ static const struct expected helper_expected[] = {
 	{8, "LEASE", STATE_READY, 496, 0, 2, 2},
 	{9, "QUIET", STATE_READY, 72, 0, 0, 0},
 	{10, "RESET", STATE_READY, 72, 0, 0, 0},
+	{11, "PROBE", STATE_READY, 72, 0, 0, 0},
 };
 
 static const struct {

@@ -92,7 +92,11 @@
 #define HELPER_SPARE_US (20 * 1000ULL)
 
 /* An order whose helper has not started by then is late, as if the helper hung: as long as for a keeper. */
-#define HELPER_START_US (15 * 1000000ULL)
+#define HELPER_START_US (60 * 1000000ULL)
+
+/* An inspection begins with the start of a process, and has so much more time than other orders before its helper is
+ * named, or late. */
+#define INSPECTOR_START_US (15 * 1000000ULL)
 
 /* How soon to try again after no helper could be had. */
 #define HELPER_RETRY_US (1 * 1000000ULL)

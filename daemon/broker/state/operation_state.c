@@ -7,7 +7,7 @@
 
 uint64_t operation_extra_us(const struct operation *operation)
 {
-	return operation->order == HELPER_LOOK && (operation->flags & HELPER_LOOK_USE) ? HELPER_START_US : 0;
+	return operation->order == HELPER_LOOK && (operation->flags & HELPER_LOOK_USE) ? INSPECTOR_START_US : 0;
 }
 
 bool operation_is_named(const struct operation *operation)
