@@ -83,6 +83,7 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return 2;
+	vbroker_set_timeout(-1);
 	if (vbroker_session_open(NULL, &holder) != 0 || vbroker_session_open(NULL, &administrator) != 0)
 		verdict_die("session");
 	printf("running\n");
