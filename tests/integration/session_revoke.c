@@ -163,6 +163,25 @@ static void notice_before_a_reply(void **state)
 	world_settle();
 }
 
+/* COUNT sessions without a lease have asked the broker for one thing: their REVOKE. */
+static void await_revokers(struct vbroker_session *session, size_t count)
+{
+	size_t asked = 0;
+
+	for (int i = 0; i < WAITS && asked != count; i++) {
+		struct vbroker_session_entry *entries;
+		size_t sessions;
+
+		nap(10);
+		expect_ok(vbroker_list_sessions(session, &entries, &sessions));
+		asked = 0;
+		for (size_t k = 0; k < sessions; k++)
+			asked += entries[k].leases == 0 && entries[k].requests == 1;
+		free(entries);
+	}
+	assert_int_equal(asked, count);
+}
+
 /* The earliest deadline counts for all of them, and who leaves changes nothing. */
 static void earliest_deadline_counts_for_all(void **state)
 {
@@ -179,7 +198,7 @@ static void earliest_deadline_counts_for_all(void **state)
 	close(gone);
 	for (size_t i = 0; i < 3; i++)
 		revoker_start(&revokers[i], EDU, 3600000);
-	nap(50);
+	await_revokers(holder.session, 3);
 	expect_ok(vbroker_device_ping(holder.device));
 	revoker_start(&revokers[3], EDU, 100);
 	for (size_t i = 0; i < 4; i++) {
