@@ -59,7 +59,8 @@ bool table_takes_fds(const struct request_table *table, uint16_t type);
 
 /*
  * Validates a received packet on a channel in STATE. Returns 0, or a refusal with its detail: UNSUPPORTED (no such
- * request), NOT_BOUND, ALREADY_BOUND (wrong state) or MALFORMED (any other mistake).
+ * request), NOT_BOUND, ALREADY_BOUND (wrong state), NO_SUCH_DEVICE (a name that is none) or MALFORMED (any other
+ * mistake).
  */
 int table_check(const struct request_table *table, enum channel_state state, const struct packet *request,
 	struct detail *detail);

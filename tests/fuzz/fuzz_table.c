@@ -41,7 +41,7 @@ static void check(const struct request_table *table, enum channel_state state, c
 		return;
 	}
 	INPUT_ASSERT(r == REFUSAL_MALFORMED || r == REFUSAL_UNSUPPORTED || r == REFUSAL_NOT_BOUND ||
-		r == REFUSAL_ALREADY_BOUND);
+		r == REFUSAL_ALREADY_BOUND || r == REFUSAL_NO_SUCH_DEVICE);
 	INPUT_ASSERT(strnlen(detail.text, sizeof detail.text) < sizeof detail.text);
 	/* It will be printed. */
 	for (const char *c = detail.text; *c; c++)

@@ -64,6 +64,16 @@ static int driver_bind(const char *name, const char *driver)
 	return called(memory_hardware.driver_bind(name, driver));
 }
 
+static int driver_probe(const char *name)
+{
+	return called(memory_hardware.driver_probe(name));
+}
+
+static int inspect(const char *name, int inspector, char ret_use[USE_TEXT_SIZE])
+{
+	return called(memory_hardware.inspect(name, inspector, ret_use));
+}
+
 static int quiet(const char *name, uint16_t *ret_command)
 {
 	return called(memory_hardware.quiet(name, ret_command));
@@ -90,6 +100,8 @@ static const struct hardware hardware = {
 	.override_set = override_set,
 	.driver_unbind = driver_unbind,
 	.driver_bind = driver_bind,
+	.driver_probe = driver_probe,
+	.inspect = inspect,
 	.quiet = quiet,
 	.reset = reset,
 	.group_open = group_open,
