@@ -278,7 +278,7 @@ int main(int argc, char **argv)
 
 	if (argc < 4 || argc - 3 > CLIENTS_MAX)
 		return 2;
-	/* Waits are the emulator's, and the host's; the case as a whole has a limit. In each thread that asks the broker. */
+	/* The emulator is slow, and the case as a whole has a limit. Each thread that asks the broker says so. */
 	vbroker_set_timeout(-1);
 	if (!fine("holder", "session", vbroker_session_open(NULL, &session)) ||
 		!fine("holder", argv[1], vbroker_device_open(session, argv[1], &dma)) ||
