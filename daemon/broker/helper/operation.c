@@ -273,7 +273,7 @@ void operation_order(
 /* The driver may be another one now. The kernel tells of that, too, but later than the helper. */
 static void look_again(struct operation *operation, uint16_t order)
 {
-	if (order == HELPER_UNBIND || order == HELPER_BIND)
+	if (order == HELPER_UNBIND || order == HELPER_BIND || order == HELPER_PROBE)
 		inventory_look(&operation->broker->inventory, operation->device);
 }
 

@@ -249,12 +249,26 @@ static int check_virtual(const struct broker *broker, const struct device *devic
 		detail, REFUSAL_GROUP_NOT_VIABLE, "%s", inventory_virtual_text(&broker->inventory, device->name, text));
 }
 
-bool grant_must_inspect(const struct broker *broker, const struct session *session, const struct host_device *device)
+/* The rule that lets SESSION take DEVICE from its host driver; NULL: none does. */
+static const struct policy_rule *taking_rule(
+	const struct broker *broker, const struct session *session, const struct host_device *device)
 {
 	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, device, &session->peer) : NULL;
 
-	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !rule->take_in_use && !device->vfio &&
-		device->driver[0] && !host_device_is_bridge(device);
+	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !host_device_is_bridge(device) ? rule : NULL;
+}
+
+bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device)
+{
+	return taking_rule(broker, session, device);
+}
+
+const struct policy_rule *grant_inspecting_rule(
+	const struct broker *broker, const struct session *session, const struct host_device *device)
+{
+	const struct policy_rule *rule = taking_rule(broker, session, device);
+
+	return rule && !rule->take_in_use && !device->vfio && device->driver[0] ? rule : NULL;
 }
 
 /*
@@ -277,7 +291,7 @@ static int step_to_vfio(
 		granting->done = 0;
 	}
 	if (!has_had(granting, HELPER_LOOK) &&
-		grant_must_inspect(granting->operation.broker, granting->waiter.session, now))
+		grant_inspecting_rule(granting->operation.broker, granting->waiter.session, now))
 		order(granting, HELPER_LOOK, "");
 	else if (!device->claim)
 		order(granting, HELPER_OVERRIDE_GET, "");
@@ -290,13 +304,6 @@ static int step_to_vfio(
 	else
 		return refuse(detail, REFUSAL_DEVICE_BAD_STATE, CANNOT_BIND, device->name, strerror(EBUSY));
 	return 0;
-}
-
-bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device)
-{
-	const struct policy_rule *rule = broker->policy ? policy_decide(broker->policy, device, &session->peer) : NULL;
-
-	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !host_device_is_bridge(device);
 }
 
 /* The first sibling of DEVICE that is in the way, because the host drives it, or that is on its way to vfio-pci; NULL:
@@ -367,12 +374,12 @@ static int on_inspected(
 	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
 {
 	const struct broker *broker = granting->operation.broker;
-	const struct session *session = granting->waiter.session;
+	const struct policy_rule *rule = NULL;
 	struct host_device now;
 
-	if (broker->host->read(device->name, &now) < 0 || !grant_must_inspect(broker, session, &now))
-		return 0;
-	return look_unused(&now, policy_decide(broker->policy, &now, &session->peer), reply, detail);
+	if (broker->host->read(device->name, &now) == 0)
+		rule = grant_inspecting_rule(broker, granting->waiter.session, &now);
+	return rule ? look_unused(&now, rule, reply, detail) : 0;
 }
 
 static int on_look(

@@ -89,7 +89,7 @@ static const struct device *next_inspected(const struct glance *glance)
 		if (!behind || strcmp(device->name, first) == 0)
 			behind |= strcmp(device->name, last) == 0;
 		else if (device->present && broker->host->read(device->name, &now) == 0 &&
-			!host_device_is_harmless(&now) && grant_must_inspect(broker, glance->waiter.session, &now))
+			!host_device_is_harmless(&now) && grant_inspecting_rule(broker, glance->waiter.session, &now))
 			return device;
 	}
 	return NULL;

@@ -210,10 +210,13 @@ static void append(const struct admission *admission, struct packet *reply)
 static void add_use(const struct session *session, const struct glanced *glanced, struct admission *admission)
 {
 	const struct broker *broker = session->broker;
+	const struct policy_rule *rule = NULL;
 	struct host_device now;
 
-	if (broker->host->read(glanced->inspected, &now) == 0 && grant_must_inspect(broker, session, &now))
-		admission_add_use(admission, &now, policy_decide(broker->policy, &now, &session->peer), glanced->reply);
+	if (broker->host->read(glanced->inspected, &now) == 0)
+		rule = grant_inspecting_rule(broker, session, &now);
+	if (rule)
+		admission_add_use(admission, &now, rule, glanced->reply);
 }
 
 /* The broker looks anew as well: much may have changed since. */
@@ -266,7 +269,7 @@ static int check_use(struct session *session, const char *name, struct packet *r
 
 	if (!device || !device->present || broker->host->read(name, &now) < 0)
 		return refuse(detail, REFUSAL_NO_SUCH_DEVICE, "%s", name);
-	if (session->peer.uid != 0 && !grant_must_inspect(broker, session, &now))
+	if (session->peer.uid != 0 && !grant_inspecting_rule(broker, session, &now))
 		return refuse(detail, REFUSAL_DENIED,
 			"uid %u may ask only what the host does with devices that the policy gives to uid %u from "
 			"their drivers",
@@ -290,7 +293,7 @@ int open_check(void *context, struct packet *request, struct packet *reply, stru
 	inventory_look(&session->broker->inventory, check->name);
 	admission_check(session->broker, session, check->name, &admission);
 	if (admission.look) {
-		if (grant_must_inspect(session->broker, session, &admission.now))
+		if (grant_inspecting_rule(session->broker, session, &admission.now))
 			flags |= HELPER_LOOK_USE;
 		return glance_begin(
 			session, inventory_find(&session->broker->inventory, check->name), flags, true, on_look);
