@@ -199,7 +199,8 @@ static void mistake_changes_nothing(void **state)
 	assert_true(status.policy_in_force);
 	assert_int_equal(status.policy_rules, 1);
 	assert_non_null(strstr(status.policy_error,
-		"/20-more.conf:5:12: not a PCI address like 0000:01:00.0 (slots end with 1f): \"0000:xx:00.0\""));
+		"/policy/20-more.conf:5:12: "
+		"not a PCI address like 0000:01:00.0 (slots end with 1f): \"0000:xx:00.0\""));
 	assert_non_null(strstr(log_of(), "(read because of SIGHUP), the policy of before stays in force: "));
 	assert_false(allowed(session, EDU_2));
 	expect_ok(vbroker_device_ping(device));
