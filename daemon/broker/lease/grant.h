@@ -10,8 +10,8 @@
 /* The policy lets SESSION take DEVICE from its host driver. */
 bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device);
 
-/* The rule that lets SESSION take DEVICE from its host driver unless the host works with DEVICE: an inspector is to look
- * first (HELPER_LOOK_USE). NULL: there is no such rule, or no need to look. */
+/* The rule that lets SESSION take DEVICE from its host driver unless the host works with DEVICE: an inspector is to
+ * look first (HELPER_LOOK_USE). NULL: there is no such rule, or no need to look. */
 const struct policy_rule *grant_inspecting_rule(
 	const struct broker *broker, const struct session *session, const struct host_device *device);
 
