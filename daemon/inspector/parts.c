@@ -19,9 +19,11 @@ static int add(struct parts *parts, enum part_kind kind, const char *name, dev_t
 
 	if (parts->count == PARTS_MAX)
 		return -E2BIG;
-	part = &parts->parts[parts->count++];
+	part = &parts->parts[parts->count];
 	*part = (struct part){.kind = kind, .number = number};
-	snprintf(part->name, sizeof part->name, "%s", name);
+	if ((size_t)snprintf(part->name, sizeof part->name, "%s", name) >= sizeof part->name)
+		return -E2BIG;
+	parts->count++;
 	/* A slash in the name of a node is an exclamation mark in sysfs. */
 	for (char *c = part->name; kind != PART_INTERFACE && (c = strchr(c, '!'));)
 		*c = '/';

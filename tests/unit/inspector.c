@@ -43,12 +43,17 @@ static bool is_device(const char *path, mode_t kind, dev_t number)
 
 static struct view view = {.root = root, .is_claimed = is_claimed, .addresses = addresses_of, .is_device = is_device};
 
+static void in_root(char name[256], const char *path)
+{
+	assert_true((size_t)snprintf(name, 256, "%s%s", root, path) < 256);
+}
+
 /* Makes the folders above PATH. */
 static void make_way(const char *path)
 {
 	char name[256];
 
-	snprintf(name, sizeof name, "%s%s", root, path);
+	in_root(name, path);
 	for (char *slash = name + strlen(root); (slash = strchr(slash + 1, '/'));) {
 		*slash = '\0';
 		assert_true(mkdir(name, 0700) == 0 || errno == EEXIST);
@@ -62,7 +67,7 @@ static void put(const char *path, const char *text)
 	FILE *file;
 
 	make_way(path);
-	snprintf(name, sizeof name, "%s%s", root, path);
+	in_root(name, path);
 	file = fopen(name, "we");
 	assert_non_null(file);
 	fputs(text, file);
@@ -74,7 +79,7 @@ static void put_link(const char *path, const char *target)
 	char name[256];
 
 	make_way(path);
-	snprintf(name, sizeof name, "%s%s", root, path);
+	in_root(name, path);
 	unlink(name);
 	assert_int_equal(symlink(target, name), 0);
 }
@@ -86,14 +91,14 @@ static void put_link(const char *path, const char *target)
 /* A folder of a block device, and its name in /sys/class. */
 static void put_block(const char *folder, const char *name, const char *number)
 {
-	char path[256], target[256];
+	char path[192], target[256];
 
 	snprintf(path, sizeof path, "%s/dev", folder);
 	put(path, number);
 	snprintf(path, sizeof path, "%s/subsystem", folder);
 	put_link(path, "../class/block");
 	snprintf(path, sizeof path, "/sys/class/block/%s", name);
-	snprintf(target, sizeof target, "%s%s", root, folder);
+	in_root(target, folder);
 	put_link(path, target);
 }
 
@@ -204,6 +209,18 @@ static void disk_with_several_paths(void **state)
 	put_block("/sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1n2", "nvme1n2", "259:9\n");
 	put("/proc/1/mountinfo", "30 22 259:9 / /multi rw - ext4 /dev/nvme1n2 rw\n");
 	expect(NIC, "mounted on /multi by /dev/nvme1n2");
+}
+
+/* Cut off, it would name another node. */
+static void name_that_does_not_fit(void **state)
+{
+	const char *name = "a-name-longer-than-sixty-three-characters-which-no-driver-of-today-gives";
+	char path[192], text[USE_TEXT_SIZE];
+
+	(void)state;
+	snprintf(path, sizeof path, PCI_DISK "/%s", name);
+	put_block(path, name, "259:8\n");
+	assert_int_equal(inspector_look(&view, DISK, text), -E2BIG);
 }
 
 static void interfaces_are_named(void **state)
@@ -325,6 +342,7 @@ int main(void)
 		LOOK_TEST(swap_and_holders_are_named),
 		LOOK_TEST(exclusive_open_counts),
 		LOOK_TEST(disk_with_several_paths),
+		LOOK_TEST(name_that_does_not_fit),
 		LOOK_TEST(interfaces_are_named),
 		LOOK_TEST(interface_elsewhere_is_in_use),
 		LOOK_TEST(open_nodes_are_named),
