@@ -120,23 +120,31 @@ static void expect_words(const struct detail *detail, const char *words)
 		fail_msg("\"%s\" does not say \"%s\"", detail->text, words);
 }
 
-/* Another client gets A, whatever hangs. */
-static void others_work(void)
+/* CLIENT's OPEN of NAME, of group NUMBER, gets as far as it goes, and is given back. */
+static void finish_open(int client, const char *name, uint32_t number)
 {
-	int keeper = keeper_start(), client = client_new();
+	int keeper = keeper_start();
 
-	client_open(client, A);
-	for (int i = 0; i < 2000 && !group(1)->keeper; i++)
+	for (int i = 0; i < 2000 && !group(number)->keeper; i++)
 		tick(1000);
 	turn();
-	close(keeper_take_lease(keeper, A, true));
+	close(keeper_take_lease(keeper, name, true));
 	keeper_accept(keeper);
 	assert_int_equal(client_answer(client, NULL), 0);
 	fdset_clear(&packet.fds);
 	close(client);
 	close(keeper);
 	turn();
-	await_state(1, GROUP_FREE);
+	await_state(number, GROUP_FREE);
+}
+
+/* Another client gets A, whatever hangs. */
+static void others_work(void)
+{
+	int client = client_new();
+
+	client_open(client, A);
+	finish_open(client, A, 1);
 }
 
 /* ---- on the way to vfio-pci ---- */
@@ -504,6 +512,37 @@ static void quiet_waits_for_no_other_order(void **state)
 	await_state(1, GROUP_FREE);
 }
 
+/* All other places are taken by helpers that hang. */
+static void quiet_has_places_of_its_own(void **state)
+{
+	int keeper = keeper_start(), client = client_with(A, keeper), root = client_new(), first = client_new(),
+	    second = client_new();
+	unsigned int others = HELPERS_MAX - HELPERS_QUIETING - broker.helpers_count;
+
+	(void)state;
+	make_busy(0);
+	broker.helpers_count += others;
+	/* The helper in reserve is taken, and there is no place for another. */
+	hang(0, HELPER_LOOK, E);
+	client_open(first, E);
+	client_open(second, F);
+	pass(2 * HELPER_SPARE_US);
+	assert_null(group(5)->keeper);
+	assert_true(is_busy(0));
+	revoke_in(root, A, 0);
+	assert_false(is_busy(0));
+	broker.helpers_count -= others;
+	close(client);
+	turn();
+	close(keeper);
+	close(root);
+	turn();
+	await_state(1, GROUP_FREE);
+	finish_open(second, F, 5);
+	go_on(0);
+	finish_open(first, E, 4);
+}
+
 /* The keeper was killed: both devices, and not the one that its client has given back. */
 static void killed_keeper_leaves_quiet_devices(void **state)
 {
@@ -769,6 +808,7 @@ int main(void)
 		LARGE(revoked_device_is_quiet_without_its_keeper),
 		LARGE(late_quiet_meets_no_other_holder),
 		LARGE(quiet_waits_for_no_other_order),
+		LARGE(quiet_has_places_of_its_own),
 		LARGE(killed_keeper_leaves_quiet_devices),
 		LARGE(deadline_on_record),
 		LARGE(keepers_that_do_not_let_go),

@@ -214,7 +214,7 @@ static struct helper *find_idle(const struct broker *broker)
 
 void helper_prepare(struct broker *broker)
 {
-	if (broker->stopping || find_idle(broker) || broker->helpers_count >= HELPERS_MAX)
+	if (broker->stopping || find_idle(broker) || broker->helpers_count >= HELPERS_MAX - HELPERS_QUIETING)
 		return;
 	if (!helper_new(broker))
 		helper_prepare_in(broker, HELPER_RETRY_US);
@@ -253,6 +253,14 @@ unsigned int helper_count_hung(const struct broker *broker, uid_t uid)
 	return count;
 }
 
+/* How many helpers there may be for OPERATION to start one more. */
+static unsigned int places(const struct operation *operation)
+{
+	if (operation->first)
+		return HELPERS_MAX;
+	return HELPERS_MAX - HELPERS_QUIETING - (operation->urgent ? 0 : 1);
+}
+
 static bool may_start(const struct operation *operation)
 {
 	const struct broker *broker = operation->broker;
@@ -261,8 +269,7 @@ static bool may_start(const struct operation *operation)
 
 	LIST_FOREACH(helper, &broker->helpers, in_broker)
 		working += !is_hung(helper);
-	return (operation->first || working < HELPERS_AT_WORK) &&
-		broker->helpers_count < (operation->urgent ? HELPERS_MAX : HELPERS_MAX - 1);
+	return (operation->first || working < HELPERS_AT_WORK) && broker->helpers_count < places(operation);
 }
 
 struct helper *helper_take(struct operation *operation)
