@@ -71,8 +71,8 @@
 /* How soon to try again after no keeper could be had, or the spare keeper died. */
 #define KEEPER_RETRY_US (1 * 1000000ULL)
 
-/* Helpers in all: MaxConnections= of vfio-helper.socket. However many hang, there is a place for each of so many devices
- * that a revocation makes quiet; and before these places, the last one is for devices on their way back. */
+/* Helpers in all: MaxConnections= of vfio-helper.socket. However many hang, there is a place for each of so many
+ * devices that a revocation makes quiet; and before these places, the last one is for devices on their way back. */
 #define HELPERS_MAX	 64
 #define HELPERS_QUIETING 8
 
