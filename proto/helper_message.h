@@ -33,6 +33,9 @@ enum helper_type {
 	HELPER_QUIET = 9,  /* struct helper_order, helper_reply: no bus mastering and no INTx from now on */
 	HELPER_RESET = 10, /* struct helper_order, helper_reply: resets a device that nobody has */
 	HELPER_PROBE = 11, /* struct helper_order, helper_reply: gives a device to the driver that wants it, if any */
+	/* struct helper_order, helper_reply: resets the bus of a device whose group, `group`, nobody has. EBUSY:
+	 * somebody has the group, or a device on the bus that is not with VFIO. */
+	HELPER_RESET_BUS = 12,
 	HELPER_TYPE_MAX,
 };
 
@@ -51,7 +54,7 @@ enum helper_flags {
 
 struct helper_order {
 	uint32_t flags; /* enum helper_flags; 0 but in LOOK */
-	uint32_t group; /* of LOOK; or GROUP_NONE */
+	uint32_t group; /* of LOOK and RESET_BUS; or GROUP_NONE */
 	char name[DEVICE_NAME_SIZE];
 	char driver[DEVICE_NAME_SIZE]; /* of BIND, UNBIND, OVERRIDE_SET (empty: none); ends with a NUL */
 };

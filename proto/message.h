@@ -177,11 +177,13 @@ enum change_kind {
 	CHANGE_MAX,
 };
 
-/* How the kernel resets a device alone (reset_method in sysfs). */
+/* How the kernel resets a device. */
 enum reset_method {
 	RESET_METHOD_NONE = 0,	   /* not at all: the device is quarantined after a lease, unless rules say otherwise */
 	RESET_METHOD_FUNCTION = 1, /* a reset of the function */
 	RESET_METHOD_BUS = 2,	   /* a reset of the bus, which the device has for itself */
+	/* Not alone: by a reset of the bus, and all other devices on the bus are of the same IOMMU group. */
+	RESET_METHOD_SHARED_BUS = 3,
 };
 
 enum device_state {

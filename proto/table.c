@@ -552,6 +552,15 @@ static int validate_device_order(const struct packet *request, struct detail *de
 	return r != 0 ? r : no_driver((const void *)request->payload, detail);
 }
 
+/* The group, too. */
+static int validate_reset_bus(const struct packet *request, struct detail *detail)
+{
+	const struct helper_order *order = (const void *)request->payload;
+	int r = validate_device_order(request, detail);
+
+	return r == 0 && order->group == GROUP_NONE ? MALFORMED("the bus of a device without a group") : r;
+}
+
 static int validate_override_set(const struct packet *request, struct detail *detail)
 {
 	const struct helper_order *order = (const void *)request->payload;
@@ -660,6 +669,7 @@ static const struct request_rule helper_rules[HELPER_TYPE_MAX] = {
 	[HELPER_QUIET] = {"QUIET", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
 	[HELPER_RESET] = {"RESET", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
 	[HELPER_PROBE] = {"PROBE", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_device_order},
+	[HELPER_RESET_BUS] = {"RESET_BUS", STATE_READY, sizeof(struct helper_order), 0, 0, 0, validate_reset_bus},
 };
 
 const struct request_table broker_table = {CHANNEL_BROKER, broker_rules, BROKER_TYPE_MAX, false};

@@ -114,6 +114,10 @@ static void print_reset(const struct check *check)
 {
 	if (is_unresettable(check))
 		printf("It has " NO_RESET ".\n");
+	else if (check->entry.name[0] && check->entry.reset == VBROKER_RESET_METHOD_SHARED_BUS)
+		printf("It is reset after a lease: %s reset, together with the other devices on its bus, "
+		       "when none of them is leased any more.\n",
+			text_reset(check->entry.reset));
 	else if (check->entry.name[0])
 		printf("It is reset after a lease: %s reset.\n", text_reset(check->entry.reset));
 }

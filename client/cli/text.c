@@ -72,6 +72,7 @@ const char *text_reset(enum vbroker_reset_method method)
 	case VBROKER_RESET_METHOD_FUNCTION:
 		return "function";
 	case VBROKER_RESET_METHOD_BUS:
+	case VBROKER_RESET_METHOD_SHARED_BUS:
 		return "bus";
 	}
 	return "unknown";

@@ -154,11 +154,13 @@ struct vbroker_holder {
 	char unit[64]; /* systemd unit, cut if longer; empty: none */
 };
 
-/** enum vbroker_reset_method - how the kernel resets a device alone */
+/** enum vbroker_reset_method - how the kernel resets a device */
 enum vbroker_reset_method {
 	VBROKER_RESET_METHOD_NONE = 0,	   /* not at all: quarantined after a lease, unless rules say otherwise */
 	VBROKER_RESET_METHOD_FUNCTION = 1, /* a reset of the function */
-	VBROKER_RESET_METHOD_BUS = 2	   /* a reset of the bus, which the device has for itself */
+	VBROKER_RESET_METHOD_BUS = 2,	   /* a reset of the bus, which the device has for itself */
+	/* a reset of the bus, with the other devices on it, when no device of the IOMMU group is leased any more */
+	VBROKER_RESET_METHOD_SHARED_BUS = 3
 };
 
 /** struct vbroker_device_entry - a PCI device of the machine */

@@ -48,6 +48,7 @@ static_assert(REFUSAL_MAX == 29, "a new refusal needs its public twin");
 static_assert((int)VBROKER_RESET_METHOD_NONE == (int)RESET_METHOD_NONE, "public and wire numbers differ");
 static_assert((int)VBROKER_RESET_METHOD_FUNCTION == (int)RESET_METHOD_FUNCTION, "public and wire numbers differ");
 static_assert((int)VBROKER_RESET_METHOD_BUS == (int)RESET_METHOD_BUS, "public and wire numbers differ");
+static_assert((int)VBROKER_RESET_METHOD_SHARED_BUS == (int)RESET_METHOD_SHARED_BUS, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_FREE == (int)DEVICE_STATE_FREE, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_CLAIMING == (int)DEVICE_STATE_CLAIMING, "public and wire numbers differ");
 static_assert((int)VBROKER_STATE_LEASED == (int)DEVICE_STATE_LEASED, "public and wire numbers differ");

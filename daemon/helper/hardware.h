@@ -42,6 +42,10 @@ struct hardware {
 	/* Resets the device by the first of its methods that works, and waits until the device answers again. -ENOTTY:
 	 * no method works. */
 	int (*reset)(const char *name);
+	/* Resets the bus of the device, with all devices on the bus, by GROUP, an open VFIO group that is the caller's.
+	 * Only if all devices on the bus are of GROUP, and with VFIO: else -EBUSY. -EAGAIN: somebody has one of them
+	 * locked. */
+	int (*reset_bus)(int group, const char *name);
 	/* Opens the VFIO group. Returns an fd that is the caller's, or -EBUSY while somebody else has the group
 	 * open. */
 	int (*group_open)(uint32_t group);

@@ -127,15 +127,15 @@ static int serve_override_set(void *context, struct packet *request, struct pack
 
 /* A driver whose module is being loaded has devices before it has the file unbind (bus_add_driver() in
  * drivers/base/bus.c). The broker waits for an order for five seconds. */
-#define UNBIND_AGAIN_MS 20
-#define UNBIND_TRIES	150
+#define TRY_AGAIN_MS 20
+#define TRIES	     150
 
 /* Waits a moment, for a try of the number TRY. Returns false if no further try makes sense. */
 static bool try_again(const struct orders *orders, int try)
 {
 	struct pollfd p = {orders->channel.fd, POLLRDHUP, 0};
 
-	return try < UNBIND_TRIES && poll(&p, 1, UNBIND_AGAIN_MS) == 0;
+	return try < TRIES && poll(&p, 1, TRY_AGAIN_MS) == 0;
 }
 
 static int serve_unbind(void *context, struct packet *request, struct packet *reply, struct detail *detail)
@@ -196,6 +196,32 @@ static int serve_reset(void *context, struct packet *request, struct packet *rep
 
 	(void)detail;
 	return answer(reply, r < 0 ? r : orders->hardware->reset(order->name));
+}
+
+/*
+ * Safe for a hostile caller: the kernel gives the group only if nobody else has it, and resets the bus only if all
+ * devices on the bus are of the group and with VFIO. So no device of anybody else is reset, nor one that works.
+ */
+static int reset_bus(const struct orders *orders, const struct helper_order *order)
+{
+	OWNED_FD group = orders->hardware->group_open(order->group);
+	int r = group < 0 ? group : wanted(orders);
+
+	if (r == 0)
+		r = orders->hardware->reset_bus(group, order->name);
+	/* Whoever reads files of a device in sysfs has the device locked for moments. */
+	for (int try = 0; r == -EAGAIN && try_again(orders, try); try++)
+		r = orders->hardware->reset_bus(group, order->name);
+	return r;
+}
+
+static int serve_reset_bus(void *context, struct packet *request, struct packet *reply, struct detail *detail)
+{
+	const struct orders *orders = context;
+	int r = wanted(orders);
+
+	(void)detail;
+	return answer(reply, r < 0 ? r : reset_bus(orders, (const void *)request->payload));
 }
 
 /* ---- leases ---- */
@@ -288,6 +314,7 @@ static const channel_handler handlers[HELPER_TYPE_MAX] = {
 	[HELPER_QUIET] = serve_quiet,
 	[HELPER_RESET] = serve_reset,
 	[HELPER_PROBE] = serve_probe,
+	[HELPER_RESET_BUS] = serve_reset_bus,
 };
 
 static const struct channel_service service = {.table = &helper_table, .handlers = handlers};

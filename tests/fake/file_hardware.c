@@ -123,10 +123,23 @@ static int fake_reset(const char *name)
 	if (tree_read(name, "ids", text, sizeof text) < 0)
 		return -ENODEV;
 	tree_read(name, "resets", text, sizeof text);
-	if (strcmp(text, "no") == 0)
+	if (strcmp(text, "no") == 0 || strcmp(text, "bus") == 0)
 		return -ENOTTY;
 	tree_read(name, "fails", text, sizeof text);
 	return strcmp(text, "reset") == 0 ? -EIO : tree_write(name, "was-reset", "yes");
+}
+
+/* Only the device of the order says so: that the others on the bus are reset with it, the broker knows. */
+static int fake_reset_bus(int group, const char *name)
+{
+	char text[128];
+
+	(void)group;
+	tree_hang("reset-bus", name);
+	if (tree_read(name, "ids", text, sizeof text) < 0)
+		return -ENODEV;
+	tree_read(name, "fails", text, sizeof text);
+	return strcmp(text, "reset") == 0 ? -EBUSY : tree_write(name, "was-reset", "bus");
 }
 
 static int fake_group_open(uint32_t group)
@@ -183,6 +196,7 @@ static const struct hardware hardware_fake = {
 	.driver_probe = fake_driver_probe,
 	.quiet = fake_quiet,
 	.reset = fake_reset,
+	.reset_bus = fake_reset_bus,
 	.group_open = fake_group_open,
 	.window_open = fake_window_open,
 };

@@ -84,7 +84,9 @@ static int fake_resettable(const char *name)
 	char text[16];
 
 	tree_read(name, "resets", text, sizeof text);
-	return strcmp(text, "no") != 0;
+	if (strcmp(text, "bus") == 0)
+		return RESET_METHOD_SHARED_BUS;
+	return strcmp(text, "no") == 0 ? RESET_METHOD_NONE : RESET_METHOD_FUNCTION;
 }
 
 static const struct host host_fake = {

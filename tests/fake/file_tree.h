@@ -15,9 +15,9 @@
  * 	devices/NAME/physfn	of a virtual function: the name of the physical function
  * 	devices/NAME/use	what the host does with the device; missing or empty: nothing; "unknown": nobody can say
  * 	devices/NAME/answers	if it says "no", the configuration space reads all ones
- * 	devices/NAME/resets	if it says "no", there is no way to reset the device
+ * 	devices/NAME/resets	if it says "no", there is no way to reset the device; "bus": only with its group
  * 	devices/NAME/fails	if it says "reset", the reset of a helper fails
- * 	devices/NAME/was-reset	"yes": a helper has reset the device
+ * 	devices/NAME/was-reset	"yes": a helper has reset the device; "bus": ... the bus, by an order about the device
  * 	drivers/NAME		there is such a driver
  * 	groups/N		the VFIO group node; its content is the fake kernel's
  * 	window			the control node of vfio_window; missing: the module is not loaded

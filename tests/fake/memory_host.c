@@ -151,7 +151,11 @@ static int resettable(const char *name)
 	const struct memory_device *device = find(name);
 
 	memory_host->looks++;
-	return device ? !device->stubborn : -ENODEV;
+	if (!device)
+		return -ENODEV;
+	return device->shares_bus  ? RESET_METHOD_SHARED_BUS
+		: device->stubborn ? RESET_METHOD_NONE
+				   : RESET_METHOD_FUNCTION;
 }
 
 static int override_get(const char *name, char ret_driver[DRIVER_NAME_SIZE])
@@ -228,10 +232,31 @@ static int reset(const char *name)
 	struct memory_device *device = find(name);
 	int r = device ? failure(MEMORY_RESET) : -ENODEV;
 
-	if (r == 0 && device->stubborn)
+	if (r == 0 && (device->stubborn || device->shares_bus))
 		return -ENOTTY;
 	if (r == 0)
 		device->resets++;
+	return r;
+}
+
+/* Devices of one group are on one bus here. */
+static int reset_bus(int group, const char *name)
+{
+	const struct memory_device *device = find(name);
+	int r = device ? failure(MEMORY_RESET) : -ENODEV;
+
+	(void)group;
+	for (size_t i = 0; i < memory_host->count && r == 0; i++) {
+		const struct memory_device *other = &memory_host->devices[i];
+
+		if (other->present && other->device.group == device->device.group &&
+			!strstr(other->device.driver, "vfio"))
+			r = -EBUSY;
+	}
+	for (size_t i = 0; i < memory_host->count && r == 0; i++) {
+		if (memory_host->devices[i].device.group == device->device.group)
+			memory_host->devices[i].resets++;
+	}
 	return r;
 }
 
@@ -268,6 +293,7 @@ const struct hardware memory_hardware = {
 	.driver_probe = driver_probe,
 	.quiet = quiet,
 	.reset = reset,
+	.reset_bus = reset_bus,
 	.group_open = group_open,
 	.window_open = window_open,
 };

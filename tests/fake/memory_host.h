@@ -37,9 +37,10 @@ struct memory_device {
 	char use[64];	  /* what the host does with it; empty: nothing */
 	uint16_t command; /* register of the configuration space */
 	bool present;
-	bool stubborn; /* there is no way to reset it */
-	int resets;    /* how often a helper has reset it */
-	bool dead;     /* its configuration space reads all ones */
+	bool stubborn;	 /* there is no way to reset it */
+	bool shares_bus; /* it is reset with all of its group, or not at all */
+	int resets;	 /* how often a helper has reset it */
+	bool dead;	 /* its configuration space reads all ones */
 };
 
 struct memory_host {

@@ -84,6 +84,11 @@ static int reset(const char *name)
 	return called(memory_hardware.reset(name));
 }
 
+static int reset_bus(int group, const char *name)
+{
+	return called(memory_hardware.reset_bus(group, name));
+}
+
 static int group_open(uint32_t group)
 {
 	return called(memory_hardware.group_open(group));
@@ -104,6 +109,7 @@ static const struct hardware hardware = {
 	.inspect = inspect,
 	.quiet = quiet,
 	.reset = reset,
+	.reset_bus = reset_bus,
 	.group_open = group_open,
 	.window_open = window_open,
 };

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 
 /* What the next broker knows of leases that ended without a reset while there was none. */
@@ -187,6 +188,92 @@ static void unrecorded_end_leads_to_a_reset(void **state)
 	world_settle();
 }
 
+static void leave_the_reset_to_the_bus(bool works)
+{
+	host_set_reset(4, TWIN, false);
+	host_set_reset(4, TWIN_2, false);
+	host_write("devices/" TWIN "/resets", "bus");
+	host_write("devices/" TWIN_2 "/resets", "bus");
+	host_write("devices/" TWIN "/was-reset", "no");
+	host_write("devices/" TWIN_2 "/was-reset", "no");
+	host_write("devices/" TWIN "/fails", works ? "" : "reset");
+	host_write("devices/" TWIN_2 "/fails", works ? "" : "reset");
+}
+
+static int resets_of_the_bus(void)
+{
+	return (strcmp(host_read("devices/" TWIN "/was-reset"), "bus") == 0) +
+		(strcmp(host_read("devices/" TWIN_2 "/was-reset"), "bus") == 0);
+}
+
+/* Both are leased and bound, and TWIN is released: its holder alone may have it again, unreset, also from the next
+ * broker. */
+static void release_one_of_two(struct vbroker_session *session, struct vbroker_device **ret_other)
+{
+	struct vbroker_device *twin = device_begin(session, TWIN), *twin_2 = device_begin(session, TWIN_2);
+	struct vbroker_domain *domain = domain_begin();
+
+	expect_ok(vbroker_device_bind(twin, domain));
+	expect_ok(vbroker_device_bind(twin_2, domain));
+	vbroker_device_close(twin);
+	vbroker_device_close(device_begin(session, TWIN));
+	world_kill_broker();
+	world_start_broker();
+	expect_ok(vbroker_device_ping(twin_2));
+	assert_int_equal(stranger_opens(TWIN), VBROKER_DEVICE_BUSY);
+	vbroker_device_close(device_begin(session, TWIN));
+	vbroker_domain_close(domain);
+	*ret_other = twin_2;
+}
+
+/* Neither can be reset without the other: one reset of their bus, after both, and by a broker that finds on record
+ * alone that TWIN was in use. */
+static void bus_is_reset_after_the_last_lease(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin_2;
+
+	(void)state;
+	leave_the_reset_to_the_bus(true);
+	release_one_of_two(session, &twin_2);
+	assert_int_equal(resets_of_the_bus(), 0);
+	vbroker_device_close(twin_2);
+	await_judged(TWIN);
+	await_judged(TWIN_2);
+	assert_int_equal(resets_of_the_bus(), 1);
+	await_device_state(session, TWIN, VBROKER_STATE_FREE);
+	assert_int_equal(stranger_opens(TWIN), 0);
+	assert_int_equal(stranger_opens(TWIN_2), 0);
+	vbroker_session_close(session);
+	world_settle();
+}
+
+/* A failure is the failure of both. */
+static void bus_that_fails_is_a_quarantine_of_all(void **state)
+{
+	struct vbroker_session *session = session_begin();
+	struct vbroker_device *twin_2;
+
+	(void)state;
+	leave_the_reset_to_the_bus(false);
+	release_one_of_two(session, &twin_2);
+	vbroker_device_close(twin_2);
+	await_judged(TWIN);
+	await_judged(TWIN_2);
+	assert_int_equal(resets_of_the_bus(), 0);
+	await_device_state(session, TWIN, VBROKER_STATE_QUARANTINED);
+	await_device_state(session, TWIN_2, VBROKER_STATE_QUARANTINED);
+	vbroker_session_close(session);
+	assert_int_equal(stranger_opens(TWIN_2), VBROKER_QUARANTINED);
+	host_write("devices/" TWIN "/fails", "");
+	host_write("devices/" TWIN_2 "/fails", "");
+	host_set_reset(4, TWIN_2, true);
+	session = session_begin();
+	device_use(session, TWIN_2);
+	vbroker_session_close(session);
+	end_with_a_reset(4, TWIN);
+}
+
 /* His client has closed it, but may have the VFIO device still: all of the group is taken back, as without a kill. */
 static void direct_ends_while_the_group_goes_on(void **state)
 {
@@ -248,6 +335,8 @@ int main(int argc, char **argv)
 		CASE_IN(idle_lease_keeps_the_earlier_record, &reset_optional),
 		CASE_IN(unrecorded_end_is_learned_from_the_keeper, &reset_same_user),
 		CASE_IN(unrecorded_end_leads_to_a_reset, &reset_same_user),
+		CASE_IN(bus_is_reset_after_the_last_lease, &reset_same_user),
+		CASE_IN(bus_that_fails_is_a_quarantine_of_all, &reset_same_user),
 		CASE_IN(direct_ends_while_the_group_goes_on, &reset_same_user_direct),
 		CASE_IN(missing_record_is_made_up_by_the_keeper, &reset_same_user),
 	};

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <linux/pci_regs.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Orders to a helper in this process, on a host in memory. */
@@ -265,6 +266,31 @@ static void reset_says_what_came_of_it(void **state)
 	assert_int_equal(memory_host->devices[1].resets, 0);
 }
 
+/* The bus is that of a group which nobody has, and all of it has to be with VFIO. */
+static void bus_is_reset_as_a_whole(void **state)
+{
+	const struct helper_order about = {.group = 1, .name = A};
+
+	(void)state;
+	hello();
+	memory_host->devices[0].shares_bus = true;
+	assert_int_equal(order(HELPER_RESET, about).error, ENOTTY);
+	assert_int_equal(order(HELPER_RESET_BUS, about).error, EBUSY); /* with e1000 */
+	snprintf(memory_host->devices[0].device.driver, DRIVER_NAME_SIZE, "vfio-pci");
+	memory_host->failures[MEMORY_GROUP] = EBUSY;
+	assert_int_equal(order(HELPER_RESET_BUS, about).error, EBUSY);
+	assert_int_equal(memory_host->devices[0].resets, 0);
+	memory_host->failures[MEMORY_GROUP] = 0;
+	assert_int_equal(order(HELPER_RESET_BUS, about).error, 0);
+	assert_int_equal(memory_host->devices[0].resets, 1);
+	assert_int_equal(memory_host->devices[1].resets, 0);
+	/* Somebody reads a file of the device in that moment. */
+	memory_host->fails_at = memory_host->calls + 2;
+	memory_host->fails_with = EAGAIN;
+	assert_int_equal(order(HELPER_RESET_BUS, about).error, 0);
+	assert_int_equal(memory_host->devices[0].resets, 2);
+}
+
 static void ill_formed_orders_do_nothing(void **state)
 {
 	const struct helper_order path = {.name = A, .driver = "../../x"};
@@ -484,6 +510,7 @@ int main(void)
 		ORDERS_TEST(driver_orders_do_one_step_each),
 		ORDERS_TEST(quiet_changes_two_bits),
 		ORDERS_TEST(reset_says_what_came_of_it),
+		ORDERS_TEST(bus_is_reset_as_a_whole),
 		ORDERS_TEST(ill_formed_orders_do_nothing),
 		ORDERS_TEST(order_before_shutdown_is_not_done),
 		ORDERS_TEST(lease_goes_to_the_keeper),

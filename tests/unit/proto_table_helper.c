@@ -92,6 +92,8 @@ static void reset(void **state)
 	(void)state;
 	named_device_alone(HELPER_RESET, "RESET before HELLO");
 	named_device_alone(HELPER_PROBE, "PROBE before HELLO");
+	named_device_alone(HELPER_RESET_BUS, "RESET_BUS before HELLO");
+	order(HELPER_RESET_BUS, (struct helper_order){.group = GROUP_NONE, .name = NAME}, "without a group");
 }
 
 static void lease(struct lease_request body, size_t fds, const char *why)

@@ -41,6 +41,9 @@ const char *operation_order_text(const struct operation *operation, char *buffer
 	case HELPER_RESET:
 		snprintf(buffer, size, "resetting %s", operation->device);
 		break;
+	case HELPER_RESET_BUS:
+		snprintf(buffer, size, "resetting the bus of %s", operation->device);
+		break;
 	case HELPER_PROBE:
 		snprintf(buffer, size, "looking for a driver of %s", operation->device);
 		break;

@@ -15,7 +15,7 @@
  * otherwise.
  *
  * The broker may read only what the kernel answers at once, whatever hangs: vendor, device, class, reset_method, the
- * links driver, iommu_group and physfn, and whether a name is there. Reads of uevent, driver_override and the
+ * links driver, iommu_group and physfn, and which names are there. Reads of uevent, driver_override and the
  * configuration space wait for a driver that hangs, so such steps are a helper's (daemon/helper/hardware.h).
  */
 
@@ -76,7 +76,7 @@ struct host {
 	int (*subscribe)(sd_event *event, host_changed changed, void *context);
 	/* The present state of the device. -ENODEV: there is no device of the name. */
 	int (*read)(const char *name, struct host_device *ret_device);
-	/* How the kernel resets this device alone: an enum reset_method. */
+	/* How the kernel resets this device: an enum reset_method. */
 	int (*resettable)(const char *name);
 };
 

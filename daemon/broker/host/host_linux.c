@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "device_name.h"
 #include "fdset.h"
 #include "host/host.h"
 #include "host/uevent.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,6 +70,9 @@ static void describe_physfn(const char *syspath, char physfn[DEVICE_NAME_SIZE])
 		memcpy(physfn, name, strlen(name));
 }
 
+/* Of bridges alone (pci_dev_bridge_attrs in drivers/pci/pci-sysfs.c). */
+#define BRIDGE_ATTRIBUTE "secondary_bus_number"
+
 static bool has(const char *syspath, const char *name)
 {
 	char path[512];
@@ -104,8 +109,7 @@ static int describe(sd_device *device, struct host_device *ret_device)
 	describe_physfn(syspath, d.physfn);
 	if (sd_device_get_driver(device, &driver) >= 0)
 		snprintf(d.driver, sizeof d.driver, "%s", driver);
-	/* Of bridges alone (pci_dev_bridge_attrs in drivers/pci/pci-sysfs.c). */
-	d.bridge = has(syspath, "secondary_bus_number");
+	d.bridge = has(syspath, BRIDGE_ATTRIBUTE);
 	/* Of devices of VFIO's alone (vfio_init_device() in drivers/vfio/vfio_main.c), since Linux 6.1. */
 	d.vfio = strcmp(d.driver, VFIO_DRIVER) == 0 || (d.driver[0] && has(syspath, "vfio-dev"));
 	*ret_device = d;
@@ -199,24 +203,101 @@ static ssize_t attribute_read(const char *name, const char *attribute, char *buf
 	return length;
 }
 
-/* The file lists the methods that pci_reset_function() would try. The file is missing if there was no method at
+/* ---- how a device is reset ---- */
+
+/* The bridge above the bus of NAME. Returns false for a device on a root bus, which nothing can reset. */
+static bool bridge_of(const char *name, char ret_bridge[DEVICE_NAME_SIZE])
+{
+	char path[128], target[512], *end;
+	const char *bridge;
+	ssize_t length;
+
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", name);
+	length = readlink(path, target, sizeof target - 1);
+	if (length < 0)
+		return false;
+	/* .../BRIDGE/NAME */
+	target[length] = '\0';
+	end = strrchr(target, '/');
+	if (!end)
+		return false;
+	*end = '\0';
+	bridge = strrchr(target, '/');
+	if (!bridge || strlen(bridge + 1) >= DEVICE_NAME_SIZE)
+		return false;
+	memset(ret_bridge, 0, DEVICE_NAME_SIZE);
+	memcpy(ret_bridge, bridge + 1, strlen(bridge + 1));
+	return device_name_valid(ret_bridge);
+}
+
+enum bus {
+	BUS_OWN,     /* no other device is on the bus */
+	BUS_SHARED,  /* all others are of the same IOMMU group, and VFIO can have all of them */
+	BUS_FOREIGN, /* others are not; or the device is on a root bus */
+};
+
+/* What is on the bus of NAME besides NAME. */
+static enum bus bus_of(const char *name)
+{
+	char path[128], bridge[DEVICE_NAME_SIZE];
+	enum bus bus = BUS_OWN;
+	uint32_t group;
+	DIR *directory;
+
+	if (!bridge_of(name, bridge))
+		return BUS_FOREIGN;
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", name);
+	group = group_of(path);
+	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", bridge);
+	directory = opendir(path);
+	if (!directory)
+		return BUS_FOREIGN;
+	for (const struct dirent *entry; (entry = readdir(directory)) && bus != BUS_FOREIGN;) {
+		char other[DEVICE_NAME_SIZE] = {0};
+
+		if (strlen(entry->d_name) >= sizeof other || strcmp(entry->d_name, name) == 0)
+			continue;
+		memcpy(other, entry->d_name, strlen(entry->d_name));
+		if (!device_name_valid(other))
+			continue;
+		snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", other);
+		bus = group == GROUP_NONE || group_of(path) != group || has(path, BRIDGE_ATTRIBUTE) ? BUS_FOREIGN
+												    : BUS_SHARED;
+	}
+	closedir(directory);
+	return bus;
+}
+
+/*
+ * The file lists the methods that pci_reset_function() would try. The file is missing if there was no method at
  * boot, and empty if root has taken all methods away since. Linux before 5.15 has no such file and is not supported
- * (README). */
+ * (README).
+ *
+ * The first function of a slot has "bus" in the list, because the kernel makes the list before it has found the other
+ * functions; pci_parent_bus_reset() then refuses. Such functions are reset by VFIO, all together.
+ */
 static int linux_resettable(const char *name)
 {
 	const char *first;
-	char methods[64];
+	char methods[64] = "";
 	ssize_t length = attribute_read(name, "reset_method", methods, sizeof methods);
+	bool by_bus;
 
-	if (length == -ENODEV)
-		return RESET_METHOD_NONE;
-	if (length < 0)
+	if (length < 0 && length != -ENODEV)
 		return (int)length;
 	first = methods + strspn(methods, " \n");
-	if (!*first)
-		return RESET_METHOD_NONE;
-	return strncmp(first, "bus", 3) == 0 || strncmp(first, "cxl_bus", 7) == 0 ? RESET_METHOD_BUS
-										  : RESET_METHOD_FUNCTION;
+	by_bus = strncmp(first, "bus", 3) == 0 || strncmp(first, "cxl_bus", 7) == 0;
+	if (*first && !by_bus)
+		return RESET_METHOD_FUNCTION;
+	switch (bus_of(name)) {
+	case BUS_OWN:
+		return by_bus ? RESET_METHOD_BUS : RESET_METHOD_NONE;
+	case BUS_SHARED:
+		return RESET_METHOD_SHARED_BUS;
+	case BUS_FOREIGN:
+		break;
+	}
+	return RESET_METHOD_NONE;
 }
 
 const struct host host_linux = {

@@ -306,8 +306,17 @@ static int step_to_vfio(
 	return 0;
 }
 
-/* The first sibling of DEVICE that is in the way, because the host drives it, or that is on its way to vfio-pci; NULL:
- * there is none. */
+/* VFIO resets a bus only if all devices on the bus are with VFIO: a SIBLING without a driver may as well be. */
+static bool is_for_reset(const struct granting *granting, const struct device *sibling, const struct host_device *now)
+{
+	const struct broker *broker = granting->operation.broker;
+
+	return !now->driver[0] && !sibling->claim && !quarantine_holds(sibling) &&
+		quarantine_shares_reset(broker, sibling) && grant_may_take(broker, granting->waiter.session, now);
+}
+
+/* The first sibling of DEVICE that goes to vfio-pci first: because the host drives it, or because both are reset
+ * together; or that is on its way there. NULL: there is none. */
 static const struct device *next_sibling(
 	const struct granting *granting, const struct device *device, struct host_device *ret_now)
 {
@@ -318,7 +327,7 @@ static const struct device *next_sibling(
 
 		if (sibling != device && sibling->present &&
 			granting->operation.broker->host->read(sibling->name, ret_now) == 0 && !ret_now->vfio &&
-			(begun || !host_device_is_harmless(ret_now)))
+			(begun || !host_device_is_harmless(ret_now) || is_for_reset(granting, sibling, ret_now)))
 			return sibling;
 	}
 	return NULL;

@@ -178,6 +178,46 @@ static void decide(
 	set(broker, device, &q);
 }
 
+/* The keeper could not reset DEVICE, because a reset of the bus would have reset the holder's other devices, too. A
+ * helper resets the bus when the group is free. */
+static bool is_reset_later(
+	const struct broker *broker, const struct device *device, const struct release_report *report)
+{
+	return device->present && report->reset == RESET_NONE && report->reason != ENDED_UNPLUG &&
+		quarantine_shares_reset(broker, device);
+}
+
+/* What has become of the device of LEASE, which has ended, is decided when the group is free. */
+static void decide_later(struct lease *lease)
+{
+	struct quarantine q = of_lease(lease, QUARANTINE_IN_USE);
+	struct device *device = lease->device;
+
+	if (!quarantine_is_in_use(device)) {
+		struct quarantine *in_use = malloc(sizeof *in_use);
+
+		if (!in_use) {
+			log_line(LOG_ERR, "%s: out of memory: how its lease ended is not known", device->name);
+			return;
+		}
+		device->prior = device->quarantine;
+		device->quarantine = in_use;
+	} else if (device->unreported) {
+		keep_stricter(&q, device->quarantine);
+	}
+	*device->quarantine = q;
+}
+
+/* The record stays "in use", so that a further broker owes the reset, too. */
+static void owe_reset(const struct broker *broker, struct device *device)
+{
+	if (!quarantine_is_in_use(device))
+		return;
+	device->unreported = true;
+	device->quarantine->due_us = 0;
+	quarantine_record_write(broker, device, device->quarantine, device->prior);
+}
+
 void quarantine_lease_ended(struct lease *lease, const struct release_report *report)
 {
 	struct device *device = lease->device;
@@ -188,24 +228,15 @@ void quarantine_lease_ended(struct lease *lease, const struct release_report *re
 		return;
 	if (report && report->reset == RESET_NOT_OPEN) {
 		restore_prior(broker, device);
-		return;
-	}
-	if (report && report->reset != RESET_UNSURE) {
+	} else if (report && is_reset_later(broker, device, report)) {
+		decide_later(lease);
+		owe_reset(broker, device);
+	} else if (report && report->reset != RESET_UNSURE) {
 		decide(broker, device, of_lease(lease, QUARANTINE_IN_USE), report);
-		return;
+	} else {
+		/* The kernel may still be closing the device, or the holder using it. */
+		decide_later(lease);
 	}
-	/* The kernel may still be closing the device, or the holder using it: quarantine_group_free() decides. */
-	if (!quarantine_is_in_use(device)) {
-		struct quarantine *in_use = malloc(sizeof *in_use);
-
-		if (!in_use) {
-			log_line(LOG_ERR, "%s: out of memory: how its lease ended is not known", device->name);
-			return;
-		}
-		device->prior = device->quarantine;
-		device->quarantine = in_use;
-	}
-	*device->quarantine = of_lease(lease, QUARANTINE_IN_USE);
 }
 
 void quarantine_lease_ended_before_takeover(
@@ -215,6 +246,8 @@ void quarantine_lease_ended_before_takeover(
 		device->quarantine->direct = true;
 	else if (report->reset == RESET_NOT_OPEN)
 		restore_prior(broker, device);
+	else if (is_reset_later(broker, device, report))
+		owe_reset(broker, device);
 	else
 		decide(broker, device, *device->quarantine, report);
 }
@@ -265,6 +298,25 @@ void quarantine_note_reset(struct device *device, int error)
 {
 	device->reset_tried = true;
 	device->reset_error = error;
+}
+
+bool quarantine_shares_reset(const struct broker *broker, const struct device *device)
+{
+	return broker->host->resettable(device->name) == RESET_METHOD_SHARED_BUS;
+}
+
+void quarantine_note_bus_reset(const struct broker *broker, struct device *device, int error)
+{
+	/* A name is DOMAIN:BUS:SLOT.FUNCTION. */
+	size_t length = (size_t)(strrchr(device->name, ':') - device->name + 1);
+	struct device *other;
+
+	quarantine_note_reset(device, error);
+	LIST_FOREACH(other, &device->group->devices, in_group) {
+		if (strncmp(other->name, device->name, length) == 0 && quarantine_wants_reset(broker, other) &&
+			quarantine_shares_reset(broker, other))
+			quarantine_note_reset(other, error);
+	}
 }
 
 void quarantine_forget_resets(struct iommu_group *group)

@@ -52,6 +52,10 @@ bool quarantine_wants_reset(const struct broker *broker, const struct device *de
 void quarantine_note_reset(struct device *device, int error);
 void quarantine_forget_resets(struct iommu_group *group);
 
+/* DEVICE is reset by a reset of the bus alone, with all that is on the bus. ERROR: of that reset. */
+bool quarantine_shares_reset(const struct broker *broker, const struct device *device);
+void quarantine_note_bus_reset(const struct broker *broker, struct device *device, int error);
+
 /* The device has left the machine. */
 void quarantine_left(struct broker *broker, struct device *device);
 

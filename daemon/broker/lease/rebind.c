@@ -59,6 +59,7 @@ struct restoring {
 	struct operation operation;	    /* first */
 	const struct rebind_events *events; /* NULL: for a device without a group */
 	enum step step;
+	bool bus;		     /* BACK_RESETS: all that is on the bus of the device is reset */
 	char name[DEVICE_NAME_SIZE]; /* the device that goes back */
 	unsigned int done;	     /* bits 1 << enum helper_type: the orders that the device has had */
 };
@@ -281,8 +282,10 @@ static void reset_devices(struct restoring *restoring)
 	const struct device *device = next_to_reset(group);
 
 	restoring->step = BACK_RESETS;
+	restoring->bus = device && quarantine_shares_reset(group->broker, device);
 	if (device)
-		operation_order(&restoring->operation, HELPER_RESET, 0, device->name, "");
+		operation_order(
+			&restoring->operation, restoring->bus ? HELPER_RESET_BUS : HELPER_RESET, 0, device->name, "");
 	else if (restoring->events->closed(group))
 		go_back(restoring);
 	else
@@ -333,8 +336,13 @@ static void note_reset(const struct restoring *restoring, const struct helper_re
 
 	if (!device)
 		return;
-	quarantine_note_reset(device, -(int)reply->error);
-	if (reply->error == 0)
+	if (restoring->bus)
+		quarantine_note_bus_reset(restoring->operation.broker, device, -(int)reply->error);
+	else
+		quarantine_note_reset(device, -(int)reply->error);
+	if (reply->error == 0 && restoring->bus)
+		log_line(LOG_NOTICE, "%s: reset by a helper, with all other devices on its bus", name);
+	else if (reply->error == 0)
 		log_line(LOG_NOTICE, "%s: reset by a helper, because its keeper has not confirmed a reset", name);
 }
 

@@ -124,7 +124,9 @@ struct device {
 	enum device_answer answer; /* lease/quarantine.c */
 	bool reset_tried;	   /* by a helper, since the group was closed (written by lease/quarantine.c) */
 	int reset_error; /* negative errno of the try, or 0: the device was reset (written by lease/quarantine.c) */
-	bool unreported; /* nobody knows how a lease of the present holder has ended (written by lease/quarantine.c) */
+	/* In a lease of the present holder that has ended, the device was perhaps not reset, and is when the group is
+	 * free (written by lease/quarantine.c) */
+	bool unreported;
 	/* Owned: what stands against the device since the last lease; NULL: nothing (written by lease/quarantine.c) */
 	struct quarantine *quarantine;
 	/* Owned: what stood against it before the lease, if QUARANTINE_IN_USE (written by lease/quarantine.c) */
