@@ -20,6 +20,7 @@
  *	map-stalled=DOMAIN,PATH		a child maps a page of a file that hangs, and hangs; it has neither session nor
  *					devices
  *	fill=MEMORY,BYTE		expect=MEMORY,BYTE
+ *	get=DEVICE,OFFSET		put=DEVICE,OFFSET,VALUE		a register of 32 bits in region 0
  *	send=DEVICE,IOVA,COUNT		an edu device reads memory into its buffer, by DMA
  *	receive=DEVICE,IOVA,COUNT	... and writes its buffer to memory
  *	window=DEVICE,REGION,OFFSET,LENGTH,FLAGS	a register window, mapped; FLAGS: r (read only), w, o (ones), wo
@@ -317,6 +318,23 @@ static int do_expect(char **arguments)
 	return 0;
 }
 
+static int do_get(char **arguments)
+{
+	uint64_t value;
+	int r = vbroker_region_read(
+		device_of(arguments[0]), VFIO_PCI_BAR0_REGION_INDEX, number(arguments[1]), 4, &value);
+
+	if (r == 0)
+		snprintf(world.remark, sizeof world.remark, "%#llx", (unsigned long long)value);
+	return r;
+}
+
+static int do_put(char **arguments)
+{
+	return vbroker_region_write(
+		device_of(arguments[0]), VFIO_PCI_BAR0_REGION_INDEX, number(arguments[1]), 4, number(arguments[2]));
+}
+
 static int do_send(char **arguments)
 {
 	return edu_dma(
@@ -462,6 +480,8 @@ static const struct {
 	{"map-stalled", do_map_stalled},
 	{"unmap", do_unmap},
 	{"fill", do_fill},
+	{"get", do_get},
+	{"put", do_put},
 	{"expect", do_expect},
 	{"send", do_send},
 	{"receive", do_receive},
