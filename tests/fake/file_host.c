@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <unistd.h>
 
 /* The broker's half of the host made of a directory (file_tree.h). */
 
@@ -89,11 +90,20 @@ static int fake_resettable(const char *name)
 	return strcmp(text, "no") == 0 ? RESET_METHOD_NONE : RESET_METHOD_FUNCTION;
 }
 
+static bool fake_has_driver(const char *driver)
+{
+	char path[512];
+
+	snprintf(path, sizeof path, "%s/drivers/%s", tree_root(), driver);
+	return access(path, F_OK) == 0;
+}
+
 static const struct host host_fake = {
 	.enumerate = fake_enumerate,
 	.subscribe = fake_watch,
 	.read = fake_look,
 	.resettable = fake_resettable,
+	.has_driver = fake_has_driver,
 };
 
 const struct host *host_choice(void)

@@ -134,7 +134,7 @@ static void by_file_change(void **state)
 	await_allowed(session, TWIN, true);
 	assert_true(allowed(session, EDU_2));
 	/* a link */
-	host_write("new", ALLOW("four", BARE));
+	host_write("new", ALLOW("four", BARE) "rebind = yes\n");
 	snprintf(to, sizeof to, "%s/policy/30-link.conf", world()->directory);
 	assert_int_equal(symlink(from, to), 0);
 	await_allowed(session, BARE, true);
@@ -424,7 +424,7 @@ static void devices_by_rule(void **state)
 	c = device_begin(other, TWIN);
 	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 3 (limits \"all\", ");
 	/* fewer from now on: what is held is held */
-	host_write("policy/10-test.conf", ALLOW("all", "*") "[limits all]\nuser = *\ndevices = 1\n");
+	host_write("policy/10-test.conf", ALLOW("all", "*") "rebind = yes\n[limits all]\nuser = *\ndevices = 1\n");
 	read_again();
 	expect_quota(session, BARE, "uid 0 has 3 devices, the limit is 1 (limits \"all\", ");
 	expect_ok(vbroker_device_ping(a));

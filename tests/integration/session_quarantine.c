@@ -228,8 +228,9 @@ static void all_ones_when_asked(void **state)
 	expect_quarantined(session, DEAD, "nobody had it");
 	host_write("devices/" EDU "/answers", "no");
 	expect_ok(vbroker_session_check(session, EDU, &obstacles, &count, &claim));
-	assert_int_equal(count, 1);
-	assert_int_equal(obstacles[0].refusal, VBROKER_DEVICE_BAD_STATE);
+	assert_int_equal(count, 2);
+	assert_int_equal(obstacles[0].refusal, VBROKER_QUARANTINED);
+	assert_int_equal(obstacles[1].refusal, VBROKER_DEVICE_BAD_STATE);
 	free(obstacles);
 	expect_quarantined(session, EDU, "all ones");
 	host_write("devices/" DEAD "/answers", "yes");

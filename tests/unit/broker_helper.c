@@ -320,6 +320,26 @@ static void lost_order_is_undone(void **state)
 	}
 }
 
+/* CHECK says what OPEN would be told. */
+static void lost_look_fails(void **state)
+{
+	struct check_request check = {.name = C};
+	const struct check_obstacle *obstacle;
+	int client = client_new();
+
+	(void)state;
+	hang(0, HELPER_LOOK, C);
+	client_send(client, BROKER_CHECK, &check, sizeof check);
+	turn();
+	kill_helper_at_work();
+	go_on(0);
+	assert_int_equal(await_answer(client, NULL), 0);
+	obstacle = (const void *)(packet.payload + sizeof(struct check_reply));
+	assert_int_equal(obstacle->refusal, REFUSAL_FAILED);
+	close(client);
+	turn();
+}
+
 /* The way back starts anew, with another helper. */
 static void lost_way_back_is_tried_again(void **state)
 {
@@ -801,6 +821,7 @@ int main(void)
 		LARGE(stop_takes_the_channel_back),
 		LARGE(late_way_back_holds_nobody_up),
 		LARGE(lost_order_is_undone),
+		LARGE(lost_look_fails),
 		LARGE(lost_way_back_is_tried_again),
 		LARGE(physical_function_with_virtual_ones_keeps_its_driver),
 		LARGE(virtual_function_is_known_once_it_is_linked),

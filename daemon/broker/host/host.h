@@ -78,6 +78,8 @@ struct host {
 	int (*read)(const char *name, struct host_device *ret_device);
 	/* How the kernel resets this device: an enum reset_method. */
 	int (*resettable)(const char *name);
+	/* There is a driver of PCI devices of this name. */
+	bool (*has_driver)(const char *driver);
 };
 
 /* Linux's sysfs and /dev/vfio. */

@@ -300,9 +300,15 @@ static int linux_resettable(const char *name)
 	return RESET_METHOD_NONE;
 }
 
+static bool linux_has_driver(const char *driver)
+{
+	return has("/sys/bus/pci/drivers", driver);
+}
+
 const struct host host_linux = {
 	.enumerate = linux_enumerate,
 	.subscribe = linux_subscribe,
 	.read = linux_read,
 	.resettable = linux_resettable,
+	.has_driver = linux_has_driver,
 };

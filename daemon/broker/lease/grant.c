@@ -394,11 +394,15 @@ static int on_inspected(
 static int on_look(
 	const struct granting *granting, struct device *device, const struct helper_reply *reply, struct detail *detail)
 {
+	struct broker *broker = granting->operation.broker;
 	int r = look_answers(device->name, reply, detail);
+	struct host_device now;
 
 	if (look_is_dead(reply))
-		quarantine_unresponsive(granting->operation.broker, device);
-	return r != 0 ? r : look_node_free(device->group, reply, detail);
+		quarantine_unresponsive(broker, device);
+	if (r != 0)
+		return r;
+	return look_node_free(device->group, broker->host->read(device->name, &now) == 0 && now.vfio, reply, detail);
 }
 
 static int on_driver(

@@ -22,11 +22,14 @@ int look_answers(const char *name, const struct helper_reply *reply, struct deta
 	return 0;
 }
 
-int look_node_free(const struct iommu_group *group, const struct helper_reply *reply, struct detail *detail)
+int look_node_free(const struct iommu_group *group, bool vfio, const struct helper_reply *reply, struct detail *detail)
 {
-	if (reply->node_error != EBUSY)
+	if (reply->node_error == EBUSY)
+		return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
+	if (reply->node_error == 0 || !vfio)
 		return 0;
-	return refuse(detail, REFUSAL_DEVICE_BUSY, GROUP_FOREIGN_FORMAT, group->number, group->number);
+	return refuse(
+		detail, REFUSAL_DEVICE_BAD_STATE, "/dev/vfio/%u: %s", group->number, strerror((int)reply->node_error));
 }
 
 int look_unused(const struct host_device *device, const struct policy_rule *rule, const struct helper_reply *reply,

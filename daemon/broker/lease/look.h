@@ -15,8 +15,8 @@ bool look_is_dead(const struct helper_reply *reply);
 int look_answers(const char *name, const struct helper_reply *reply, struct detail *detail);
 
 /* By HELPER_LOOK_NODE: a program may have opened the group without this service. A group without a node is no
- * obstacle: nobody can have opened the group. */
-int look_node_free(const struct iommu_group *group, const struct helper_reply *reply, struct detail *detail);
+ * obstacle, unless VFIO has the device already (VFIO): the node comes with the first device that VFIO gets. */
+int look_node_free(const struct iommu_group *group, bool vfio, const struct helper_reply *reply, struct detail *detail);
 
 /* By HELPER_LOOK_USE: the host works with DEVICE, and RULE, which allows the device, does not say in-use = take. */
 int look_unused(const struct host_device *device, const struct policy_rule *rule, const struct helper_reply *reply,

@@ -7,6 +7,7 @@
 #include "helper/operation_text.h"
 #include "host/claim.h"
 #include "lease/grant.h"
+#include "lease/keeper.h"
 #include "lease/look.h"
 #include "lease/quarantine.h"
 #include "lease/quarantine_text.h"
@@ -61,15 +62,20 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 	return rule;
 }
 
+/* Without a driver a device needs rebind = yes as well: root may have meant it to stay without one. */
 static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
 	admission->claim = !device->vfio;
-	if (!admission->claim || device->driver[0] == '\0')
+	if (!admission->claim || !rule || rule->verdict != POLICY_ALLOW || rule->rebind)
 		return;
-	if (rule && rule->verdict == POLICY_ALLOW && !rule->rebind)
+	if (device->driver[0])
 		OBSTACLE(REFUSAL_DENIED,
 			"%s is driven by %s, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to take it from there",
 			device->name, device->driver, rule->name, rule->file, rule->line);
+	else
+		OBSTACLE(REFUSAL_DENIED,
+			"%s has no driver, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to give it to vfio-pci",
+			device->name, rule->name, rule->file, rule->line);
 }
 
 /* Before a physical function changes its driver: the driver removes the virtual functions, and waits for whoever has
@@ -217,6 +223,27 @@ static void check_helpers(const struct broker *broker, const struct session *ses
 			hung, session->user->uid);
 }
 
+/* The kernel module may have been unloaded, or never loaded. */
+static void check_vfio(const struct broker *broker, struct admission *admission)
+{
+	if (admission->claim && !broker->host->has_driver(VFIO_DRIVER))
+		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to %s: there is no such driver ('modprobe %s')",
+			admission->now.name, VFIO_DRIVER, VFIO_DRIVER);
+}
+
+/* A user without a right to the device starts no keeper by asking. */
+static void check_keeper(const struct session *session, const struct iommu_group *group, struct admission *admission)
+{
+	const struct policy_rule *rule = admission->rule;
+	struct detail detail;
+
+	if (session->broker->stopping)
+		OBSTACLE(REFUSAL_NO_KEEPER, "the service is stopping");
+	else if (rule && rule->verdict == POLICY_ALLOW && group && group->state == GROUP_FREE &&
+		!keeper_take(session->broker, &detail))
+		OBSTACLE(REFUSAL_NO_KEEPER, "%s", detail.text);
+}
+
 static void check_quota(const struct broker *broker, const struct session *session, struct admission *admission)
 {
 	struct detail detail;
@@ -250,10 +277,13 @@ static void check_all(const struct broker *broker, const struct session *session
 		check_siblings(broker, session, device->group, now->name, admission);
 	if (!admission->transient && !now->vfio)
 		check_virtual(broker, now->name, admission);
+	if (!admission->transient)
+		check_vfio(broker, admission);
 	if (device->group)
 		check_helpers(broker, session, device->group, admission);
 	count = admission->count;
 	check_quota(broker, session, admission);
+	check_keeper(session, device->group, admission);
 	admission->transient = only_transient && admission->count == 1;
 	admission->look = admission->rule && admission->rule->verdict == POLICY_ALLOW && device->group &&
 		device->group->state == GROUP_FREE && admission->count == count &&
@@ -276,16 +306,18 @@ void admission_check(
 }
 
 void admission_add_look(struct admission *admission, const struct iommu_group *group, const struct helper_reply *reply,
-	const char *text)
+	enum refusal refusal, const char *text)
 {
 	struct detail detail;
+	int r;
 
 	if (!reply) {
-		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", text);
+		OBSTACLE(refusal, "%s", text);
 		return;
 	}
-	if (look_node_free(group, reply, &detail) != 0)
-		OBSTACLE(REFUSAL_DEVICE_BUSY, "%s", detail.text);
+	r = look_node_free(group, admission->now.vfio, reply, &detail);
+	if (r != 0)
+		OBSTACLE((enum refusal)r, "%s", detail.text);
 	if (look_answers(admission->now.name, reply, &detail) != 0)
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s", detail.text);
 }

@@ -20,7 +20,8 @@ struct obstacle {
 /*
  * The obstacles between a session and a device, the most important first, as far as the broker knows without the
  * hardware. Looks only, changes nothing: OPEN refuses with the first one, CHECK lists them all. A session without a
- * right to the device causes no work of a helper.
+ * right to the device causes no work of a helper. One thing is done: where a lease would need a keeper and no spare one
+ * is there, a spare one is connected.
  */
 struct admission {
 	struct obstacle obstacles[OBSTACLES_MAX];
@@ -42,9 +43,9 @@ void admission_add(struct admission *admission, enum refusal refusal, const char
 	__attribute__((format(printf, 3, 4)));
 
 /* Adds what a helper has seen of the device, in a group that was free. REPLY NULL: the helper has not come back, and
- * TEXT says what is known. */
+ * REFUSAL and TEXT say what an OPEN would be told. */
 void admission_add_look(struct admission *admission, const struct iommu_group *group, const struct helper_reply *reply,
-	const char *text);
+	enum refusal refusal, const char *text);
 
 /* Adds what an inspector has seen of DEVICE: the device of the admission, or a sibling that would be taken as well.
  * RULE allows DEVICE. */

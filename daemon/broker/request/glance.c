@@ -48,9 +48,9 @@ static void cancel(struct waiter *waiter)
 
 static const struct waiter_kind waiting = {.cancel = cancel};
 
-static void tell(struct glance *glance, const struct helper_reply *reply, const char *text)
+static void tell(struct glance *glance, const struct helper_reply *reply, enum refusal refusal, const char *text)
 {
-	struct glanced glanced = {.reply = reply, .text = text};
+	struct glanced glanced = {.reply = reply, .refusal = refusal, .text = text};
 	struct session *session = part(glance);
 
 	memcpy(glanced.name, glance->name, sizeof glanced.name);
@@ -119,7 +119,7 @@ static void answered(struct operation *operation, const struct helper_reply *rep
 		operation_order(operation, HELPER_LOOK, HELPER_LOOK_USE, next->name, "");
 		return;
 	}
-	tell(glance, reply ? &glance->reply : NULL, "the helper that looked at the device has ended");
+	tell(glance, reply ? &glance->reply : NULL, REFUSAL_FAILED, "the helper that looked at the device has ended");
 	end(glance);
 }
 
@@ -131,7 +131,8 @@ static void late(struct operation *operation)
 
 	if (hung)
 		operation_text(hung, text, sizeof text);
-	tell(glance, NULL, text);
+	/* As lease/grant.c refuses. */
+	tell(glance, NULL, hung ? REFUSAL_DEVICE_BUSY : REFUSAL_FAILED, text);
 	if (!operation->begun)
 		end(glance);
 }

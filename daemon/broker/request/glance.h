@@ -3,6 +3,7 @@
 #define BROKER_GLANCE_H
 
 #include "helper_message.h"
+#include "refusal.h"
 #include "state/broker.h"
 
 #include <stdbool.h>
@@ -12,7 +13,8 @@
 struct glanced {
 	char name[DEVICE_NAME_SIZE];
 	const struct helper_reply *reply; /* NULL: the helper has not come back, or none could be had */
-	const char *text;		  /* without a reply: what is known */
+	enum refusal refusal;		  /* without a reply: what an OPEN would be told, ... */
+	const char *text;		  /* ... and what is known */
 	/* The device that use and use_error of REPLY are about. */
 	char inspected[DEVICE_NAME_SIZE];
 };

@@ -115,9 +115,7 @@ static int open_device(struct session *session, struct detail *detail)
 	struct device *device = inventory_find(&broker->inventory, session->opening->device);
 	struct admission admission;
 
-	if (broker->stopping)
-		return refuse(detail, REFUSAL_NO_KEEPER, "the service is stopping");
-	if (device && device->group && device->group->state == GROUP_QUERIED)
+	if (!broker->stopping && device && device->group && device->group->state == GROUP_QUERIED)
 		return wait_for_group(session, device->group);
 	admission_check(broker, session, session->opening->device, &admission);
 	return act_on(session, device, &admission, detail);
@@ -228,12 +226,12 @@ static void on_look(struct session *session, const struct glanced *glanced)
 	struct packet *packet = &broker->buffers.reply;
 	struct admission admission;
 
-	admission_check(broker, session, glanced->name, &admission);
 	/* A user without a right to the device cannot cause that by asking: the helper would not have looked. */
 	if (device && device->group && reply && look_is_dead(reply))
 		quarantine_unresponsive(broker, device);
+	admission_check(broker, session, glanced->name, &admission);
 	if (device && device->group && (!reply || device->group->state == GROUP_FREE))
-		admission_add_look(&admission, device->group, reply, glanced->text);
+		admission_add_look(&admission, device->group, reply, glanced->refusal, glanced->text);
 	if (reply)
 		add_use(session, glanced, &admission);
 	session_begin_reply(session, packet);
