@@ -79,6 +79,10 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_IN_USE] = {"IN_USE", "the host itself uses the device",
 		"end the named use first: unmount the file system, swapoff, take the interface down, end the program; "
 		"or an administrator says in-use = take in the rule, and the host loses the device under its work"},
+	[REFUSAL_NO_DOMAIN_FILE] = {"NO_DOMAIN_FILE",
+		"this process cannot open /dev/vfio/vfio, by which an application has its IOMMU domain",
+		"if the file is missing, 'modprobe vfio' makes it; its usual mode is 0666; a unit with PrivateDevices= "
+		"or DevicePolicy= needs BindPaths=/dev/vfio/vfio and DeviceAllow=/dev/vfio/vfio rw"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -51,6 +51,8 @@ enum refusal {
 	REFUSAL_NOT_LEASABLE = 27,
 	/* The host itself works with the device: a mounted disk, an interface that is up. */
 	REFUSAL_IN_USE = 28,
+	/* The client's own process cannot open /dev/vfio/vfio (a client library's answer). */
+	REFUSAL_NO_DOMAIN_FILE = 29,
 	REFUSAL_MAX,
 };
 

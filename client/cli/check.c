@@ -45,6 +45,22 @@ static int obstacle_of_refusal(struct check *check, int refusal)
 	return CLI_OK;
 }
 
+/* What this user alone can know: whether the IOMMU domain for the device could be opened. */
+static int add_domain(struct check *check)
+{
+	struct vbroker_obstacle *more, found;
+
+	/* For tests: hosts of tests have no VFIO. */
+	if (vbroker_domain_obstacle(getenv("VFIO_DOMAIN_FILE"), &found) == 0)
+		return CLI_OK;
+	more = reallocarray(check->obstacles, check->count + 1, sizeof *more);
+	if (!more)
+		return failure_memory();
+	check->obstacles = more;
+	check->obstacles[check->count++] = found;
+	return CLI_OK;
+}
+
 static int check_ask(const struct cli *cli, struct check *check)
 {
 	int r = vbroker_session_check(cli->session, check->name, &check->obstacles, &check->count, &check->claim);
@@ -57,7 +73,7 @@ static int check_ask(const struct cli *cli, struct check *check)
 	if (r > 0)
 		return obstacle_of_refusal(check, r);
 	entry_read(cli, check);
-	return CLI_OK;
+	return add_domain(check);
 }
 
 #define NO_RESET "no reset method: will be quarantined afterwards, unless the policy has reset = optional"

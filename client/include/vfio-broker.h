@@ -64,7 +64,8 @@ enum vbroker_refusal {
 	VBROKER_NOT_MEMORY = 25,
 	VBROKER_NOT_QUARANTINED = 26,
 	VBROKER_NOT_LEASABLE = 27,
-	VBROKER_IN_USE = 28
+	VBROKER_IN_USE = 28,
+	VBROKER_NO_DOMAIN_FILE = 29
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */
@@ -830,6 +831,16 @@ int vbroker_irq_unmask(struct vbroker_device *device, uint32_t index, uint32_t s
  * @ret_domain: the caller's, for vbroker_domain_close()
  */
 int vbroker_domain_open(struct vbroker_domain **ret_domain);
+
+/**
+ * vbroker_domain_obstacle() - could this process open an IOMMU domain?
+ * @path: of the file that gives domains; NULL: /dev/vfio/vfio
+ * @ret_obstacle: the reason, if not; else unchanged
+ *
+ * The service does not know: a unit with PrivateDevices= does not see the file, say. A driver whose domain is another
+ * process's needs none (vbroker_domain_adopt()). Returns 0, or VBROKER_NO_DOMAIN_FILE.
+ */
+int vbroker_domain_obstacle(const char *path, struct vbroker_obstacle *ret_obstacle);
 
 /** vbroker_domain_close() - all mappings end with the domain once no device is bound any more. NULL is fine. */
 void vbroker_domain_close(struct vbroker_domain *domain);

@@ -109,6 +109,33 @@ int vbroker_domain_open(struct vbroker_domain **ret_domain)
 	return domain_open_on(&domain_type1, ret_domain);
 }
 
+/* Why the file at PATH cannot be opened, as far as ERROR tells. */
+static const char *cause_of(int error)
+{
+	if (error == ENOENT)
+		return "the kernel's module vfio is not loaded, or the unit of this process hides the file";
+	if (error == EACCES)
+		return "its mode and owner do not let this user";
+	if (error == EPERM)
+		return "the unit of this process may not open it (DevicePolicy=, DeviceAllow=)";
+	return "the kernel says no more";
+}
+
+int vbroker_domain_obstacle(const char *path, struct vbroker_obstacle *ret_obstacle)
+{
+	const char *file = path ? path : "/dev/vfio/vfio";
+	int fd = open(file, O_RDWR | O_CLOEXEC | O_NONBLOCK), error = errno;
+
+	if (fd >= 0) {
+		close(fd);
+		return 0;
+	}
+	ret_obstacle->refusal = VBROKER_NO_DOMAIN_FILE;
+	snprintf(ret_obstacle->detail, sizeof ret_obstacle->detail, "%.100s, opened by uid %u: %s: %s", file, geteuid(),
+		strerror(error), cause_of(error));
+	return VBROKER_NO_DOMAIN_FILE;
+}
+
 static void forget(struct vbroker_domain *domain)
 {
 	if (domain->space)

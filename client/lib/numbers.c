@@ -41,7 +41,8 @@ SAME(NOT_MEMORY);
 SAME(NOT_QUARANTINED);
 SAME(NOT_LEASABLE);
 SAME(IN_USE);
-static_assert(REFUSAL_MAX == 29, "a new refusal needs its public twin");
+SAME(NO_DOMAIN_FILE);
+static_assert(REFUSAL_MAX == 30, "a new refusal needs its public twin");
 
 /* ---- answers of the broker ---- */
 

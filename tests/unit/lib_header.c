@@ -29,6 +29,7 @@ __attribute__((used)) static const function functions[] = {
 	FUNCTION(vbroker_domain_close),
 	FUNCTION(vbroker_domain_fd),
 	FUNCTION(vbroker_domain_map),
+	FUNCTION(vbroker_domain_obstacle),
 	FUNCTION(vbroker_domain_open),
 	FUNCTION(vbroker_domain_ranges),
 	FUNCTION(vbroker_domain_serve),

@@ -39,6 +39,7 @@ static const struct {
 	{26, "NOT_QUARANTINED"},
 	{27, "NOT_LEASABLE"},
 	{28, "IN_USE"},
+	{29, "NO_DOMAIN_FILE"},
 };
 
 static void numbers_and_names_are_stable(void **state)
