@@ -118,8 +118,8 @@ static int print_json(const struct check *check)
 static void print_driver(const struct check *check)
 {
 	if (check->claim)
-		printf("OPEN would take it from its host driver %s first and give it back after the lease.\n",
-			check->entry.driver[0] ? check->entry.driver : "(unknown)");
+		printf("OPEN would take it from its host driver%s%s first and give it back after the lease.\n",
+			check->entry.driver[0] ? " " : "", check->entry.driver);
 	else if (check->entry.driver[0])
 		printf("Its driver is %s; OPEN would leave the driver alone.\n", check->entry.driver);
 	else

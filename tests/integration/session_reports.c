@@ -35,7 +35,8 @@ static void check(void **state)
 	(void)state;
 	expect_obstacles(session, EDU, 0, NOTHING);
 	expect_obstacles(session, NVME, 1, NOTHING);
-	expect_obstacles(session, BARE, 1, NOTHING);
+	/* which has no driver to be taken from */
+	expect_obstacles(session, BARE, 0, NOTHING);
 	expect_obstacles(session, LOCKED, 0, ONLY(VBROKER_DENIED));
 	expect_obstacles(session, NOBODYS, 0, ONLY(VBROKER_DENIED));
 	expect_obstacles(session, VIRTIO, 1, ONLY(VBROKER_DENIED));

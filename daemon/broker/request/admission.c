@@ -65,8 +65,9 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 /* Without a driver a device needs rebind = yes as well: root may have meant it to stay without one. */
 static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
-	admission->claim = !device->vfio;
-	if (!admission->claim || !rule || rule->verdict != POLICY_ALLOW || rule->rebind)
+	admission->bind = !device->vfio;
+	admission->claim = admission->bind && device->driver[0];
+	if (!admission->bind || !rule || rule->verdict != POLICY_ALLOW || rule->rebind)
 		return;
 	if (device->driver[0])
 		OBSTACLE(REFUSAL_DENIED,
@@ -102,7 +103,7 @@ static void check_siblings(const struct broker *broker, const struct session *se
 			host_device_is_harmless(&now))
 			continue;
 		if (!quarantine_holds(sibling) && grant_may_take(broker, session, &now)) {
-			admission->claim = true;
+			admission->claim = admission->bind = true;
 			check_virtual(broker, now.name, admission);
 			continue;
 		}
@@ -226,7 +227,7 @@ static void check_helpers(const struct broker *broker, const struct session *ses
 /* The kernel module may have been unloaded, or never loaded. */
 static void check_vfio(const struct broker *broker, struct admission *admission)
 {
-	if (admission->claim && !broker->host->has_driver(VFIO_DRIVER))
+	if (admission->bind && !broker->host->has_driver(VFIO_DRIVER))
 		OBSTACLE(REFUSAL_DEVICE_BAD_STATE, "%s: cannot bind it to %s: there is no such driver ('modprobe %s')",
 			admission->now.name, VFIO_DRIVER, VFIO_DRIVER);
 }
@@ -298,7 +299,7 @@ void admission_check(
 	admission->count = 0;
 	admission->rule = NULL;
 	admission->holder = NULL;
-	admission->claim = admission->transient = admission->look = false;
+	admission->claim = admission->bind = admission->transient = admission->look = false;
 	if (!device || !device->present || broker->host->read(name, &admission->now) < 0)
 		OBSTACLE(REFUSAL_NO_SUCH_DEVICE, "%s", name);
 	else

@@ -29,7 +29,8 @@ struct admission {
 	struct host_device now;		/* the device as read; not valid if there is no such device */
 	const struct policy_rule *rule; /* of the policy, allows or denies the device; NULL: no rule fits */
 	struct session *holder;		/* another session has the group; NULL: none */
-	bool claim;			/* the device has to go from a host driver, or from no driver, to vfio-pci */
+	bool claim;			/* the device, or a sibling, has to leave a host driver */
+	bool bind;			/* the device, or a sibling, has to go to vfio-pci */
 	bool look;			/* a helper is to look at the device: nothing stands against that */
 	bool transient;			/* the only obstacle is a release in progress: worth waiting for */
 };
