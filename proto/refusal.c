@@ -37,7 +37,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_NO_SUCH_DEVICE] = {"NO_SUCH_DEVICE", "there is no PCI device of that name",
 		"'vfio-brokerctl list' shows the names; they look like 0000:01:00.0"},
 	[REFUSAL_DENIED] = {"DENIED", "the policy does not let this user have that",
-		"an administrator can allow it in /etc/vfio-broker/policy.d, which is in force when the file is saved"},
+		"an administrator can allow it in /etc/vfio-broker/policy.d, which is in force when the file is saved; "
+		"root needs a rule like everybody"},
 	[REFUSAL_QUOTA] = {"QUOTA", "a limit of the service or the kernel is reached",
 		"release something, or have the named limit raised"},
 	[REFUSAL_MEMLOCK] = {"MEMLOCK", "mapping this memory for DMA would lock more of it than the process may",
@@ -53,7 +54,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_QUARANTINED] = {"QUARANTINED", "the device is held back because its last use has not ended cleanly",
 		"as root, 'vfio-brokerctl unquarantine DEVICE' resets the device and ends the quarantine, "
 		"'release --force DEVICE' ends the quarantine without a reset; "
-		"rules with reset = same-user or optional do without a reset"},
+		"rules with reset = same-user or optional do without a reset; a keeper or helper that does not let go is "
+		"helped by none of these: end the process that blocks it, or restart the machine"},
 	[REFUSAL_REVOKED] = {"REVOKED", "the device was taken back",
 		"the reason is named; open it again when it is free"},
 	[REFUSAL_GONE] = {"GONE", "the device has left the machine", "plug it in again and open it anew"},
@@ -83,6 +85,13 @@ static const struct text texts[REFUSAL_MAX] = {
 		"this process cannot open /dev/vfio/vfio, by which an application has its IOMMU domain",
 		"if the file is missing, 'modprobe vfio' makes it; its usual mode is 0666; a unit with PrivateDevices= "
 		"or DevicePolicy= needs BindPaths=/dev/vfio/vfio and DeviceAllow=/dev/vfio/vfio rw"},
+	[REFUSAL_ROOT_ONLY] = {"ROOT_ONLY", "this request is for root alone",
+		"have an administrator do it, by sudo say; no rule of the policy allows it to others"},
+	[REFUSAL_NO_REMAPPING] = {"NO_REMAPPING",
+		"the IOMMU does not remap interrupts, so the device could forge any interrupt",
+		"switch interrupt remapping on: in the firmware, and without intremap=off on the kernel's command "
+		"line; 'dmesg | grep -i remapping' shows whether it came up; where all users are trusted, "
+		"allow_unsafe_interrupts=1 of the module vfio_iommu_type1 does without"},
 };
 
 static const struct text unknown = {"UNKNOWN", "the service gave an answer that this program does not know",

@@ -53,6 +53,10 @@ enum refusal {
 	REFUSAL_IN_USE = 28,
 	/* The client's own process cannot open /dev/vfio/vfio (a client library's answer). */
 	REFUSAL_NO_DOMAIN_FILE = 29,
+	/* A request of an administrator, which no policy can allow to others. */
+	REFUSAL_ROOT_ONLY = 30,
+	/* The IOMMU is there, but does not keep interrupts apart. */
+	REFUSAL_NO_REMAPPING = 31,
 	REFUSAL_MAX,
 };
 

@@ -65,7 +65,9 @@ enum vbroker_refusal {
 	VBROKER_NOT_QUARANTINED = 26,
 	VBROKER_NOT_LEASABLE = 27,
 	VBROKER_IN_USE = 28,
-	VBROKER_NO_DOMAIN_FILE = 29
+	VBROKER_NO_DOMAIN_FILE = 29,
+	VBROKER_ROOT_ONLY = 30,
+	VBROKER_NO_REMAPPING = 31
 };
 
 /** vbroker_refusal_name() - "DEVICE_BUSY" and so on; a constant string, never NULL */

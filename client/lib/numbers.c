@@ -42,7 +42,9 @@ SAME(NOT_QUARANTINED);
 SAME(NOT_LEASABLE);
 SAME(IN_USE);
 SAME(NO_DOMAIN_FILE);
-static_assert(REFUSAL_MAX == 30, "a new refusal needs its public twin");
+SAME(ROOT_ONLY);
+SAME(NO_REMAPPING);
+static_assert(REFUSAL_MAX == 32, "a new refusal needs its public twin");
 
 /* ---- answers of the broker ---- */
 

@@ -600,7 +600,7 @@ static void who_may_release(void **state)
 		_exit(vbroker_session_unquarantine(other, EDU, VBROKER_UNQUARANTINE_FORCE, &released) & 0x7f);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(WEXITSTATUS(status), VBROKER_DENIED);
+	assert_int_equal(WEXITSTATUS(status), VBROKER_ROOT_ONLY);
 	release(session, EDU, VBROKER_UNQUARANTINE_DRY_RUN, "no reset method");
 	expect_quarantined(session, EDU, "no reset method");
 	release(session, EDU, VBROKER_UNQUARANTINE_FORCE, "no reset method");

@@ -337,7 +337,7 @@ static const struct failing {
 	{FAKE_ATTACH, ENOSPC, VBROKER_NO_DOMAINS, "the IOMMU has no domain left"},
 	{FAKE_ATTACH, EINVAL, VBROKER_DOMAIN_INCOMPATIBLE, "reserves"},
 	{FAKE_ATTACH, ENODEV, VBROKER_DOMAIN_INCOMPATIBLE, "does not serve this group"},
-	{FAKE_ATTACH, EPERM, VBROKER_NO_IOMMU, "no interrupt remapping"},
+	{FAKE_ATTACH, EPERM, VBROKER_NO_REMAPPING, "no interrupt remapping"},
 	{FAKE_DEVICE_GET, EIO, VBROKER_DEVICE_BAD_STATE, "VFIO_GROUP_GET_DEVICE_FD"},
 	{FAKE_DEVICE_GET, ENODEV, VBROKER_GONE, "does not have the device"},
 	{FAKE_DEVICE_GET, EACCES, VBROKER_UNSUPPORTED, "token"},
@@ -363,7 +363,7 @@ static void bind_refused_by_the_kernel(void **state)
 	expect_bind_refused(EDU, NULL, VBROKER_GROUP_NOT_VIABLE, EDU);
 	group->viable = true;
 	group->no_remapping = true;
-	expect_bind_refused(EDU, NULL, VBROKER_NO_IOMMU, "interrupt remapping");
+	expect_bind_refused(EDU, NULL, VBROKER_NO_REMAPPING, "interrupt remapping");
 	group->no_remapping = false;
 	world_settle();
 }

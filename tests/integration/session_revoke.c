@@ -392,7 +392,7 @@ static void denied(void **state)
 		if ((getuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0)) ||
 			vbroker_session_open(world()->broker_socket, &session) != 0)
 			_exit(1);
-		if (vbroker_session_revoke(session, EDU, 0, &revocation) != VBROKER_DENIED)
+		if (vbroker_session_revoke(session, EDU, 0, &revocation) != VBROKER_ROOT_ONLY)
 			_exit(2);
 		_exit(strstr(vbroker_detail(), "for root alone, not for uid ") ? 0 : 3);
 	}

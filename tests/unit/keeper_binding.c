@@ -117,9 +117,9 @@ static const struct {
 	{FAKE_ATTACH, EBUSY, REFUSAL_DOMAIN_INCOMPATIBLE},
 	{FAKE_ATTACH, ENOMEM, REFUSAL_NO_DOMAINS},
 	{FAKE_ATTACH, ENOSPC, REFUSAL_NO_DOMAINS},
-	{FAKE_ATTACH, EPERM, REFUSAL_NO_IOMMU},
+	{FAKE_ATTACH, EPERM, REFUSAL_NO_REMAPPING},
 	{FAKE_ATTACH, EXDEV, -EXDEV},
-	{FAKE_SETUP, EPERM, REFUSAL_NO_IOMMU},
+	{FAKE_SETUP, EPERM, REFUSAL_NO_REMAPPING},
 	{FAKE_SETUP, ENODEV, REFUSAL_DOMAIN_INCOMPATIBLE},
 	{FAKE_SETUP, EINVAL, REFUSAL_DOMAIN_INCOMPATIBLE},
 	{FAKE_SETUP, EBUSY, REFUSAL_DOMAIN_INCOMPATIBLE},
@@ -200,13 +200,13 @@ static void test_no_remapping(void **state)
 	(void)state;
 	bench_start(&b, 1);
 	b.group->no_remapping = true;
-	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_NO_IOMMU);
+	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_NO_REMAPPING);
 	assert_detail(&b, "interrupt remapping");
 	assert_unbound(&b, 0);
 	/* The domain is ready through another group: now it is SET_CONTAINER that says so. */
 	assert_int_equal(fake_vfio.group_attach(other, domain), 0);
 	assert_int_equal(fake_vfio.domain_setup(domain), 0);
-	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_NO_IOMMU);
+	assert_int_equal(bench_bind(&b, 0, domain), REFUSAL_NO_REMAPPING);
 	assert_detail(&b, "interrupt remapping");
 	assert_unbound(&b, 0);
 	assert_int_equal(fake_vfio.group_detach(other), 0);

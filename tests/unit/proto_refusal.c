@@ -40,6 +40,8 @@ static const struct {
 	{27, "NOT_LEASABLE"},
 	{28, "IN_USE"},
 	{29, "NO_DOMAIN_FILE"},
+	{30, "ROOT_ONLY"},
+	{31, "NO_REMAPPING"},
 };
 
 static void numbers_and_names_are_stable(void **state)

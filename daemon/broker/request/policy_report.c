@@ -80,7 +80,7 @@ static int subject(const struct session *session, struct packet *request, struct
 	struct explain_request *wanted = (void *)request->payload;
 
 	if (session->peer.uid != 0 && wanted->uid != session->peer.uid)
-		return refuse(detail, REFUSAL_DENIED, "root alone may ask about uid %u; uid %u may ask about itself",
+		return refuse(detail, REFUSAL_ROOT_ONLY, "root alone may ask about uid %u; uid %u may ask about itself",
 			wanted->uid, session->peer.uid);
 	*ret_peer = session->peer;
 	if (session->peer.uid == 0) {

@@ -327,7 +327,7 @@ int revocation_serve(void *context, struct packet *request, struct packet *reply
 
 	/* Safe for a hostile caller: nobody but root gets beyond this check, and no policy can change the check. */
 	if (session->peer.uid != 0)
-		return refuse(detail, REFUSAL_DENIED, "REVOKE of %s is for root alone, not for %s", body->name,
+		return refuse(detail, REFUSAL_ROOT_ONLY, "REVOKE of %s is for root alone, not for %s", body->name,
 			peer_text(&session->peer, who, sizeof who));
 	device = inventory_find(&session->broker->inventory, body->name);
 	if (!device)

@@ -26,7 +26,7 @@ static int check_administrator(const struct session *session, const char *name, 
 
 	if (session->peer.uid == 0)
 		return 0;
-	return refuse(detail, REFUSAL_DENIED, "only root may end the quarantine of %s; this is %s", name,
+	return refuse(detail, REFUSAL_ROOT_ONLY, "only root may end the quarantine of %s; this is %s", name,
 		peer_text(&session->peer, who, sizeof who));
 }
 
