@@ -54,8 +54,8 @@ static const struct text texts[REFUSAL_MAX] = {
 	[REFUSAL_QUARANTINED] = {"QUARANTINED", "the device is held back because its last use has not ended cleanly",
 		"as root, 'vfio-brokerctl unquarantine DEVICE' resets the device and ends the quarantine, "
 		"'release --force DEVICE' ends the quarantine without a reset; "
-		"rules with reset = same-user or optional do without a reset; a keeper or helper that does not let go is "
-		"helped by none of these: end the process that blocks it, or restart the machine"},
+		"rules with reset = same-user or optional do without a reset; a keeper or helper that does not let "
+		"go is helped by none of these: end the process that blocks it, or restart the machine"},
 	[REFUSAL_REVOKED] = {"REVOKED", "the device was taken back",
 		"the reason is named; open it again when it is free"},
 	[REFUSAL_GONE] = {"GONE", "the device has left the machine", "plug it in again and open it anew"},
