@@ -250,10 +250,17 @@ static void names_are_looked_up(void **state)
 	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\n");
 	read_again();
 	assert_true(allowed(session, EDU));
-	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU "\ngroup = root\nuser = no-such-user\n");
+	/* A user who is gone takes nothing from the others. */
+	host_write("policy/10-test.conf", "[allow a]\naddress = " EDU_2 "\nuser = root no-such-user\n");
+	read_again();
+	assert_true(allowed(session, EDU_2));
+	assert_non_null(
+		strstr(log_of(), "10-test.conf:3:13: there is no user \"no-such-user\", so the word fits nobody"));
+	/* A rule that denies has to hold. */
+	host_write("policy/10-test.conf", "[deny a]\naddress = " EDU_2 "\ngroup = root\nuser = no-such-user\n");
 	read_again();
 	assert_non_null(strstr(status_of(session).policy_error, "10-test.conf:4:8: there is no user \"no-such-user\""));
-	assert_true(allowed(session, EDU));
+	assert_true(allowed(session, EDU_2));
 	vbroker_session_close(session);
 	world_settle();
 }

@@ -340,7 +340,7 @@ static void a_fifo_is_skipped(void **state)
 	host_write("policy/10-test.conf", ALLOW("two", EDU_2));
 	hang_up();
 	assert_true(allowed(session, EDU_2, NULL));
-	assert_non_null(strstr(host_read("log"), "/policy/20-fifo.conf: skipped, because it is no file"));
+	assert_non_null(strstr(host_read("log"), "/policy/20-fifo.conf: skipped, because a FIFO is no policy file"));
 	vbroker_session_close(session);
 	/* At the start, too. */
 	world_stop_broker();

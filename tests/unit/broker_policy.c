@@ -111,6 +111,11 @@ static void user(void **state)
 	EXPECT("[allow a]\nclass = *\nuser = root\n", nvme, root, "+a");
 	EXPECT("[allow a]\nclass = *\nuser = root\n", nvme, bob, "");
 	EXPECT("[allow a]\nclass = *\nuser = *\n", nvme, bob, "+a");
+	/* A name that nobody has fits nobody, alone or beside others. */
+	EXPECT("[allow a]\nclass = *\nuser = no-such-user\n", nvme, bob, "");
+	EXPECT("[allow a]\nclass = *\nuser = no-such-user\n[allow b]\nclass = *\nuser = 1002\n", nvme, bob, "+b");
+	EXPECT("[allow a]\nclass = *\nuser = no-such-user 1002\n", nvme, bob, "+a");
+	EXPECT("[allow a]\nclass = *\nuser = 1002\ngroup = no-such-group\n", nvme, bob, "");
 }
 
 static void group(void **state)
@@ -299,6 +304,9 @@ static void each_misfit_is_named(void **state)
 		"0000:01:00.0 (1b36:0010, class 010802) is none of its devices");
 	assert_string_equal(misfit("[allow a]\nclass = 01\nuser = 7\n", &alice), "uid 1001 is none of its users");
 	assert_string_equal(misfit("[allow a]\nclass = 01\ngroup = 7\n", &alice), "uid 1001 is in none of its groups");
+	assert_string_equal(misfit("[allow a]\nclass = 01\nuser = no-such-user\n", &alice),
+		"uid 1001 is none of its users; \"no-such-user\" was unknown when the files were read "
+		"('systemctl reload vfio-broker' looks again)");
 	assert_string_equal(
 		misfit("[allow a]\nclass = 01\nunit = x.service\n", &alice), "spdk@3.service is none of its units");
 	assert_string_equal(misfit("[allow a]\nclass = 01\nunit = x.service\n", &bob),

@@ -41,6 +41,7 @@ static void policies_travel_unchanged(void **state)
 		"",
 		"[allow a]\naddress = 0000:01:00.0 *\nid = 8086:* *:*\nclass = 0108 *\nuser = *\n",
 		"[allow a = b]\nclass = *\nuser = root 1000 * root\ngroup = root 7\nunit = a@*.service [ab]*\n",
+		"[allow a]\nclass = *\nuser = no-such-user 7 gone;too\ngroup = no-such-group\n",
 		"[deny   blanks ; and more]\nclass = *\ngroup = *\nrebind = no\naccess = split\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\naccess = direct\nreset = optional\nsettle = 0s\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\nin-use = take\n",
@@ -91,8 +92,9 @@ static void policies_of_the_corpus_travel_unchanged(void **state)
 static void other_lines_are_refused(void **state)
 {
 	static const char *const lines[] = {"class = *", "allow", "user = root", "group = wheel", "user = -1",
-		"user = 1 ; ", "user = * ; alice", "sessions = 3", "nothing = 1", "line x", "line -1", "", "user=1",
-		"file", "rebind = perhaps", "windows = 1 2", "out of memory"};
+		"user = 1 ; ", "user = * ; alice", "user = bob ; lost", "user = bob ; ", "unit = bob ; unknown",
+		"sessions = 3", "nothing = 1", "line x", "line -1", "", "user=1", "file", "rebind = perhaps",
+		"windows = 1 2", "out of memory"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -106,6 +108,33 @@ static void other_lines_are_refused(void **state)
 			assert_int_equal(r, 0);
 		else if (r != -EPROTO || !error.text[0])
 			fail_msg("\"%s\" is taken: %d", lines[i], r);
+		policy_free(policy);
+	}
+}
+
+/* No file could say so: the rule does not go into force. */
+static void only_a_rule_that_allows_has_unknown_names(void **state)
+{
+	static const struct {
+		const char lines[48];
+		int result;
+	} cases[] = {
+		{"allow a\0user = bob ; unknown", 0},
+		{"deny a\0user = bob ; unknown", -EPROTO},
+		{"limits a\0user = bob ; unknown", -EPROTO},
+		{"allow a\0user = 1 ; unknown", 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct policy *policy = calloc(1, sizeof *policy);
+		struct policy_error error = {0};
+		size_t size = strlen(cases[i].lines) + 1;
+
+		size += strlen(cases[i].lines + size) + 1;
+		assert_int_equal(policy_canonical_read(policy, cases[i].lines, size, &error), cases[i].result);
+		assert_int_equal(policy->rules[0].users.unknown.count, i == 0);
+		assert_int_equal(policy->rules[0].users.count, i == 3);
 		policy_free(policy);
 	}
 }
@@ -207,7 +236,7 @@ static void a_policy_has_a_largest_size(void **state)
 	(void)state;
 	packet_init(&packet);
 	memset(lines, 'x', sizeof lines - 1);
-	memcpy(lines, "skipped ", 8);
+	memcpy(lines, "warning ", 8);
 	unit_pair(pair);
 	send_event(pair[1], POLICY_READER_STARTED, &started, sizeof started);
 	policy_stream_receive(&stream, pair[0], &packet);
@@ -244,8 +273,10 @@ static void what_is_no_file_is_skipped(void **state)
 	assert_int_equal(symlink("/dev/null", path), 0);
 	assert_int_equal(policy_load(directories, &policy, &error), 0);
 	assert_int_equal(policy->count, 0);
-	assert_int_equal(policy->skipped.count, 3);
-	assert_non_null(strstr(policy->skipped.words[0], "/10-fifo.conf"));
+	assert_int_equal(policy->warnings.count, 3);
+	assert_non_null(strstr(policy->warnings.words[0], "/10-fifo.conf: skipped, because a FIFO is no policy file"));
+	assert_non_null(strstr(policy->warnings.words[1], "/20-directory.conf: skipped, because a directory is "));
+	assert_non_null(strstr(policy->warnings.words[2], "/30-zero.conf: skipped, because a device is "));
 	assert_null(round_trip_mistake(policy));
 	policy_free(policy);
 	snprintf(path, sizeof path, "%s/10-fifo.conf", directory);
@@ -265,6 +296,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(policies_travel_unchanged),
 		cmocka_unit_test(policies_of_the_corpus_travel_unchanged),
 		cmocka_unit_test(other_lines_are_refused),
+		cmocka_unit_test(only_a_rule_that_allows_has_unknown_names),
 		cmocka_unit_test(half_a_line_is_refused),
 		cmocka_unit_test(streams_say_how_they_ended),
 		cmocka_unit_test(a_policy_has_a_largest_size),

@@ -14,6 +14,8 @@
 
 /* ---- mistakes: file, line and cause ---- */
 
+#define LOOK_AGAIN "; if there is now, 'systemctl reload vfio-broker' looks again"
+
 static const struct mistake {
 	const char *text;
 	const char *error;
@@ -34,11 +36,12 @@ static const struct mistake {
 	{"[allow a]\nid = 80*:1\n", "t.conf:2:6: not a vendor:device like 1b36:0010 or 8086:*: \"80*:1\""},
 	{"[allow a]\nclass = 0x0108\n", "t.conf:2:9: not leading digits of a PCI class like 0108: \"0x0108\""},
 	{"[allow a]\nclass = 0108021\n", "t.conf:2:9: not leading digits of a PCI class like 0108: \"0108021\""},
-	{"[allow a]\nuser = nobody-of-that-name\n", "t.conf:2:8: there is no user \"nobody-of-that-name\""},
-	{"[allow a]\nuser = 4294967295\n", "t.conf:2:8: there is no user \"4294967295\""},
-	{"[allow a]\nuser = 10x\n", "t.conf:2:8: there is no user \"10x\""},
-	{"[allow a]\nuser = -1\n", "t.conf:2:8: there is no user \"-1\""},
-	{"[allow a]\ngroup = no-such-group\n", "t.conf:2:9: there is no group \"no-such-group\""},
+	{"[deny a]\nuser = nobody-of-that-name\n", "t.conf:2:8: there is no user \"nobody-of-that-name\"" LOOK_AGAIN},
+	{"[limits a]\nuser = nobody-of-that-name\n", "t.conf:2:8: there is no user \"nobody-of-that-name\"" LOOK_AGAIN},
+	{"[deny a]\nuser = 4294967295\n", "t.conf:2:8: there is no user \"4294967295\"" LOOK_AGAIN},
+	{"[deny a]\nuser = 10x\n", "t.conf:2:8: there is no user \"10x\"" LOOK_AGAIN},
+	{"[deny a]\nuser = -1\n", "t.conf:2:8: there is no user \"-1\"" LOOK_AGAIN},
+	{"[deny a]\ngroup = no-such-group\n", "t.conf:2:9: there is no group \"no-such-group\"" LOOK_AGAIN},
 	{"[allow a]\nunit = a.service # b.service\n", "t.conf:2:18: not a unit name or pattern: \"#\""},
 	{"[allow a]\nunit = [deny\n", "t.conf:2:8: not a unit name or pattern: \"[deny\""},
 	{"[allow a]\nrebind = maybe\n", "t.conf:2:10: rebind is yes or no, not \"maybe\""},
@@ -191,6 +194,28 @@ static void mistakes_are_named(void **state)
 		assert_string_equal(error.text, mistakes[i].error);
 		policy_free(policy);
 	}
+}
+
+/* A user who is gone takes nothing from the others, where the rule allows. */
+static void unknown_names_of_allow_are_warnings(void **state)
+{
+	struct policy *policy = calloc(1, sizeof *policy);
+	struct policy_error error = {0};
+
+	(void)state;
+	assert_non_null(policy);
+	assert_int_equal(policy_read(policy, "t.conf",
+				 "[allow a]\nclass = 01\nuser = root nobody-of-that-name\n"
+				 "[allow b]\nclass = 01\ngroup = no-such-group\n",
+				 &error),
+		0);
+	assert_string_equal(error.text, "");
+	assert_int_equal(policy->warnings.count, 2);
+	assert_string_equal(policy->warnings.words[0],
+		"t.conf:3:13: there is no user \"nobody-of-that-name\", so the word fits nobody" LOOK_AGAIN);
+	assert_string_equal(policy->warnings.words[1],
+		"t.conf:6:9: there is no group \"no-such-group\", so the word fits nobody" LOOK_AGAIN);
+	policy_free(policy);
 }
 
 static void long_line(void **state)
@@ -366,6 +391,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(unknown_names_of_allow_are_warnings),
 		cmocka_unit_test(long_line),
 		cmocka_unit_test_setup_teardown(files_are_sorted_by_name, make_directories, remove_directories),
 		cmocka_unit_test_setup_teardown(files_hide_files, make_directories, remove_directories),

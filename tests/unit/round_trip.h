@@ -40,7 +40,8 @@ static inline bool round_trip_words(const struct words *a, const struct words *b
 
 static inline bool round_trip_ids(const struct ids *a, const struct ids *b)
 {
-	bool same = a->count == b->count && a->any == b->any && a->given == b->given;
+	bool same = a->count == b->count && a->any == b->any && a->given == b->given &&
+		round_trip_words(&a->unknown, &b->unknown);
 
 	for (size_t i = 0; same && i < a->count; i++)
 		same = a->ids[i].id == b->ids[i].id && !a->ids[i].name == !b->ids[i].name &&
@@ -91,8 +92,8 @@ static inline const char *round_trip_mistake(const struct policy *policy)
 	error = (struct policy_error){0};
 	if (policy_canonical_read(copy, text.bytes, text.size, &error) < 0 || policy_complete(copy, 0, &error) < 0)
 		mistake = error.text;
-	else if (copy->count != policy->count || !round_trip_words(&copy->skipped, &policy->skipped))
-		mistake = "the number of rules or files is another";
+	else if (copy->count != policy->count || !round_trip_words(&copy->warnings, &policy->warnings))
+		mistake = "the number of rules or warnings is another";
 	for (size_t i = 0; !mistake && i < policy->count; i++) {
 		if (!round_trip_rule(&policy->rules[i], &copy->rules[i]))
 			mistake = policy->rules[i].name;

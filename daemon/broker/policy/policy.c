@@ -27,7 +27,7 @@ void policy_free(struct policy *policy)
 		ids_clear(&rule->users);
 		ids_clear(&rule->groups);
 	}
-	words_clear(&policy->skipped);
+	words_clear(&policy->warnings);
 	owners_clear(&policy->owners);
 	free(policy->rules);
 	free(policy);
@@ -159,18 +159,34 @@ const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid)
 	return NULL;
 }
 
+#define UNKNOWN_SIZE 192
+
+/* The first name of LIST that was unknown when the files were read: the user may have been added since. Returns
+ * BUFFER. */
+static const char *unknown_text(const struct ids *list, char buffer[UNKNOWN_SIZE])
+{
+	char quoted[64];
+
+	buffer[0] = '\0';
+	if (list->unknown.count > 0)
+		snprintf(buffer, UNKNOWN_SIZE, "; \"%s\" was unknown when the files were read (" POLICY_LOOK_AGAIN ")",
+			refusal_quote(quoted, sizeof quoted, list->unknown.words[0], strlen(list->unknown.words[0])));
+	return buffer;
+}
+
 const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
 	char *buffer, size_t size)
 {
-	char unit[128];
+	char unit[128], unknown[UNKNOWN_SIZE];
 
 	if (device && !device_fits(rule, device))
 		snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices", device->name,
 			device->vendor, device->device, device->class);
 	else if (rule->users.given && !user_fits(rule, peer))
-		snprintf(buffer, size, "uid %u is none of its users", peer->uid);
+		snprintf(buffer, size, "uid %u is none of its users%s", peer->uid, unknown_text(&rule->users, unknown));
 	else if (rule->groups.given && !group_fits(rule, peer))
-		snprintf(buffer, size, "uid %u is in none of its groups", peer->uid);
+		snprintf(buffer, size, "uid %u is in none of its groups%s", peer->uid,
+			unknown_text(&rule->groups, unknown));
 	else if (rule->units.count == 0 || unit_fits(rule, peer))
 		return NULL;
 	else if (peer->unit)

@@ -35,6 +35,9 @@ enum reset_need {
 	RESET_OPTIONAL,
 };
 
+/* What makes a user or group known that has been added since the files were read. */
+#define POLICY_LOOK_AGAIN "'systemctl reload vfio-broker' looks again"
+
 #define SETTLE_UNSET UINT64_MAX
 
 struct reset_policy {
@@ -71,7 +74,7 @@ struct policy {
 	struct policy_rule *rules; /* in the order in which they are asked */
 	size_t count;
 	struct owners owners;
-	struct words skipped; /* paths that are named like policy files, and are no files */
+	struct words warnings; /* sentences about what is left out: a file that is none, a name that is unknown */
 };
 
 void policy_free(struct policy *policy);

@@ -46,8 +46,8 @@ void policy_canonical_write(const struct policy *policy, struct policy_sink *sin
 		snprintf(number, sizeof number, "owner %u %u %u", range->first, range->count, range->owner);
 		sink->line(sink, number);
 	}
-	for (size_t i = 0; i < policy->skipped.count; i++)
-		write_line(sink, "skipped", policy->skipped.words[i]);
+	for (size_t i = 0; i < policy->warnings.count; i++)
+		write_line(sink, "warning", policy->warnings.words[i]);
 }
 
 /* ---- reading ---- */
@@ -65,7 +65,16 @@ static struct ids *ids_of(struct policy_rule *rule, const char *key)
 	return strcmp(key, "group") == 0 ? &rule->groups : NULL;
 }
 
-/* "KEY = WORD", or "KEY = NUMBER ; NAME". */
+/* WORD, which is no number, with the comment MARK. Only a rule that allows goes on with names that are unknown. */
+static int read_unknown(const struct policy_rule *rule, struct ids *ids, const char *word, const char *mark)
+{
+	if (rule->verdict != POLICY_ALLOW || strcmp(mark, POLICY_KEY_UNKNOWN) != 0)
+		return -EPROTO;
+	ids->given = true;
+	return words_add(&ids->unknown, word);
+}
+
+/* "KEY = WORD", "KEY = NUMBER ; NAME", or "KEY = NAME ; unknown". */
 static int read_key(struct policy_rule *rule, char *line)
 {
 	char *equals = strstr(line, " = "), *word = equals ? equals + 3 : NULL, *name = NULL;
@@ -90,7 +99,7 @@ static int read_key(struct policy_rule *rule, char *line)
 		}
 		/* Anything else would be looked up. */
 		if (!value_number(word, &number) && (name || strcmp(word, "*") != 0))
-			return -EPROTO;
+			return name ? read_unknown(rule, ids, word, name) : -EPROTO;
 	}
 	r = key->read(rule, word, &cause);
 	if (r == 0 && name) {
@@ -132,9 +141,9 @@ static int read_line(struct policy *policy, char *line)
 
 	if (name)
 		return policy_add_rule(policy, verdict, name, "", 0);
-	text = behind(line, "skipped ");
+	text = behind(line, "warning ");
 	if (text)
-		return words_add(&policy->skipped, text);
+		return words_add(&policy->warnings, text);
 	owner = behind(line, "owner ");
 	if (owner)
 		return read_owner(policy, owner);

@@ -17,8 +17,9 @@
  *	file /etc/vfio-broker/policy.d/10-lab.conf
  *	address = 0000:01:00.0
  *	user = 1001 ; alice
+ *	user = bob ; unknown
  *	owner 100000 65536 1001
- *	skipped /etc/vfio-broker/policy.d/20-fifo.conf
+ *	warning /etc/vfio-broker/policy.d/20-fifo.conf: skipped, because a FIFO is no policy file
  */
 
 /* Gives POLICY to SINK, a line at a time. */

@@ -13,9 +13,9 @@ static bool check_file(const char *path)
 	struct policy_error error = {0};
 	bool good = policy && policy_read_file(policy, path, &error) == 0;
 
-	if (good && policy->skipped.count > 0)
-		fprintf(stderr, "%s: " POLICY_SKIPPED "\n", path);
-	else if (good)
+	for (size_t i = 0; good && i < policy->warnings.count; i++)
+		fprintf(stderr, "%s\n", policy->warnings.words[i]);
+	if (good)
 		printf("%s: %zu rules\n", path, policy->count);
 	else
 		fprintf(stderr, "%s\n", policy ? error.text : "out of memory");

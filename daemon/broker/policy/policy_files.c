@@ -135,13 +135,29 @@ static int by_name(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* PATH is named like a policy file, and is none. */
+static int warn_of_kind(struct policy *policy, const char *path)
+{
+	const char *kind = "this";
+	char text[512];
+	struct stat st;
+
+	if (stat(path, &st) == 0)
+		kind = S_ISFIFO(st.st_mode)    ? "a FIFO"
+			: S_ISSOCK(st.st_mode) ? "a socket"
+			: S_ISDIR(st.st_mode)  ? "a directory"
+					       : "a device";
+	snprintf(text, sizeof text, "%s: skipped, because %s is no policy file, which is a regular file", path, kind);
+	return words_add(&policy->warnings, text);
+}
+
 int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error)
 {
 	char *text = file_text(path);
 	int r;
 
 	if (!text && errno == ENOTSUP)
-		return words_add(&policy->skipped, path);
+		return warn_of_kind(policy, path);
 	if (!text) {
 		r = -errno;
 		*ret_error = (struct policy_error){0};

@@ -6,9 +6,6 @@
 
 #include <stdbool.h>
 
-/* What people are told of a path in policy->skipped. */
-#define POLICY_SKIPPED "skipped, because it is no file: a policy file is a regular file"
-
 /* Whether a file of the name is a policy file: "*.conf", and not hidden. */
 bool policy_file_name(const char *name);
 
@@ -22,7 +19,7 @@ int policy_each(const char *const *directories, policy_visitor visit, void *cont
 
 /*
  * Adds the rules of one file to POLICY, as policy_read() does. An empty file, or a link to /dev/null, has no rules. A
- * FIFO, a socket, a device or a directory is not opened, and is added to POLICY->skipped.
+ * FIFO, a socket, a device or a directory is not opened, and named in POLICY->warnings.
  */
 int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error);
 

@@ -61,36 +61,63 @@ static int add_class(struct policy_rule *rule, const char *word, const char **ca
 	return words_add(&rule->classes, word);
 }
 
+/* "*" and numbers need no look-up. Returns false for a name. */
+static bool add_plain_id(struct ids *list, const char *word, int *ret_result)
+{
+	unsigned int id;
+
+	*ret_result = 0;
+	list->given = true;
+	if (strcmp(word, "*") == 0)
+		list->any = true;
+	else if (value_number(word, &id))
+		*ret_result = ids_add(list, id, NULL);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * A look-up has found nothing and left errno. A name that nobody has is said so (getpwnam(3) lists the values); any
+ * other errno is a trouble of the name service. In such a trouble no user is to lose a lease.
+ */
+static int add_unknown(struct ids *list, const char *word, const char **cause, const char *nobody)
+{
+	int r;
+
+	if (errno != 0 && errno != ENOENT && errno != ESRCH && errno != EBADF && errno != EPERM)
+		return wrong(cause, "the name service fails, and does not say whether there is");
+	r = words_add(&list->unknown, word);
+	*cause = nobody;
+	return r < 0 ? r : -ENOENT;
+}
+
 static int add_user(struct policy_rule *rule, const char *word, const char **cause)
 {
 	const struct passwd *entry;
-	unsigned int id;
+	int r;
 
-	rule->users.given = true;
-	if (strcmp(word, "*") == 0) {
-		rule->users.any = true;
-		return 0;
-	}
-	if (value_number(word, &id))
-		return ids_add(&rule->users, id, NULL);
+	if (add_plain_id(&rule->users, word, &r))
+		return r;
+	errno = 0;
 	entry = getpwnam(word);
-	return entry ? ids_add(&rule->users, entry->pw_uid, word) : wrong(cause, "there is no user");
+	if (!entry)
+		return add_unknown(&rule->users, word, cause, "there is no user");
+	return ids_add(&rule->users, entry->pw_uid, word);
 }
 
 static int add_group(struct policy_rule *rule, const char *word, const char **cause)
 {
 	const struct group *entry;
-	unsigned int id;
+	int r;
 
-	rule->groups.given = true;
-	if (strcmp(word, "*") == 0) {
-		rule->groups.any = true;
-		return 0;
-	}
-	if (value_number(word, &id))
-		return ids_add(&rule->groups, id, NULL);
+	if (add_plain_id(&rule->groups, word, &r))
+		return r;
+	errno = 0;
 	entry = getgrnam(word);
-	return entry ? ids_add(&rule->groups, entry->gr_gid, word) : wrong(cause, "there is no group");
+	if (!entry)
+		return add_unknown(&rule->groups, word, cause, "there is no group");
+	return ids_add(&rule->groups, entry->gr_gid, word);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -320,6 +347,8 @@ static void print_ids(const struct ids *list, const char *key, struct policy_sin
 		else
 			emit(sink, "%s = %u", key, list->ids[i].id);
 	}
+	for (size_t i = 0; i < list->unknown.count; i++)
+		emit(sink, "%s = %s ; " POLICY_KEY_UNKNOWN, key, list->unknown.words[i]);
 }
 
 static void print_number(uint32_t number, const char *key, struct policy_sink *sink)

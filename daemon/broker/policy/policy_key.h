@@ -11,12 +11,16 @@ struct policy_sink {
 	void (*line)(struct policy_sink *sink, const char *text);
 };
 
+/* Stands in a printed line behind a name that is unknown, as a comment. */
+#define POLICY_KEY_UNKNOWN "unknown"
+
 /* A key of a section, like "address", and the meaning of its words. All keys are in one table. */
 struct policy_key {
 	const char *name;
 	/*
 	 * Takes one WORD of the value. Returns 0, -ENOMEM, or -EINVAL with *RET_CAUSE: the mistake, a constant that the
-	 * word, quoted, completes to a sentence.
+	 * word, quoted, completes to a sentence; or -ENOENT with *RET_CAUSE: the word is taken, as a name that stands
+	 * for nobody.
 	 */
 	int (*read)(struct policy_rule *rule, const char *word, const char **ret_cause);
 	/* Writes the lines that would give RULE the present value of KEY; no lines for a key not given. */

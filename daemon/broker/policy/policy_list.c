@@ -53,5 +53,6 @@ void ids_clear(struct ids *list)
 	for (size_t i = 0; i < list->count; i++)
 		free(list->ids[i].name);
 	free(list->ids);
+	words_clear(&list->unknown);
 	*list = (struct ids){0};
 }

@@ -27,7 +27,8 @@ struct ids {
 	struct id *ids;
 	size_t count;
 	bool any;
-	bool given; /* the rule has the key, be it only with "*" */
+	bool given;	      /* the rule has the key, be it only with "*" */
+	struct words unknown; /* names that stand for nobody, and fit nobody */
 };
 
 int ids_add(struct ids *list, unsigned int id, const char *name);

@@ -38,6 +38,26 @@ static int complain(struct reader *reader, const char *at, const char *what, con
 	return -EINVAL;
 }
 
+/* A name that nobody has is kept by a rule that allows, and fits nobody: a user who is gone takes nothing from the
+ * others. A rule that denies, and limits, have to hold, and the name may be misspelt. */
+static int complain_of_nobody(struct reader *reader, const char *at, const char *what, const char *value)
+{
+	struct policy_error *error = reader->error;
+	bool allows = reader->policy->rules[reader->policy->count - 1].verdict == POLICY_ALLOW;
+	size_t length;
+	int r;
+
+	r = complain(reader, at, what, value);
+	length = strlen(error->text);
+	snprintf(error->text + length, sizeof error->text - length, "%s; if there is now, " POLICY_LOOK_AGAIN,
+		allows ? ", so the word fits nobody" : "");
+	if (!allows)
+		return r;
+	r = words_add(&reader->policy->warnings, error->text);
+	*error = (struct policy_error){0};
+	return r;
+}
+
 /* The line's first word: the section or the key. */
 static const char *first_word(const struct reader *reader)
 {
@@ -156,6 +176,8 @@ static int add_values(struct reader *reader, const struct policy_key *key, const
 		r = key->read(rule, word, &cause);
 		if (r == -EINVAL)
 			r = complain(reader, start + (word - copy), cause, word);
+		else if (r == -ENOENT)
+			r = complain_of_nobody(reader, start + (word - copy), cause, word);
 	}
 	free(copy);
 	return r;

@@ -7,7 +7,6 @@
 #include "connection.h"
 #include "fdset.h"
 #include "packet.h"
-#include "policy/policy_files.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -88,8 +87,8 @@ static bool say(const struct policy_stream *stream)
 		fprintf(stderr, "%s\n", stream->error.text);
 		return false;
 	}
-	for (size_t i = 0; i < stream->policy->skipped.count; i++)
-		fprintf(stderr, "%s: " POLICY_SKIPPED "\n", stream->policy->skipped.words[i]);
+	for (size_t i = 0; i < stream->policy->warnings.count; i++)
+		fprintf(stderr, "%s\n", stream->policy->warnings.words[i]);
 	printf("%zu rules\n", stream->policy->count);
 	return true;
 }

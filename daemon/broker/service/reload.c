@@ -152,8 +152,8 @@ static void take_policy(struct reload *reload, struct policy *policy)
 {
 	const struct audit_event event = {.kind = CHANGE_POLICY};
 
-	for (size_t i = 0; i < policy->skipped.count; i++)
-		log_line(LOG_WARNING, "%s: " POLICY_SKIPPED, policy->skipped.words[i]);
+	for (size_t i = 0; i < policy->warnings.count; i++)
+		log_line(LOG_WARNING, "%s", policy->warnings.words[i]);
 	if (policy->count == 0)
 		log_line(LOG_NOTICE,
 			"there is no policy rule, so no device will be leased; write one into %s, see "
