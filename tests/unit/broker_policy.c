@@ -4,6 +4,7 @@
 #include "policy/policy.h"
 #include "policy/policy_key.h"
 #include "policy/policy_text.h"
+#include "policy/policy_unit.h"
 #include "round_trip.h"
 #include "unit.h"
 
@@ -18,6 +19,8 @@
 
 static const struct host_device nvme = {"0000:01:00.0", "nvme", 1, 0x1b36, 0x0010, 0x010802, "", false, false};
 static const struct host_device nic = {"0000:02:00.1", "e1000", 2, 0x8086, 0x100e, 0x020000, "", false, false};
+
+static const struct host_device capitals = {"0000:3b:0a.0", "", 3, 0x8086, 0x100e, 0x020000, "", false, false};
 
 static gid_t alices_groups[] = {100, 44};
 static char alices_unit[] = "spdk@3.service";
@@ -71,6 +74,13 @@ static void address(void **state)
 	EXPECT("[allow a]\naddress = 0000:01:00.0\nuser = *\n", nic, alice, "");
 	EXPECT("[allow a]\naddress = 0000:09:00.0 0000:02:00.1\nuser = *\n", nic, alice, "+a");
 	EXPECT("[allow a]\naddress = *\nuser = *\n", nic, alice, "+a");
+	/* As nvidia-smi, lspci, libvirt and sysfs write the address, and in any case of letters. */
+	EXPECT("[allow a]\naddress = 00000000:01:00.0\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = 01:00.0\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = 0000:1:0.0\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = pci_0000_01_00_0\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = /sys/bus/pci/devices/0000:01:00.0/\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = 0000:3B:0A.0\nuser = *\n", capitals, alice, "+a");
 	/* two lines of one key are one list */
 	EXPECT("[allow a]\naddress = 0000:09:00.0\naddress = 0000:02:00.1\nuser = *\n", nic, alice, "+a");
 }
@@ -146,7 +156,7 @@ static void people_must_all_fit(void **state)
 	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 44\nunit = spdk@*\n", nvme, alice, "+a");
 	EXPECT("[allow a]\nclass = *\nuser = 1002\ngroup = 44\nunit = spdk@*\n", nvme, alice, "");
 	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 45\nunit = spdk@*\n", nvme, alice, "");
-	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 44\nunit = other\n", nvme, alice, "");
+	EXPECT("[allow a]\nclass = *\nuser = 1001\ngroup = 44\nunit = other.service\n", nvme, alice, "");
 }
 
 static void rebind(void **state)
@@ -550,7 +560,7 @@ static const char *mistake_in_deny(const char *unit)
 {
 	static struct policy_error error;
 	struct policy *policy = calloc(1, sizeof *policy);
-	char text[128];
+	char text[400];
 	int r;
 
 	assert_non_null(policy);
@@ -564,15 +574,26 @@ static const char *mistake_in_deny(const char *unit)
 /* Whoever writes a rule that denies wants somebody denied. */
 static void deny_that_can_never_fit_is_a_mistake(void **state)
 {
-	static const char *const good[] = {
-		"a.service", "a@*", "*", "a@?.service", "a.*", "[ab]ervice", "session-?.scope"};
-	static const char *const bad[] = {"a", "service", "spdk@1", "a@*.servce", "*.timer", "a@[12]x"};
+	static const char *const good[] = {"a.service", "a@*", "*", "a@?.service", "a.*", "*[st]ervice",
+		"session-?.scope", "session-[[:digit:]]*.scope", "a.s[ce]*e", "a[]b].scope", "a[x:].scope", "?????????",
+		"*****.*****", "*-*.sc*p?", "a@b@.service", "[!a]*", "a@[.]service", "a.t*"};
+	static const char *const bad[] = {"a", "service", "spdk@1", "a@*.servce", "*.timer", "a@[12]x", "[ab]ervice",
+		"*[ab]ervice", ".service", "@a.service", "??", "a.scope?", "?.?"};
+	static const char *const malformed[] = {"a[", "a[]", "a[!]", "a].scope", "!a.scope", "a[[]b", "a[z-a].scope",
+		"a[[:digit:].scope", "a,b.scope", "[[:blank:]]*"};
+	char longest[300];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		assert_null(mistake_in_deny(good[i]));
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_non_null(strstr(mistake_in_deny(bad[i]), "no unit with processes has such a name"));
+	for (size_t i = 0; i < sizeof malformed / sizeof *malformed; i++)
+		assert_non_null(strstr(mistake_in_deny(malformed[i]), "not a unit name or pattern"));
+	/* No name has more than 255 characters. */
+	snprintf(longest, sizeof longest, "%0248d.service", 0);
+	assert_non_null(policy_unit_mistake(longest));
+	assert_null(policy_unit_mistake(longest + 1));
 }
 
 /* What a user may not have, no subordinate uid of the user's may; what a user may have, a subordinate uid may not. */

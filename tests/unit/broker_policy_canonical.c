@@ -40,9 +40,10 @@ static void policies_travel_unchanged(void **state)
 	static const char *const texts[] = {
 		"",
 		"[allow a]\naddress = 0000:01:00.0 *\nid = 8086:* *:*\nclass = 0108 *\nuser = *\n",
-		"[allow a = b]\nclass = *\nuser = root 1000 * root\ngroup = root 7\nunit = a@*.service [ab]*\n",
+		"[allow a = b]\nclass = *\nuser = root 1000 * root\ngroup = root 7\nunit = a@*.service [ab]*.scope\n",
 		"[allow a]\nclass = *\nuser = no-such-user 7 gone;too\ngroup = no-such-group\n",
-		"[deny   blanks ; and more]\nclass = *\ngroup = *\nrebind = no\naccess = split\n",
+		"[deny   blanks ; and more]\nclass = *\ngroup = *\n",
+		"[allow a]\nclass = *\ngroup = *\nrebind = no\naccess = split\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\naccess = direct\nreset = optional\nsettle = 0s\n",
 		"[allow a]\nclass = *\nuser = 0\nrebind = yes\nin-use = take\n",
 		"[allow a]\nclass = *\nuser = 0\nreset = same-user\nsettle = 999999999ms\nlease-time = 90s\n",

@@ -17,6 +17,7 @@
  *	policy_canonical	a policy as lines that one process writes and another reads, without looking names up
  *	policy_text	the text of a file: sections, keys, words; names the line and column of a mistake
  *	policy_key	the meaning of each key's words
+ *	policy_unit	patterns of units' names, and which can never fit
  *	policy_owner	whose subordinate uids are
  *	policy		the rules, and the choice of the deciding rule
  */

@@ -89,7 +89,7 @@ static int read_key(struct policy_rule *rule, char *line)
 	*equals = '\0';
 	key = policy_key_find(line);
 	ids = ids_of(rule, line);
-	if (!key || (rule->verdict == POLICY_LIMITS ? !key->in_limits : !key->in_rules))
+	if (!key || !policy_key_belongs(key, rule->verdict))
 		return -EPROTO;
 	if (ids) {
 		name = strstr(word, NAME_MARK);

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "device_name.h"
 #include "policy/policy.h"
+#include "policy/policy_unit.h"
 #include "policy/policy_value.h"
 
 #include <ctype.h>
@@ -14,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define UNIT_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@"
 
 static int wrong(const char **ret_cause, const char *cause)
 {
@@ -58,6 +57,9 @@ static int add_class(struct policy_rule *rule, const char *word, const char **ca
 {
 	if (strlen(word) > 6 || !digits_and_stars(word, strlen(word)))
 		return wrong(cause, "not leading digits of a PCI class like 0108:");
+	/* host_device_is_bridge() */
+	if (rule->verdict == POLICY_ALLOW && strlen(word) >= 4 && strncmp(word, "060", 3) == 0 && word[3] < '8')
+		return wrong(cause, "bridges are never leased, whatever the rules say:");
 	return words_add(&rule->classes, word);
 }
 
@@ -75,6 +77,21 @@ static bool add_plain_id(struct ids *list, const char *word, int *ret_result)
 	else
 		return false;
 	return true;
+}
+
+/*
+ * Whether somebody could be called WORD. Lists with commas, quoted words, patterns, ranges of numbers and the "%wheel"
+ * of other programs are no names. The name service is not asked: the answer would be that there is no such user.
+ */
+static bool name_can_be(const char *word)
+{
+	size_t length = strlen(word);
+
+	if (length > 200 || strchr("-+@%~", *word) || strpbrk(word, ",:;/\"'`*?[]{}()<>|&!#="))
+		return false;
+	if (word[0] == '0' && (word[1] | 0x20) == 'x' && strspn(word + 2, "0123456789abcdefABCDEF") == length - 2)
+		return false;
+	return strspn(word, "0123456789.-+") < length;
 }
 
 /*
@@ -99,6 +116,8 @@ static int add_user(struct policy_rule *rule, const char *word, const char **cau
 
 	if (add_plain_id(&rule->users, word, &r))
 		return r;
+	if (!name_can_be(word))
+		return wrong(cause, "not a user's name, nor a number, nor *:");
 	errno = 0;
 	entry = getpwnam(word);
 	if (!entry)
@@ -113,6 +132,8 @@ static int add_group(struct policy_rule *rule, const char *word, const char **ca
 
 	if (add_plain_id(&rule->groups, word, &r))
 		return r;
+	if (!name_can_be(word))
+		return wrong(cause, "not a group's name, nor a number, nor *:");
 	errno = 0;
 	entry = getgrnam(word);
 	if (!entry)
@@ -120,40 +141,11 @@ static int add_group(struct policy_rule *rule, const char *word, const char **ca
 	return ids_add(&rule->groups, entry->gr_gid, word);
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t length = strlen(text), rest = strlen(end);
-
-	return length >= rest && strcmp(text + length - rest, end) == 0;
-}
-
-/* Whether WORD can fit the name of a unit with processes: what follows the last *, ? or ] has to be an end of one. */
-static bool unit_can_fit(const char *word)
-{
-	static const char *const kinds[] = {".service", ".scope", ".socket", ".mount", ".swap"};
-	const char *end = word;
-
-	for (const char *at; (at = strpbrk(end, "*?]"));)
-		end = at + 1;
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		if (ends_with(end, kinds[i]) || (end > word && ends_with(kinds[i], end)))
-			return true;
-	}
-	return false;
-}
-
 static int add_unit(struct policy_rule *rule, const char *word, const char **cause)
 {
-	/* The characters of unit names (systemd.unit(5)) and of fnmatch(). An open bracket would match nothing,
-	 * silently. */
-	const char *open = strrchr(word, '[');
+	const char *mistake = policy_unit_mistake(word);
 
-	if (word[strspn(word, UNIT_CHARACTERS "*?[]!")] != '\0' || (open && !strchr(open, ']')))
-		return wrong(cause, "not a unit name or pattern:");
-	/* A mistake in what is allowed allows nothing; in what is denied, a mistake denies nothing. */
-	if (rule->verdict == POLICY_DENY && !unit_can_fit(word))
-		return wrong(cause, "no unit with processes has such a name, which ends in .service or .scope:");
-	return words_add(&rule->units, word);
+	return mistake ? wrong(cause, mistake) : words_add(&rule->units, word);
 }
 
 static int set_rebind(struct policy_rule *rule, const char *word, const char **cause)
@@ -490,28 +482,41 @@ static void print_connections(const struct policy_rule *rule, const char *key, s
 /* ---- the table ---- */
 
 static const struct policy_key keys[] = {
-	{"address", add_address, print_addresses, .in_rules = true},
-	{"id", add_device_id, print_device_ids, .in_rules = true},
-	{"class", add_class, print_classes, .in_rules = true},
-	{"user", add_user, print_users, .in_rules = true, .in_limits = true},
-	{"group", add_group, print_groups, .in_rules = true},
-	{"unit", add_unit, print_units, .in_rules = true},
-	{"rebind", set_rebind, print_rebind, .single = true, .in_rules = true},
-	{"in-use", set_in_use, print_in_use, .single = true, .in_rules = true},
-	{"access", set_access, print_access, .single = true, .in_rules = true},
-	{"devices", set_devices, print_devices, .single = true, .in_rules = true, .in_limits = true},
-	{"devices-per-unit", set_devices_per_unit, print_devices_per_unit, .single = true, .in_rules = true},
-	{"lease-time", set_lease_time, print_lease_time, .single = true, .in_rules = true},
-	{"reset", set_reset, print_reset, .single = true, .in_rules = true},
-	{"settle", set_settle, print_settle, .single = true, .in_rules = true},
-	{"windows", set_windows, print_windows, .single = true, .in_rules = true},
-	{"window-size", set_window_size, print_window_size, .single = true, .in_rules = true},
-	{"window-range", add_window_range, print_window_ranges, .in_rules = true},
-	{"mappings", set_mappings, print_mappings, .single = true, .in_rules = true},
+	{"address", add_address, print_addresses, .in_allow = true, .in_deny = true},
+	{"id", add_device_id, print_device_ids, .in_allow = true, .in_deny = true},
+	{"class", add_class, print_classes, .in_allow = true, .in_deny = true},
+	{"user", add_user, print_users, .in_allow = true, .in_deny = true, .in_limits = true},
+	{"group", add_group, print_groups, .in_allow = true, .in_deny = true},
+	{"unit", add_unit, print_units, .in_allow = true, .in_deny = true},
+	{"rebind", set_rebind, print_rebind, .single = true, .in_allow = true},
+	{"in-use", set_in_use, print_in_use, .single = true, .in_allow = true},
+	{"access", set_access, print_access, .single = true, .in_allow = true},
+	{"devices", set_devices, print_devices, .single = true, .in_allow = true, .in_limits = true},
+	{"devices-per-unit", set_devices_per_unit, print_devices_per_unit, .single = true, .in_allow = true},
+	{"lease-time", set_lease_time, print_lease_time, .single = true, .in_allow = true},
+	{"reset", set_reset, print_reset, .single = true, .in_allow = true},
+	{"settle", set_settle, print_settle, .single = true, .in_allow = true},
+	{"windows", set_windows, print_windows, .single = true, .in_allow = true},
+	{"window-size", set_window_size, print_window_size, .single = true, .in_allow = true},
+	{"window-range", add_window_range, print_window_ranges, .in_allow = true},
+	{"mappings", set_mappings, print_mappings, .single = true, .in_allow = true},
 	{"sessions", set_sessions, print_sessions, .single = true, .in_limits = true},
 	{"opens-per-minute", set_opens, print_opens, .single = true, .in_limits = true},
 	{"connections-per-minute", set_connections, print_connections, .single = true, .in_limits = true},
 };
+
+bool policy_key_belongs(const struct policy_key *key, enum policy_verdict verdict)
+{
+	switch (verdict) {
+	case POLICY_ALLOW:
+		return key->in_allow;
+	case POLICY_DENY:
+		return key->in_deny;
+	case POLICY_LIMITS:
+		return key->in_limits;
+	}
+	return false;
+}
 
 const struct policy_key *policy_key_find(const char *name)
 {

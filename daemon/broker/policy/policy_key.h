@@ -2,9 +2,9 @@
 #ifndef BROKER_POLICY_KEY_H
 #define BROKER_POLICY_KEY_H
 
-#include <stdbool.h>
+#include "policy/policy.h"
 
-struct policy_rule;
+#include <stdbool.h>
 
 /* Takes lines of a rule's text, one at a time. */
 struct policy_sink {
@@ -25,9 +25,12 @@ struct policy_key {
 	int (*read)(struct policy_rule *rule, const char *word, const char **ret_cause);
 	/* Writes the lines that would give RULE the present value of KEY; no lines for a key not given. */
 	void (*print)(const struct policy_rule *rule, const char *key, struct policy_sink *sink);
-	bool single;		  /* one word, not a list */
-	bool in_rules, in_limits; /* the sections that may have it */
+	bool single;			   /* one word, not a list */
+	bool in_allow, in_deny, in_limits; /* the sections that may have it */
 };
+
+/* Whether a section of VERDICT may have KEY. */
+bool policy_key_belongs(const struct policy_key *key, enum policy_verdict verdict);
 
 /* Returns the key called NAME. NULL: there is no such key. */
 const struct policy_key *policy_key_find(const char *name);

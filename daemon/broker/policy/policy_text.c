@@ -183,6 +183,15 @@ static int add_values(struct reader *reader, const struct policy_key *key, const
 	return r;
 }
 
+/* Why a section of VERDICT may not have KEY: there the key would do nothing, and its author believes otherwise. */
+static const char *stranger_text(const struct policy_key *key, enum policy_verdict verdict)
+{
+	if (verdict == POLICY_LIMITS)
+		return "a key of rules, not of limits:";
+	return key->in_allow ? "a key of [allow NAME], and means nothing where a rule denies:"
+			     : "a key of [limits NAME], not of rules:";
+}
+
 /* inih calls this for each "name = value". Returns 1, or 0 to report an error. */
 static int on_key(void *userdata, const char *section, const char *name, const char *value)
 {
@@ -198,10 +207,8 @@ static int on_key(void *userdata, const char *section, const char *name, const c
 		reader->result = complain(reader, first_word(reader), "a key outside of any section:", name);
 	else if (!key)
 		reader->result = complain(reader, first_word(reader), "unknown key", name);
-	else if (rule->verdict == POLICY_LIMITS && !key->in_limits)
-		reader->result = complain(reader, first_word(reader), "a key of rules, not of limits:", name);
-	else if (rule->verdict != POLICY_LIMITS && !key->in_rules)
-		reader->result = complain(reader, first_word(reader), "a key of [limits NAME], not of rules:", name);
+	else if (!policy_key_belongs(key, rule->verdict))
+		reader->result = complain(reader, first_word(reader), stranger_text(key, rule->verdict), name);
 	else
 		reader->result = add_values(reader, key, value);
 	return reader->result == 0;
@@ -223,6 +230,8 @@ static const char *rule_mistake(const struct policy_rule *rule)
 	/* The rule's author believes that the device may be had again after the time in "settle". */
 	if (rule->reset.need == RESET_REQUIRED && rule->reset.settle_us != SETTLE_UNSET)
 		return "has settle, which means nothing without reset = same-user or optional";
+	if (rule->take_in_use && !rule->rebind)
+		return "has in-use = take, which means nothing without rebind = yes";
 	return NULL;
 }
 
