@@ -492,7 +492,7 @@ static void rules_of_one_name_stay_apart(void **state)
 {
 	static const char text[] = "[allow a]\naddress = 0000:01:00.0\nuser = 1001\n"
 				   "[allow a]\naddress = 0000:02:00.1\nuser = 1002\n";
-	/* inih keeps the first 49 bytes of a section's name */
+	/* names that differ late */
 	static const char long_names[] =
 		"[allow 0123456789012345678901234567890123456789012345678901234567890A]\nclass = 01\nuser = 1001\n"
 		"[deny  0123456789012345678901234567890123456789012345678901234567890B]\nclass = 02\nuser = 1001\n"
@@ -520,7 +520,7 @@ static void line_of_the_rule(void **state)
 	policy_free(policy);
 }
 
-/* Some like to indent what belongs to a section; inih alone would take that for more of the line before. */
+/* Some like to indent what belongs to a section. */
 static void indented_lines(void **state)
 {
 	static const char text[] = "[allow a]\n  class = 01\n  unit = spdk@*\n\tuser = 1001\n  [deny b]\n  class = *\n"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/policy.h"
+#include "policy/policy_check.h"
 #include "policy/policy_files.h"
 #include "policy/policy_text.h"
 #include "unit.h"
@@ -7,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -246,18 +248,78 @@ static void unknown_names_of_allow_are_warnings(void **state)
 	policy_free(policy);
 }
 
-static void long_line(void **state)
+/* START, whose last line grows by WORD to LENGTH characters, and the line TAIL. Owned by the caller. */
+static char *with_line(const char *start, const char *word, size_t length, const char *tail)
+{
+	size_t size = strlen(start) + length + strlen(word) + strlen(tail) + 2;
+	char *text = calloc(1, size);
+	size_t before = strlen(start) - strlen(strrchr(start, '\n') + 1);
+
+	assert_non_null(text);
+	strcpy(text, start);
+	while (strlen(text) - before < length)
+		strcat(text, word);
+	text[before + length] = '\0';
+	strcat(strcat(text, "\n"), tail);
+	return text;
+}
+
+static int read_text(const char *text, struct policy_error *error, size_t *ret_rules)
 {
 	struct policy *policy = calloc(1, sizeof *policy);
-	struct policy_error error = {0};
-	char text[600] = "[allow a]\nclass = 01\nuser = ";
+	int r;
+
+	assert_non_null(policy);
+	r = policy_read(policy, "t.conf", text, error);
+	*ret_rules = r == 0 ? policy->rules[0].users.count + 100 * policy->count : 0;
+	policy_free(policy);
+	return r;
+}
+
+static void long_lines(void **state)
+{
+	static const struct {
+		const char *start, *word;
+		size_t length;
+		int result;
+	} cases[] = {
+		{"[allow a]\nclass = 01\nuser = ", "1 ", 4096, 0},
+		{"[allow a]\nclass = 01\nuser = ", "1 ", 4097, -EINVAL},
+		{"[allow a]\nclass = 01\nuser = 7\n# ", "x ", 4097, 0},
+		{"[allow a]\nclass = 01\nuser = 7\n  ; ", "x ", 100000, 0},
+		{"[allow a]\nclass = 01\nuser = 7\n ", " ", 5000, 0},
+	};
+	struct policy_error error;
+	size_t rules;
 
 	(void)state;
-	assert_non_null(policy);
-	memset(text + strlen(text), '1', 500);
-	assert_int_equal(policy_read(policy, "t.conf", text, &error), -EINVAL);
-	assert_non_null(strstr(error.text, "t.conf:3:1: line too long, it begins with \"user = 1111"));
-	policy_free(policy);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *text = with_line(cases[i].start, cases[i].word, cases[i].length, "unit = a.service\n");
+
+		if (read_text(text, &error, &rules) != cases[i].result)
+			fail_msg("%zu: %s", i, error.text);
+		assert_int_equal(rules, i == 0 ? 100 + (4096 - 7 + 1) / 2 : i == 1 ? 0 : 101);
+		if (i == 1)
+			assert_non_null(strstr(error.text,
+				"t.conf:3:1: line too long, 4096 characters are the most, it begins with \"user = 1 "));
+		free(text);
+	}
+}
+
+/* As editors of other systems write a file. */
+static void byte_order_mark(void **state)
+{
+	struct policy_error error;
+	size_t rules;
+
+	(void)state;
+	assert_int_equal(read_text("\xef\xbb\xbf[allow a]\r\nclass = 01\r\nuser = 7\r\n", &error, &rules), 0);
+	assert_int_equal(rules, 101);
+	assert_int_equal(read_text("[allow a]\n\xef\xbb\xbf"
+				   "class = 01\n",
+				 &error, &rules),
+		-EINVAL);
+	assert_non_null(strstr(error.text, "unknown key \"\\xef\\xbb\\xbfclass\""));
 }
 
 /* ---- directories ---- */
@@ -393,12 +455,33 @@ static void files_that_cannot_be_read(void **state)
 	put("a/10-x.conf", "a10");
 	snprintf(path, sizeof path, "%s/b/20-x.conf", base);
 	assert_int_equal(symlink("nowhere", path), 0);
-	expect_load_error(-ENOENT, "/b/20-x.conf: No such file");
+	expect_load_error(-ENOENT,
+		"/b/20-x.conf: No such file or directory where the link points to, nowhere; the service sees ");
 	assert_int_equal(unlink(path), 0);
 	write_file("b/20-x.conf", nul, sizeof nul - 1);
 	expect_load_error(-EBADMSG, "/b/20-x.conf: not a text: it holds a NUL");
 	write_file("b/20-x.conf", "[allow b]\nusr = 1\n", 18);
 	expect_load_error(-EINVAL, "/b/20-x.conf:2:1: unknown key");
+}
+
+/* What is outside of the service's root, and what root may not read without capabilities, is said before a reload. */
+static void places_that_the_service_does_not_see(void **state)
+{
+	char path[128];
+
+	(void)state;
+	put("a/10-x.conf", "a10");
+	snprintf(path, sizeof path, "%s/a/10-x.conf", base);
+	assert_false(policy_check_place(path));
+	snprintf(path, sizeof path, "%s/b/20-x.conf", base);
+	assert_int_equal(symlink("/dev/null", path), 0);
+	assert_true(policy_check_place(path));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(symlink("/usr/bin/env", path), 0);
+	assert_true(policy_check_place(path));
+	assert_int_equal(unlink(path), 0);
+	/* That is found by whoever opens the file. */
+	assert_true(policy_check_place(path));
 }
 
 static void directory_that_is_none(void **state)
@@ -420,10 +503,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(mistakes_are_named),
 		cmocka_unit_test(unknown_names_of_allow_are_warnings),
-		cmocka_unit_test(long_line),
+		cmocka_unit_test(long_lines),
+		cmocka_unit_test(byte_order_mark),
 		cmocka_unit_test_setup_teardown(files_are_sorted_by_name, make_directories, remove_directories),
 		cmocka_unit_test_setup_teardown(files_hide_files, make_directories, remove_directories),
 		cmocka_unit_test_setup_teardown(files_that_cannot_be_read, make_directories, remove_directories),
+		cmocka_unit_test_setup_teardown(
+			places_that_the_service_does_not_see, make_directories, remove_directories),
 		cmocka_unit_test_setup_teardown(directory_that_is_none, make_directories, remove_directories),
 	};
 

@@ -154,6 +154,10 @@
 /* How soon the policy files are read again after their reader could not be started, or died. */
 #define POLICY_RETRY_US (5 * 1000000ULL)
 
+/* A line of a policy file, without the indentation; a comment may be longer. A line is copied on the stack, and a list
+ * of words goes on in the next line of the same key. */
+#define POLICY_LINE_MAX 4096
+
 /* A rule has a few hundred bytes, so this is room for fifty thousand rules; each OPEN asks all rules. */
 #define POLICY_BYTES_MAX (16U << 20)
 #define POLICY_TOO_LONG	 "the policy files have too many rules, more than 16 MiB"

@@ -10,4 +10,10 @@
  */
 bool policy_check(const char *const *directories, const char *const *files);
 
+/* The same for DIRECTORIES of the service itself: the place and the owner of each file count as well. */
+bool policy_check_own(const char *const *directories);
+
+/* Whether the service could open the file at PATH, as far as this user can see; says on stderr why not. */
+bool policy_check_place(const char *path);
+
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 enum file_kind {
 	FILE_TEXT,
@@ -151,9 +152,29 @@ static int warn_of_kind(struct policy *policy, const char *path)
 	return words_add(&policy->warnings, text);
 }
 
+#define HINT_SIZE 320
+
+/* Why the service fails to open PATH although an administrator can. Returns WHERE. */
+static const char *hint(const char *path, int error, char where[HINT_SIZE])
+{
+	char target[200];
+	ssize_t length = error == -ENOENT ? readlink(path, target, sizeof target) : -1;
+
+	where[0] = '\0';
+	if (length > 0)
+		snprintf(where, HINT_SIZE,
+			" where the link points to, %.*s; the service sees files below " SYSCONFDIR
+			"/vfio-broker, " RUNDIR "/policy.d and /usr alone",
+			(int)length, target);
+	else if (error == -EACCES && geteuid() == 0)
+		snprintf(where, HINT_SIZE,
+			"; the service is root without capabilities, so root has to own the file, or everybody may read it");
+	return where;
+}
+
 int policy_read_file(struct policy *policy, const char *path, struct policy_error *ret_error)
 {
-	char *text = file_text(path);
+	char *text = file_text(path), where[HINT_SIZE];
 	int r;
 
 	if (!text && errno == ENOTSUP)
@@ -161,8 +182,8 @@ int policy_read_file(struct policy *policy, const char *path, struct policy_erro
 	if (!text) {
 		r = -errno;
 		*ret_error = (struct policy_error){0};
-		snprintf(ret_error->text, sizeof ret_error->text, "%s: %s", path,
-			r == -EBADMSG ? "not a text: it holds a NUL" : strerror(-r));
+		snprintf(ret_error->text, sizeof ret_error->text, "%s: %s%s", path,
+			r == -EBADMSG ? "not a text: it holds a NUL" : strerror(-r), hint(path, r, where));
 		return r;
 	}
 	r = policy_read(policy, path, text, ret_error);

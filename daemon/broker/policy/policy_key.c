@@ -310,7 +310,7 @@ static void emit(struct policy_sink *sink, const char *format, ...)
 	va_start(arguments, format);
 	length = vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
-	/* How long a line of a file may be is up to inih. */
+	/* POLICY_LINE_MAX */
 	if (length >= (int)sizeof line) {
 		va_start(arguments, format);
 		if (vasprintf(&longer, format, arguments) < 0)

@@ -1,26 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "policy/policy_text.h"
 
+#include "base/limits.h"
 #include "policy/policy.h"
 #include "policy/policy_key.h"
 #include "refusal.h"
 
 #include <errno.h>
-#include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The data of inih's handler; one struct for each file. */
+/* One struct for each file. */
 struct reader {
 	struct policy *policy;
 	const char *file;
-	const char *text;	/* the text still to be read */
-	const char *line_start; /* of the line that inih has */
+	const char *line_start; /* of the present line */
 	unsigned int line;
 	bool in_section;
 	struct policy_error *error;
-	int result;
 };
 
 /* ---- mistakes ---- */
@@ -64,7 +62,7 @@ static const char *first_word(const struct reader *reader)
 	return reader->line_start + strspn(reader->line_start, " \t");
 }
 
-/* Where the value of a line "key = value" begins, as inih finds the value. */
+/* Where the value of a line "key = value" begins. */
 static const char *value_start(const struct reader *reader)
 {
 	const char *value = first_word(reader);
@@ -106,13 +104,12 @@ static int begin_rule(struct reader *reader, const char *section)
 	return policy_add_rule(reader->policy, verdict, name, reader->file, reader->line);
 }
 
-/* TEXT is a line that begins with "[". inih says nothing of sections without keys, and does not tell two sections of
- * one name apart. */
+/* TEXT is a line that begins with "[". Two sections of one name are two rules. */
 static int begin_section(struct reader *reader, char *text)
 {
 	char *end = strchr(text, ']'), *rest;
 
-	text[strcspn(text, "\r\n")] = '\0';
+	text[strcspn(text, "\r")] = '\0';
 	if (!end)
 		return complain(reader, first_word(reader), "a section without its ]", text);
 	rest = end + 1 + strspn(end + 1, " \t");
@@ -122,36 +119,6 @@ static int begin_section(struct reader *reader, char *text)
 	*end = '\0';
 	reader->in_section = true;
 	return begin_rule(reader, text + 1);
-}
-
-/*
- * Gives inih the next line and counts the line: the handler is not told the number. The line goes without indentation:
- * inih would take an indented line as part of the line before.
- */
-static char *read_line(char *buffer, int size, void *stream)
-{
-	struct reader *reader = stream;
-	size_t length;
-
-	if (*reader->text == '\0' || reader->result != 0)
-		return NULL;
-	reader->line++;
-	reader->line_start = reader->text;
-	reader->text += strspn(reader->text, " \t");
-	length = strcspn(reader->text, "\n");
-	length += reader->text[length] == '\n';
-	snprintf(buffer, (size_t)size, "%.*s", (int)length, reader->text);
-	if (length > (size_t)size - 1) {
-		reader->result = complain(reader, reader->text, "line too long, it begins with", buffer);
-		return NULL;
-	}
-	reader->text += length;
-	if (*buffer == '[') {
-		reader->result = begin_section(reader, buffer);
-		/* Nothing of the line is left for inih: the sections of inih are not used. */
-		strcpy(buffer, "\n");
-	}
-	return buffer;
 }
 
 /* ---- keys ---- */
@@ -192,26 +159,71 @@ static const char *stranger_text(const struct policy_key *key, enum policy_verdi
 			     : "a key of [limits NAME], not of rules:";
 }
 
-/* inih calls this for each "name = value". Returns 1, or 0 to report an error. */
-static int on_key(void *userdata, const char *section, const char *name, const char *value)
+static int read_key(struct reader *reader, const char *name, const char *value)
 {
-	struct reader *reader = userdata;
 	const struct policy_key *key = policy_key_find(name);
-	const struct policy_rule *rule;
+	const struct policy_rule *rule = reader->in_section ? &reader->policy->rules[reader->policy->count - 1] : NULL;
 
-	(void)section;
-	if (reader->result != 0)
-		return 0;
-	rule = reader->in_section ? &reader->policy->rules[reader->policy->count - 1] : NULL;
 	if (!rule)
-		reader->result = complain(reader, first_word(reader), "a key outside of any section:", name);
-	else if (!key)
-		reader->result = complain(reader, first_word(reader), "unknown key", name);
-	else if (!policy_key_belongs(key, rule->verdict))
-		reader->result = complain(reader, first_word(reader), stranger_text(key, rule->verdict), name);
-	else
-		reader->result = add_values(reader, key, value);
-	return reader->result == 0;
+		return complain(reader, first_word(reader), "a key outside of any section:", name);
+	if (!key)
+		return complain(reader, first_word(reader), "unknown key", name);
+	if (!policy_key_belongs(key, rule->verdict))
+		return complain(reader, first_word(reader), stranger_text(key, rule->verdict), name);
+	return add_values(reader, key, value);
+}
+
+/* ---- lines ---- */
+
+/* Cuts the comment that begins with a ";" after a space, and the spaces at the end. */
+static void cut_end(char *text)
+{
+	for (char *at = text; (at = strchr(at, ';')); at++) {
+		if (at > text && (at[-1] == ' ' || at[-1] == '\t')) {
+			*at = '\0';
+			break;
+		}
+	}
+	for (size_t length = strlen(text); length > 0 && strchr(" \t\r", text[length - 1]); length--)
+		text[length - 1] = '\0';
+}
+
+/* "KEY = VALUE", or "KEY: VALUE". TEXT begins with the key, and is cut into pieces. */
+static int read_assignment(struct reader *reader, char *text)
+{
+	char *separator = strpbrk(text, "=:"), *value;
+
+	if (separator) {
+		*separator = '\0';
+		cut_end(separator + 1);
+		value = separator + 1 + strspn(separator + 1, " \t");
+		cut_end(text);
+		return read_key(reader, text, value);
+	}
+	reader->error->line = reader->line;
+	reader->error->column = 1;
+	snprintf(reader->error->text, sizeof reader->error->text, "%s:%u:1: neither [section] nor key = value",
+		reader->file, reader->line);
+	return -EINVAL;
+}
+
+/* LINE: LENGTH bytes, without the end of the line. */
+static int read_line(struct reader *reader, const char *line, size_t length)
+{
+	size_t indent = strspn(line, " \t");
+	char copy[POLICY_LINE_MAX + 1];
+
+	reader->line++;
+	reader->line_start = line;
+	/* Comments have any length. */
+	if (indent >= length || strchr("\r;#", line[indent]))
+		return 0;
+	snprintf(copy, sizeof copy, "%.*s", (int)(length - indent < sizeof copy ? length - indent : sizeof copy - 1),
+		line + indent);
+	if (length - indent > POLICY_LINE_MAX)
+		return complain(
+			reader, line + indent, "line too long, 4096 characters are the most, it begins with", copy);
+	return *copy == '[' ? begin_section(reader, copy) : read_assignment(reader, copy);
 }
 
 /* ---- files ---- */
@@ -254,24 +266,19 @@ int policy_complete(const struct policy *policy, size_t first, struct policy_err
 
 int policy_read(struct policy *policy, const char *name, const char *text, struct policy_error *ret_error)
 {
-	struct reader reader = {.policy = policy, .file = name, .text = text, .line_start = text, .error = ret_error};
-	size_t first = policy->count;
-	int line;
+	struct reader reader = {.policy = policy, .file = name, .error = ret_error};
+	static const char mark[] = "\xef\xbb\xbf"; /* UTF-8 by editors of other systems */
+	size_t first = policy->count, length;
+	int r = 0;
 
 	*ret_error = (struct policy_error){0};
-	line = ini_parse_stream(read_line, &reader, on_key, &reader);
-	if (reader.result == -ENOMEM || line == -2) {
+	if (strncmp(text, mark, strlen(mark)) == 0)
+		text += strlen(mark);
+	for (; r == 0 && *text; text += length + (text[length] == '\n')) {
+		length = strcspn(text, "\n");
+		r = read_line(&reader, text, length);
+	}
+	if (r == -ENOMEM)
 		snprintf(ret_error->text, sizeof ret_error->text, "%s: out of memory", name);
-		return -ENOMEM;
-	}
-	if (reader.result != 0)
-		return reader.result;
-	if (line != 0) {
-		ret_error->line = (unsigned int)line;
-		ret_error->column = 1;
-		snprintf(ret_error->text, sizeof ret_error->text, "%s:%d:1: neither [section] nor key = value", name,
-			line);
-		return -EINVAL;
-	}
-	return policy_complete(policy, first, ret_error);
+	return r < 0 ? r : policy_complete(policy, first, ret_error);
 }

@@ -36,6 +36,7 @@ struct arguments {
 	size_t policy_count;
 	bool check_policy, read_policy;
 	bool policy_socket_given;
+	bool policy_is_own;	  /* the directories of the service, and no other files */
 	const char *const *files; /* to be checked; ended by NULL */
 };
 
@@ -231,6 +232,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	arguments->files = take_directories(arguments, argv + optind);
 	if (arguments->policy_count > 0 || arguments->files[0])
 		return;
+	arguments->policy_is_own = true;
 	add_policy(arguments, SYSCONFDIR "/vfio-broker/policy.d");
 	add_policy(arguments, RUNDIR "/policy.d");
 	add_policy(arguments, DATADIR "/vfio-broker/policy.d");
@@ -346,6 +348,8 @@ static bool check(const struct arguments *arguments)
 {
 	if (arguments->policy_socket_given)
 		return policy_reader_check(arguments->options.policy_socket);
+	if (arguments->policy_is_own)
+		return policy_reader_agrees(arguments->options.policy_socket, policy_check_own(arguments->policy));
 	return policy_check(arguments->policy, arguments->files);
 }
 

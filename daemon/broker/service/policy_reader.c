@@ -93,25 +93,61 @@ static bool say(const struct policy_stream *stream)
 	return true;
 }
 
-bool policy_reader_check(const char *path)
+/* Waits for the reader at PATH. Returns 0 and the stream, for policy_stream_clear(), or a negative errno: there is no
+ * reader. */
+static int ask(const char *path, struct policy_stream *stream)
 {
 	static struct packet packet;
 	OWNED_FD fd = connection_open(path, SOCK_SEQPACKET);
 	uint64_t end_us = clock_us() + POLICY_GIVE_UP_US, now_us = 0;
+
+	if (fd < 0)
+		return fd;
+	packet_init(&packet);
+	while (!policy_stream_ended(stream) && (now_us = clock_us()) < end_us) {
+		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, (int)((end_us - now_us) / 1000) + 1);
+		policy_stream_receive(stream, fd, &packet);
+	}
+	packet_clear(&packet);
+	return 0;
+}
+
+bool policy_reader_check(const char *path)
+{
 	struct policy_stream stream = {0};
+	int r = ask(path, &stream);
 	bool good;
 
-	if (fd < 0) {
-		fprintf(stderr, "%s: %s\n", path, strerror(-fd));
+	if (r < 0) {
+		fprintf(stderr, "%s: %s\n", path, strerror(-r));
 		return false;
-	}
-	packet_init(&packet);
-	while (!policy_stream_ended(&stream) && (now_us = clock_us()) < end_us) {
-		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, (int)((end_us - now_us) / 1000) + 1);
-		policy_stream_receive(&stream, fd, &packet);
 	}
 	good = say(&stream);
 	policy_stream_clear(&stream);
-	packet_clear(&packet);
+	return good;
+}
+
+bool policy_reader_agrees(const char *path, bool good)
+{
+	struct policy_stream stream = {0};
+	int r = ask(path, &stream);
+
+	if (r == 0 && stream.state == STREAM_MISTAKE && good) {
+		fprintf(stderr, "the service itself finds: %s\n", stream.error.text);
+		good = false;
+	} else if (r == 0 && stream.state == STREAM_DONE && !good) {
+		fprintf(stderr, "the service itself finds no mistake, in %zu rules\n", stream.policy->count);
+		good = true;
+	} else if (r < 0 || (stream.state != STREAM_MISTAKE && stream.state != STREAM_DONE)) {
+		/* A mode, an owner or a name of a user may differ inside the root of the service. */
+		fprintf(stderr,
+			"this is what uid %u sees; whether the service sees the same is not known, because its reader "
+			"was not asked%s (%s: %s)\n",
+			getuid(), getuid() == 0 ? "" : ", as root does", path,
+			r < 0					? strerror(-r)
+				: stream.state == STREAM_FAILED ? stream.error.text
+								: "it hangs");
+	}
+	policy_stream_clear(&stream);
 	return good;
 }

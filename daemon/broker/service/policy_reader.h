@@ -26,4 +26,11 @@ void policy_reader_free(struct policy_reader *reader);
  * wrong. Waits, but not for ever. */
 bool policy_reader_check(const char *path);
 
+/*
+ * vfio-brokerd --check-policy of the service's own files, which this process has found GOOD or not: has the reader at
+ * PATH read them, too. Returns the reader's verdict, the one that counts, and says on stderr where the two differ.
+ * Without an answer of the reader, says so, and returns GOOD.
+ */
+bool policy_reader_agrees(const char *path, bool good);
+
 #endif
