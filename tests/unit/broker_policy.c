@@ -106,8 +106,6 @@ static void class_prefix(void **state)
 	EXPECT("[allow a]\nclass = 0106\nuser = *\n", nvme, alice, "");
 	EXPECT("[allow a]\nclass = 0106 0200\nuser = *\n", nic, alice, "+a");
 	EXPECT("[allow a]\nclass = *\nuser = *\n", nic, alice, "+a");
-	/* any of the three kinds is enough */
-	EXPECT("[allow a]\nclass = 0106\nid = 1:2\naddress = 0000:01:00.0\nuser = *\n", nvme, alice, "+a");
 }
 
 static void user(void **state)
@@ -324,6 +322,28 @@ static void each_misfit_is_named(void **state)
 	assert_string_equal(misfit("[deny a]\nclass = 01\nunit = x.service\n", &bob), "it fits");
 	assert_string_equal(
 		misfit("[allow a]\nclass = 01\nuser = 1001\ngroup = 44\nunit = spdk@*\n", &alice), "it fits");
+}
+
+/* After renumbering, another device has the address: the id is another, too. */
+static void device_keys_must_all_fit(void **state)
+{
+	static const struct host_device renumbered = {
+		"0000:01:00.0", "e1000", 2, 0x8086, 0x100e, 0x020000, "", false, false};
+
+	(void)state;
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nid = 1b36:0010\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nid = 1b36:0010\nuser = *\n", renumbered, alice, "");
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nid = 1b36:0010\nuser = *\n", nic, alice, "");
+	EXPECT("[allow a]\naddress = 0000:01:00.0\nclass = 0108\nuser = *\n", renumbered, alice, "");
+	EXPECT("[allow a]\nid = 1b36:*\nclass = 0106 0108\nuser = *\n", nvme, alice, "+a");
+	EXPECT("[allow a]\nid = 1b36:*\nclass = 0106\nuser = *\n", nvme, alice, "");
+	/* the words of a key are alternatives, as ever */
+	EXPECT("[allow a]\naddress = 0000:09:00.0 0000:01:00.0\nid = 1:2 1b36:10\nclass = 01\nuser = *\n", nvme, alice,
+		"+a");
+	assert_string_equal(misfit("[allow a]\naddress = 0000:01:00.0\nid = 1:2\nuser = *\n", &alice),
+		"0000:01:00.0 (1b36:0010, class 010802) is none of its devices: the rule has another id");
+	assert_string_equal(misfit("[allow a]\naddress = 0000:09:00.0\nclass = 01\nuser = *\n", &alice),
+		"0000:01:00.0 (1b36:0010, class 010802) is none of its devices: the rule has another address");
 }
 
 /* ---- rules as text again ---- */
@@ -651,6 +671,7 @@ int main(void)
 		cmocka_unit_test(address),
 		cmocka_unit_test(id),
 		cmocka_unit_test(class_prefix),
+		cmocka_unit_test(device_keys_must_all_fit),
 		cmocka_unit_test(user),
 		cmocka_unit_test(group),
 		cmocka_unit_test(unit),

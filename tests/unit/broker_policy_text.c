@@ -104,6 +104,9 @@ static const struct mistake {
 	{"[allow a]\nclass 01\n", "t.conf:2:1: neither [section] nor key = value"},
 	{"\n[allow a]\nclass = 01\n", "t.conf:2:1: rule \"a\" lacks user, group or unit"},
 	{"[allow a]\nuser = *\n", "t.conf:1:1: rule \"a\" lacks address, id or class"},
+	{"[deny a]\naddress = 0000:01:00.0\nid = 1:2\nuser = *\n",
+		"t.conf:1:1: rule \"a\" denies by two of address, id and class, and would deny only what "
+		"fits both: write two rules"},
 	{"[deny a]\n[allow b]\nuser = *\nclass = 01\n", "t.conf:1:1: rule \"a\" lacks address, id or class"},
 	{"[allow a]\nwindows = -1\n", "t.conf:2:11: windows is a number, 0 for none, not \"-1\""},
 	{"[allow a]\nwindows = +1\n", "t.conf:2:11: windows is a number, 0 for none, not \"+1\""},

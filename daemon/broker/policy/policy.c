@@ -74,18 +74,28 @@ static bool device_id_fits(const char *pattern, const struct host_device *device
 		(colon[1] == '*' || strtoul(colon + 1, NULL, 16) == device->device);
 }
 
-static bool device_fits(const struct policy_rule *rule, const struct host_device *device)
+static bool address_fits(const struct policy_rule *rule, const struct host_device *device)
 {
-	char class[16];
-
 	for (size_t i = 0; i < rule->addresses.count; i++) {
 		if (strcmp(rule->addresses.words[i], "*") == 0 || strcmp(rule->addresses.words[i], device->name) == 0)
 			return true;
 	}
+	return rule->addresses.count == 0;
+}
+
+static bool id_fits(const struct policy_rule *rule, const struct host_device *device)
+{
 	for (size_t i = 0; i < rule->device_ids.count; i++) {
 		if (device_id_fits(rule->device_ids.words[i], device))
 			return true;
 	}
+	return rule->device_ids.count == 0;
+}
+
+static bool class_fits(const struct policy_rule *rule, const struct host_device *device)
+{
+	char class[16];
+
 	snprintf(class, sizeof class, "%06x", device->class);
 	for (size_t i = 0; i < rule->classes.count; i++) {
 		const char *word = rule->classes.words[i];
@@ -93,7 +103,20 @@ static bool device_fits(const struct policy_rule *rule, const struct host_device
 		if (*word == '*' || strncasecmp(class, word, strlen(word)) == 0)
 			return true;
 	}
-	return false;
+	return rule->classes.count == 0;
+}
+
+unsigned int policy_device_keys(const struct policy_rule *rule)
+{
+	return (rule->addresses.count > 0) + (rule->device_ids.count > 0) + (rule->classes.count > 0);
+}
+
+/* As with people, each given key has to fit: a device that has got another's address at a start has another id. A rule
+ * without any of the keys is about no device (policy_complete()). */
+static bool device_fits(const struct policy_rule *rule, const struct host_device *device)
+{
+	return policy_device_keys(rule) > 0 && address_fits(rule, device) && id_fits(rule, device) &&
+		class_fits(rule, device);
 }
 
 static bool group_fits(const struct policy_rule *rule, const struct peer *peer)
@@ -174,14 +197,23 @@ static const char *unknown_text(const struct ids *list, char buffer[UNKNOWN_SIZE
 	return buffer;
 }
 
+/* Why DEVICE does not fit: which of several keys does not. */
+static void device_misfit(const struct policy_rule *rule, const struct host_device *device, char *buffer, size_t size)
+{
+	const char *key = !address_fits(rule, device) ? "address" : !id_fits(rule, device) ? "id" : "class";
+	bool is_alone = policy_device_keys(rule) <= 1;
+
+	snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices%s%s", device->name, device->vendor,
+		device->device, device->class, is_alone ? "" : ": the rule has another ", is_alone ? "" : key);
+}
+
 const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
 	char *buffer, size_t size)
 {
 	char unit[128], unknown[UNKNOWN_SIZE];
 
 	if (device && !device_fits(rule, device))
-		snprintf(buffer, size, "%s (%04x:%04x, class %06x) is none of its devices", device->name,
-			device->vendor, device->device, device->class);
+		device_misfit(rule, device, buffer, size);
 	else if (rule->users.given && !user_fits(rule, peer))
 		snprintf(buffer, size, "uid %u is none of its users%s", peer->uid, unknown_text(&rule->users, unknown));
 	else if (rule->groups.given && !group_fits(rule, peer))

@@ -102,6 +102,9 @@ const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid);
 const char *policy_misfit(const struct policy_rule *rule, const struct host_device *device, const struct peer *peer,
 	char *buffer, size_t size);
 
+/* How many of the keys that name devices RULE has: address, id, class. */
+unsigned int policy_device_keys(const struct policy_rule *rule);
+
 /* Whether RULE is about the user, in any unit. */
 bool policy_concerns(const struct policy_rule *rule, const struct peer *user);
 

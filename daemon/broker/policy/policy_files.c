@@ -168,7 +168,8 @@ static const char *hint(const char *path, int error, char where[HINT_SIZE])
 			(int)length, target);
 	else if (error == -EACCES && geteuid() == 0)
 		snprintf(where, HINT_SIZE,
-			"; the service is root without capabilities, so root has to own the file, or everybody may read it");
+			"; the service is root without capabilities, so root has to own the file, "
+			"or everybody may read it");
 	return where;
 }
 

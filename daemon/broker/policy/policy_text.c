@@ -235,8 +235,11 @@ static const char *rule_mistake(const struct policy_rule *rule)
 	 * people. */
 	if (rule->verdict == POLICY_LIMITS)
 		return rule->users.given ? NULL : "lacks user";
-	if (rule->addresses.count + rule->device_ids.count + rule->classes.count == 0)
+	if (policy_device_keys(rule) == 0)
 		return "lacks address, id or class";
+	/* Each would have to fit, and the author may have meant any. In a rule that allows, the mistake allows less. */
+	if (policy_device_keys(rule) > 1 && rule->verdict == POLICY_DENY)
+		return "denies by two of address, id and class, and would deny only what fits both: write two rules";
 	if (!rule->users.given && !rule->groups.given && rule->units.count == 0)
 		return "lacks user, group or unit";
 	/* The rule's author believes that the device may be had again after the time in "settle". */
