@@ -169,7 +169,8 @@ static int serve_file(void *context, struct packet *request, struct packet *repl
 	(void)request;
 	if (!(device->lease.flags & LEASE_DIRECT))
 		return refuse(detail, REFUSAL_DENIED,
-			"%s: the VFIO device itself is for rules with access = direct, and this is rule %s",
+			"%s: the VFIO device itself is for rules with access = direct, and this is rule %s; "
+			"add \"access = direct\" there, and open the device again",
 			device->lease.name, device->lease.rule);
 	fd = device->group->kernel->device_get(device->group->fd, device->lease.name);
 	if (fd < 0) {

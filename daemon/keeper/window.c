@@ -74,8 +74,9 @@ static int check_policy(const struct device *device, const struct window_request
 	const uint64_t last = request->offset + request->length - 1;
 
 	if (limits->count == 0)
-		return refuse(
-			detail, REFUSAL_DENIED, "no windows of %s by rule %s", device->lease.name, device->lease.rule);
+		return refuse(detail, REFUSAL_DENIED,
+			"no windows of %s by rule %s; add \"windows = 1\" there, and open the device again",
+			device->lease.name, device->lease.rule);
 	for (uint32_t i = 0; i < limits->range_count && i < WINDOW_RANGES_MAX; i++) {
 		const struct window_range *range = &limits->ranges[i];
 
@@ -86,8 +87,10 @@ static int check_policy(const struct device *device, const struct window_request
 		return 0;
 	return refuse(detail, REFUSAL_DENIED,
 		"%#" PRIx64 " bytes at %#" PRIx64 " of region %" PRIu32
-		" of %s are not in what rule %s lets windows show",
-		request->length, request->offset, request->region, device->lease.name, device->lease.rule);
+		" of %s are not in what rule %s lets windows show; add \"window-range = %" PRIu32 ":%#" PRIx64
+		"-%#" PRIx64 "\"",
+		request->length, request->offset, request->region, device->lease.name, device->lease.rule,
+		request->region, request->offset, last);
 }
 
 /* The kernel counts the windows: a client gives a window back by closing and unmapping, and nobody else is told. */
@@ -102,13 +105,15 @@ static int check_quota(const struct device *device, const struct window_request 
 		return r;
 	}
 	if (info.windows >= limits->count)
-		return refuse(detail, REFUSAL_QUOTA, "%" PRIu32 " windows of %s are open, rule %s allows %" PRIu32,
-			info.windows, device->lease.name, device->lease.rule, limits->count);
+		return refuse(detail, REFUSAL_QUOTA,
+			"%" PRIu32 " windows of %s are open, rule %s allows %" PRIu32 "; add \"windows = %" PRIu32 "\"",
+			info.windows, device->lease.name, device->lease.rule, limits->count, info.windows + 1);
 	if (info.size > limits->size || limits->size - info.size < request->length)
 		return refuse(detail, REFUSAL_QUOTA,
-			"%#" PRIx64 " bytes more than the %#llx that windows of %s show; rule %s allows %#" PRIx64,
+			"%#" PRIx64 " bytes more than the %#llx that windows of %s show; rule %s allows %#" PRIx64
+			"; add \"window-size = %#llx\"",
 			request->length, (unsigned long long)info.size, device->lease.name, device->lease.rule,
-			limits->size);
+			limits->size, (unsigned long long)info.size + request->length);
 	return 0;
 }
 

@@ -384,6 +384,24 @@ static const struct world_options same_rule = {
 #define RESET_OPTIONAL "[allow lax]\naddress = " EDU "\nuser = *\nreset = optional\nsettle = 0ms\n"
 static const struct world_options reset_optional_at_first = {.policy = RESET_OPTIONAL};
 
+/* The rule of the user who asks is what refuses: the line for that rule is named. */
+static void the_line_that_would_help(void **state)
+{
+	struct vbroker_session *session = session_begin();
+
+	(void)state;
+	host_set_reset(1, EDU, false);
+	device_use(session, EDU);
+	reload("[allow now]\naddress = " EDU "\nuser = *\n");
+	expect_quarantined(session, EDU, "/policy/10-test.conf:1); add \"reset = same-user\" there");
+	reload("[allow now]\naddress = " EDU "\nuser = *\nreset = same-user\n");
+	device_use(session, EDU);
+	host_set_reset(1, EDU, true);
+	device_use(session, EDU);
+	vbroker_session_close(session);
+	world_settle();
+}
+
 /* Nor does one more lease by the looser rule, however it ends. */
 static void loosened_and_leased_again(void **state)
 {
@@ -756,6 +774,7 @@ int main(int argc, char **argv)
 		CASE_IN(same_user, &rules),
 		CASE_IN(optional_after_a_while, &rules),
 		CASE_IN(stricter_of_two, &two_rules),
+		CASE_IN(the_line_that_would_help, &reset_optional_at_first),
 		CASE_IN(loosened_later, &rules),
 		CASE_IN(loosened_and_leased_again, &same_rule),
 		CASE_IN(tightened_meanwhile, &reset_optional_at_first),

@@ -29,8 +29,8 @@ static void denied(void **state)
 	expect_open_refused(session, LOCKED, VBROKER_DENIED, "is denied to uid 0, pid ");
 	expect_open_refused(session, LOCKED, VBROKER_DENIED, "by rule \"locked\"");
 	expect_open_refused(session, LOCKED, VBROKER_DENIED, "/policy/10-test.conf:1)");
-	expect_open_refused(session, VIRTIO, VBROKER_DENIED, "is driven by virtio-pci, and rule \"lab\"");
-	expect_open_refused(session, VIRTIO, VBROKER_DENIED, "has no rebind = yes");
+	expect_open_refused(session, VIRTIO, VBROKER_DENIED,
+		VIRTIO " is driven by virtio-pci; to take it from there, add \"rebind = yes\" to rule \"lab\" (");
 	expect_driver(VIRTIO, "virtio-pci");
 	vbroker_session_close(session);
 	world_settle();
@@ -95,6 +95,14 @@ static void group_not_viable(void **state)
 	(void)state;
 	expect_open_refused(session, MIXED, VBROKER_GROUP_NOT_VIABLE,
 		MIXED " shares IOMMU group 5 with " MIXED_NIC " (8086:100e), which is driven by e1000");
+	assert_null(strstr(vbroker_detail(), "; add"));
+	/* Where a rule lets the user have both, a single line is missing, and named. */
+	host_write("policy/10-test.conf",
+		"[allow one]\naddress = " MIXED "\nuser = *\n"
+		"[allow other]\naddress = " MIXED_NIC "\nuser = *\n");
+	assert_int_equal(kill(world()->broker, SIGHUP), 0);
+	expect_open_refused(session, MIXED, VBROKER_GROUP_NOT_VIABLE,
+		", which is driven by e1000; add \"rebind = yes\" to rule \"other\" (");
 	vbroker_session_close(session);
 	world_settle();
 }

@@ -135,8 +135,8 @@ static void what_the_host_uses_stays(void **state)
 
 	(void)state;
 	strcpy(memory_host->devices[2].use, "mounted on /srv by /dev/nvme0n1");
-	expect_refused(client, C, REFUSAL_IN_USE, C ": mounted on /srv by /dev/nvme0n1; rule \"all\"");
-	expect_refused(client, C, REFUSAL_IN_USE, "has no in-use = take");
+	expect_refused(client, C, REFUSAL_IN_USE,
+		C ": mounted on /srv by /dev/nvme0n1; end that, or add \"in-use = take\" to rule \"all\"");
 	/* Nothing was begun. */
 	expect_in_place(2, "nvme");
 	assert_null(inventory_find(&broker.inventory, C)->claim);

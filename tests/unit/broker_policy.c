@@ -346,6 +346,29 @@ static void device_keys_must_all_fit(void **state)
 		"0000:01:00.0 (1b36:0010, class 010802) is none of its devices: the rule has another address");
 }
 
+/* What a refusal has between quotes is a line that does what it says. */
+static void advice_can_be_pasted(void **state)
+{
+	static const char *const lines[] = {
+		"rebind = yes", "in-use = take", "access = direct", "reset = same-user", "reset = optional"};
+	char text[256], buffer[POLICY_ADVICE_SIZE], expected[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		struct policy *policy = read_policy("# t\n[allow a]\nclass = *\nuser = *\nrebind = yes\n");
+		struct policy_rule *rule;
+
+		snprintf(expected, sizeof expected, "add \"%s\" to rule \"a\" (t.conf:2)", lines[i]);
+		assert_string_equal(policy_advice(&policy->rules[0], lines[i], buffer), expected);
+		policy_free(policy);
+		snprintf(text, sizeof text, "[allow a]\nclass = *\nuser = *\nrebind = yes\n%s\n", lines[i]);
+		policy = read_policy(text);
+		rule = &policy->rules[0];
+		assert_int_equal(rule->take_in_use + rule->direct + (rule->reset.need != RESET_REQUIRED), i > 0);
+		policy_free(policy);
+	}
+}
+
 /* ---- rules as text again ---- */
 
 struct text_sink {
@@ -682,6 +705,7 @@ int main(void)
 		cmocka_unit_test(numbers_of_rules),
 		cmocka_unit_test(limits_of_users),
 		cmocka_unit_test(each_misfit_is_named),
+		cmocka_unit_test(advice_can_be_pasted),
 		cmocka_unit_test(rules_are_printed),
 		cmocka_unit_test(windows_by_default),
 		cmocka_unit_test(windows_count),

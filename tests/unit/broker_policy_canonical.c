@@ -94,8 +94,8 @@ static void other_lines_are_refused(void **state)
 {
 	static const char *const lines[] = {"class = *", "allow", "user = root", "group = wheel", "user = -1",
 		"user = 1 ; ", "user = * ; alice", "user = bob ; lost", "user = bob ; ", "unit = bob ; unknown",
-		"sessions = 3", "nothing = 1", "line x", "line -1", "", "user=1", "file", "rebind = perhaps",
-		"windows = 1 2", "out of memory"};
+		"user = * ; unknown", "sessions = 3", "nothing = 1", "line x", "line -1", "", "user=1", "file",
+		"rebind = perhaps", "windows = 1 2", "out of memory"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {

@@ -343,7 +343,7 @@ static void test_denied(void **state)
 	(void)state;
 	start(&b, 1, &(struct window_limits){.count = 0, .size = UINT64_MAX});
 	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_DENIED);
-	assert_detail(&b, "no windows of 0000:01:00.0 by rule \"lab\" (t.conf:3)");
+	assert_detail(&b, "no windows of 0000:01:00.0 by rule \"lab\" (t.conf:3); add \"windows = 1\" there");
 	/* what nobody could have is said first */
 	assert_int_equal(try(&b, CONFIG, 0, PAGE), REFUSAL_UNSUPPORTED);
 	bench_stop(&b);
@@ -387,6 +387,7 @@ static void test_ranges(void **state)
 			fail_msg("case %zu: %d", i, r);
 	}
 	assert_detail(&b, "0x1000 bytes at 0xc000 of region 0 of 0000:01:00.0 are not in what rule \"lab\" (t.conf:3)");
+	assert_detail(&b, "; add \"window-range = 0:0xc000-0xcfff\"");
 	bench_stop(&b);
 }
 
@@ -418,7 +419,7 @@ static void test_quota_of_windows(void **state)
 	fake_kernel_fail(FAKE_WINDOW_CREATE, 0);
 	assert_int_equal(try(&b, BAR, 0, PAGE), 0);
 	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_QUOTA);
-	assert_detail(&b, "2 windows of 0000:01:00.0 are open, rule \"lab\" (t.conf:3) allows 2");
+	assert_detail(&b, "2 windows of 0000:01:00.0 are open, rule \"lab\" (t.conf:3) allows 2; add \"windows = 3\"");
 	/* free again when they are taken back */
 	assert_int_equal(unbind(&b, 0), 0);
 	bind_again(&b, 0);
@@ -439,7 +440,7 @@ static void test_quota_of_bytes(void **state)
 	/* the same registers count again */
 	assert_int_equal(try(&b, BAR, 0, 2 * PAGE), REFUSAL_QUOTA);
 	assert_detail(&b, "0x2000 bytes more than the 0x3000 that windows of 0000:01:00.0 show");
-	assert_detail(&b, "rule \"lab\" (t.conf:3) allows 0x4000");
+	assert_detail(&b, "rule \"lab\" (t.conf:3) allows 0x4000; add \"window-size = 0x5000\"");
 	assert_int_equal(try(&b, BAR, 0, PAGE), 0);
 	assert_int_equal(try(&b, BAR, 0, PAGE), REFUSAL_QUOTA);
 	assert_int_equal(unbind(&b, 0), 0);

@@ -258,6 +258,20 @@ static const struct policy_rule *taking_rule(
 	return rule && rule->verdict == POLICY_ALLOW && rule->rebind && !host_device_is_bridge(device) ? rule : NULL;
 }
 
+int grant_sibling(const struct session *session, const struct iommu_group *group, const char *name,
+	const struct host_device *sibling, struct detail *detail)
+{
+	const struct policy *policy = session->broker->policy;
+	const struct policy_rule *rule = policy ? policy_decide(policy, sibling, &session->peer) : NULL;
+	bool lacks_line = rule && rule->verdict == POLICY_ALLOW && !rule->rebind;
+	char advice[POLICY_ADVICE_SIZE];
+
+	return refuse(detail, REFUSAL_GROUP_NOT_VIABLE,
+		"%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %.20s%s%s", name, group->number,
+		sibling->name, sibling->vendor, sibling->device, sibling->driver, lacks_line ? "; " : "",
+		lacks_line ? policy_advice(rule, "rebind = yes", advice) : "");
+}
+
 bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device)
 {
 	return taking_rule(broker, session, device);
@@ -343,8 +357,7 @@ static int step(struct granting *granting, struct device *device, struct detail 
 
 	/* A quarantined sibling could not go back. */
 	if (sibling && (quarantine_holds(sibling) || !grant_may_take(broker, granting->waiter.session, &now)))
-		return refuse(detail, REFUSAL_GROUP_NOT_VIABLE, GRANT_SIBLING_FORMAT, device->name,
-			device->group->number, now.name, now.vendor, now.device, now.driver);
+		return grant_sibling(granting->waiter.session, device->group, device->name, &now, detail);
 	if (sibling)
 		return step_to_vfio(granting, sibling, &now, detail);
 	r = broker->host->read(device->name, &now);

@@ -4,8 +4,10 @@
 
 #include "state/broker.h"
 
-/* Of a device, its group, its sibling (name, vendor, device), and the sibling's driver. */
-#define GRANT_SIBLING_FORMAT "%s shares IOMMU group %u with %s (%04x:%04x), which is driven by %s"
+/* GROUP_NOT_VIABLE for the device NAME of GROUP: the host drives SIBLING. DETAIL has a line for the rule that lets
+ * SESSION have SIBLING, if the line is all that is missing. */
+int grant_sibling(const struct session *session, const struct iommu_group *group, const char *name,
+	const struct host_device *sibling, struct detail *detail);
 
 /* The policy lets SESSION take DEVICE from its host driver. */
 bool grant_may_take(const struct broker *broker, const struct session *session, const struct host_device *device);

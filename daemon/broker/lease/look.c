@@ -35,6 +35,8 @@ int look_node_free(const struct iommu_group *group, bool vfio, const struct help
 int look_unused(const struct host_device *device, const struct policy_rule *rule, const struct helper_reply *reply,
 	struct detail *detail)
 {
+	char advice[POLICY_ADVICE_SIZE];
+
 	if (reply->use_error != 0)
 		return refuse(detail, REFUSAL_FAILED,
 			"%s: nobody can say whether the host uses it (%s); "
@@ -42,6 +44,6 @@ int look_unused(const struct host_device *device, const struct policy_rule *rule
 			device->name, strerror((int)reply->use_error));
 	if (reply->use[0] == '\0')
 		return 0;
-	return refuse(detail, REFUSAL_IN_USE, "%s: %s; rule \"%.24s\" (%.60s:%u) has no in-use = take", device->name,
-		reply->use, rule->name, rule->file, rule->line);
+	return refuse(detail, REFUSAL_IN_USE, "%s: %s; end that, or %s", device->name, reply->use,
+		policy_advice(rule, "in-use = take", advice));
 }

@@ -452,6 +452,17 @@ static enum reset_need stricter(const struct quarantine *q, const struct policy_
 	return need < q->reset.need ? need : q->reset.need;
 }
 
+/* The line that would help, behind the place of the asking user's RULE. Empty where that rule is not what refuses: of
+ * the last lease's rule counts what the rule said then. */
+static const char *helpful_reset(const struct quarantine *q, const struct policy_rule *rule, uint32_t uid)
+{
+	if (!rule || rule->reset.need >= q->reset.need)
+		return "";
+	if (uid == q->holder.uid)
+		return "; add \"reset = same-user\" there";
+	return q->reset.need == RESET_OPTIONAL ? "; add \"reset = optional\" there" : "";
+}
+
 int quarantine_refuses(const struct broker *broker, const struct device *device, const struct policy_rule *rule,
 	uint32_t uid, struct detail *detail)
 {
@@ -469,9 +480,11 @@ int quarantine_refuses(const struct broker *broker, const struct device *device,
 		return refuse(detail, REFUSAL_QUARANTINED, "%s", text);
 	need = stricter(q, rule, name, sizeof name);
 	if (need == RESET_REQUIRED)
-		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = required by rule %s", text, name);
+		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = required by rule %s%s", text, name,
+			helpful_reset(q, rule, uid));
 	if (need == RESET_SAME_USER && uid != q->holder.uid)
-		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = same-user by rule %s", text, name);
+		return refuse(detail, REFUSAL_QUARANTINED, "%s; reset = same-user by rule %s%s", text, name,
+			helpful_reset(q, rule, uid));
 	settle = policy_settle(&q->reset);
 	if (rule && policy_settle(&rule->reset) > settle)
 		settle = policy_settle(&rule->reset);

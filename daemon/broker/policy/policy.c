@@ -173,6 +173,13 @@ const struct policy_rule *policy_decide(
 	return NULL;
 }
 
+const char *policy_advice(const struct policy_rule *rule, const char *line, char buffer[POLICY_ADVICE_SIZE])
+{
+	snprintf(buffer, POLICY_ADVICE_SIZE, "add \"%s\" to rule \"%.32s\" (%.64s:%u)", line, rule->name, rule->file,
+		rule->line);
+	return buffer;
+}
+
 const struct policy_rule *policy_limits(const struct policy *policy, uid_t uid)
 {
 	for (size_t i = 0; i < policy->count; i++) {

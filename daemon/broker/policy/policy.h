@@ -105,6 +105,11 @@ const char *policy_misfit(const struct policy_rule *rule, const struct host_devi
 /* How many of the keys that name devices RULE has: address, id, class. */
 unsigned int policy_device_keys(const struct policy_rule *rule);
 
+/* What would help a user whom RULE fits: LINE, to be pasted, and the place of RULE. A part of refusals, which only tell
+ * of rules that fit the user. Returns BUFFER. */
+#define POLICY_ADVICE_SIZE 176
+const char *policy_advice(const struct policy_rule *rule, const char *line, char buffer[POLICY_ADVICE_SIZE]);
+
 /* Whether RULE is about the user, in any unit. */
 bool policy_concerns(const struct policy_rule *rule, const struct peer *user);
 

@@ -68,7 +68,7 @@ static struct ids *ids_of(struct policy_rule *rule, const char *key)
 /* WORD, which is no number, with the comment MARK. Only a rule that allows goes on with names that are unknown. */
 static int read_unknown(const struct policy_rule *rule, struct ids *ids, const char *word, const char *mark)
 {
-	if (rule->verdict != POLICY_ALLOW || strcmp(mark, POLICY_KEY_UNKNOWN) != 0)
+	if (rule->verdict != POLICY_ALLOW || strcmp(mark, POLICY_KEY_UNKNOWN) != 0 || strcmp(word, "*") == 0)
 		return -EPROTO;
 	ids->given = true;
 	return words_add(&ids->unknown, word);

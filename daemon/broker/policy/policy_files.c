@@ -158,7 +158,7 @@ static int warn_of_kind(struct policy *policy, const char *path)
 static const char *hint(const char *path, int error, char where[HINT_SIZE])
 {
 	char target[200];
-	ssize_t length = error == -ENOENT ? readlink(path, target, sizeof target) : -1;
+	ssize_t length = error == -ENOENT || error == -EACCES ? readlink(path, target, sizeof target) : -1;
 
 	where[0] = '\0';
 	if (length > 0)

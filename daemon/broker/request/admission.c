@@ -65,18 +65,18 @@ static const struct policy_rule *check_policy(const struct broker *broker, const
 /* Without a driver a device needs rebind = yes as well: root may have meant it to stay without one. */
 static void check_driver(const struct host_device *device, const struct policy_rule *rule, struct admission *admission)
 {
+	char advice[POLICY_ADVICE_SIZE];
+
 	admission->bind = !device->vfio;
 	admission->claim = admission->bind && device->driver[0];
 	if (!admission->bind || !rule || rule->verdict != POLICY_ALLOW || rule->rebind)
 		return;
+	policy_advice(rule, "rebind = yes", advice);
 	if (device->driver[0])
-		OBSTACLE(REFUSAL_DENIED,
-			"%s is driven by %s, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to take it from there",
-			device->name, device->driver, rule->name, rule->file, rule->line);
+		OBSTACLE(REFUSAL_DENIED, "%s is driven by %s; to take it from there, %s", device->name, device->driver,
+			advice);
 	else
-		OBSTACLE(REFUSAL_DENIED,
-			"%s has no driver, and rule \"%.40s\" (%.80s:%u) has no rebind = yes to give it to vfio-pci",
-			device->name, rule->name, rule->file, rule->line);
+		OBSTACLE(REFUSAL_DENIED, "%s has no driver; to give it to vfio-pci, %s", device->name, advice);
 }
 
 /* Before a physical function changes its driver: the driver removes the virtual functions, and waits for whoever has
@@ -95,6 +95,7 @@ static void check_siblings(const struct broker *broker, const struct session *se
 	const char *name, struct admission *admission)
 {
 	const struct device *sibling;
+	struct detail detail;
 
 	LIST_FOREACH(sibling, &group->devices, in_group) {
 		struct host_device now;
@@ -107,8 +108,8 @@ static void check_siblings(const struct broker *broker, const struct session *se
 			check_virtual(broker, now.name, admission);
 			continue;
 		}
-		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, GRANT_SIBLING_FORMAT, name, group->number, now.name, now.vendor,
-			now.device, now.driver);
+		grant_sibling(session, group, name, &now, &detail);
+		OBSTACLE(REFUSAL_GROUP_NOT_VIABLE, "%s", detail.text);
 	}
 }
 
