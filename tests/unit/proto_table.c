@@ -92,6 +92,7 @@ static const struct expected helper_expected[] = {
 	{9, "QUIET", STATE_READY, 72, 0, 0, 0},
 	{10, "RESET", STATE_READY, 72, 0, 0, 0},
 	{11, "PROBE", STATE_READY, 72, 0, 0, 0},
+	{12, "RESET_BUS", STATE_READY, 72, 0, 0, 0},
 };
 
 static const struct {
