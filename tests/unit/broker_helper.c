@@ -83,6 +83,15 @@ static void hang(size_t slot, uint16_t order, const char *name)
 	hangs[slot] = (struct hang){order, name};
 }
 
+static bool somebody_hangs(void)
+{
+	for (size_t i = 0; i < HELPERS_SERVED; i++) {
+		if (helpers[i] && helper_hangs(helpers[i]))
+			return true;
+	}
+	return false;
+}
+
 static void go_on(size_t slot)
 {
 	hangs[slot].name = NULL;
@@ -517,8 +526,10 @@ static void quiet_waits_for_no_other_order(void **state)
 
 	(void)state;
 	make_busy(0);
-	hang(0, HELPER_LOOK, B);
+	hang(0, HELPER_LEASE, B);
 	client_open(client, B);
+	turn();
+	assert_true(somebody_hangs());
 	revoke_in(root, A, 0);
 	assert_false(is_busy(0));
 	go_on(0);
@@ -547,6 +558,7 @@ static void quiet_has_places_of_its_own(void **state)
 	client_open(first, E);
 	client_open(second, F);
 	pass(2 * HELPER_SPARE_US);
+	assert_true(somebody_hangs());
 	assert_null(group(5)->keeper);
 	assert_true(is_busy(0));
 	revoke_in(root, A, 0);
