@@ -131,6 +131,13 @@ static void record_policy(struct broker *broker)
 		audit_record(broker, &event, "policy: %zu rules are in force", broker->policy->count);
 }
 
+static void warn_of_no_iommu(const struct broker *broker)
+{
+	if (LIST_EMPTY(&broker->inventory.groups) && !LIST_EMPTY(&broker->inventory.devices))
+		log_line(LOG_WARNING, "no PCI device is in an IOMMU group, so none can be leased: %s",
+			refusal_advice(REFUSAL_NO_IOMMU));
+}
+
 static void prepare_processes(struct broker *broker)
 {
 	/* After a restart the spare processes come later: in a crash loop systemd would start them for each broker, to
@@ -196,6 +203,7 @@ int service_init(struct broker *broker, sd_event *event, const struct host *host
 		r = claim_load(options->claims_directory, on_old_claim, broker);
 	if (r < 0)
 		return r;
+	warn_of_no_iommu(broker);
 	prepare_processes(broker);
 	return 0;
 }
