@@ -74,6 +74,19 @@ static void print_now(const struct vbroker_status *status)
 	gauge("quarantined_groups", "IOMMU groups that are quarantined.", status->quarantined);
 }
 
+/* An alarm may go by these: without a policy nobody gets anything, and a file with a mistake is not in force. */
+static void print_policy(const struct vbroker_status *status)
+{
+	gauge("policy_in_force", "1: there are rules in force; 0: nobody gets a device.",
+		(uint64_t)(status->policy_in_force != 0));
+	gauge("policy_wrong", "1: the files are wrong, or cannot be read, and are not what is in force; 0: they are.",
+		(uint64_t)(status->policy_error[0] != '\0'));
+	gauge("policy_rules", "Rules in force.", status->policy_rules);
+	family("policy_age_seconds", "gauge", "seconds", "How long ago the rules in force were read.");
+	printf("vfio_broker_policy_age_seconds ");
+	seconds(status->policy_age_us);
+}
+
 static void print_counters(const struct vbroker_status *status)
 {
 	counter("requests", "Requests of clients.", status->requests);
@@ -149,6 +162,7 @@ int stats_run(const struct cli *cli)
 		r = vbroker_list_leases(cli->session, &leases, &leases_count);
 	if (r == 0) {
 		print_now(&status);
+		print_policy(&status);
 		print_counters(&status);
 		print_states(entries, count);
 		print_leases(leases, leases_count, entries, count);
