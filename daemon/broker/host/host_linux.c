@@ -205,31 +205,6 @@ static ssize_t attribute_read(const char *name, const char *attribute, char *buf
 
 /* ---- how a device is reset ---- */
 
-/* The bridge above the bus of NAME. Returns false for a device on a root bus, which nothing can reset. */
-static bool bridge_of(const char *name, char ret_bridge[DEVICE_NAME_SIZE])
-{
-	char path[128], target[512], *end;
-	const char *bridge;
-	ssize_t length;
-
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", name);
-	length = readlink(path, target, sizeof target - 1);
-	if (length < 0)
-		return false;
-	/* .../BRIDGE/NAME */
-	target[length] = '\0';
-	end = strrchr(target, '/');
-	if (!end)
-		return false;
-	*end = '\0';
-	bridge = strrchr(target, '/');
-	if (!bridge || strlen(bridge + 1) >= DEVICE_NAME_SIZE)
-		return false;
-	memset(ret_bridge, 0, DEVICE_NAME_SIZE);
-	memcpy(ret_bridge, bridge + 1, strlen(bridge + 1));
-	return device_name_valid(ret_bridge);
-}
-
 enum bus {
 	BUS_OWN,     /* no other device is on the bus */
 	BUS_SHARED,  /* all others are of the same IOMMU group, and VFIO can have all of them */
@@ -239,17 +214,18 @@ enum bus {
 /* What is on the bus of NAME besides NAME. */
 static enum bus bus_of(const char *name)
 {
-	char path[128], bridge[DEVICE_NAME_SIZE];
+	char path[128], above[128];
 	enum bus bus = BUS_OWN;
 	uint32_t group;
 	DIR *directory;
 
-	if (!bridge_of(name, bridge))
-		return BUS_FOREIGN;
 	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", name);
+	snprintf(above, sizeof above, "/sys/bus/pci/devices/%s/..", name);
+	/* Nothing can reset a root bus. */
+	if (!has(above, BRIDGE_ATTRIBUTE))
+		return BUS_FOREIGN;
 	group = group_of(path);
-	snprintf(path, sizeof path, "/sys/bus/pci/devices/%s", bridge);
-	directory = opendir(path);
+	directory = opendir(above);
 	if (!directory)
 		return BUS_FOREIGN;
 	for (const struct dirent *entry; (entry = readdir(directory)) && bus != BUS_FOREIGN;) {
