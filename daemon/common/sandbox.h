@@ -21,6 +21,9 @@ struct sandbox_rule {
 
 #define SANDBOX_AND 0x100U
 
+/* What a rule begins with whose value is a request of ioctl(): the kernel looks only at the lower 32 bits of it. */
+#define SANDBOX_IOCTL SCMP_SYS(ioctl), 1, UINT32_MAX
+
 /* Sets no_new_privs and loads the filter for the whole process, for good. Returns 0 or a negative errno. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t count);
 

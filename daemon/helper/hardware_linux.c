@@ -285,9 +285,6 @@ static int linux_window_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The kernel looks only at the lower 32 bits of a request number. */
-#define IOCTL SCMP_SYS(ioctl), 1, UINT32_MAX
-
 /* Files are opened, never made. No filter can tell paths apart: the unit's root decides which files may be opened. */
 static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(openat), 2, O_CREAT | O_TMPFILE | O_TRUNC | O_APPEND, 0},
@@ -295,11 +292,11 @@ static const struct sandbox_rule rules[] = {
 	{SCMP_SYS(write), 0, 0, 0},
 	{SCMP_SYS(pread64), 0, 0, 0},
 	{SCMP_SYS(pwrite64), 0, 0, 0},
-	{IOCTL, VFIO_GROUP_SET_CONTAINER},
-	{IOCTL, VFIO_GROUP_UNSET_CONTAINER},
-	{IOCTL, VFIO_SET_IOMMU},
-	{IOCTL, VFIO_GROUP_GET_DEVICE_FD},
-	{IOCTL, VFIO_DEVICE_PCI_HOT_RESET},
+	{SANDBOX_IOCTL, VFIO_GROUP_SET_CONTAINER},
+	{SANDBOX_IOCTL, VFIO_GROUP_UNSET_CONTAINER},
+	{SANDBOX_IOCTL, VFIO_SET_IOMMU},
+	{SANDBOX_IOCTL, VFIO_GROUP_GET_DEVICE_FD},
+	{SANDBOX_IOCTL, VFIO_DEVICE_PCI_HOT_RESET},
 };
 
 static const struct hardware hardware_linux = {
