@@ -87,7 +87,8 @@ static void owner_start(struct owner *owner, const char *name)
 		close(channel);
 		serve(server);
 	}
-	vbroker_domain_server_close(server);
+	/* The server is the other process's. vbroker_domain_server_close() would shut the channel down for both. */
+	close(vbroker_domain_server_fd(server));
 	must(vbroker_domain_adopt(channel, &owner->driver), "greeting of the domain channel");
 	owner->channel = channel;
 }
