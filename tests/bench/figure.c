@@ -60,6 +60,24 @@ struct figure figure_durations(const char *name, struct samples *samples, struct
 	return figure;
 }
 
+#define ROUNDS_MAX 128
+
+struct figure figure_rounds(
+	const char *name, const char *unit, const double *values, const double *floors, size_t count, double target)
+{
+	struct figure figure = figure_number(name, unit, median(values, count), target);
+	double ratios[ROUNDS_MAX];
+
+	if (count > ROUNDS_MAX)
+		die("%s: more than %d rounds", name, ROUNDS_MAX);
+	for (size_t i = 0; i < count; i++)
+		ratios[i] = values[i] / floors[i];
+	figure.floor = (struct spread){median(floors, count), -1};
+	figure.ratio = median(ratios, count);
+	figure.target_is_ratio = true;
+	return figure;
+}
+
 void figure_add(const struct figure *figure)
 {
 	if (figures_count == FIGURES_MAX)

@@ -32,6 +32,11 @@ struct figure figure_number(const char *name, const char *unit, double value, do
 /* A figure of durations, in microseconds, and its floor, which may be NULL. */
 struct figure figure_durations(const char *name, struct samples *samples, struct samples *floor, double target);
 
+/* A figure of COUNT rounds, each a value and its floor, which is the neighbour in time: medians, and the median of the
+ * rounds' own ratios. The target is for the ratio. */
+struct figure figure_rounds(
+	const char *name, const char *unit, const double *values, const double *floors, size_t count, double target);
+
 /* Keeps a copy, for the two below. */
 void figure_add(const struct figure *figure);
 

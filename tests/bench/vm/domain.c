@@ -359,19 +359,15 @@ static void add_rate(const char *name, const struct runner *runner, const struct
 	double target)
 {
 	struct samples samples = {0}, floor = {0};
-	double ratios[MANY_ROUNDS], us[MANY_ROUNDS], floor_us[MANY_ROUNDS];
+	double rates[MANY_ROUNDS], floor_rates[MANY_ROUNDS];
 	struct figure figure;
 
 	race(runner, floor_runner, MANY_ROUNDS, 1, &samples, &floor);
 	for (size_t i = 0; i < MANY_ROUNDS; i++) {
-		us[i] = (double)samples.ns[i] / 1000;
-		floor_us[i] = (double)floor.ns[i] / 1000;
-		ratios[i] = floor_us[i] / us[i];
+		rates[i] = per * 1e9 / (double)samples.ns[i];
+		floor_rates[i] = per * 1e9 / (double)floor.ns[i];
 	}
-	figure = figure_number(name, "1/s", per * 1e6 / median(us, MANY_ROUNDS), target);
-	figure.floor = (struct spread){per * 1e6 / median(floor_us, MANY_ROUNDS), -1};
-	figure.ratio = median(ratios, MANY_ROUNDS);
-	figure.target_is_ratio = true;
+	figure = figure_rounds(name, "1/s", rates, floor_rates, MANY_ROUNDS, target);
 	figure.at_least = true;
 	figure_add(&figure);
 	samples_clear(&samples);

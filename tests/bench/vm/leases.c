@@ -75,22 +75,18 @@ static double open_in_a_burst(struct vbroker_session *session)
 
 void bench_leases(void)
 {
-	double burst[ROUNDS], single[ROUNDS], ratios[ROUNDS];
+	double burst[ROUNDS], single[ROUNDS];
 	struct vbroker_session *session;
 	struct figure figure;
 
 	find_devices();
 	must(vbroker_session_open(NULL, &session), "the broker");
 	for (size_t i = 0; i < ROUNDS; i++) {
-		single[i] = open_singly(session);
-		burst[i] = open_in_a_burst(session);
-		ratios[i] = burst[i] / single[i];
+		single[i] = open_singly(session) / 1e6;
+		burst[i] = open_in_a_burst(session) / 1e6;
 	}
 	vbroker_session_close(session);
-	figure = figure_number("burst_24", "ms", median(burst, ROUNDS) / 1e6, 1.5);
-	figure.floor = (struct spread){median(single, ROUNDS) / 1e6, -1};
-	figure.ratio = median(ratios, ROUNDS);
-	figure.target_is_ratio = true;
+	figure = figure_rounds("burst_24", "ms", burst, single, ROUNDS, 1.5);
 	snprintf(figure.remark, sizeof figure.remark,
 		"24 leases one after the other, against 24 single ones with a keeper in reserve");
 	figure_add(&figure);

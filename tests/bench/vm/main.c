@@ -126,49 +126,26 @@ static void read_disk(const char *folder, enum variant variant, double ns[KINDS]
 		die("%s", command);
 }
 
-/* The ratio is the median of the rounds' own ratios, each of neighbours in time. */
-static void add_first_dma(double (*ns)[KINDS], double (*direct_ns)[KINDS])
+/* The first DMA as a duration, reads as a rate. */
+static struct figure disk_figure(const char *name, enum kind kind, double (*ns)[READ_ROUNDS][KINDS], double target)
 {
-	double times[READ_ROUNDS], direct[READ_ROUNDS], ratios[READ_ROUNDS];
+	double values[VARIANTS][READ_ROUNDS];
 	struct figure figure;
 
-	for (size_t i = 0; i < READ_ROUNDS; i++) {
-		times[i] = ns[i][FIRST_DMA];
-		direct[i] = direct_ns[i][FIRST_DMA];
-		ratios[i] = times[i] / direct[i];
+	for (size_t i = 0; i < VARIANTS; i++) {
+		for (size_t round = 0; round < READ_ROUNDS; round++)
+			values[i][round] = kind == FIRST_DMA ? ns[i][round][kind] / 1e6 : 1e9 / ns[i][round][kind];
 	}
-	figure = figure_number("first_dma", "ms", median(times, READ_ROUNDS) / 1e6, 1.2);
-	figure.decimals = 1;
-	figure.floor = (struct spread){median(direct, READ_ROUNDS) / 1e6, -1};
-	figure.ratio = median(ratios, READ_ROUNDS);
-	figure.target_is_ratio = true;
-	snprintf(figure.remark, sizeof figure.remark, "from connect to the answer to NVMe's Identify, against root");
-	figure_add(&figure);
-}
-
-/* Reads per second; the ratio as above. */
-static void add_reads(
-	const char *name, enum kind kind, double (*ns)[KINDS], double (*direct_ns)[KINDS], double at_least)
-{
-	double rates[READ_ROUNDS], direct[READ_ROUNDS], ratios[READ_ROUNDS];
-	struct figure figure;
-
-	for (size_t i = 0; i < READ_ROUNDS; i++) {
-		rates[i] = 1e9 / ns[i][kind];
-		direct[i] = 1e9 / direct_ns[i][kind];
-		ratios[i] = rates[i] / direct[i];
-	}
-	figure = figure_number(name, "1/s", median(rates, READ_ROUNDS), at_least);
-	figure.floor = (struct spread){median(direct, READ_ROUNDS), -1};
-	figure.ratio = median(ratios, READ_ROUNDS);
-	figure.target_is_ratio = true;
-	figure.at_least = true;
-	figure_add(&figure);
+	figure = figure_rounds(
+		name, kind == FIRST_DMA ? "ms" : "1/s", values[WINDOW], values[DIRECT], READ_ROUNDS, target);
+	figure.at_least = kind != FIRST_DMA;
+	return figure;
 }
 
 static void bench_reads(const char *folder)
 {
 	double ns[VARIANTS][READ_ROUNDS][KINDS];
+	struct figure figure;
 
 	for (size_t round = 0; round < READ_ROUNDS; round++) {
 		/* Another one begins each round. */
@@ -180,9 +157,14 @@ static void bench_reads(const char *folder)
 			read_disk(folder, variant, ns[variant][round]);
 		}
 	}
-	add_first_dma(ns[WINDOW], ns[DIRECT]);
-	add_reads("nvme_qd1_window", DEPTH_1, ns[WINDOW], ns[DIRECT], 0.97);
-	add_reads("nvme_qd32_window", DEPTH_32, ns[WINDOW], ns[DIRECT], 0.97);
+	figure = disk_figure("first_dma", FIRST_DMA, ns, 1.2);
+	figure.decimals = 1;
+	snprintf(figure.remark, sizeof figure.remark, "from connect to the answer to NVMe's Identify, against root");
+	figure_add(&figure);
+	figure = disk_figure("nvme_qd1_window", DEPTH_1, ns, 0.97);
+	figure_add(&figure);
+	figure = disk_figure("nvme_qd32_window", DEPTH_32, ns, 0.97);
+	figure_add(&figure);
 }
 
 int main(int argc, char **argv)
